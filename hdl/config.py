@@ -1,0 +1,169 @@
+"""The parameters of a fabric: one frozen description that gateware, model, compiler and host share."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, fields
+
+STATE_WIDTH = 16
+"""Bits of a unit's state, of a drive word (input or bias) and of a rank word; two's complement."""
+
+GUARD_BITS = 12
+"""Bits below the state's LSB that the update carries before it rounds once (SPEC section 2, "Rounding")."""
+
+AMPLITUDE_WIDTH = 28
+"""Bits of the noise amplitude, unsigned, in guard LSBs."""
+
+ACTIVATION_ENTRIES = 256
+"""Entries of the activation table; the top bits of a rank word select one."""
+
+SEED_WIDTH = 64
+"""Bits of each unit lane's noise generator and of its seed."""
+
+
+class ConfigError(ValueError):
+    """A fabric that cannot be built, or a program that does not fit one; names the field and both values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FabricConfig:
+    """What a build of the fabric holds.
+
+    A *word* of factors has ``rank_lanes * unit_lanes`` entries, a word of state, drive or statistics has
+    ``unit_lanes`` and a rank word ``rank_lanes``. Depths count words. Lanes must be powers of two, so that an
+    element's address on the link is its word and its lane side by side, and so must ``state_depth``, because the
+    statistics hold two banks of it.
+    """
+
+    name: str
+    rank_lanes: int = 8
+    unit_lanes: int = 1
+    factor_width: int = 12
+    factor_depth: int = 1024
+    state_depth: int = 256
+    drive_depth: int = 512
+    rank_depth: int = 64
+    descriptor_depth: int = 64
+    accumulator_width: int = 32
+    leak_bits: int = 10
+    project_shifts: tuple[int, ...] = (10, 12, 14, 16)
+    expand_shifts: tuple[int, ...] = (0, 1, 2, 3, 4, 5, 6, 7)
+    bias_shifts: tuple[int, ...] = (6, 8, 10, 12)
+    sum_width: int = 32
+    second_moment: bool = True
+    sample_depth: int = 4096
+    quartic: bool = True
+
+    def __post_init__(self):
+        for name in ("rank_lanes", "unit_lanes", "factor_depth", "state_depth", "drive_depth", "rank_depth",
+                     "descriptor_depth"):
+            value = getattr(self, name)
+            if value < 1 or (value & (value - 1) and name in _POWERS_OF_TWO):
+                kind = "a power of two" if name in _POWERS_OF_TWO else "positive"
+                raise ConfigError(f"{name} must be {kind}, not {value}")
+        if not 4 <= self.factor_width <= STATE_WIDTH:
+            raise ConfigError(f"factor_width must be between 4 and {STATE_WIDTH}, not {self.factor_width}")
+        if not 1 <= self.leak_bits <= GUARD_BITS:
+            raise ConfigError(f"leak_bits must be between 1 and {GUARD_BITS}, not {self.leak_bits}")
+        if not self.product_width <= self.accumulator_width <= 48:
+            raise ConfigError(f"accumulator_width must be between {self.product_width} (one product) and 48, "
+                              f"not {self.accumulator_width}")
+        if not STATE_WIDTH < self.sum_width <= 48:
+            raise ConfigError(f"sum_width must be between {STATE_WIDTH + 1} and 48, not {self.sum_width}")
+        for name, limit in (("project_shifts", 8), ("expand_shifts", 8), ("bias_shifts", 4)):
+            shifts = getattr(self, name)
+            if not 1 <= len(shifts) <= limit or sorted(set(shifts)) != list(shifts) or not 0 <= shifts[0] <= 31 \
+                    or shifts[-1] > 31:
+                raise ConfigError(f"{name} must be 1 to {limit} ascending shifts between 0 and 31, not {shifts}")
+        if self.project_shifts[0] < 1:
+            raise ConfigError(f"project_shifts must start at 1 or more, not {self.project_shifts[0]}")
+        if self.sample_depth and (self.sample_depth < 64 or self.sample_depth & (self.sample_depth - 1)):
+            raise ConfigError("sample_depth must be 0 (no sample stream) or a power of two from 64, "
+                              f"not {self.sample_depth}")
+        if self.descriptor_depth > 256:
+            raise ConfigError(f"descriptor_depth must be at most 256, not {self.descriptor_depth}")
+
+    @property
+    def lanes(self) -> int:
+        """Multiply lanes: factors read and multiplied each cycle."""
+        return self.rank_lanes * self.unit_lanes
+
+    @property
+    def product_width(self) -> int:
+        """Bits of one lane's signed product."""
+        return self.factor_width + STATE_WIDTH
+
+    @property
+    def square_width(self) -> int:
+        """Bits of a unit's sum of squares."""
+        return self.sum_width + STATE_WIDTH
+
+    @property
+    def max_samples(self) -> int:
+        """Steps that can be accumulated before a sum could overflow."""
+        return 1 << (self.sum_width - STATE_WIDTH)
+
+    @property
+    def build_hash(self) -> int:
+        """32-bit digest of every field but the name: equal configurations have equal hashes."""
+        body = {key: value for key, value in asdict(self).items() if key != "name"}
+        return int.from_bytes(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()[:4], "little")
+
+    def identity(self) -> dict[str, int]:
+        """The fields in the order in which the identity registers hold them, each as an unsigned 32-bit value."""
+        return {f.name: _pack(getattr(self, f.name)) for f in fields(self) if f.name != "name"}
+
+    @classmethod
+    def from_identity(cls, name: str, values: dict[str, int]) -> "FabricConfig":
+        """Inverse of :meth:`identity`.
+
+        Raises ConfigError if a field is missing or describes a fabric that cannot exist.
+        """
+        arguments = {}
+        for f in fields(cls):
+            if f.name == "name":
+                continue
+            if f.name not in values:
+                raise ConfigError(f"identity lacks the field {f.name}")
+            if f.type == tuple[int, ...]:
+                arguments[f.name] = _unpack_shifts(values[f.name])
+            else:
+                arguments[f.name] = bool(values[f.name]) if f.type is bool else int(values[f.name])
+        return cls(name=name, **arguments)
+
+
+_POWERS_OF_TWO = ("rank_lanes", "unit_lanes", "state_depth")
+
+
+def _pack(value) -> int:
+    """A shift tuple is a bit mask of the shifts it offers (they ascend, so the mask says it all)."""
+    if isinstance(value, tuple):
+        return sum(1 << shift for shift in value)
+    return int(value)
+
+
+def _unpack_shifts(mask: int) -> tuple[int, ...]:
+    return tuple(shift for shift in range(32) if mask >> shift & 1)
+
+
+TINY = FabricConfig(name="tiny", rank_lanes=2, unit_lanes=1, factor_depth=256, state_depth=64, drive_depth=128,
+                    rank_depth=32, sample_depth=64)
+"""Small enough for exhaustive and interpreted simulation."""
+
+REFERENCE = FabricConfig(name="reference")
+"""The default device: the iCEBreaker's lanes and memories with every option built in."""
+
+ICEBREAKER = FabricConfig(name="icebreaker", second_moment=False, sample_depth=0, quartic=False)
+"""What an iCE40UP5K holds."""
+
+WIDE = FabricConfig(name="wide", rank_lanes=4, unit_lanes=4, factor_depth=4096, state_depth=512, drive_depth=1024,
+                    rank_depth=512, descriptor_depth=256, accumulator_width=40)
+"""Several units a cycle: the grid of lanes that larger boards use, and room for dense couplings."""
+
+PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, WIDE)}
+
+
+def preset(name: str) -> FabricConfig:
+    """The configuration of that name; ConfigError names the ones there are."""
+    if name not in PRESETS:
+        raise ConfigError(f"no fabric is called {name!r}; there are {', '.join(PRESETS)}")
+    return PRESETS[name]

@@ -1,0 +1,247 @@
+"""The device's end of the link: byte stream in, bus transactions, byte stream out."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import crc, data, stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out, connect, flipped
+from amaranth.utils import ceil_log2, exact_log2
+
+from ornstein.hdl.bus import BusSignature
+from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.link.slip import Deframer, Framer
+from ornstein.hdl.protocol import (
+    CRC_BYTES,
+    MAX_REQUEST,
+    REQUEST_HEADER,
+    REQUEST_HEADER_BYTES,
+    WAIT_UNIT,
+    Opcode,
+    Status,
+)
+from ornstein.hdl.regmap import Event, Space, bus_width, element_bytes, space_size
+
+__all__ = ["Bridge"]
+
+
+class Bridge(wiring.Component):
+    """Executes the requests of :mod:`ornstein.hdl.protocol`.
+
+    A request is collected in a buffer and executed once its CRC proved right; meanwhile ``i`` is not ready. The
+    answer is streamed, its CRC computed on the way. A request that is not finished ``timeout`` cycles after its last
+    byte is forgotten.
+
+    A WRITE takes ``element_bytes + 1`` cycles per element and a READ as many while ``o`` is ready, both plus the
+    cycles that the bus keeps ``request`` waiting.
+
+    Parameters
+    ----------
+    config : FabricConfig
+    timeout : cycles of silence after which an unfinished request is dropped; at least ``WAIT_UNIT``
+
+    Members
+    -------
+    i : In(stream of 8), bytes from the host
+    o : Out(stream of 8), bytes to the host
+    bus : Out(BusSignature(bus_width(config)))
+    events : In(len(Event)), levels
+    """
+
+    def __init__(self, config: FabricConfig, *, timeout: int):
+        if timeout < WAIT_UNIT:
+            raise ValueError(f"timeout must be at least {WAIT_UNIT} cycles, not {timeout}")
+        self._config = config
+        self._timeout = timeout
+        super().__init__({
+            "i": In(stream.Signature(8)),
+            "o": Out(stream.Signature(8)),
+            "bus": Out(BusSignature(bus_width(config))),
+            "events": In(len(Event)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.deframer = deframer = Deframer()
+        m.submodules.framer = framer = Framer()
+        m.submodules.crc = checksum = crc.Processor(crc.catalog.CRC16_IBM_3740(8))
+        # a byte is never read in the cycle in which it is written: no logic for collisions is needed
+        m.submodules.buffer = buffer = Memory(shape=8, depth=MAX_REQUEST, init=[], attrs={"no_rw_check": 1})
+        connect(m, flipped(self.i), deframer.i)
+        connect(m, framer.o, flipped(self.o))
+
+        header = Signal(data.StructLayout(dict(REQUEST_HEADER)), reset_less=True)
+        pointer = Signal(range(MAX_REQUEST + 1))   # bytes received, then bytes taken out of the buffer
+        index = Signal.like(header.count)          # elements received, then elements executed
+        byte = Signal(range(self.bus.wdata.shape().width // 8))  # place in the element
+        word = Signal.like(self.bus.wdata, reset_less=True)      # the element
+        damaged = Signal()
+        status = Signal(Status, reset_less=True)
+        more = Signal(reset_less=True)             # data follow the status
+        short = Signal(init=1)  # bytes are missing, whatever the request
+        timer = Signal(ceil_log2(self._timeout))
+
+        known = Signal(reset_less=True)            # the header's space exists
+        last_byte = Signal.like(byte, reset_less=True)
+        m.d.sync += known.eq(0)
+        with m.Switch(header.space):
+            for space in Space:
+                if space_size(self._config, space):
+                    with m.Case(space):
+                        m.d.sync += [known.eq(1), last_byte.eq(element_bytes(self._config, space) - 1)]
+
+        fetch = Signal()
+        fetched = Signal(8, reset_less=True)
+        write_port = buffer.write_port()
+        read_port = buffer.read_port(domain="comb")
+        m.d.comb += [
+            write_port.addr.eq(pointer),
+            write_port.data.eq(deframer.o.payload.data),
+            read_port.addr.eq(pointer),
+        ]
+        with m.If(fetch):
+            m.d.sync += [fetched.eq(read_port.data), pointer.eq(pointer + 1)]
+
+        element_done = Signal()
+        next_byte = Signal()
+        next_element = Signal()
+        m.d.comb += element_done.eq(byte == last_byte)
+        with m.If(next_byte):
+            m.d.sync += byte.eq(Mux(element_done, 0, byte + 1))
+        with m.If(next_element):
+            m.d.sync += index.eq(index + 1)
+
+        restart = Signal()
+        with m.If(restart):
+            m.d.comb += checksum.start.eq(1)
+            m.d.sync += [pointer.eq(0), index.eq(0), byte.eq(0), damaged.eq(0), short.eq(1)]
+
+        no_data = Signal()
+        complete = Signal()
+        reads = Signal()
+        writes = Signal()
+        send = framer.i
+        m.d.comb += [
+            no_data.eq(pointer == REQUEST_HEADER_BYTES + CRC_BYTES),
+            complete.eq(index == header.count),
+            reads.eq(header.opcode == Opcode.READ),
+            writes.eq(header.opcode == Opcode.WRITE),
+            self.bus.space.eq(header.space),
+            self.bus.address.eq(header.address),
+            self.bus.write.eq(writes),
+            self.bus.wdata.eq(word),
+            checksum.data.eq(send.payload.data),
+        ]
+        m.d.sync += timer.eq(timer + 1)
+
+        with m.FSM():
+            with m.State("RECEIVE"):
+                item = deframer.o.payload
+                m.d.comb += [deframer.o.ready.eq(1), checksum.data.eq(item.data)]
+                with m.If(deframer.o.valid):
+                    m.d.sync += [timer.eq(0), damaged.eq(damaged | item.error)]
+                    with m.If(item.end):
+                        m.next = "CHECK"
+                        with m.If(pointer == 0):
+                            m.d.sync += damaged.eq(0)
+                            m.next = "RECEIVE"
+                    with m.Elif(pointer == MAX_REQUEST):
+                        m.d.sync += damaged.eq(1)
+                    with m.Else():
+                        m.d.comb += [write_port.en.eq(1), checksum.valid.eq(1)]
+                        m.d.sync += pointer.eq(pointer + 1)
+                        with m.If(pointer < REQUEST_HEADER_BYTES):
+                            m.d.sync += header.eq(Cat(header.as_value()[8:], item.data))
+                        # the last two bytes are the CRC, so elements are counted two bytes late
+                        with m.If(pointer == REQUEST_HEADER_BYTES + CRC_BYTES - 1):
+                            m.d.sync += short.eq(0)
+                        m.d.comb += [next_byte.eq(~short), next_element.eq(~short & element_done)]
+                with m.Elif(timer == self._timeout - 1):
+                    m.d.comb += restart.eq(1)
+
+            with m.State("CHECK"):
+                m.d.comb += restart.eq(1)
+                m.d.sync += [pointer.eq(REQUEST_HEADER_BYTES), timer.eq(0), more.eq(0), status.eq(Status.MALFORMED)]
+                m.next = "SEQUENCE"
+                with m.If(damaged | ~checksum.match_detected | short):
+                    m.d.sync += [header.sequence.eq(0), status.eq(Status.CORRUPT)]
+                with m.Elif((header.opcode == Opcode.WAIT) & no_data):
+                    m.next = "WAIT"
+                with m.Elif(reads | writes):
+                    with m.If(~known):
+                        m.d.sync += status.eq(Status.ADDRESS)
+                    with m.Elif(reads & no_data & ~complete):
+                        m.next = "TRANSFER"
+                    with m.Elif(writes & ~no_data & complete & (byte == 0)):
+                        m.next = "FETCH"
+
+            with m.State("FETCH"):
+                m.d.comb += fetch.eq(1)
+                m.next = "GATHER"
+
+            with m.State("GATHER"):
+                m.d.comb += [fetch.eq(1), next_byte.eq(1), next_element.eq(element_done)]
+                m.d.sync += word.word_select(byte, 8).eq(fetched)
+                with m.If(element_done):
+                    m.next = "TRANSFER"
+
+            with m.State("TRANSFER"):
+                m.d.comb += self.bus.request.eq(1)
+                with m.If(self.bus.done):
+                    m.d.comb += next_element.eq(reads)
+                    m.d.sync += [
+                        header.address.eq(header.address + 1),
+                        word.eq(self.bus.rdata),
+                        status.eq(self.bus.status),
+                        more.eq(reads & (self.bus.status == Status.OK)),
+                    ]
+                    m.next = "SEQUENCE"
+                    with m.If(more):
+                        m.next = "DATA"
+                        with m.If(self.bus.status != Status.OK):
+                            m.next = "CRC_HIGH"
+                    with m.Elif(writes & ~complete & (self.bus.status == Status.OK)):
+                        m.next = "GATHER"
+
+            with m.State("WAIT"):
+                m.d.comb += next_element.eq(timer[:exact_log2(WAIT_UNIT)].all())
+                m.d.sync += [word.eq(self.events), more.eq(1), status.eq(Status.OK)]
+                with m.If((self.events & header.address).any()):
+                    m.next = "SEQUENCE"
+                with m.Elif(complete):
+                    m.d.sync += status.eq(Status.TIMEOUT)
+                    m.next = "SEQUENCE"
+
+            with m.State("SEQUENCE"):
+                m.d.comb += [send.valid.eq(1), send.payload.data.eq(header.sequence), checksum.valid.eq(send.ready)]
+                with m.If(send.ready):
+                    m.next = "STATUS"
+
+            with m.State("STATUS"):
+                m.d.comb += [send.valid.eq(1), send.payload.data.eq(status), checksum.valid.eq(send.ready)]
+                with m.If(send.ready):
+                    m.next = "CRC_HIGH"
+                    with m.If(more):
+                        m.next = "DATA"
+
+            with m.State("DATA"):
+                m.d.comb += [
+                    send.valid.eq(1),
+                    send.payload.data.eq(word.word_select(byte, 8)),
+                    checksum.valid.eq(send.ready),
+                    next_byte.eq(send.ready),
+                ]
+                with m.If(send.ready & (element_done | ~reads)):
+                    m.next = "CRC_HIGH"
+                    with m.If(reads & ~complete):
+                        m.next = "TRANSFER"
+
+            with m.State("CRC_HIGH"):
+                m.d.comb += [send.valid.eq(1), send.payload.data.eq(checksum.crc[8:])]
+                with m.If(send.ready):
+                    m.next = "CRC_LOW"
+
+            with m.State("CRC_LOW"):
+                m.d.comb += [send.valid.eq(1), send.payload.data.eq(checksum.crc[:8]), send.payload.last.eq(1)]
+                with m.If(send.ready):
+                    m.d.comb += restart.eq(1)
+                    m.next = "RECEIVE"
+        return m

@@ -1,0 +1,58 @@
+"""A queue of stream elements in block RAM."""
+
+from amaranth.hdl import Module, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.memory import Memory
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+__all__ = ["Queue"]
+
+
+class Queue(wiring.Component):
+    """Holds ``depth`` elements and one more in its output register. Latency 2; one element a cycle.
+
+    Parameters
+    ----------
+    shape : shape of an element
+    depth : elements in the memory, a power of two
+
+    Members
+    -------
+    i : In(stream of shape)
+    o : Out(stream of shape)
+    """
+
+    def __init__(self, shape, depth: int):
+        if depth < 1 or depth & (depth - 1):
+            raise ValueError(f"depth must be a power of two, not {depth}")
+        self._shape = shape
+        self._depth = depth
+        super().__init__({"i": In(stream.Signature(shape)), "o": Out(stream.Signature(shape))})
+
+    def elaborate(self, platform):
+        m = Module()
+        # the cell that is being written is read only while the queue is empty, and then the value is not used
+        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=[],
+                                                attrs={"no_rw_check": 1})
+        write_port = storage.write_port()
+        read_port = storage.read_port(domain="comb")
+        pointer_bits = exact_log2(self._depth)
+        written = Signal(pointer_bits + 1)
+        read = Signal(pointer_bits + 1)
+        payload = Signal(self._shape, reset_less=True)
+        m.d.comb += [
+            self.i.ready.eq(written != read ^ self._depth),
+            write_port.addr.eq(written[:pointer_bits]),
+            write_port.data.eq(self.i.payload),
+            write_port.en.eq(self.i.valid & self.i.ready),
+            read_port.addr.eq(read[:pointer_bits]),
+            self.o.payload.eq(payload),
+        ]
+        with m.If(write_port.en):
+            m.d.sync += written.eq(written + 1)
+        with m.If(~self.o.valid | self.o.ready):
+            m.d.sync += [payload.eq(read_port.data), self.o.valid.eq(written != read)]
+            with m.If(written != read):
+                m.d.sync += read.eq(read + 1)
+        return m

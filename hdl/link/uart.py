@@ -1,0 +1,172 @@
+"""Asynchronous serial line, eight data bits, no parity, one stop bit."""
+
+from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.lib import stream, wiring
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out, connect, flipped
+
+from ornstein.hdl.link.queue import Queue
+from ornstein.hdl.protocol import MAX_REQUEST
+
+__all__ = ["Receiver", "Transmitter", "Uart"]
+
+MIN_DIVISOR = 4
+"""Cycles per bit below which a receiver's choice of sampling instant leaves no tolerance for the sender's clock."""
+
+
+def _checked(divisor: int) -> int:
+    if divisor < MIN_DIVISOR:
+        raise ValueError(f"divisor must be at least {MIN_DIVISOR} cycles per bit, not {divisor}")
+    return divisor
+
+
+class Receiver(wiring.Component):
+    """Bytes from a line. A byte is offered about 9.5 bits after its start bit began, and held until the next.
+
+    Parameters
+    ----------
+    divisor : clock cycles per bit, at least 4
+
+    Members
+    -------
+    rx : In(1), asynchronous
+    o : Out(stream of 8)
+    overflow : Out(1), one cycle: a byte was lost because ``o`` had not been taken
+    framing : Out(1), one cycle: a byte was dropped because its stop bit was missing
+    """
+
+    rx: In(1, init=1)
+    o: Out(stream.Signature(8))
+    overflow: Out(1)
+    framing: Out(1)
+
+    def __init__(self, divisor: int):
+        self._divisor = _checked(divisor)
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        line = Signal(init=1)
+        m.submodules.synchronizer = FFSynchronizer(self.rx, line, init=1)
+        timer = Signal(range(self._divisor), reset_less=True)
+        bits = Signal(8, reset_less=True)  # below the bits received is a one, which falls out with the last
+
+        with m.If(self.o.ready):
+            m.d.sync += self.o.valid.eq(0)
+        m.d.sync += timer.eq(Mux(timer == 0, self._divisor - 1, timer - 1))
+        with m.FSM():
+            with m.State("IDLE"):
+                m.d.sync += [timer.eq((self._divisor - 1) // 2), bits.eq(1 << 7)]
+                with m.If(~line):
+                    m.next = "START"
+            with m.State("START"):
+                with m.If(timer == 0):
+                    m.next = "BITS"
+                    with m.If(line):
+                        m.next = "IDLE"
+            with m.State("BITS"):
+                with m.If(timer == 0):
+                    m.d.sync += bits.eq(Cat(bits[1:], line))
+                    with m.If(bits[0]):
+                        m.next = "STOP"
+            with m.State("STOP"):
+                with m.If(timer == 0):
+                    m.next = "BREAK"
+                    with m.If(line):
+                        m.d.comb += self.overflow.eq(self.o.valid & ~self.o.ready)
+                        with m.If(~self.overflow):
+                            m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(bits)]
+                    with m.Else():
+                        m.d.comb += self.framing.eq(1)
+            with m.State("BREAK"):
+                with m.If(line):
+                    m.next = "IDLE"
+        return m
+
+
+class Transmitter(wiring.Component):
+    """Bytes onto a line, without a gap while ``i`` is valid: ten bits a byte.
+
+    Parameters
+    ----------
+    divisor : clock cycles per bit, at least 4
+
+    Members
+    -------
+    i : In(stream of 8)
+    tx : Out(1), from a register
+    """
+
+    i: In(stream.Signature(8))
+    tx: Out(1, init=1)
+
+    def __init__(self, divisor: int):
+        self._divisor = _checked(divisor)
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        timer = Signal(range(self._divisor), reset_less=True)
+        bits = Signal(9, init=-1)
+        left = Signal(range(11))  # bits that have not ended
+        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(left == 0)]
+        with m.If(self.i.ready):
+            m.d.sync += timer.eq(self._divisor - 1)
+            with m.If(self.i.valid):
+                m.d.sync += [bits.eq(Cat(0, self.i.payload)), left.eq(10)]
+        with m.Elif(timer == 0):
+            # the cycle in which the next byte is taken belongs to the stop bit
+            m.d.sync += [
+                timer.eq(Mux(left == 2, self._divisor - 2, self._divisor - 1)),
+                bits.eq(Cat(bits[1:], 1)),
+                left.eq(left - 1),
+            ]
+        with m.Else():
+            m.d.sync += timer.eq(timer - 1)
+        return m
+
+
+class Uart(wiring.Component):
+    """A serial line as a pair of byte streams. Received bytes wait in a queue that holds one whole request, since the
+    sender cannot be told to pause.
+
+    Parameters
+    ----------
+    divisor : clock cycles per bit, at least 4
+
+    Members
+    -------
+    rx : In(1), asynchronous
+    tx : Out(1), from a register
+    i : In(stream of 8), bytes to send
+    o : Out(stream of 8), bytes received
+    overflow : Out(1), one cycle: a received byte was lost because the queue was full
+    framing : Out(1), one cycle: a received byte was dropped because its stop bit was missing
+    """
+
+    rx: In(1, init=1)
+    tx: Out(1, init=1)
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(8))
+    overflow: Out(1)
+    framing: Out(1)
+
+    def __init__(self, divisor: int):
+        self._divisor = _checked(divisor)
+        super().__init__()
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.receiver = receiver = Receiver(self._divisor)
+        m.submodules.transmitter = transmitter = Transmitter(self._divisor)
+        m.submodules.queue = queue = Queue(8, MAX_REQUEST)
+        connect(m, receiver.o, queue.i)
+        connect(m, queue.o, flipped(self.o))
+        connect(m, flipped(self.i), transmitter.i)
+        m.d.comb += [
+            receiver.rx.eq(self.rx),
+            self.tx.eq(transmitter.tx),
+            self.overflow.eq(receiver.overflow),
+            self.framing.eq(receiver.framing),
+        ]
+        return m

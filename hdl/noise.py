@@ -1,0 +1,98 @@
+"""Noise: a leap-forward LFSR and a three-point variable. Each comes with its integer model.
+
+The generator is the 64-bit Fibonacci LFSR of x^64 + x^63 + x^61 + x^60 + 1 (maximal length; the taps are those of
+Xilinx XAPP052), advanced by 82 steps a draw. 82 shares no factor with 2^64 - 1, so the period stays 2^64 - 1. An LFSR
+that moves by fewer bits than a draw uses makes draws dependent; at 82 steps the sixteen bits that a draw uses are,
+over a random state, exactly independent of those of every one of the next 4,096 draws, and any four consecutive
+draws are jointly independent (``tests/test_noise.py`` proves both by rank over GF(2)).
+
+The three-point variable is +1, 0 or -1 with probabilities 1/6, 2/3, 1/6: scaled by sqrt(3) it has the mean,
+variance, skewness and kurtosis of a normal variable, and it needs no multiplier.
+"""
+
+from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ornstein.hdl.config import GUARD_BITS, SEED_WIDTH
+
+TAPS = (64, 63, 61, 60)
+LEAP = 82
+DRAW_BITS = 16
+THRESHOLD = 10923
+"""round(2^16 / 6): a draw below it is +1, its mirror image -1, so the mean is exactly zero."""
+DITHER_LOW = 32
+"""Lowest state bit used for stochastic rounding."""
+
+VARIANCE = 2 * THRESHOLD / (1 << DRAW_BITS)
+"""Exact variance of the three-point variable, 1/3 up to 2^-16."""
+
+_MASK = (1 << SEED_WIDTH) - 1
+
+
+def leap_matrix(steps: int = LEAP) -> list[int]:
+    """For each bit of the state after ``steps`` single shifts, the mask of present bits whose parity it is."""
+    rows = [1 << bit for bit in range(SEED_WIDTH)]
+    for _ in range(steps):
+        fed_back = 0
+        for tap in TAPS:
+            fed_back ^= rows[tap - 1]
+        rows = [fed_back, *rows[:-1]]
+    return rows
+
+
+def advance(state: int) -> int:
+    """The state after one draw. Two leaps of 41, because up to 60 new bits depend on present bits alone."""
+    half = LEAP // 2
+    for _ in range(2):
+        parity = (state ^ state << 1 ^ state << 3 ^ state << 4) & _MASK
+        state = (state << half & _MASK) | parity >> (SEED_WIDTH - half)
+    return state
+
+
+def code(state: int) -> int:
+    """The three-point variable of a state: -1, 0 or 1."""
+    draw = state & (1 << DRAW_BITS) - 1
+    return int(draw < THRESHOLD) - int(draw >= (1 << DRAW_BITS) - THRESHOLD)
+
+
+def dither(state: int) -> int:
+    """The uniform GUARD_BITS-bit number that stochastic rounding adds."""
+    return state >> DITHER_LOW & (1 << GUARD_BITS) - 1
+
+
+class NoiseSource(wiring.Component):
+    """One unit lane's generator.
+
+    Members
+    -------
+    seed : unsigned(64), in; the state to load. Zero, the LFSR's fixed point, is replaced by one.
+    load : in; take the seed at the next edge
+    advance : in; move to the next draw at the next edge
+    state : unsigned(64), out; the present state
+    code : signed(2), out; the present draw, combinational from the state
+    dither : unsigned(GUARD_BITS), out; likewise
+    """
+
+    seed: In(SEED_WIDTH)
+    load: In(1)
+    advance: In(1)
+    state: Out(SEED_WIDTH, init=1)
+    code: Out(signed(2))
+    dither: Out(GUARD_BITS)
+
+    def elaborate(self, platform):
+        m = Module()
+        following = Signal(SEED_WIDTH)
+        m.d.comb += [following[bit].eq((self.state & mask).xor()) for bit, mask in enumerate(leap_matrix())]
+        with m.If(self.load):
+            m.d.sync += self.state.eq(Mux(self.seed == 0, 1, self.seed))
+        with m.Elif(self.advance):
+            m.d.sync += self.state.eq(following)
+        draw = self.state[:DRAW_BITS]
+        with m.If(draw < THRESHOLD):
+            m.d.comb += self.code.eq(1)
+        with m.Elif(draw >= (1 << DRAW_BITS) - THRESHOLD):
+            m.d.comb += self.code.eq(-1)
+        m.d.comb += self.dither.eq(self.state[DITHER_LOW:])
+        return m

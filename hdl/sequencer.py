@@ -1,0 +1,238 @@
+"""The sequencer: runs jobs, levels, steps and passes, and issues one micro-operation of all lanes a cycle.
+
+The next pass is fetched from the descriptor memory while the present one runs, so that passes follow each other
+without a gap as long as they last four cycles or more.
+"""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+
+from ornstein.hdl import isa
+from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.isa import Operation
+
+HALVES = isa.DESCRIPTOR_WORDS * isa.WORD_BITS // 32
+"""32-bit reads that a descriptor takes."""
+
+
+def descriptor_layout(descriptor: type[isa.Descriptor]) -> data.FlexibleLayout:
+    """The gateware's view of a packed descriptor; loop counts are less one, as stored."""
+    return data.FlexibleLayout(isa.DESCRIPTOR_WORDS * isa.WORD_BITS, {
+        name: data.Field(width, word * isa.WORD_BITS + low) for name, word, low, width in descriptor.layout()})
+
+
+PASS = descriptor_layout(isa.Pass)
+LEVEL = descriptor_layout(isa.Level)
+
+
+def micro_layout(config: FabricConfig) -> data.StructLayout:
+    """What travels down the pipeline with a micro-operation.
+
+    ``first`` and ``last`` mark the ends of the inner loop; ``dest`` is a rank word or a vector word, ``bias`` a drive
+    word, ``lane`` the rank lane of ACTIVATE; ``clear`` and ``sample`` hold for a whole step.
+    """
+    vector = max(config.state_depth, config.drive_depth, config.rank_depth)
+    return data.StructLayout({
+        "operation": 2, "first": 1, "last": 1, "from_drive": 1, "to_drive": 1, "coupled": 1, "shift": 3,
+        "bias_shift": 2, "lane": range(max(2, config.rank_lanes)), "dest": range(vector),
+        "bias": range(config.drive_depth), "clear": 1, "sample": 1,
+    })
+
+
+class Sequencer(wiring.Component):
+    """Runs one job at a time: ``levels`` consecutive level descriptors from ``first``.
+
+    Members
+    -------
+    start : in; begin the job given by ``first``, ``levels``, ``bank`` (held while it runs); only when not ``running``
+    bank_offset : in; words added to banked drive addresses when ``bank`` is 1
+    running : out
+    finished : out, one cycle at the end of a job; everything is written by then
+    level : Level, out; the present level, constant while its micro-operations are in flight
+    descriptor_address : out; 32-bit word of the descriptor memory
+    descriptor_data : in, one cycle later
+    hold : in; issue nothing in this cycle
+    issue : out; a micro-operation is issued in this cycle
+    micro : out, with ``issue``
+    factor, source : out, with ``issue``; the factor word, and the vector word (PROJECT) or rank word (others) to read
+
+    Parameters
+    ----------
+    drain : cycles after which an issued micro-operation has left nothing behind in the pipeline
+    """
+
+    def __init__(self, config: FabricConfig, *, drain: int):
+        self._config, self._drain = config, drain
+        index = range(config.descriptor_depth)
+        super().__init__({
+            "start": In(1), "first": In(8), "levels": In(8), "bank": In(1),
+            "bank_offset": In(range(config.drive_depth)),
+            "running": Out(1), "finished": Out(1),
+            "level": Out(LEVEL),
+            "descriptor_address": Out(range(len(index) * HALVES)),
+            "descriptor_data": In(32),
+            "hold": In(1), "issue": Out(1),
+            "micro": Out(micro_layout(config)),
+            "factor": Out(range(config.factor_depth)),
+            "source": Out(range(max(config.state_depth, config.drive_depth, config.rank_depth))),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        # fetch: four halves of the descriptor `wanted` into `fetched`, marked with what its step is
+        fetched = Signal(HALVES * 32, reset_less=True)
+        wanted = Signal(8, reset_less=True)
+        part = Signal(range(HALVES + 1))
+        fetching = Signal()
+        arriving = Signal()
+        ready = Signal()
+        m.d.comb += self.descriptor_address.eq(wanted * HALVES + part)
+        m.d.sync += arriving.eq(fetching & (part != HALVES))
+        with m.If(fetching):
+            with m.If(part != HALVES):
+                m.d.sync += part.eq(part + 1)
+            with m.Else():
+                m.d.sync += [fetching.eq(0), ready.eq(1)]
+        with m.If(arriving):
+            m.d.sync += fetched.eq(data_shift_in(fetched, self.descriptor_data))
+
+        # the list of passes, walked `steps` times by the fetch side
+        index = Signal(8, reset_less=True)
+        steps_left = Signal(16, reset_less=True)
+        exhausted = Signal()
+        first_step = Signal(reset_less=True)
+        thin_left = Signal(len(self.level.thin), reset_less=True)
+        clear, sample = Signal(reset_less=True), Signal(reset_less=True)
+
+        def fetch(descriptor):
+            m.d.sync += [wanted.eq(descriptor), part.eq(0), fetching.eq(1), ready.eq(0)]
+
+        # the present pass
+        active = Signal()
+        current = Signal(PASS, reset_less=True)
+        inner_left, outer_left = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        inner_first = Signal(reset_less=True)
+        lane = Signal(range(max(2, config.rank_lanes)), reset_less=True)
+        factor_row = Signal(self.factor.shape(), reset_less=True)
+        source_row = Signal(self.source.shape(), reset_less=True)
+        dest = Signal(self.micro.dest.shape(), reset_less=True)
+        bias = Signal(self.micro.bias.shape(), reset_less=True)
+
+        inner_last, pass_last = Signal(), Signal()
+        project, mix = Signal(), Signal()
+        by_rows = Signal()
+        m.d.comb += [
+            self.issue.eq(active & ~self.hold),
+            inner_last.eq(inner_left == 0),
+            pass_last.eq(inner_last & (outer_left == 0)),
+            project.eq(current.operation == Operation.PROJECT),
+            mix.eq(current.operation == Operation.MIX),
+            by_rows.eq(mix | (current.operation == Operation.ACTIVATE)),
+            self.micro.operation.eq(current.operation),
+            self.micro.first.eq(inner_first),
+            self.micro.last.eq(inner_last),
+            self.micro.from_drive.eq(current.from_drive),
+            self.micro.to_drive.eq(current.to_drive),
+            self.micro.coupled.eq(current.coupled),
+            self.micro.shift.eq(current.shift),
+            self.micro.bias_shift.eq(current.bias_shift),
+            self.micro.lane.eq(lane),
+            self.micro.dest.eq(dest),
+            self.micro.bias.eq(bias),
+            self.micro.clear.eq(clear),
+            self.micro.sample.eq(sample),
+        ]
+        with m.If(self.issue):
+            m.d.sync += inner_first.eq(inner_last)
+            with m.If(inner_last):
+                m.d.sync += [
+                    outer_left.eq(outer_left - 1), inner_left.eq(current.inner), lane.eq(0),
+                    dest.eq(dest + 1), bias.eq(bias + 1),
+                    factor_row.eq(factor_row + 1),
+                    self.factor.eq(Mux(project, factor_row, self.factor) + 1),
+                    source_row.eq(source_row + by_rows),
+                    self.source.eq(source_row + by_rows),
+                ]
+            with m.Else():
+                m.d.sync += [
+                    inner_left.eq(inner_left - 1), lane.eq(lane + 1),
+                    self.factor.eq(self.factor + Mux(project, current.stride, 1)),
+                    self.source.eq(self.source + Mux(by_rows, Mux(mix, current.stride, 0), 1)),
+                ]
+
+        # whatever was issued is through when `draining` has run down
+        draining = Signal(range(self._drain + 1))
+        with m.If(self.issue):
+            m.d.sync += draining.eq(self._drain)
+        with m.Elif(draining != 0):
+            m.d.sync += draining.eq(draining - 1)
+        drained = Signal()
+        m.d.comb += drained.eq(~active & (draining == 0))
+
+        following = Signal(PASS)
+        take = Signal()
+        m.d.comb += [
+            following.eq(fetched),
+            take.eq(ready & Mux(following.wait, drained, ~active | (self.issue & pass_last))),
+        ]
+
+        level_index, levels_left = Signal(8, reset_less=True), Signal(8, reset_less=True)
+        with m.FSM():
+            with m.State("IDLE"):
+                with m.If(self.start):
+                    m.d.sync += [self.running.eq(1), level_index.eq(self.first), levels_left.eq(self.levels - 1)]
+                    fetch(self.first)
+                    m.next = "LEVEL"
+            with m.State("LEVEL"):
+                level = data.View(LEVEL, fetched)
+                with m.If(ready):
+                    m.d.sync += [
+                        self.level.eq(fetched), steps_left.eq(level.steps), index.eq(0), exhausted.eq(0),
+                        first_step.eq(1), thin_left.eq(level.thin - 1),
+                    ]
+                    fetch(level.first)
+                    m.next = "RUN"
+            with m.State("RUN"):
+                with m.If(take):
+                    m.d.sync += [
+                        active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
+                        inner_left.eq(following.inner), outer_left.eq(following.outer),
+                        self.factor.eq(following.factor), factor_row.eq(following.factor),
+                        dest.eq(following.dest),
+                        clear.eq(first_step & self.level.clear),
+                        sample.eq((self.level.thin != 0) & (thin_left == 0)),
+                    ]
+                    offset = Mux(following.banked & self.bank, self.bank_offset, 0)
+                    source = following.source + Mux(following.from_drive, offset, 0)
+                    m.d.sync += [self.source.eq(source), source_row.eq(source), bias.eq(following.bias + offset)]
+                    with m.If(index != self.level.passes):
+                        m.d.sync += index.eq(index + 1)
+                        fetch(self.level.first + index + 1)
+                    with m.Elif(steps_left != 0):
+                        m.d.sync += [
+                            index.eq(0), steps_left.eq(steps_left - 1), first_step.eq(0),
+                            thin_left.eq(Mux(thin_left == 0, self.level.thin, thin_left) - 1),
+                        ]
+                        fetch(self.level.first)
+                    with m.Else():
+                        m.d.sync += [ready.eq(0), exhausted.eq(1)]
+                with m.Elif(self.issue & pass_last):
+                    m.d.sync += active.eq(0)
+                with m.If(exhausted & drained):
+                    with m.If(levels_left == 0):
+                        m.d.sync += self.running.eq(0)
+                        m.d.comb += self.finished.eq(1)
+                        m.next = "IDLE"
+                    with m.Else():
+                        m.d.sync += [levels_left.eq(levels_left - 1), level_index.eq(level_index + 1)]
+                        fetch(level_index + 1)
+                        m.next = "LEVEL"
+        return m
+
+
+def data_shift_in(register, half):
+    """The register after a 32-bit half has entered from the top; the first half of four ends at the bottom."""
+    return register[32:] | half << len(register) - 32

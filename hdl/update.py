@@ -1,0 +1,178 @@
+"""The integrator of one unit lane: everything is summed with twelve guard bits, then rounded once and saturated.
+
+    z' = sat16((self + coupling + bias + noise - cubic + rounding) >> 12)
+
+=========  ==========================================================  ===================================
+term       value, in guard LSBs (state LSB / 2^12)                     present when
+=========  ==========================================================  ===================================
+self       (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
+coupling   accumulator >> expand_shift (floor, at the guard LSB)       pass.coupled
+bias       drive << bias_shift                                         always (zero it in the memory)
+noise      amplitude * (code + previous code if level.midpoint)        pass writes the state
+cubic      h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, build option ``quartic``
+rounding   2^11, or a uniform 12-bit number if level.dither            always
+=========  ==========================================================  ===================================
+
+The energy is SPEC section 1: leak = 2 J2 dt, and h = 4 J4 dt z^2, whose clamp at one tames the explicit step where it
+would be unstable. With one noise sample a step this is Euler-Maruyama, with two Leimkuhler-Matthews
+(doi:10.1093/amrx/abs010), exact for every harmonic energy.
+"""
+
+from amaranth.hdl import Array, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
+
+SQUARE_SHIFT = 15
+"""Bits dropped from z^2 before it is scaled."""
+CUBIC_LIMIT = 1 << GUARD_BITS
+"""Largest h: the cubic term alone never reverses a state in one step."""
+
+
+def round_term() -> int:
+    """What rounding to nearest adds."""
+    return 1 << GUARD_BITS - 1
+
+
+class Update(wiring.Component):
+    """Pipelined update; one unit a cycle, ``latency`` cycles from inputs to ``next``.
+
+    Members
+    -------
+    state, drive : signed(16), in; the unit's state and its bias
+    accumulator : signed(accumulator_width), in; the coupling sum
+    coupled, noisy : in, with the unit; whether accumulator and noise count
+    keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and amplitude
+    leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
+    quartic : unsigned(16), in; ignored unless the build has the quartic term
+    shift, bias_shift : in; indices into the configuration's shifts
+    amplitude : unsigned(28), in; guard LSBs
+    draw : out; the noise codes are taken in this cycle, ``draw_stage`` cycles after the inputs
+    valid : in; the inputs are meant
+    code, previous : signed(2), in; read in the cycle of ``draw``
+    dither : unsigned(12), in; read in the cycle of ``draw``
+    next : signed(16), out; the new state
+    saturated : out; ``next`` was clipped
+    """
+
+    def __init__(self, config: FabricConfig):
+        self._config = config
+        self._total = max(config.accumulator_width, STATE_WIDTH + GUARD_BITS + 2, AMPLITUDE_WIDTH + 2) + 2
+        super().__init__({
+            "valid": In(1),
+            "state": In(signed(STATE_WIDTH)),
+            "drive": In(signed(STATE_WIDTH)),
+            "accumulator": In(signed(config.accumulator_width)),
+            "coupled": In(1),
+            "keep": In(1),
+            "noisy": In(1),
+            "midpoint": In(1),
+            "dither_on": In(1),
+            "leak": In(config.leak_bits),
+            "quartic": In(16),
+            "shift": In(range(len(config.expand_shifts))),
+            "bias_shift": In(range(len(config.bias_shifts))),
+            "amplitude": In(AMPLITUDE_WIDTH),
+            "draw": Out(1),
+            "code": In(signed(2)),
+            "previous": In(signed(2)),
+            "dither": In(GUARD_BITS),
+            "next": Out(signed(STATE_WIDTH)),
+            "saturated": Out(1),
+        })
+
+    @staticmethod
+    def stages(config: FabricConfig) -> tuple[int, int]:
+        """(draw_stage, latency) in cycles."""
+        products = 3 if config.quartic else 1
+        return products, products + 4
+
+    @property
+    def draw_stage(self) -> int:
+        return self.stages(self._config)[0]
+
+    @property
+    def latency(self) -> int:
+        return self.stages(self._config)[1]
+
+    def elaborate(self, platform):
+        m = Module()
+        config = self._config
+
+        def delayed(value, cycles, name):
+            for cycle in range(cycles):
+                stage = Signal(value.shape(), name=f"{name}_{cycle + 1}", reset_less=True)
+                m.d.sync += stage.eq(value)
+                value = stage
+            return value
+
+        # the draw: terms that need no product, and the leak's product in two halves to keep each stage short
+        wait = self.draw_stage - 1
+        state = delayed(self.state, wait, "state")
+        shifts = Array([self.accumulator >> shift for shift in config.expand_shifts])
+        coupling = Signal(signed(config.accumulator_width), reset_less=True)
+        bias = Signal(signed(STATE_WIDTH + GUARD_BITS), reset_less=True)
+        m.d.sync += coupling.eq(Mux(self.coupled, shifts[self.shift], 0))
+        m.d.sync += bias.eq(Array([self.drive << shift for shift in config.bias_shifts])[self.bias_shift])
+        coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
+        half = config.leak_bits // 2
+        leak_low = Signal(signed(STATE_WIDTH + half + 1), reset_less=True)
+        leak_high = Signal(signed(STATE_WIDTH + config.leak_bits - half + 1), reset_less=True)
+        kept = Signal(signed(STATE_WIDTH), reset_less=True)
+        m.d.sync += [
+            kept.eq(Mux(self.keep, state, 0)),
+            leak_low.eq(Mux(self.keep, state, 0) * self.leak[:half]),
+            leak_high.eq(Mux(self.keep, state, 0) * self.leak[half:]),
+        ]
+
+        cubic = Const(0, signed(1))
+        if config.quartic:
+            square = Signal(unsigned(2 * STATE_WIDTH - 1 - SQUARE_SHIFT), reset_less=True)
+            factor = Signal(unsigned(GUARD_BITS + 1), reset_less=True)
+            scaled = Signal(unsigned(2 * STATE_WIDTH))
+            cubic = Signal(signed(STATE_WIDTH + GUARD_BITS + 1), reset_less=True)
+            m.d.sync += square.eq((self.state * self.state) >> SQUARE_SHIFT)
+            m.d.comb += scaled.eq((square * self.quartic + round_term()) >> GUARD_BITS)
+            m.d.sync += factor.eq(Mux(scaled > CUBIC_LIMIT, CUBIC_LIMIT, scaled))
+            m.d.sync += cubic.eq(Mux(self.keep, state, 0) * factor)
+
+        valid = self.valid
+        for cycle in range(self.draw_stage):
+            stage = Signal(name=f"valid_{cycle + 1}")
+            m.d.sync += stage.eq(valid)
+            valid = stage
+        noisy = delayed(self.noisy, self.draw_stage, "noisy")
+        m.d.comb += self.draw.eq(valid & noisy)
+        codes = Signal(signed(3))
+        m.d.comb += codes.eq(self.code + Mux(self.midpoint, self.previous, 0))
+        noise = Signal(signed(AMPLITUDE_WIDTH + 2))
+        with m.Switch(Mux(noisy, codes, 0)):
+            for times, shift in ((1, 0), (2, 1)):
+                with m.Case(times):
+                    m.d.comb += noise.eq(self.amplitude << shift)
+                with m.Case(-times):
+                    m.d.comb += noise.eq(-(self.amplitude << shift))
+
+        # two sums of two or three, their sum, then the only rounding
+        drift = Signal(signed(self._total), reset_less=True)
+        forcing = Signal(signed(self._total), reset_less=True)
+        relaxing = Signal(signed(self._total), reset_less=True)
+        total = Signal(signed(self._total), reset_less=True)
+        leaking = Signal(signed(STATE_WIDTH + config.leak_bits + 1))
+        m.d.comb += leaking.eq(leak_low + (leak_high << half))
+        m.d.sync += [
+            relaxing.eq((kept << GUARD_BITS) - (leaking << GUARD_BITS - config.leak_bits)),
+            drift.eq(coupling + bias - cubic),
+            forcing.eq(noise + Mux(self.dither_on, self.dither, round_term())),
+        ]
+        outer = Signal(signed(self._total), reset_less=True)
+        m.d.sync += [outer.eq(relaxing + drift), total.eq(outer + delayed(forcing, 1, "forcing"))]
+        rounded = Signal(signed(self._total - GUARD_BITS))
+        low, high = -1 << STATE_WIDTH - 1, (1 << STATE_WIDTH - 1) - 1
+        m.d.comb += rounded.eq(total >> GUARD_BITS)
+        m.d.sync += [
+            self.next.eq(Mux(rounded > high, high, Mux(rounded < low, low, rounded))),
+            self.saturated.eq((rounded > high) | (rounded < low)),
+        ]
+        return m

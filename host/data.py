@@ -1,0 +1,111 @@
+"""Images the denoiser sees: scikit-learn's digits, a folder of MNIST IDX files, and Gaussian noise.
+
+Images are float64 arrays of shape (n, SIDE, SIDE) with values in [0, 1]; labels are integers of shape (n,). Splits
+and noise come from explicit seeds, so that the same call gives the same arrays on every machine.
+"""
+
+import gzip
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+SIDE = 32  # pixels per edge of every image handed to the denoiser
+HELD_OUT = 64  # images kept for scoring: retrieval is among exactly these
+
+_MNIST_IMAGES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte")
+_MNIST_LABELS = ("train-labels-idx1-ubyte", "train-labels.idx1-ubyte")
+
+
+class DataError(ValueError):
+    """A data file that is missing, truncated or of another format; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Images:
+    """A data set split once: ``train`` (n, SIDE, SIDE) and ``test`` (HELD_OUT, SIDE, SIDE) with their labels."""
+
+    name: str
+    train: np.ndarray
+    test: np.ndarray
+    train_labels: np.ndarray
+    test_labels: np.ndarray
+
+
+def digits(seed: int = 0) -> Images:
+    """scikit-learn's 1,797 handwritten digits, 8x8 grey levels 0..16 scaled to 0..1 and resized to 32x32.
+
+    Resizing is bilinear with half-pixel centres. A permutation drawn from ``seed`` holds out 64 images; the other
+    1,733 are for training.
+    """
+    from sklearn.datasets import load_digits
+
+    source = load_digits()
+    return _split("digits", resize(source.images / 16.0), source.target, seed)
+
+
+def mnist(folder: str | Path, seed: int = 0, limit: int | None = None) -> Images:
+    """MNIST's training images from a folder of IDX files (plain or .gz), 28x28 padded with zeros to 32x32.
+
+    ``limit`` keeps only that many images, drawn by ``seed``, before 64 of them are held out. Raises DataError, naming
+    the file, if one is missing, truncated or not IDX.
+    """
+    images = read_idx(_find(folder, _MNIST_IMAGES)) / 255.0
+    labels = read_idx(_find(folder, _MNIST_LABELS))
+    if images.ndim != 3 or max(images.shape[1:]) > SIDE or labels.shape != images.shape[:1]:
+        raise DataError(f"{folder}: images {images.shape} and labels {labels.shape} are not an MNIST pair")
+    margins = [(0, 0)] + [((SIDE - n) // 2, SIDE - n - (SIDE - n) // 2) for n in images.shape[1:]]
+    return _split("mnist", np.pad(images, margins), labels, seed, limit)
+
+
+def read_idx(path: str | Path) -> np.ndarray:
+    """The array of unsigned bytes in one IDX file, gzipped or not. Raises DataError naming the file."""
+    path = Path(path)
+    try:
+        raw = path.read_bytes()
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from None
+    if len(raw) < 4 or raw[:3] != b"\0\0\x08" or len(raw) < 4 + 4 * raw[3]:
+        raise DataError(f"{path}: not an IDX file of unsigned bytes; expected a header 00 00 08 nn")
+    start = 4 + 4 * raw[3]
+    shape = struct.unpack(f">{raw[3]}I", raw[4:start])
+    expected = int(np.prod(shape))
+    if len(raw) - start != expected:
+        raise DataError(f"{path}: {len(raw) - start} bytes of data where its header {shape} needs {expected}")
+    return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
+
+
+def resize(images: np.ndarray, side: int = SIDE) -> np.ndarray:
+    """Square images (n, s, s) resized bilinearly, half-pixel centres and clamped edges, to (n, side, side)."""
+    size = images.shape[-1]
+    position = np.clip((np.arange(side) + 0.5) * size / side - 0.5, 0, size - 1)
+    left = np.minimum(position.astype(int), size - 2)
+    weights = np.zeros((side, size))
+    weights[np.arange(side), left] = 1 - (position - left)
+    weights[np.arange(side), left + 1] = position - left
+    return weights @ images @ weights.T
+
+
+def add_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
+    """``images`` plus independent Gaussian noise of standard deviation ``sigma`` in pixel units, not clipped."""
+    return images + sigma * np.random.default_rng(seed).standard_normal(images.shape)
+
+
+def _split(name: str, images: np.ndarray, labels: np.ndarray, seed: int, limit: int | None = None) -> Images:
+    order = np.random.default_rng(seed).permutation(len(images))[:limit]
+    if len(order) <= HELD_OUT:
+        raise DataError(f"{name}: {len(order)} images, but more than {HELD_OUT} are needed to hold {HELD_OUT} out")
+    test, train = order[:HELD_OUT], order[HELD_OUT:]
+    return Images(name, images[train], images[test], labels[train], labels[test])
+
+
+def _find(folder: str | Path, names: tuple[str, ...]) -> Path:
+    for name in names:
+        for suffix in ("", ".gz"):
+            if (path := Path(folder) / (name + suffix)).is_file():
+                return path
+    raise DataError(f"{folder}: no {names[0]} (or .gz) in this folder; put the MNIST IDX files there")

@@ -1,0 +1,266 @@
+"""The bit-exact integer twin of the fabric: the same memories, the same descriptors, no clock.
+
+Jobs that start from the same memories and touch only their own inputs are run side by side, one row a job; what a
+later job would find in the memories is what the last row left. The arithmetic is that of :mod:`ornstein.hdl.lanes`,
+:mod:`ornstein.hdl.update` and :mod:`ornstein.hdl.noise`, compiled by Numba.
+"""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from ornstein.hdl import noise
+from ornstein.hdl.config import ACTIVATION_ENTRIES, GUARD_BITS, SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.hdl.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
+
+_HIGH, _LOW = (1 << STATE_WIDTH - 1) - 1, -1 << STATE_WIDTH - 1
+_ROUND = round_term()
+_HALF = noise.LEAP // 2
+_REST = SEED_WIDTH - _HALF
+_DRAW_MASK = (1 << noise.DRAW_BITS) - 1
+_MIRROR = (1 << noise.DRAW_BITS) - noise.THRESHOLD
+_THRESHOLD, _DITHER_LOW, _DITHER_MASK = noise.THRESHOLD, noise.DITHER_LOW, (1 << GUARD_BITS) - 1
+_PROJECT, _MIX, _EXPAND, _ACTIVATE = (int(operation) for operation in Operation)
+_GUARD, _SQUARE_SHIFT, _LIMIT = GUARD_BITS, SQUARE_SHIFT, CUBIC_LIMIT
+_PASS_FIELDS = [name for name, *_ in Pass.layout()]
+_LEVEL_FIELDS = [name for name, *_ in Level.layout()]
+(_OPERATION, _FROM_DRIVE, _TO_DRIVE, _BANKED, _COUPLED, _SHIFT, _BIAS_SHIFT, _OUTER, _INNER, _FACTOR, _SOURCE, _DEST,
+ _STRIDE, _BIAS) = (_PASS_FIELDS.index(name) for name in (
+     "operation", "from_drive", "to_drive", "banked", "coupled", "shift", "bias_shift", "outer", "inner", "factor",
+     "source", "dest", "stride", "bias"))
+(_KEEP, _MIDPOINT, _DITHER, _ACCUMULATE, _CLEAR, _THIN, _STEPS, _LEAK, _AMPLITUDE, _QUARTIC) = (
+    _LEVEL_FIELDS.index(name) for name in (
+        "keep", "midpoint", "dither", "accumulate", "clear", "thin", "steps", "leak", "amplitude", "quartic"))
+
+COUNTERS = ("issued", "rank_saturations", "state_saturations")
+
+
+@numba.njit(cache=True, inline="always")
+def _advance(state):
+    for _ in range(2):
+        parity = state ^ (state << np.uint64(1)) ^ (state << np.uint64(3)) ^ (state << np.uint64(4))
+        state = (state << np.uint64(_HALF)) | (parity >> np.uint64(_REST))
+    return state
+
+
+@numba.njit(cache=True, inline="always")
+def _wrap(value, half):
+    """Two's complement of an accumulator whose range is [-half, half)."""
+    return ((value + half) & (2 * half - 1)) - half
+
+
+@numba.njit(cache=True)
+def _run_level(level, passes, bank_words, shape, shifts, factor, activation, state, drive, rank, codes, generators,
+               sums, squares, samples, counters):
+    """One level of one job.
+
+    Shapes: level (fields,), passes (passes, fields), shape (rank_lanes, unit_lanes, accumulator half range,
+    leak_bits, quartic), shifts (3, 8), factor (words, lanes), state, drive (words, unit_lanes), rank (words,
+    rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares like state, samples
+    (rows, unit_lanes). Returns the number of sample rows written.
+    """
+    ranks, units, half_range, leak_bits, quartic_built = shape
+    accumulator = np.zeros(ranks, np.int64)
+    steps, thin = level[_STEPS], level[_THIN]
+    amplitude, leak, quartic = level[_AMPLITUDE], level[_LEAK], level[_QUARTIC]
+    keep, midpoint, dithers = level[_KEEP], level[_MIDPOINT], level[_DITHER]
+    written = 0
+    issued, clipped_ranks, clipped_units = 0, 0, 0
+    for step in range(steps):
+        sampled = thin > 0 and (step + 1) % thin == 0
+        cleared = level[_CLEAR] and step == 0
+        for number in range(passes.shape[0]):
+            word = passes[number]
+            operation, outer, inner = word[_OPERATION], word[_OUTER], word[_INNER]
+            source, dest, base, stride = word[_SOURCE], word[_DEST], word[_FACTOR], word[_STRIDE]
+            offset = bank_words if word[_BANKED] else 0
+            if operation != _ACTIVATE:
+                issued += outer * inner
+            if operation == _PROJECT or operation == _MIX:
+                shift = shifts[0, word[_SHIFT]]
+                vectors = drive if word[_FROM_DRIVE] else state
+                if word[_FROM_DRIVE]:
+                    source += offset
+                for o in range(outer):
+                    accumulator[:] = 1 << shift - 1
+                    if operation == _PROJECT:
+                        for i in range(inner):
+                            row = factor[base + o + i * stride]
+                            for u in range(units):
+                                value = np.int64(vectors[source + i, u])
+                                for r in range(ranks):
+                                    accumulator[r] += np.int64(row[u * ranks + r]) * value
+                    else:
+                        for t in range(inner):
+                            row = factor[base + o * inner + t]
+                            for r in range(ranks):
+                                accumulator[r] += np.int64(row[r]) * np.int64(rank[source + o + t * stride, r])
+                    clipped = False
+                    for r in range(ranks):
+                        value = _wrap(accumulator[r], half_range) >> shift
+                        if value > _HIGH:
+                            value, clipped = _HIGH, True
+                        elif value < _LOW:
+                            value, clipped = _LOW, True
+                        rank[dest + o, r] = value
+                    clipped_ranks += clipped
+            elif operation == _ACTIVATE:
+                for o in range(outer):
+                    for r in range(inner):
+                        rank[dest + o, r] = activation[(rank[source + o, r] >> 8) & 255]
+            else:
+                shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
+                to_drive, coupled = word[_TO_DRIVE], word[_COUPLED]
+                bias = word[_BIAS] + offset
+                for o in range(outer):
+                    clipped = False
+                    for u in range(units):
+                        total = np.int64(0)
+                        if coupled:
+                            for j in range(inner):
+                                row = factor[base + o * inner + j]
+                                values = rank[source + j]
+                                for r in range(ranks):
+                                    total += np.int64(row[u * ranks + r]) * np.int64(values[r])
+                            total = _wrap(total, half_range) >> shift
+                        total += np.int64(drive[bias + o, u]) << bias_shift
+                        if keep:
+                            held = np.int64(state[dest + o, u])
+                            total += (held << _GUARD) - (held * leak << _GUARD - leak_bits)
+                            if quartic_built:
+                                cubic = ((held * held >> _SQUARE_SHIFT) * quartic + _ROUND) >> _GUARD
+                                total -= held * min(cubic, _LIMIT)
+                        generator = generators[u]
+                        if dithers:
+                            total += np.int64((generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK))
+                        else:
+                            total += _ROUND
+                        if not to_drive:
+                            draw = np.int64(generator & np.uint64(_DRAW_MASK))
+                            code = np.int64(draw < _THRESHOLD) - np.int64(draw >= _MIRROR)
+                            total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
+                            codes[dest + o, u] = code
+                            generators[u] = _advance(generator)
+                        value = total >> _GUARD
+                        if value > _HIGH:
+                            value, clipped = _HIGH, True
+                        elif value < _LOW:
+                            value, clipped = _LOW, True
+                        if to_drive:
+                            drive[dest + o, u] = value
+                        else:
+                            state[dest + o, u] = value
+                            if level[_ACCUMULATE]:
+                                sums[dest + o, u] = value + (0 if cleared else sums[dest + o, u])
+                                squares[dest + o, u] = value * value + (0 if cleared else squares[dest + o, u])
+                            if sampled:
+                                samples[written, u] = value
+                    clipped_units += clipped
+                    if sampled and not to_drive:
+                        written += 1
+    counters[0] += issued
+    counters[1] += clipped_ranks
+    counters[2] += clipped_units
+    return written
+
+
+@dataclass
+class JobRows:
+    """What a batch of jobs left: one row a job.
+
+    ``sums`` and ``squares`` are (jobs, state_depth, unit_lanes), ``samples`` (jobs, sampled words, unit_lanes).
+    """
+
+    sums: np.ndarray
+    squares: np.ndarray
+    samples: np.ndarray
+
+
+class FabricModel:
+    """The memories of one fabric and what its jobs do to them.
+
+    Attributes
+    ----------
+    factor : (factor_depth, lanes) int32; lane ``u * rank_lanes + r``
+    state, drive : (depth, unit_lanes) int32
+    rank : (rank_depth, rank_lanes) int32
+    descriptors : (descriptor_depth, 8) of 16-bit words
+    activation : (256,) int32, indexed by the top eight bits of a rank word as an unsigned number
+    codes : (state_depth, unit_lanes), the previous noise of each unit
+    generators : (unit_lanes,) uint64
+    sums, squares : (2, state_depth, unit_lanes) int64, a bank a row
+    counters : dict of COUNTERS
+    """
+
+    def __init__(self, config: FabricConfig):
+        self.config = config
+        units = config.unit_lanes
+        self.factor = np.zeros((config.factor_depth, config.lanes), np.int32)
+        self.state = np.zeros((config.state_depth, units), np.int32)
+        self.drive = np.zeros((config.drive_depth, units), np.int32)
+        self.rank = np.zeros((config.rank_depth, config.rank_lanes), np.int32)
+        self.descriptors = np.zeros((config.descriptor_depth, 8), np.int64)
+        self.activation = np.zeros(ACTIVATION_ENTRIES, np.int32)
+        self.codes = np.zeros((config.state_depth, units), np.int32)
+        self.generators = np.ones(units, np.uint64)
+        self.sums = np.zeros((2, config.state_depth, units), np.int64)
+        self.squares = np.zeros((2, config.state_depth, units), np.int64)
+        self.bank_offset = 0
+        self.counters = dict.fromkeys(COUNTERS, 0)
+        self._shape = (config.rank_lanes, units, 1 << config.accumulator_width - 1, config.leak_bits, config.quartic)
+        self._shifts = np.zeros((3, 8), np.int64)
+        for row, shifts in enumerate((config.project_shifts, config.expand_shifts, config.bias_shifts)):
+            self._shifts[row, :len(shifts)] = shifts
+
+    def run(self, first: int, levels: int, *, bank: int = 0, seeds: np.ndarray | None = None,
+            inputs: np.ndarray | None = None, input_word: int = 0) -> JobRows:
+        """Run jobs of ``levels`` levels from descriptor ``first``.
+
+        Parameters
+        ----------
+        seeds : (jobs, unit_lanes) uint64, or None to go on with the present generators (one job)
+        inputs : (jobs, words, unit_lanes), written to drive word ``input_word`` of each job, or None
+        """
+        jobs = 1 if seeds is None else len(seeds)
+        rows = range(jobs)
+        states, drives, ranks, codes = (np.repeat(array[None], jobs, 0) for array in (
+            self.state, self.drive, self.rank, self.codes))
+        sums, squares = (np.repeat(array[bank][None], jobs, 0) for array in (self.sums, self.squares))
+        if inputs is not None:
+            drives[:, input_word:input_word + inputs.shape[1]] = inputs
+        generators = np.repeat(self.generators[None], jobs, 0) if seeds is None else np.where(
+            seeds == 0, np.uint64(1), seeds.astype(np.uint64))
+        schedule = [_fields(Level, self.descriptors[first + index]) for index in range(levels)]
+        lists = [np.array([_fields(Pass, self.descriptors[level[_LEVEL_FIELDS.index("first")] + index])
+                           for index in range(level[_LEVEL_FIELDS.index("passes")])]) for level in schedule]
+        sample_rows = [_sample_rows(level, passes) for level, passes in zip(schedule, lists, strict=True)]
+        samples = np.zeros((jobs, sum(sample_rows), self.config.unit_lanes), np.int32)
+        counters = np.zeros(len(COUNTERS), np.int64)
+        for job in rows:
+            begin = 0
+            for level, passes, count in zip(schedule, lists, sample_rows, strict=True):
+                _run_level(level, passes, bank * self.bank_offset, self._shape, self._shifts, self.factor,
+                           self.activation, states[job], drives[job], ranks[job], codes[job], generators[job],
+                           sums[job], squares[job], samples[job, begin:begin + count], counters)
+                begin += count
+        self.state, self.drive, self.rank, self.codes, self.generators = (
+            array[-1].copy() for array in (states, drives, ranks, codes, generators))
+        self.sums[bank], self.squares[bank] = sums[-1], squares[-1]
+        for name, value in zip(COUNTERS, counters, strict=True):
+            self.counters[name] += int(value)
+        return JobRows(sums, squares, samples)
+
+
+def _fields(descriptor, words) -> np.ndarray:
+    unpacked = descriptor.unpack(words)
+    return np.array([getattr(unpacked, name) for name, *_ in descriptor.layout()], np.int64)
+
+
+def _sample_rows(level, passes) -> int:
+    """Vector words that a level sends to the sample stream."""
+    if not level[_THIN]:
+        return 0
+    words = sum(int(word[_OUTER]) for word in passes if word[_OPERATION] == _EXPAND and not word[_TO_DRIVE])
+    return int(level[_STEPS] // level[_THIN]) * words

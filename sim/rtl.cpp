@@ -1,0 +1,71 @@
+// The Verilated top as a library: bytes in, bytes out, clock cycles run in bulk.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "Vtop.h"
+#include "verilated.h"
+
+// Verilator writes the second of two underscores as its code.
+#define i_payload i___05Fpayload
+#define i_valid i___05Fvalid
+#define i_ready i___05Fready
+#define o_payload o___05Fpayload
+#define o_valid o___05Fvalid
+#define o_ready o___05Fready
+
+struct Rtl {
+    VerilatedContext context;
+    Vtop top;
+    Rtl() : top(&context, "top") {
+        top.clk = 0;
+        top.rst = 1;
+        top.i_valid = 0;
+        top.o_ready = 1;
+        tick();
+        top.rst = 0;
+        top.eval();
+    }
+    void tick() {
+        top.clk = 1;
+        top.eval();
+        top.clk = 0;
+        top.eval();
+    }
+};
+
+extern "C" {
+
+void* rtl_open() { return new Rtl; }
+
+void rtl_close(void* handle) { delete static_cast<Rtl*>(handle); }
+
+// Runs at most `cycles` cycles, offering `sent` bytes and collecting at most `room`. Stops early once all bytes are
+// taken and an answer has come and been quiet for `quiet` cycles. The counts of bytes taken and given come back in
+// `taken` and `given`; the return value is the number of cycles run.
+uint64_t rtl_run(void* handle, const uint8_t* bytes, size_t sent, size_t* taken, uint8_t* answer, size_t room,
+                 size_t* given, uint64_t cycles, uint64_t quiet) {
+    Vtop& top = static_cast<Rtl*>(handle)->top;
+    size_t in = 0, out = 0;
+    uint64_t run = 0, silence = 0;
+    while (run < cycles && out < room) {
+        top.i_valid = in < sent;
+        if (in < sent) top.i_payload = bytes[in];
+        top.eval();
+        const bool takes = top.i_valid && top.i_ready;
+        if (top.o_valid) {
+            answer[out++] = top.o_payload;
+            silence = 0;
+        } else {
+            ++silence;
+        }
+        static_cast<Rtl*>(handle)->tick();
+        ++run;
+        in += takes;
+        if (in == sent && out && silence >= quiet) break;
+    }
+    *taken = in;
+    *given = out;
+    return run;
+}
+}

