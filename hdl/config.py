@@ -40,7 +40,7 @@ class FabricConfig:
     factor_width: int = 12
     factor_depth: int = 1024
     state_depth: int = 256
-    drive_depth: int = 512
+    drive_depth: int = 1024
     rank_depth: int = 64
     descriptor_depth: int = 64
     accumulator_width: int = 32
@@ -150,9 +150,10 @@ TINY = FabricConfig(name="tiny", rank_lanes=2, unit_lanes=1, factor_depth=256, s
 """Small enough for exhaustive and interpreted simulation."""
 
 REFERENCE = FabricConfig(name="reference")
-"""The default device: the iCEBreaker's lanes and memories with every option built in."""
+"""The default device: the iCEBreaker's lanes, with every option and room for two inputs at once."""
 
-ICEBREAKER = FabricConfig(name="icebreaker", second_moment=False, sample_depth=0, quartic=False)
+ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, second_moment=False, sample_depth=0,
+                          quartic=False)
 """What an iCE40UP5K holds."""
 
 WIDE = FabricConfig(name="wide", rank_lanes=4, unit_lanes=4, factor_depth=4096, state_depth=512, drive_depth=1024,

@@ -202,6 +202,7 @@ class Fabric(wiring.Component):
                 update.drive.eq(drive.read_data[unit].as_signed()),
                 update.accumulator.eq(lanes.unit_sums[unit]),
                 update.coupled.eq(micro_0.coupled),
+                update.biased.eq(micro_0.biased),
                 update.keep.eq(level.keep),
                 update.noisy.eq(~micro_0.to_drive),
                 update.midpoint.eq(level.midpoint),

@@ -82,6 +82,7 @@ class Pass(Descriptor):
     to_drive : EXPAND writes the drive memory, not the state; no noise is drawn, nothing is accumulated
     banked : the drive address that this pass reads is moved by ``bank * BANK_OFFSET`` of the job
     coupled : EXPAND adds the factor products; without it they count as zero
+    biased : EXPAND adds the drive word; without it it counts as zero
     shift : index into ``project_shifts`` (PROJECT, MIX) or ``expand_shifts`` (EXPAND)
     bias_shift : index into ``bias_shifts``
     outer, inner : loop counts, 1 to 65,536
@@ -95,8 +96,9 @@ class Pass(Descriptor):
     to_drive: int = _bits(0, 4, 1)
     banked: int = _bits(0, 5, 1)
     coupled: int = _bits(0, 6, 1)
-    shift: int = _bits(0, 7, 3)
-    bias_shift: int = _bits(0, 10, 2)
+    biased: int = _bits(0, 7, 1)
+    shift: int = _bits(0, 8, 3)
+    bias_shift: int = _bits(0, 11, 2)
     outer: int = _bits(1, 0, 16)
     inner: int = _bits(2, 0, 16)
     factor: int = _bits(3, 0, 16)

@@ -21,7 +21,9 @@ def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
         regions = [("rank", step.source, step.source + step.outer)]
     else:
         # the state is read even if the level does not keep it or the result goes elsewhere
-        regions = [("drive", step.bias, step.bias + step.outer), ("state", step.dest, step.dest + step.outer)]
+        regions = [("state", step.dest, step.dest + step.outer)]
+        if step.biased:
+            regions.append(("drive", step.bias, step.bias + step.outer))
         if step.coupled:
             regions.append(("rank", step.source, step.source + step.inner))
     moved = [(memory, first + bank_offset, end + bank_offset) for memory, first, end in regions
@@ -36,7 +38,7 @@ def writes(step: Pass) -> tuple[str, int, int]:
     return "rank", step.dest, step.dest + step.outer
 
 
-def check_pass(step: Pass) -> None:
+def check_pass(step: Pass, bank_offset: int = 0) -> None:
     """Refuse a pass that would read words which it has itself just written.
 
     Only word for word in place is safe (an update, an activation): a word is read before it is written.
@@ -47,7 +49,7 @@ def check_pass(step: Pass) -> None:
         The pass's source and destination overlap.
     """
     memory, first, end = writes(step)
-    for kind, start, stop in reads(step, 0):
+    for kind, start, stop in reads(step, bank_offset):
         in_place = start == first and stop == end and step.operation in (Operation.EXPAND, Operation.ACTIVATE)
         if kind == memory and first < stop and start < end and not in_place:
             raise ValueError(f"{Operation(step.operation).name} reads {kind} words {start} to {stop - 1} and writes "
@@ -63,7 +65,7 @@ def place_waits(config: FabricConfig, passes: list[Pass], *, bank_offset: int = 
     Raises ValueError if a pass overlaps itself (:func:`check_pass`).
     """
     for step in passes:
-        check_pass(step)
+        check_pass(step, bank_offset)
     rank_latency, unit_latency = latencies(config)
     waits = [False] * len(passes)
     rounds = 2 if repeated else 1

@@ -34,7 +34,7 @@ def micro_layout(config: FabricConfig) -> data.StructLayout:
     """
     vector = max(config.state_depth, config.drive_depth, config.rank_depth)
     return data.StructLayout({
-        "operation": 2, "first": 1, "last": 1, "from_drive": 1, "to_drive": 1, "coupled": 1, "shift": 3,
+        "operation": 2, "first": 1, "last": 1, "from_drive": 1, "to_drive": 1, "coupled": 1, "biased": 1, "shift": 3,
         "bias_shift": 2, "lane": range(max(2, config.rank_lanes)), "dest": range(vector),
         "bias": range(config.drive_depth), "clear": 1, "sample": 1,
     })
@@ -137,6 +137,7 @@ class Sequencer(wiring.Component):
             self.micro.from_drive.eq(current.from_drive),
             self.micro.to_drive.eq(current.to_drive),
             self.micro.coupled.eq(current.coupled),
+            self.micro.biased.eq(current.biased),
             self.micro.shift.eq(current.shift),
             self.micro.bias_shift.eq(current.bias_shift),
             self.micro.lane.eq(lane),

@@ -7,7 +7,7 @@ term       value, in guard LSBs (state LSB / 2^12)                     present w
 =========  ==========================================================  ===================================
 self       (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
 coupling   accumulator >> expand_shift (floor, at the guard LSB)       pass.coupled
-bias       drive << bias_shift                                         always (zero it in the memory)
+bias       drive << bias_shift                                         pass.biased
 noise      amplitude * (code + previous code if level.midpoint)        pass writes the state
 cubic      h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, build option ``quartic``
 rounding   2^11, or a uniform 12-bit number if level.dither            always
@@ -42,7 +42,7 @@ class Update(wiring.Component):
     -------
     state, drive : signed(16), in; the unit's state and its bias
     accumulator : signed(accumulator_width), in; the coupling sum
-    coupled, noisy : in, with the unit; whether accumulator and noise count
+    coupled, biased, noisy : in, with the unit; whether accumulator, drive and noise count
     keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and amplitude
     leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
     quartic : unsigned(16), in; ignored unless the build has the quartic term
@@ -65,6 +65,7 @@ class Update(wiring.Component):
             "drive": In(signed(STATE_WIDTH)),
             "accumulator": In(signed(config.accumulator_width)),
             "coupled": In(1),
+            "biased": In(1),
             "keep": In(1),
             "noisy": In(1),
             "midpoint": In(1),
@@ -114,7 +115,8 @@ class Update(wiring.Component):
         coupling = Signal(signed(config.accumulator_width), reset_less=True)
         bias = Signal(signed(STATE_WIDTH + GUARD_BITS), reset_less=True)
         m.d.sync += coupling.eq(Mux(self.coupled, shifts[self.shift], 0))
-        m.d.sync += bias.eq(Array([self.drive << shift for shift in config.bias_shifts])[self.bias_shift])
+        biases = Array([self.drive << shift for shift in config.bias_shifts])
+        m.d.sync += bias.eq(Mux(self.biased, biases[self.bias_shift], 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
         half = config.leak_bits // 2
         leak_low = Signal(signed(STATE_WIDTH + half + 1), reset_less=True)

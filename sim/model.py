@@ -26,10 +26,10 @@ _PROJECT, _MIX, _EXPAND, _ACTIVATE = (int(operation) for operation in Operation)
 _GUARD, _SQUARE_SHIFT, _LIMIT = GUARD_BITS, SQUARE_SHIFT, CUBIC_LIMIT
 _PASS_FIELDS = [name for name, *_ in Pass.layout()]
 _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
-(_OPERATION, _FROM_DRIVE, _TO_DRIVE, _BANKED, _COUPLED, _SHIFT, _BIAS_SHIFT, _OUTER, _INNER, _FACTOR, _SOURCE, _DEST,
- _STRIDE, _BIAS) = (_PASS_FIELDS.index(name) for name in (
-     "operation", "from_drive", "to_drive", "banked", "coupled", "shift", "bias_shift", "outer", "inner", "factor",
-     "source", "dest", "stride", "bias"))
+(_OPERATION, _FROM_DRIVE, _TO_DRIVE, _BANKED, _COUPLED, _BIASED, _SHIFT, _BIAS_SHIFT, _OUTER, _INNER, _FACTOR,
+ _SOURCE, _DEST, _STRIDE, _BIAS) = (_PASS_FIELDS.index(name) for name in (
+     "operation", "from_drive", "to_drive", "banked", "coupled", "biased", "shift", "bias_shift", "outer", "inner",
+     "factor", "source", "dest", "stride", "bias"))
 (_KEEP, _MIDPOINT, _DITHER, _ACCUMULATE, _CLEAR, _THIN, _STEPS, _LEAK, _AMPLITUDE, _QUARTIC) = (
     _LEVEL_FIELDS.index(name) for name in (
         "keep", "midpoint", "dither", "accumulate", "clear", "thin", "steps", "leak", "amplitude", "quartic"))
@@ -125,7 +125,8 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
                                 for r in range(ranks):
                                     total += np.int64(row[u * ranks + r]) * np.int64(values[r])
                             total = _wrap(total, half_range) >> shift
-                        total += np.int64(drive[bias + o, u]) << bias_shift
+                        if word[_BIASED]:
+                            total += np.int64(drive[bias + o, u]) << bias_shift
                         if keep:
                             held = np.int64(state[dest + o, u])
                             total += (held << _GUARD) - (held * leak << _GUARD - leak_bits)
