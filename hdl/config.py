@@ -14,7 +14,10 @@ AMPLITUDE_WIDTH = 28
 """Bits of the noise amplitude, unsigned, in guard LSBs."""
 
 ACTIVATION_ENTRIES = 256
-"""Entries of the activation table; the top bits of a rank word select one."""
+"""Entries of the activation table; the top bits of a rank word select one, the rest interpolate."""
+
+SLOPE_WIDTH = 12
+"""Bits of an activation entry's slope, signed; see :attr:`ornstein.hdl.isa.Operation.ACTIVATE`."""
 
 SEED_WIDTH = 64
 """Bits of each unit lane's noise generator and of its seed."""
@@ -149,7 +152,7 @@ TINY = FabricConfig(name="tiny", rank_lanes=2, unit_lanes=1, factor_depth=256, s
                     rank_depth=32, sample_depth=64)
 """Small enough for exhaustive and interpreted simulation."""
 
-REFERENCE = FabricConfig(name="reference")
+REFERENCE = FabricConfig(name="reference", factor_depth=2048, rank_depth=128)
 """The default device: the iCEBreaker's lanes, with every option and room for two inputs at once."""
 
 ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, second_moment=False, sample_depth=0,

@@ -1,15 +1,15 @@
 """The fabric: memories, sequencer, lanes, updates, noise and read-out, behind one bus. It knows units and words only."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import regmap
 from ornstein.hdl.bus import BusSignature
-from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.lanes import Lanes
-from ornstein.hdl.memory import LaneMemory
+from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space
@@ -52,13 +52,14 @@ class Fabric(wiring.Component):
         config, bus = self._config, self.bus
         units, ranks = config.unit_lanes, config.rank_lanes
 
-        m.submodules.factor = factor = LaneMemory(config.lanes, config.factor_width, config.factor_depth)
+        m.submodules.factor = factor = FactorMemory(config.lanes, config.factor_width, config.factor_depth)
         m.submodules.state = state = LaneMemory(units, STATE_WIDTH, config.state_depth)
         m.submodules.state_late = state_late = LaneMemory(units, STATE_WIDTH, config.state_depth)
         m.submodules.drive = drive = LaneMemory(units, STATE_WIDTH, config.drive_depth)
         m.submodules.rank = rank = LaneMemory(ranks, STATE_WIDTH, config.rank_depth)
         m.submodules.descriptor = descriptor = LaneMemory(1, 32, config.descriptor_depth * HALVES)
-        m.submodules.activation = activation = LaneMemory(1, STATE_WIDTH, ACTIVATION_ENTRIES)
+        m.submodules.activation = activation = LaneMemory(1, STATE_WIDTH + SLOPE_WIDTH,
+                                                                ACTIVATION_ENTRIES)
         m.submodules.noise_codes = codes = LaneMemory(units, 2, config.state_depth)
         m.submodules.sums = sums = LaneMemory(units, config.sum_width, 2 * config.state_depth)
 
@@ -162,18 +163,26 @@ class Fabric(wiring.Component):
         ]
 
         # ---- rank words: from the lanes, from the activation table, or from the bus ---------------------------------
-        micro_2 = Signal(micro.shape(), reset_less=True)
-        activated = Signal()
-        m.d.sync += [micro_2.eq(micro_1),
-                     activated.eq(valid_1 & (micro_1.operation == Operation.ACTIVATE))]
+        micro_2, micro_3 = (Signal(micro.shape(), reset_less=True) for _ in range(2))
+        looked_up, activated = Signal(), Signal()
         argument = Array(list(rank.read_data))[micro_1.lane] if ranks > 1 else rank.read_data[0]
+        fraction = Signal(8, reset_less=True)
+        entry = activation.read_data[0]
+        rise = Signal(signed(SLOPE_WIDTH + 9), reset_less=True)
+        value = Signal(STATE_WIDTH, reset_less=True)
         m.d.comb += activation.read_address.eq(Mux(idle, bus.address, argument[-8:]))
+        m.d.sync += [
+            looked_up.eq(valid_1 & (micro_1.operation == Operation.ACTIVATE)), activated.eq(looked_up),
+            micro_2.eq(micro_1), micro_3.eq(micro_2),
+            fraction.eq(argument[:8]),
+            rise.eq(entry[STATE_WIDTH:].as_signed() * fraction + 128), value.eq(entry[:STATE_WIDTH]),
+        ]
         with m.If(lanes.rank_valid):
             m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1),
                          Cat(rank.write_data).eq(Cat(lanes.rank_next))]
         with m.Elif(activated):
-            m.d.comb += [rank.write_address.eq(micro_2.dest), rank.write_lanes.eq(1 << micro_2.lane)]
-            m.d.comb += [rank.write_data[lane].eq(activation.read_data[0]) for lane in range(ranks)]
+            m.d.comb += [rank.write_address.eq(micro_3.dest), rank.write_lanes.eq(1 << micro_3.lane)]
+            m.d.comb += [rank.write_data[lane].eq(value + (rise >> 8)) for lane in range(ranks)]
         with m.Else():
             m.d.comb += [rank.write_address.eq(split(ranks)[1]),
                          rank.write_lanes.eq(Mux(write & in_space[Space.RANK], lane_mask(ranks), 0)),

@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl import ice40
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.sequencer import micro_layout
@@ -30,6 +31,10 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        if ice40.is_target(platform):
+            m.submodules.mac = mac = ice40.MacMultiplier()
+            m.d.comb += [mac.a.eq(self.a), mac.b.eq(self.b), self.product.eq(mac.product)]
+            return m
         a = Signal(self.a.shape(), reset_less=True)
         b = Signal(self.b.shape(), reset_less=True)
         product = Signal(self.product.shape(), reset_less=True)

@@ -1,8 +1,10 @@
-"""The one kind of memory in the fabric: words of equal lanes, one read port, one write port with a lane mask."""
+"""The memories of the fabric: words of equal lanes, one read port, one write port with a lane mask."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
+
+from ornstein.hdl import ice40
 
 
 class LaneMemory(wiring.Component):
@@ -46,4 +48,44 @@ class LaneMemory(wiring.Component):
             self.read_data.eq(word),
         ]
         m.d.sync += word.eq(read.data)
+        return m
+
+
+class FactorMemory(LaneMemory):
+    """A lane memory that is undefined at power-up and whose words are read only in cycles that write nothing.
+
+    That lets an iCE40UP5K keep the high byte of every lane in its single-port memories, two lanes in each, and only
+    the low bits in block RAM. Elsewhere it is a plain lane memory.
+
+    Members
+    -------
+    As those of :class:`LaneMemory`; in a cycle with ``write_lanes``, the next ``read_data`` is undefined.
+    """
+
+    HIGH_BITS = ice40.SPRAM_WIDTH // 2
+
+    def elaborate(self, platform):
+        lanes, low_bits = self._lanes, self._width - self.HIGH_BITS
+        fits = lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH and low_bits > 0
+        if not (ice40.is_target(platform) and fits):
+            return super().elaborate(platform)
+        m = Module()
+        address, writing = Signal(range(self._depth)), Signal()
+        m.d.comb += [writing.eq(self.write_lanes.any()),
+                     address.eq(Mux(writing, self.write_address, self.read_address))]
+        for first in range(0, lanes, 2):
+            m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
+            m.d.comb += [high.address.eq(address), high.write.eq(writing)]
+            for half, lane in enumerate(range(first, min(first + 2, lanes))):
+                m.submodules[f"low_{lane}"] = low = LaneMemory(1, low_bits, self._depth)
+                byte = slice(self.HIGH_BITS * half, self.HIGH_BITS * (half + 1))
+                m.d.comb += [
+                    high.write_data[byte].eq(self.write_data[lane][low_bits:]),
+                    high.write_nibbles[2 * half:2 * half + 2].eq(self.write_lanes[lane].replicate(2)),
+                    low.write_address.eq(self.write_address),
+                    low.write_data[0].eq(self.write_data[lane]),
+                    low.write_lanes.eq(self.write_lanes[lane]),
+                    low.read_address.eq(self.read_address),
+                    self.read_data[lane].eq(Cat(low.read_data[0], high.read_data[byte])),
+                ]
         return m

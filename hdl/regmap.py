@@ -6,7 +6,7 @@ travels as a fixed number of bytes, little-endian.
 
 import enum
 
-from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 
 MAGIC = 0x4E54534F
 """``OSTN`` in the first four bytes that a device answers to a read of the identity."""
@@ -28,7 +28,7 @@ that the host fills and empties one bank while a job works in the other.
     DRIVE = 4         # inputs and biases; writable at any time, readable when idle
     RANK = 5          # idle
     DESCRIPTOR = 6    # idle; 32-bit halves of descriptor words, four to a descriptor
-    ACTIVATION = 7    # idle
+    ACTIVATION = 7    # idle; value in the low sixteen bits, slope above it
     SEED = 8          # 32-bit halves, low first, per unit lane; writes set the next seed, reads give the generator
     NOISE = 9         # idle; the previous noise of each unit, two bits: 0, 1 or 3 for minus one
     SUM = 10          # read: sums of the states, (bank * state_depth + word) * unit_lanes + lane
@@ -86,7 +86,7 @@ def element_bits(config: FabricConfig, space: Space) -> int:
         Space.STATE: STATE_WIDTH,
         Space.DRIVE: STATE_WIDTH,
         Space.RANK: STATE_WIDTH,
-        Space.ACTIVATION: STATE_WIDTH,
+        Space.ACTIVATION: STATE_WIDTH + SLOPE_WIDTH,
         Space.NOISE: 2,
         Space.SUM: config.sum_width,
         Space.SQUARE: config.square_width,
@@ -101,7 +101,7 @@ def element_bytes(config: FabricConfig, space: Space) -> int:
 
 def signed(space: Space) -> bool:
     """Whether an element is two's complement."""
-    return space in (Space.FACTOR, Space.STATE, Space.DRIVE, Space.RANK, Space.ACTIVATION, Space.NOISE, Space.SUM,
+    return space in (Space.FACTOR, Space.STATE, Space.DRIVE, Space.RANK, Space.NOISE, Space.SUM,
                      Space.SAMPLE)
 
 

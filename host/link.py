@@ -3,6 +3,7 @@
 import secrets
 import time
 from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -78,6 +79,72 @@ class _Request:
         """The request as it travels."""
         frame = protocol.request(sequence, self.opcode, self.space, self.address, self.count, self.data)
         return _END + sliplib.encode(frame) + _END
+
+
+class _Batch:
+    """Requests, several of them on their way. A device answers in order: an answer tells that what was sent before the
+    request and is not yet answered was lost. What was lost is sent again under its old number.
+    """
+
+    def __init__(self, requests: list[_Request], first_sequence: int, retries: int):
+        self.answers = [b""] * len(requests)
+        self.refused = None   # RefusedError of the first request that was
+        self.hopeless = None  # a request that was lost too often
+        self._retries = retries
+        self._requests = requests
+        self._first_sequence = first_sequence
+        self._waiting = deque(range(len(requests)))
+        self._flying = {}  # sequence: (index, bytes), in the order of sending
+        self._losses = [0] * len(requests)
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether an answer is missing; after a refusal nothing new is sent."""
+        return bool(self._flying or (self._waiting and not self.refused))
+
+    def packets(self, window: int) -> Iterator[bytes]:
+        """What can be sent now, so that no more than ``window`` bytes wait behind the oldest request."""
+        while self._waiting and not self.refused and len(self._flying) < _MOST_FLYING:
+            index = self._waiting[0]
+            sequence = (self._first_sequence + index) % 255 + 1  # answers to damaged requests carry zero
+            packet = self._requests[index].packet(sequence)
+            behind_oldest = [size for _, size in self._flying.values()][1:]
+            if self._flying and sum(behind_oldest) + len(packet) > window:
+                return
+            self._flying[sequence] = self._waiting.popleft(), len(packet)
+            yield packet
+
+    def take(self, sequence: int, status: Status, data: bytes) -> bool:
+        """Whether this is an answer to one of the requests. Raises LinkError if it is one of the wrong length."""
+        if status == Status.CORRUPT:  # most likely the oldest; if it was another, that one's silence will tell
+            self._lose(1)
+            return False
+        if sequence not in self._flying:
+            return False
+        self._lose(list(self._flying).index(sequence))
+        index, _ = self._flying.pop(sequence)
+        request = self._requests[index]
+        if status not in (Status.OK, Status.TIMEOUT):
+            self.refused = self.refused or RefusedError(request, status)
+        elif len(data) != request.answer_bytes:
+            raise LinkError(f"{request} was answered with {len(data)} bytes instead of {request.answer_bytes}; "
+                            "the device cannot give all of it now")
+        self.answers[index] = data
+        return True
+
+    def lose_all(self):
+        """No answer is expected any more."""
+        self._lose(len(self._flying))
+
+    def _lose(self, count: int):
+        """The oldest ``count`` on their way, in front of what waits."""
+        lost = list(self._flying)[:count]
+        indices = [self._flying.pop(sequence)[0] for sequence in lost]
+        for index in indices:
+            self._losses[index] += 1
+            if self._losses[index] > self._retries:
+                self.hopeless = self._requests[index]
+        self._waiting.extendleft(reversed(indices))
 
 
 class Link:
@@ -187,8 +254,8 @@ class Link:
             if holding & events:
                 return holding
             if now >= deadline:
-                raise LinkError(f"no {events.name} within {timeout:g} s, the device reports {holding.name or 'nothing'}; "
-                                "allow more time or restart the device")
+                raise LinkError(f"no {events.name} within {timeout:g} s, the device reports "
+                                f"{holding.name or 'nothing'}; allow more time or restart the device")
             if now - began < self._timeout / 8:
                 units = min(2 * units, _LONGEST_WAIT)
 
@@ -206,57 +273,28 @@ class Link:
             raise ValueError(f"{space.name} has {size} elements; {count} from {address} on are not among them")
 
     def _exchange(self, requests: list[_Request]) -> list[bytes]:
-        """The data of the answers. A device answers in order, so an answer shows that earlier ones were lost."""
-        base = self._sequence
-        self._sequence = (base + len(requests)) % 255
-        answers = [b""] * len(requests)
-        attempts = [0] * len(requests)
-        waiting = deque(range(len(requests)))
-        flying = {}  # sequence: (request's index, bytes), oldest first
-        refused = None
-        heard = 0    # bytes since the last valid answer
+        """The data of the answers."""
+        batch = _Batch(requests, self._sequence, self._retries)
+        self._sequence += len(requests)
+        heard = 0  # bytes since the last valid answer
         deadline = time.monotonic() + self._timeout
-        while flying or (waiting and not refused):
-            while waiting and not refused:
-                index = waiting[0]
-                sequence = (base + index) % 255 + 1  # answers to damaged requests carry zero
-                packet = requests[index].packet(sequence)
-                behind_first = sum(size for _, size in flying.values()) - next(iter(flying.values()), (0, 0))[1]
-                if flying and (behind_first + len(packet) > self._transport.window or len(flying) == _MOST_FLYING):
-                    break
-                if attempts[index] > self._retries:
-                    raise LinkError(f"{requests[index]} failed: {self._diagnosis(heard)}")
-                attempts[index] += 1
-                flying[sequence] = waiting.popleft(), len(packet)
+        while batch.unfinished:
+            for packet in batch.packets(self._transport.window):
                 self._transport.write(packet)
-
             data = self._transport.read(max(0.0, deadline - time.monotonic()))
             heard += len(data)
-            for sequence, status, body in self._frames(data):
-                lost = []
-                if sequence in flying:
-                    while (oldest := next(iter(flying))) != sequence:
-                        lost.append(flying.pop(oldest)[0])
-                    index, _ = flying.pop(sequence)
-                    request = requests[index]
-                    if status not in (Status.OK, Status.TIMEOUT):
-                        refused = refused or RefusedError(request, status)
-                    elif len(body) != request.answer_bytes:
-                        raise LinkError(f"{request} was answered with {len(body)} bytes instead of "
-                                        f"{request.answer_bytes}; the device cannot give all of it now")
-                    answers[index] = body
+            for answer in self._frames(data):
+                if batch.take(*answer):
                     heard = 0
                     deadline = time.monotonic() + self._timeout
-                elif status == Status.CORRUPT and flying:
-                    lost.append(flying.pop(next(iter(flying)))[0])
-                waiting.extendleft(reversed(lost))
             if time.monotonic() >= deadline:
-                waiting.extendleft(index for index, _ in reversed(flying.values()))
-                flying.clear()
+                batch.lose_all()
                 deadline = time.monotonic() + self._timeout
-        if refused:
-            raise refused
-        return answers
+            if batch.hopeless:
+                raise LinkError(f"{batch.hopeless} failed: {self._diagnosis(heard)}")
+        if batch.refused:
+            raise batch.refused
+        return batch.answers
 
     def _frames(self, data: bytes):
         """Sequence, status and data of the valid answers that end in these bytes; all else is dropped."""

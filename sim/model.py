@@ -109,7 +109,9 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
             elif operation == _ACTIVATE:
                 for o in range(outer):
                     for r in range(inner):
-                        rank[dest + o, r] = activation[(rank[source + o, r] >> 8) & 255]
+                        argument = rank[source + o, r]
+                        entry = activation[(argument >> 8) & 255]
+                        rank[dest + o, r] = _wrap(entry[0] + ((entry[1] * (argument & 255) + 128) >> 8), _HIGH + 1)
             else:
                 shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
                 to_drive, coupled = word[_TO_DRIVE], word[_COUPLED]
@@ -188,7 +190,7 @@ class FabricModel:
     state, drive : (depth, unit_lanes) int32
     rank : (rank_depth, rank_lanes) int32
     descriptors : (descriptor_depth, 8) of 16-bit words
-    activation : (256,) int32, indexed by the top eight bits of a rank word as an unsigned number
+    activation : (256, 2) int32, value and slope, indexed by the top eight bits of a rank word as an unsigned number
     codes : (state_depth, unit_lanes), the previous noise of each unit
     generators : (unit_lanes,) uint64
     sums, squares : (2, state_depth, unit_lanes) int64, a bank a row
@@ -203,7 +205,7 @@ class FabricModel:
         self.drive = np.zeros((config.drive_depth, units), np.int32)
         self.rank = np.zeros((config.rank_depth, config.rank_lanes), np.int32)
         self.descriptors = np.zeros((config.descriptor_depth, 8), np.int64)
-        self.activation = np.zeros(ACTIVATION_ENTRIES, np.int32)
+        self.activation = np.zeros((ACTIVATION_ENTRIES, 2), np.int32)
         self.codes = np.zeros((config.state_depth, units), np.int32)
         self.generators = np.ones(units, np.uint64)
         self.sums = np.zeros((2, config.state_depth, units), np.int64)

@@ -49,6 +49,13 @@ def verilator_environment() -> dict[str, str]:
     return environment
 
 
+def icarus_environment() -> dict[str, str]:
+    """This process's environment. Raises ToolError if Icarus Verilog is missing."""
+    if shutil.which("iverilog") is None:
+        raise ToolError("Icarus Verilog is missing; install your system's package iverilog")
+    return dict(os.environ)
+
+
 def _make_executable(folder: Path):
     """Wheels unpack files without their executable bits in some installers."""
     for file in folder.iterdir():

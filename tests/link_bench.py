@@ -10,7 +10,6 @@ from ornstein.hdl import protocol
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Space, element_bits, space_size
 
-
 PERIOD = 1e-6
 
 

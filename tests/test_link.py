@@ -100,7 +100,7 @@ def test_wrong_places(space, address, count, message):
 def test_refusals(status):
     link = connected()
     link._transport.device.bus.refusals = {(Space.FACTOR, 300): status}
-    with pytest.raises(RefusedError, match=f"write of .* elements of FACTOR at .* was refused as {status.name}: ") as info:
+    with pytest.raises(RefusedError, match=f"write of .* of FACTOR at .* was refused as {status.name}: ") as info:
         link.write(Space.FACTOR, 0, [0] * 512)
     assert info.value.status == status
     link.write(Space.FACTOR, 301, [7])

@@ -60,9 +60,9 @@ def test_a_port_that_vanishes():
     with SerialTransport(os.ttyname(near)) as line:
         os.close(near)
         os.close(far)
-        with pytest.raises(LinkError, match="failed .*; plug the board in again and retry"):
+        with pytest.raises(LinkError, match=r"failed .*; plug the board in again and retry"):
             line.read(1)
-        with pytest.raises(LinkError, match="failed .*; plug the board in again and retry"):
+        with pytest.raises(LinkError, match=r"failed .*; plug the board in again and retry"):
             line.write(b"1")
 
 

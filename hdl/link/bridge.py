@@ -69,17 +69,19 @@ class Bridge(wiring.Component):
         connect(m, framer.o, flipped(self.o))
 
         header = Signal(data.StructLayout(dict(REQUEST_HEADER)), reset_less=True)
-        pointer = Signal(range(MAX_REQUEST + 1))   # bytes received, then bytes taken out of the buffer
-        index = Signal.like(header.count)          # elements received, then elements executed
+        pointer = Signal(range(MAX_REQUEST + 1))  # bytes received, then the next byte to take out of the buffer
+        short = Signal(init=1)                    # too few bytes for any request
+        damaged = Signal()                        # too many bytes, or a wrong escape
+        word = Signal.like(self.bus.wdata, reset_less=True)       # the element in work
         byte = Signal(range(self.bus.wdata.shape().width // 8))  # place in the element
-        word = Signal.like(self.bus.wdata, reset_less=True)      # the element
-        damaged = Signal()
+        index = Signal.like(header.count)         # elements received, then elements executed
         status = Signal(Status, reset_less=True)
-        more = Signal(reset_less=True)             # data follow the status
-        short = Signal(init=1)  # bytes are missing, whatever the request
-        timer = Signal(ceil_log2(self._timeout))
+        more = Signal(reset_less=True)            # data follow the status
+        timer = Signal(ceil_log2(self._timeout))  # cycles since the last byte
+        silence = Signal()
+        unit = Signal()                           # a unit of WAIT's patience has passed
 
-        known = Signal(reset_less=True)            # the header's space exists
+        known = Signal(reset_less=True)           # the header's space exists
         last_byte = Signal.like(byte, reset_less=True)
         m.d.sync += known.eq(0)
         with m.Switch(header.space):
@@ -130,7 +132,11 @@ class Bridge(wiring.Component):
             self.bus.wdata.eq(word),
             checksum.data.eq(send.payload.data),
         ]
-        m.d.sync += timer.eq(timer + 1)
+        m.d.sync += [
+            timer.eq(timer + 1),
+            silence.eq(timer == self._timeout - 1),
+            unit.eq(timer[:exact_log2(WAIT_UNIT)].all()),
+        ]
 
         with m.FSM():
             with m.State("RECEIVE"):
@@ -154,7 +160,7 @@ class Bridge(wiring.Component):
                         with m.If(pointer == REQUEST_HEADER_BYTES + CRC_BYTES - 1):
                             m.d.sync += short.eq(0)
                         m.d.comb += [next_byte.eq(~short), next_element.eq(~short & element_done)]
-                with m.Elif(timer == self._timeout - 1):
+                with m.Elif(silence):
                     m.d.comb += restart.eq(1)
 
             with m.State("CHECK"):
@@ -202,7 +208,7 @@ class Bridge(wiring.Component):
                         m.next = "GATHER"
 
             with m.State("WAIT"):
-                m.d.comb += next_element.eq(timer[:exact_log2(WAIT_UNIT)].all())
+                m.d.comb += next_element.eq(unit)
                 m.d.sync += [word.eq(self.events), more.eq(1), status.eq(Status.OK)]
                 with m.If((self.events & header.address).any()):
                     m.next = "SEQUENCE"

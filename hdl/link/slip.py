@@ -84,7 +84,7 @@ class Framer(wiring.Component):
         held = Signal(Outgoing, reset_less=True)
         full = Signal()
         is_end = Signal(reset_less=True)
-        is_escape = Signal(reset_less=True)
+        special = Signal(reset_less=True)
         sent = Signal()  # the held byte leaves
         m.d.comb += self.i.ready.eq(~full | sent)
         with m.If(self.i.ready):
@@ -92,7 +92,7 @@ class Framer(wiring.Component):
                 full.eq(self.i.valid),
                 held.eq(self.i.payload),
                 is_end.eq(self.i.payload.data == END),
-                is_escape.eq(self.i.payload.data == ESC),
+                special.eq((self.i.payload.data == END) | (self.i.payload.data == ESC)),
             ]
         with m.FSM():
             with m.State("BEGIN"):
@@ -101,7 +101,7 @@ class Framer(wiring.Component):
                     m.next = "BYTE"
             with m.State("BYTE"):
                 m.d.comb += [self.o.payload.eq(held.data), self.o.valid.eq(full)]
-                with m.If(is_end | is_escape):
+                with m.If(special):
                     m.d.comb += self.o.payload.eq(ESC)
                     with m.If(full & self.o.ready):
                         m.next = "ESCAPED"

@@ -73,6 +73,7 @@ class Receiver(wiring.Component):
                 with m.If(timer == 0):
                     m.next = "BREAK"
                     with m.If(line):
+                        m.next = "IDLE"
                         m.d.comb += self.overflow.eq(self.o.valid & ~self.o.ready)
                         with m.If(~self.overflow):
                             m.d.sync += [self.o.valid.eq(1), self.o.payload.eq(bits)]

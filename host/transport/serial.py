@@ -27,7 +27,8 @@ class SerialTransport(Transport):
         try:
             self._port = serial.Serial(port, baud, timeout=_POLL, write_timeout=_WRITE_TIMEOUT, exclusive=True)
         except (OSError, ValueError) as error:
-            raise LinkError(f"cannot open the serial port {port} at {baud} baud ({_reason(error)}); {_ports()}") from error
+            raise LinkError(f"cannot open the serial port {port} at {baud} baud ({_reason(error)}); {_ports()}"
+                            ) from error
         with contextlib.suppress(NotImplementedError, OSError, ValueError):
             self._port.set_low_latency_mode(True)  # an FTDI otherwise holds short answers back for 16 ms
 

@@ -1,0 +1,141 @@
+"""Primitives of the Lattice iCE40 UltraPlus that synthesis does not infer the way the fabric needs them.
+
+Sources: Lattice, "iCE Technology Library" (SB_MAC16, SB_SPRAM256KA, SB_PLL40_PAD) and data sheet FPGA-DS-02008.
+``tests/test_lanes.py`` and ``tests/test_memory.py`` compare the components built on the wrappers with the plain ones,
+on the simulation models that come with Yosys.
+"""
+
+from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, Module, Signal, signed
+from amaranth.lib import wiring
+from amaranth.lib.cdc import FFSynchronizer
+from amaranth.lib.wiring import In, Out
+
+DEVICE = "iCE40UP5K"
+
+MULTIPLIER_WIDTH = 16
+"""Bits of each factor of a MAC16."""
+
+MULTIPLIER_LIMIT_MHZ = 50.0
+"""The data sheet's clock limit of a MAC16 whose inner pipeline registers are bypassed; nextpnr does not know it."""
+
+SPRAM_COUNT, SPRAM_WIDTH, SPRAM_DEPTH = 4, 16, 1 << 14
+"""Single-port memories of the device, and the bits and the number of their words."""
+
+
+def is_target(platform) -> bool:
+    """Whether ``platform`` has these primitives. Simulation has no platform at all."""
+    return getattr(platform, "device", None) == DEVICE
+
+
+class MacMultiplier(wiring.Component):
+    """``product`` is ``a * b`` two cycles earlier: one SB_MAC16 with its input and product registers.
+
+    Members
+    -------
+    a, b : signed(16), in
+    product : signed(32), out
+    """
+
+    a: In(signed(MULTIPLIER_WIDTH))
+    b: In(signed(MULTIPLIER_WIDTH))
+    product: Out(signed(2 * MULTIPLIER_WIDTH))
+
+    def elaborate(self, platform):
+        m = Module()
+        settings = {name: Const(1, 1) for name in ("A_REG", "B_REG", "A_SIGNED", "B_SIGNED",
+                                                   "PIPELINE_16x16_MULT_REG2")}
+        settings |= {name: Const(3, 2) for name in ("TOPOUTPUT_SELECT", "BOTOUTPUT_SELECT")}  # the product's register
+        unused = ("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT",
+                  "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN")
+        m.submodules.mac16 = Instance(
+            "SB_MAC16",
+            *(("p", name, value) for name, value in settings.items()),
+            *(("i", name, Const(0, 1)) for name in unused),
+            i_CLK=ClockSignal(), i_CE=Const(1, 1), i_C=Const(0, 16), i_D=Const(0, 16),
+            i_A=self.a, i_B=self.b, o_O=self.product)
+        return m
+
+
+class SinglePortMemory(wiring.Component):
+    """One SB_SPRAM256KA: reads ``address`` unless it writes; undefined at power-up and after a write.
+
+    Members
+    -------
+    address : range(16384), in
+    write : in; write in this cycle
+    write_nibbles : one bit per four bits of a word, in; those to write
+    write_data : unsigned(16), in
+    read_data : unsigned(16), out; one cycle after its address
+    """
+
+    address: In(range(SPRAM_DEPTH))
+    write: In(1)
+    write_nibbles: In(SPRAM_WIDTH // 4)
+    write_data: In(SPRAM_WIDTH)
+    read_data: Out(SPRAM_WIDTH)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.spram = Instance(
+            "SB_SPRAM256KA",
+            i_CLOCK=ClockSignal(), i_ADDRESS=self.address, i_DATAIN=self.write_data, i_MASKWREN=self.write_nibbles,
+            i_WREN=self.write, o_DATAOUT=self.read_data,
+            i_CHIPSELECT=Const(1, 1), i_STANDBY=Const(0, 1), i_SLEEP=Const(0, 1), i_POWEROFF=Const(1, 1))  # active low
+        return m
+
+
+class PllClock(wiring.Component):
+    """A clock made by SB_PLL40_PAD from a reference on the PLL's own pad.
+
+    The reset ends ``START_CYCLES`` after the PLL has locked: for some microseconds after configuration the block RAMs
+    read as zero (IceStorm issue 76).
+
+    Parameters
+    ----------
+    pad : IOPort of the reference
+    reference : its frequency in Hz
+    frequency : that of the clock made, in Hz
+
+    Members
+    -------
+    clock, reset : out, for a clock domain; ``reset`` is synchronous
+    """
+
+    clock: Out(1)
+    reset: Out(1)
+
+    START_CYCLES = 1024
+
+    def __init__(self, pad, *, reference: float, frequency: float):
+        self._pad = pad
+        self._multiplier, self._divider = self.settings(reference, frequency)
+        super().__init__()
+
+    @staticmethod
+    def settings(reference: float, frequency: float) -> tuple[int, int]:
+        """(multiplier, divider exponent): ``frequency == reference * multiplier / 2**exponent``, exactly.
+
+        The oscillator runs at 533 to 1,066 MHz. Raises ValueError if no setting does it.
+        """
+        for exponent in range(1, 7):
+            oscillator = frequency * 2 ** exponent
+            if 533e6 <= oscillator <= 1066e6 and oscillator % reference == 0 and oscillator // reference <= 128:
+                return int(oscillator // reference), exponent
+        raise ValueError(f"the PLL cannot make {frequency / 1e6:g} MHz out of {reference / 1e6:g} MHz")
+
+    def elaborate(self, platform):
+        m = Module()
+        locked, steady = Signal(), Signal()
+        m.submodules.pll = Instance(
+            "SB_PLL40_PAD",
+            p_FEEDBACK_PATH="SIMPLE", p_DIVR=Const(0, 4), p_DIVF=Const(self._multiplier - 1, 7),
+            p_DIVQ=Const(self._divider, 3), p_FILTER_RANGE=Const(1, 3),
+            io_PACKAGEPIN=self._pad, i_RESETB=Const(1, 1), i_BYPASS=Const(0, 1), o_PLLOUTGLOBAL=self.clock,
+            o_LOCK=locked)
+        m.domains.start = start = ClockDomain(local=True, reset_less=True)
+        m.submodules.synchronizer = FFSynchronizer(locked, steady, o_domain="start")
+        waited, ready = Signal(range(self.START_CYCLES)), Signal()
+        m.d.comb += [start.clk.eq(self.clock), self.reset.eq(~ready)]
+        with m.If(steady & ~ready):
+            m.d.start += [waited.eq(waited + 1), ready.eq(waited == self.START_CYCLES - 1)]
+        return m

@@ -1,0 +1,706 @@
+"""From a float program to integer images: formats are chosen from the data, memories allotted, passes written.
+
+Units of measure, used throughout: a state is ``z = z_int * state_lsb``; a bias enters the update as
+``dt * b = b_int * state_lsb * 2^(bias_shift - 12)``. A factor column is scaled by any real number, chosen so that it
+fills its bits; what is left over goes into the mixing coefficients, or into the partner's factor where a skip needs no
+mixing. Shifts are then picked so that every narrowed result fills its 16 bits without clipping on the calibration
+data. That no accumulator can overflow is proved from the integers themselves.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from ornstein.hdl.config import ACTIVATION_ENTRIES, AMPLITUDE_WIDTH, GUARD_BITS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.hdl.noise import VARIANCE
+from ornstein.hdl.schedule import place_waits
+from ornstein.hdl.update import SQUARE_SHIFT
+from ornstein.host.energy import Coupling, Energy
+from ornstein.host.interface import BIAS as BIAS_PREFIX
+from ornstein.host.interface import INPUT, Layer, silu
+from ornstein.host.problem import BIAS, INTERFACE, LM, STATE, STOCHASTIC, Problem
+from ornstein.host.program import INPUT_LIMIT, FieldRange, Layout, Program, ProgramError
+
+TOP = (1 << STATE_WIDTH - 1) - 1
+FILL = 0.9
+"""Fraction of a 16-bit range that calibration data may fill."""
+MARGIN = 1.25
+"""What inputs may exceed the calibration data by."""
+SIGMAS = 6.0
+"""Standard deviations of thermal motion that a range leaves room for."""
+
+
+class _Allotment:
+    """Words of one memory, handed out from the bottom."""
+
+    def __init__(self, name: str, config: FabricConfig):
+        self._name, self._config, self.used = name, config, 0
+
+    def take(self, words: int) -> int:
+        start = self.used
+        self.used += words
+        depth = getattr(self._config, self._name)
+        if self.used > depth:
+            raise ProgramError(f"the program needs {self._name} >= {self.used}, but fabric {self._config.name!r} has "
+                               f"{depth}; lower the rank or choose a larger fabric")
+        return start
+
+
+def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndarray) -> Program:
+    """Compile for one fabric.
+
+    Parameters
+    ----------
+    calibration : inputs (n, input_size) like those to come; they set every range
+
+    Raises
+    ------
+    ProblemError, EnergyError
+        The float program makes no sense.
+    ProgramError
+        It does not fit the fabric: names the memory or the field, and what there is.
+    """
+    problem.check()
+    calibration = np.asarray(calibration, float)
+    if calibration.ndim != 2 or calibration.shape[1] != problem.input_size or not np.isfinite(calibration).all():
+        raise ProgramError(f"calibration inputs must be finite and of shape (n, {problem.input_size}), "
+                           f"not {calibration.shape}")
+    shortage = None
+    for chains in (2, 1):
+        try:
+            return _Compiler(problem, config, calibration, chains).build()
+        except ProgramError as error:
+            shortage = error
+    raise shortage
+
+
+def activation_table(function) -> np.ndarray:
+    """(256, 2) int16: value and slope of a function from rank steps to rank steps, clipped to 16 bits.
+
+    Neighbouring entries meet, except where the rank word's range begins. Raises ProgramError if a slope exceeds its
+    bits.
+    """
+    per_entry = 1 << STATE_WIDTH - 8
+    first = np.arange(ACTIVATION_ENTRIES, dtype=np.uint8).view(np.int8).astype(float) * per_entry
+    ends = [np.clip(np.rint(function(step)), -TOP - 1, TOP) for step in (first, first + per_entry)]
+    slopes = ends[1] - ends[0]
+    if np.abs(slopes).max() >= 1 << SLOPE_WIDTH - 1:
+        raise ProgramError(f"the activation rises by {np.abs(slopes).max():.0f} an entry, more than {SLOPE_WIDTH} bits")
+    return np.stack([ends[0], slopes], axis=1).astype(np.int16)
+
+
+class _Compiler:
+    """One attempt, with so many inputs relaxed at once."""
+
+    def __init__(self, problem: Problem, config: FabricConfig, calibration: np.ndarray, chains: int):
+        self.problem, self.config, self.chains = problem, config, chains
+        self.calibration = calibration
+        self.ranges: list[FieldRange] = []
+        self.factors = _Allotment("factor_depth", config)
+        self.rank = _Allotment("rank_depth", config)
+        self.drive = _Allotment("drive_depth", config)
+        self.state = _Allotment("state_depth", config)
+        self.images: list[np.ndarray] = []
+        self.factor_top = (1 << config.factor_width - 1) - 1
+        self.activation = np.zeros((ACTIVATION_ENTRIES, 2), np.int16)
+        self.activation_scale: tuple[float, float] | None = None
+
+    # ---- the order of work ---------------------------------------------------------------------------------------
+
+    def build(self) -> Program:
+        problem, config = self.problem, self.config
+        energies = problem.energies
+        modules = energies[0].modules
+        lanes = config.unit_lanes
+        self._check_options()
+        self._choose_time_step()
+        self._choose_state()
+
+        words = [-(-module.units // lanes) for module in modules]
+        starts = np.concatenate([[0], np.cumsum(words)])
+        self.module_word = {module.name: int(start) for module, start in zip(modules, starts, strict=False)}
+        self.module_words = dict(zip((module.name for module in modules), words, strict=True))
+        state_words = int(starts[-1])
+        self.state.take(self.chains * state_words)
+        module_parts = tuple((int(start), module.units) for start, module in zip(starts, modules, strict=False))
+        if problem.entry == INTERFACE:
+            input_parts = ((0, problem.input_size),)
+        else:
+            sets = problem.bias_sets if problem.entry == BIAS else 1
+            input_parts = tuple((index * state_words + start, length) for index in range(sets)
+                                for start, length in module_parts)
+        input_words = max(start + -(-length // lanes) for start, length in input_parts)
+        bank = self.chains * input_words
+        input_word = self.drive.take(2 * bank)
+        self.input_word, self.input_words, self.state_words = input_word, input_words, state_words
+
+        self._choose_biases()
+        constants, conditioning = self._conditioning()
+
+        levels: list[tuple[Level, list[Pass]]] = [(Level(steps=1), self._loading())]
+        if conditioning:
+            levels.append((Level(steps=1), conditioning))
+        relaxing = [self._relaxing(index) for index in range(len(energies))]
+        first_sums = True
+        sampled = 0
+        for stage in problem.stages:
+            passes = [self._driven(step, stage.bias) for step in relaxing[stage.energy][0]]
+            steps, remaining = [], stage.steps
+            while remaining:
+                steps.append(min(remaining, (1 << 16) // max(1, stage.thin) * max(1, stage.thin)))
+                remaining -= steps[-1]
+            for count in steps:
+                levels.append((Level(
+                    keep=1, midpoint=int(problem.integrator == LM), dither=int(problem.rounding == STOCHASTIC),
+                    accumulate=int(stage.accumulate), clear=int(stage.accumulate and first_sums), thin=stage.thin,
+                    steps=count, leak=self.leak, amplitude=self._amplitude(stage.kT), quartic=self.quartic), passes))
+                first_sums = first_sums and not stage.accumulate
+                sampled += (count // stage.thin if stage.thin else 0) * self.chains * state_words
+        descriptors = self._descriptors(levels, bank)
+        if problem.samples > config.max_samples:
+            raise ProgramError(f"{problem.samples} averaged steps could overflow the sums of fabric {config.name!r}, "
+                               f"which hold {config.max_samples}")
+        layout = Layout(
+            chains=self.chains, input_word=input_word, input_words=input_words, bank_offset=bank,
+            input_parts=input_parts, constant_word=self.constant_word, state_words=state_words,
+            module_parts=module_parts, first_level=0, levels=len(levels), sampled_words=sampled)
+        return Program(
+            name=problem.name, config=config, problem=problem, layout=layout,
+            factor=np.concatenate(self.images).astype(np.int16) if self.images else np.zeros((0, config.lanes), np.int16),
+            constants=constants, descriptors=descriptors, activation=self.activation, state_lsb=self.lsb,
+            input_lsb=self.input_lsb, dt=self.dt, matrices=np.stack([matrix for _, matrix in relaxing]),
+            ranges=tuple(self.ranges))
+
+    def _check_options(self) -> None:
+        if self.problem.energies[0].j4 and not self.config.quartic:
+            raise ProgramError(f"the energy has j4 = {self.problem.energies[0].j4}, but fabric {self.config.name!r} was "
+                               "built without the quartic term")
+        if any(stage.thin for stage in self.problem.stages) and not self.config.sample_depth:
+            raise ProgramError(f"the schedule streams samples, but fabric {self.config.name!r} was built without a "
+                               "sample stream")
+        if any(stage.thin >= 1 << 11 for stage in self.problem.stages):
+            raise ProgramError(f"thin must be below {1 << 11}")
+
+    # ---- formats ---------------------------------------------------------------------------------------------------
+
+    def _choose_time_step(self) -> None:
+        j2, one = self.problem.energies[0].j2, 1 << self.config.leak_bits
+        self.leak = round(2 * j2 * self.problem.dt * one)
+        if not 0 < self.leak < one:
+            raise ProgramError(f"2 j2 dt = {2 * j2 * self.problem.dt:.4g} must round to between 1/{one} and "
+                               f"{one - 1}/{one}; change dt = {self.problem.dt}")
+        self.dt = self.leak / one / (2 * j2)
+        self.ranges.append(FieldRange("time step", 0, 1 / (2 * j2), self.config.leak_bits, 1 / one / (2 * j2),
+                                      requested=self.problem.dt, realised=self.dt))
+
+    def _choose_state(self) -> None:
+        problem = self.problem
+        biases = problem.biases(self.calibration)
+        hottest = max(stage.kT for stage in problem.stages)
+        reach = 0.0
+        self.mean_reach, self.covariances = [], []
+        for energy in problem.energies:
+            harmonic = replace(energy, j4=0.0)
+            means = np.concatenate([harmonic.mean(biases[:, index]) for index in range(biases.shape[1])])
+            covariance = harmonic.covariance(hottest)
+            if problem.integrator != LM:
+                covariance = covariance / (1 - self.dt * np.linalg.eigvalsh(energy.matrix())[-1] / 2)
+            self.mean_reach.append(means)
+            self.covariances.append(covariance)
+            reach = max(reach, MARGIN * np.abs(means).max() + SIGMAS * np.sqrt(covariance.diagonal().max()))
+        if problem.entry == STATE:
+            reach = max(reach, MARGIN * np.abs(self.calibration).max())
+        reach = reach or 1.0
+        self.fraction = int(np.floor(np.log2(TOP * FILL / reach)))
+        self.quartic = 0
+        j4 = problem.energies[0].j4
+        if j4:
+            per_square = 4 * j4 * self.dt * 2.0 ** (SQUARE_SHIFT + 2 * GUARD_BITS)
+            while round(per_square * 4.0 ** -self.fraction) >= 1 << 16:
+                self.fraction += 1
+            self.quartic = round(per_square * 4.0 ** -self.fraction)
+            if not self.quartic:
+                raise ProgramError(f"j4 = {j4} is too small for the state's range of {reach:.4g}")
+        self.lsb = 2.0 ** -self.fraction
+        self.ranges.append(FieldRange("state", -reach, reach, STATE_WIDTH, self.lsb))
+        if j4:
+            realised = self.quartic / per_square * 4.0 ** self.fraction * j4
+            self.ranges.append(FieldRange("j4", 0, realised, 16, realised / self.quartic, requested=j4,
+                                          realised=realised))
+        for stage in dict.fromkeys(stage.kT for stage in problem.stages):
+            amplitude = self._amplitude(stage)
+            realised = stage if not stage else (amplitude * self._noise_unit()) ** 2 / (2 * self.dt)
+            self.ranges.append(FieldRange("temperature", 0, stage, AMPLITUDE_WIDTH, self._noise_unit(),
+                                          requested=stage, realised=realised))
+
+    def _noise_unit(self) -> float:
+        """sqrt(2 kT dt) of one step of the amplitude."""
+        samples = 2 if self.problem.integrator == LM else 1
+        return self.lsb / (1 << GUARD_BITS) * np.sqrt(VARIANCE) * samples
+
+    def _amplitude(self, kT: float) -> int:
+        amplitude = round(np.sqrt(2 * kT * self.dt) / self._noise_unit())
+        if amplitude >= 1 << AMPLITUDE_WIDTH:
+            raise ProgramError(f"kT = {kT} needs a noise amplitude beyond {AMPLITUDE_WIDTH} bits")
+        return amplitude
+
+    def _choose_biases(self) -> None:
+        """A bias format per module: the finest whose range holds it and, behind an interface, can be reached."""
+        problem, config = self.problem, self.config
+        biases = problem.biases(self.calibration)
+        modules = problem.energies[0].slices
+        self.bias_shift: dict[str, int] = {}
+        self.bias_scale: dict[str, float] = {}
+        if problem.entry == INTERFACE:
+            standard = (self.calibration - problem.interface.centre) / problem.interface.scale
+            reach = MARGIN * np.abs(standard).max() or 1.0
+            step = 2.0 ** np.ceil(np.log2(reach / INPUT_LIMIT))
+            self.input_lsb = np.full(problem.input_size, step)
+            self.ranges.append(FieldRange("input, centred and scaled", -reach, reach, STATE_WIDTH, step))
+        for name, place in modules.items():
+            reach = MARGIN * np.abs(biases[..., place]).max()
+            # the constant a layer starts from has to fit too
+            if problem.interface is not None and name in problem.interface.offset:
+                reach = max(reach, MARGIN * np.abs(problem.interface.offset[name]).max())
+            for index, shift in enumerate(config.bias_shifts):
+                scale = self.dt / self.lsb * 2.0 ** (GUARD_BITS - shift)
+                if reach * scale <= TOP and self._reachable(name, scale):
+                    break
+            else:
+                raise ProgramError(f"biases of module {name!r} reach {reach:.4g}, more than the widest bias format "
+                                   f"holds ({TOP / scale:.4g})")
+            self.bias_shift[name], self.bias_scale[name] = index, scale
+            self.ranges.append(FieldRange(f"bias of {name}", -reach, reach, STATE_WIDTH, 1 / scale))
+        if problem.entry == BIAS:
+            self.input_lsb = np.tile(np.concatenate([np.full(place.stop - place.start, 1 / self.bias_scale[name])
+                                                     for name, place in modules.items()]), problem.bias_sets)
+        elif problem.entry == STATE:
+            self.input_lsb = np.full(problem.input_size, self.lsb)
+
+    # ---- factors -----------------------------------------------------------------------------------------------------
+
+    def _pack(self, columns: np.ndarray) -> np.ndarray:
+        """Factor words (unit words * rank words, lanes) of an integer matrix (units, rank): unit words outermost."""
+        ranks, units = self.config.rank_lanes, self.config.unit_lanes
+        rows, groups = -(-columns.shape[0] // units), -(-columns.shape[1] // ranks)
+        padded = np.zeros((rows * units, groups * ranks), np.int64)
+        padded[:columns.shape[0], :columns.shape[1]] = columns
+        return padded.reshape(rows, units, groups, ranks).swapaxes(1, 2).reshape(rows * groups, units * ranks)
+
+    def _store(self, words: np.ndarray) -> int:
+        start = self.factors.take(len(words))
+        self.images.append(words)
+        return start
+
+    def _groups(self, rank: int) -> int:
+        return -(-rank // self.config.rank_lanes)
+
+    def _padded_columns(self, matrix: np.ndarray) -> np.ndarray:
+        """The matrix with its columns filled up to whole rank words."""
+        return np.pad(matrix, ((0, 0), (0, self._groups(matrix.shape[1]) * self.config.rank_lanes - matrix.shape[1])))
+
+    def _project_format(self, columns: np.ndarray, reach: np.ndarray, source_lsb: float, *, equal: bool = False):
+        """(scales, shift index, values per column): integer columns whose projections fill their 16 bits.
+
+        ``reach`` bounds each projection in physical units; a projection is ``p_int * unit`` with the returned units.
+        """
+        peaks = np.abs(columns).max(axis=0)
+        scales = np.where(peaks > 0, self.factor_top / np.where(peaks > 0, peaks, 1), 1.0)
+        if equal:
+            scales = np.full_like(scales, scales[peaks > 0].min() if (peaks > 0).any() else 1.0)
+        # |sum| < 2^(w-1) whatever the states are
+        room = (1 << self.config.accumulator_width - 1) - (1 << self.config.project_shifts[-1])
+        sums = np.abs(np.rint(columns * scales)).sum(axis=0) * (TOP + 1)
+        scales = scales * np.minimum(1.0, room / np.maximum(sums, 1) * (1 - 1e-3))
+        for index, shift in enumerate(self.config.project_shifts):
+            if (reach * scales / source_lsb * 2.0 ** -shift <= FILL * TOP).all():
+                break
+        else:
+            limit = FILL * TOP * 2.0 ** shift * source_lsb / np.maximum(reach, 1e-300)
+            scales = np.minimum(scales, limit.min() if equal else limit)
+        return scales, index, source_lsb * 2.0 ** self.config.project_shifts[index] / scales
+
+    def _expand_shift(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
+        """(integer rows, shift index) of real rows in guard LSBs per step of the rank words they multiply.
+
+        Raises ProgramError if they exceed the factors' bits at the smallest shift.
+        """
+        config = self.config
+        for index in reversed(range(len(config.expand_shifts))):
+            integers = np.rint(rows * 2.0 ** config.expand_shifts[index])
+            if np.abs(integers).max(initial=0) <= self.factor_top and self._expand_safe(integers):
+                return integers, index
+        raise ProgramError("an expansion is too strong for the factor bits; widen the bias format or the factors")
+
+    def _expand_safe(self, integers: np.ndarray) -> bool:
+        return bool((np.abs(integers).sum(axis=1) * (TOP + 1) < 1 << self.config.accumulator_width - 1).all())
+
+    # ---- conditioning --------------------------------------------------------------------------------------------------
+
+    def _layer_formats(self, layer: Layer, values: np.ndarray, source_lsb: float):
+        """(integer columns, shift index, value per step of what is expanded) of a layer fed with ``values``."""
+        columns = self._padded_columns(layer.project)
+        reach = MARGIN * np.abs(values @ columns).max(axis=0)
+        scales, shift, unit = self._project_format(columns, reach, source_lsb, equal=layer.activation is not None)
+        if layer.activation is None:
+            return np.rint(columns * scales), shift, unit
+        if self.activation_scale is None:
+            top = np.abs(silu(np.array([-reach.max(), reach.max()]))).max()
+            self.activation_scale = float(unit[0]), float(top / (FILL * TOP))
+            self.activation = activation_table(lambda step: silu(step * unit[0]) / self.activation_scale[1])
+        elif not np.isclose(self.activation_scale[0], unit[0]):
+            raise ProgramError("two activated layers need one format, but the fabric holds a single activation table")
+        return np.rint(columns * scales), shift, np.full_like(unit, self.activation_scale[1])
+
+    def _sources(self):
+        """(layer, values that feed it, LSB of those values), the biases as they stand when the layer runs."""
+        interface = self.problem.interface
+        standard = (self.calibration - interface.centre) / interface.scale
+        biases = {name: np.tile(value, (len(standard), 1)) for name, value in interface.offset.items()}
+        for layer in interface.layers:
+            from_input = layer.source == INPUT
+            module = layer.source.removeprefix(BIAS_PREFIX)
+            values = standard if from_input else biases[module]
+            yield layer, values, self.input_lsb[0] if from_input else 1 / self.bias_scale[module]
+            hidden = values @ layer.project
+            biases[layer.target] = biases[layer.target] + (silu(hidden) if layer.activation else hidden) @ layer.expand
+
+    def _reachable(self, module: str, scale: float) -> bool:
+        """Whether every layer into ``module`` can make biases in steps of 1 / scale with the factors' bits."""
+        if self.problem.interface is None:
+            return True
+        standard = (self.calibration - self.problem.interface.centre) / self.problem.interface.scale
+        for layer in self.problem.interface.layers:
+            if layer.target != module:
+                continue
+            if layer.source != INPUT:
+                return self._strong_enough(layer, 1.0, scale) if layer.activation is None else True
+            _, _, unit = self._layer_formats(layer, standard, self.input_lsb[0])
+            self.activation_scale = None
+            if not self._strong_enough(layer, unit, scale):
+                return False
+        return True
+
+    def _strong_enough(self, layer: Layer, unit, scale: float) -> bool:
+        rows = np.abs(self._padded_columns(layer.expand.T)) * unit * scale * (1 << GUARD_BITS)
+        smallest = 2.0 ** self.config.expand_shifts[0]
+        return bool((rows * smallest <= self.factor_top).all() and self._expand_safe(rows * smallest))
+
+    def _conditioning(self) -> tuple[np.ndarray, list[Pass]]:
+        """(constant drive words, passes) that make the biases from the input."""
+        problem, config = self.problem, self.config
+        lanes = config.unit_lanes
+        self.biased: dict[str, bool] = {}
+        offset: dict[str, np.ndarray] = {}
+        if problem.entry == INTERFACE:
+            offset = problem.interface.offset
+        elif problem.entry == STATE and problem.offset is not None:
+            offset = {name: problem.offset[place] for name, place in problem.energies[0].slices.items()}
+        needed = {name: value for name, value in offset.items() if np.any(value)}
+        constants = np.zeros((sum(self.module_words[name] for name in needed), lanes), np.int16)
+        produced = [] if problem.interface is None else [layer.target for layer in problem.interface.layers]
+        regions = {name: [self.drive.take(self.module_words[name]) for _ in range(self.chains)]
+                   for name in dict.fromkeys(produced)}
+        self.constant_word = self.drive.take(len(constants))
+        constant_at, word = {}, 0
+        for name, value in needed.items():
+            steps = np.rint(value * self.bias_scale[name])
+            constants[word:word + self.module_words[name]].reshape(-1)[:len(value)] = steps
+            constant_at[name] = self.constant_word + word
+            word += self.module_words[name]
+        self.bias_word = {name: regions.get(name) or [constant_at[name]] * self.chains
+                          for name in {**regions, **constant_at}}
+
+        stages: list[list[Pass]] = []
+        begun: set[str] = set()
+        identity = self._identity_shift()
+        for layer, values, source_lsb in (self._sources() if produced else ()):
+            integers, shift, unit = self._layer_formats(layer, values, source_lsb)
+            groups = integers.shape[1] // config.rank_lanes
+            project = self._store(self._pack(integers))
+            scale = self.bias_scale[layer.target]
+            rows = self._padded_columns(layer.expand.T) * unit * scale * (1 << GUARD_BITS)
+            integers_out, expand_shift = self._expand_shift(rows)
+            expand = self._store(self._pack(integers_out))
+            self.ranges.append(FieldRange(
+                f"interface {layer.source} to {layer.target}", float(layer.expand.min()), float(layer.expand.max()),
+                config.factor_width, 1 / float(np.max(unit * scale) * (1 << GUARD_BITS)
+                                               * 2.0 ** config.expand_shifts[expand_shift])))
+            reads = -(-layer.project.shape[0] // config.unit_lanes)
+            banked = layer.source == INPUT
+            projecting, activating, expanding = [], [], []
+            for chain in range(self.chains):
+                rank = self.rank.take(groups)
+                source = (self.input_word + chain * self.input_words if banked
+                          else self.bias_word[layer.source.removeprefix(BIAS_PREFIX)][chain])
+                projecting.append(Pass(
+                    operation=Operation.PROJECT, from_drive=1, banked=int(banked), shift=shift, outer=groups,
+                    inner=reads, factor=project, source=source, dest=rank, stride=groups))
+                if layer.activation is not None:
+                    activating.append(Pass(operation=Operation.ACTIVATE, outer=groups, inner=config.rank_lanes,
+                                           source=rank, dest=rank))
+                first = layer.target not in begun
+                start = constant_at.get(layer.target) if first else regions[layer.target][chain]
+                expanding.append(Pass(
+                    operation=Operation.EXPAND, to_drive=1, coupled=1, biased=int(start is not None),
+                    shift=expand_shift, bias_shift=identity, outer=self.module_words[layer.target], inner=groups,
+                    factor=expand, source=rank, dest=regions[layer.target][chain], bias=start or 0))
+            begun.add(layer.target)
+            stages.append(projecting + activating + expanding)
+        return constants, [step for stage in stages for step in stage]
+
+    def _identity_shift(self) -> int:
+        """Index of the bias shift at which a drive word is worth a state LSB."""
+        if GUARD_BITS not in self.config.bias_shifts:
+            raise ProgramError(f"bias_shifts of fabric {self.config.name!r} lack {GUARD_BITS}, which loads a value as it is")
+        return self.config.bias_shifts.index(GUARD_BITS)
+
+    # ---- relaxation --------------------------------------------------------------------------------------------------
+
+    def _loading(self) -> list[Pass]:
+        """Passes that set the initial state: the input itself, or zero."""
+        from_input = self.problem.entry == STATE
+        return [Pass(operation=Operation.EXPAND, biased=int(from_input), banked=int(from_input),
+                     bias_shift=self._identity_shift() if from_input else 0, outer=self.state_words, inner=1,
+                     dest=chain * self.state_words,
+                     bias=self.input_word + chain * self.input_words if from_input else 0)
+                for chain in range(self.chains)]
+
+    def _driven(self, step: Pass, bias_set: int) -> Pass:
+        """The pass with the biases of that set, where biases are the input."""
+        if self.problem.entry == BIAS and step.operation == Operation.EXPAND:
+            return replace(step, bias=step.bias + bias_set * self.state_words)
+        return step
+
+    def _relaxing(self, index: int) -> tuple[list[Pass], np.ndarray]:
+        """(passes of one time step, M as realised) of one energy."""
+        energy, config = self.problem.energies[index], self.config
+        rank = _Allotment("rank_depth", config)
+        projecting, mixing, expanding = ([[] for _ in range(self.chains)] for _ in range(3))
+        slices = energy.slices
+        # the columns of a module, coupling by coupling: they are expanded together
+        members = [(number, place, name) for number, coupling in enumerate(energy.couplings)
+                   for place, name in enumerate(coupling.modules)]
+        of_module = {name: [(number, place) for number, place, owner in members if owner == name]
+                     for name in slices}
+        direct = self._direct(energy, of_module)
+        reach = {}
+        for number, place, name in members:
+            factor = energy.couplings[number].factors[place]
+            part = slices[name]
+            thermal = np.sqrt(np.maximum(np.einsum("ij,ik,kj->j", factor, self.covariances[index][part, part], factor), 0))
+            reach[number, place] = self._pad(MARGIN * np.abs(self.mean_reach[index][:, part] @ factor).max(axis=0)
+                                             + SIGMAS * thermal)
+        columns = {(number, place): self._padded_columns(energy.couplings[number].factors[place])
+                   for number, place, _ in members}
+        scales, shift, unit = {}, {}, {}
+        for key in columns:
+            scales[key], shift[key], unit[key] = self._project_format(columns[key], reach[key], self.lsb)
+        expand_shift: dict[str, int] = {}
+        mix: dict[tuple[int, int], tuple[np.ndarray, int]] = {}
+        for number in sorted(direct):
+            self._direct_formats(energy.couplings[number], number, columns, reach, scales, shift, unit, expand_shift)
+        for name, keys in of_module.items():
+            if keys and keys[0][0] not in direct:
+                expand_shift[name] = self._mix_formats(energy, keys, scales, unit, reach, mix)
+
+        integers = {key: np.rint(columns[key] * scales[key]) for key in columns}
+        groups = {key: columns[key].shape[1] // config.rank_lanes for key in columns}
+        base, first_group, total_groups = {}, {}, {}
+        for name, keys in of_module.items():
+            if not keys:
+                continue
+            together = np.concatenate([integers[key] for key in keys], axis=1)
+            if not self._expand_safe(together):
+                raise ProgramError(f"the couplings of module {name!r} could overflow the {config.accumulator_width}-bit "
+                                   f"accumulators of fabric {config.name!r}; lower the rank or choose a wider fabric")
+            start, count = self._store(self._pack(together)), 0
+            for key in keys:
+                base[key], first_group[key] = start, count
+                count += groups[key]
+            total_groups[name] = count
+        coefficients = {}
+        for (number, place), (values, _) in mix.items():
+            terms = values.shape[0]
+            words = np.zeros((groups[number, place], terms, config.lanes), np.int64)
+            words[:, :, :config.rank_lanes] = values.reshape(terms, -1, config.rank_lanes).swapaxes(0, 1)
+            coefficients[number, place] = self._store(words.reshape(-1, config.lanes))
+
+        for chain in range(self.chains):
+            projected = {}
+            for number, coupling in enumerate(energy.couplings):
+                start = rank.take(len(coupling.modules) * groups[number, 0])
+                for place, name in enumerate(coupling.modules):
+                    key = number, place
+                    projected[key] = start + place * groups[key]
+                    projecting[chain].append(Pass(
+                        operation=Operation.PROJECT, shift=shift[key], outer=groups[key],
+                        inner=self.module_words[name], factor=base[key] + first_group[key],
+                        source=chain * self.state_words + self.module_word[name], dest=projected[key],
+                        stride=total_groups[name]))
+            for name, keys in of_module.items():
+                bias, banked = self._bias_of(name, chain)
+                step = Pass(
+                    operation=Operation.EXPAND, coupled=int(bool(keys)), biased=int(bias is not None),
+                    banked=int(banked), bias_shift=self.bias_shift[name], outer=self.module_words[name], inner=1,
+                    dest=chain * self.state_words + self.module_word[name], bias=bias or 0)
+                if keys and keys[0][0] in direct:
+                    number, place = keys[0]
+                    step = replace(step, inner=total_groups[name], factor=base[keys[0]], shift=expand_shift[name],
+                                   source=projected[number, 1 - place])
+                elif keys:
+                    mixed = rank.take(total_groups[name])
+                    for number, place in keys:
+                        values, mix_shift = mix[number, place]
+                        mixing[chain].append(Pass(
+                            operation=Operation.MIX, shift=mix_shift, outer=groups[number, place],
+                            inner=values.shape[0], factor=coefficients[number, place], source=projected[number, 0],
+                            dest=mixed + first_group[number, place], stride=groups[number, place]))
+                    step = replace(step, inner=total_groups[name], factor=base[keys[0]], shift=expand_shift[name],
+                                   source=mixed)
+                expanding[chain].append(step)
+        self.rank.used = max(self.rank.used, rank.used)
+        passes = [step for part in (projecting, mixing, expanding) for chain in part for step in chain]
+        matrix = self._realised(energy, direct, integers, shift, expand_shift, mix)
+        self._report_couplings(index, energy, matrix)
+        return passes, matrix
+
+    def _pad(self, vector: np.ndarray) -> np.ndarray:
+        return self._padded_columns(vector[None])[0]
+
+    def _bias_of(self, name: str, chain: int) -> tuple[int | None, bool]:
+        """(drive word, whether it moves with the bank) of a module's bias, None if it has none."""
+        if self.problem.entry == BIAS:
+            return self.input_word + chain * self.input_words + self.module_word[name], True
+        return self.bias_word[name][chain] if name in self.bias_word else None, False
+
+    def _direct(self, energy: Energy, of_module: dict) -> set[int]:
+        """Couplings of two modules that need no mixing: nothing on the diagonal, and no other coupling beside them."""
+        return {number for number, coupling in enumerate(energy.couplings)
+                if len(coupling.modules) == 2 and not coupling.mix[[0, 1], [0, 1]].any()
+                and all(len(of_module[name]) == 1 for name in coupling.modules)
+                and self.config.expand_shifts == tuple(range(len(self.config.expand_shifts)))}
+
+    def _direct_formats(self, coupling: Coupling, number: int, columns, reach, scales, shift, unit, expand_shift):
+        """Scales of a skip whose coefficient is shared out between its two factors.
+
+        The product of the two scales of a column is fixed at dt |mix| 2^(12 + project shift + expand shift).
+        """
+        config = self.config
+        strength = self._pad(self.dt * np.abs(coupling.mix[0, 1])) * (1 << GUARD_BITS)
+        peaks = [np.abs(columns[number, place]).max(axis=0) for place in (0, 1)]
+        used = (strength > 0) & (peaks[0] > 0) & (peaks[1] > 0)
+        safe = np.where(used, strength, 1.0), *(np.where(used, peak, 1.0) for peak in peaks)
+        for total in range(config.project_shifts[-1] + config.expand_shifts[-1], -1, -1):
+            product = safe[0] * 2.0 ** total
+            pair = [np.where(used, np.sqrt(product * safe[2 - place] / safe[1 + place]), 0.0) for place in (0, 1)]
+            if any((pair[place] * peaks[place] > self.factor_top).any() for place in (0, 1)):
+                continue
+            chosen = []
+            for place in (0, 1):
+                fits = [i for i, s in enumerate(config.project_shifts)
+                        if total - s in config.expand_shifts
+                        and (reach[number, place] * pair[place] / self.lsb * 2.0 ** -s <= FILL * TOP).all()]
+                integers = np.rint(columns[number, place] * pair[place])
+                bounded = (np.abs(integers).sum(axis=0) * (TOP + 1)
+                           < (1 << config.accumulator_width - 1) - (1 << config.project_shifts[-1])).all()
+                chosen.append(fits[0] if fits and bounded and self._expand_safe(integers) else None)
+            if None not in chosen:
+                break
+        else:
+            raise ProgramError(f"the coupling of {' and '.join(coupling.modules)} fits no format of fabric "
+                               f"{config.name!r}")
+        sign = self._pad(np.sign(-coupling.mix[0, 1]))
+        for place, name in enumerate(coupling.modules):
+            key = number, place
+            scales[key] = pair[place] * (np.where(sign < 0, -1.0, 1.0) if place == 0 else 1.0)
+            shift[key] = chosen[place]
+            unit[key] = np.ones_like(pair[place])
+            other = config.project_shifts[chosen[1 - place]]
+            expand_shift[name] = config.expand_shifts.index(total - other)
+
+    def _mix_formats(self, energy: Energy, keys, scales, unit, reach, mix) -> int:
+        """Choose a module's expand shift and the integer coefficients of its couplings; the shift's index."""
+        config = self.config
+        for index in reversed(range(len(config.expand_shifts))):
+            found = {}
+            for number, place in keys:
+                coupling = energy.couplings[number]
+                guard = -self.dt / self.lsb * (1 << GUARD_BITS) * 2.0 ** config.expand_shifts[index]
+                real = np.stack([self._pad(coupling.mix[place, term]) * guard / scales[number, place]
+                                 * unit[number, term] for term in range(len(coupling.modules))])
+                spread = sum(self._pad(np.abs(coupling.mix[place, term])) * reach[number, term]
+                             for term in range(len(coupling.modules)))
+                if (np.abs(guard) * spread / scales[number, place] > FILL * TOP).any():
+                    break
+                fits = [i for i, s in enumerate(config.project_shifts)
+                        if np.abs(np.rint(real * 2.0 ** s)).max() <= self.factor_top]
+                if not fits:
+                    break
+                found[number, place] = np.rint(real * 2.0 ** config.project_shifts[fits[-1]]), fits[-1]
+            if len(found) == len(keys):
+                mix.update(found)
+                return index
+        raise ProgramError(f"the couplings of module {energy.couplings[keys[0][0]].modules[keys[0][1]]!r} fit no "
+                           f"format of fabric {config.name!r}")
+
+    def _realised(self, energy: Energy, direct, integers, shift, expand_shift, mix) -> np.ndarray:
+        """M as the integers make it."""
+        config = self.config
+        matrix = 2 * energy.j2 * np.eye(energy.units)
+        for number, coupling in enumerate(energy.couplings):
+            for place, row in enumerate(coupling.modules):
+                for term, column in enumerate(coupling.modules):
+                    narrowed = 2.0 ** -config.project_shifts[shift[number, term]]
+                    if number in direct:
+                        if place == term:
+                            continue
+                        middle = np.full(integers[number, term].shape[1], narrowed)
+                    else:
+                        values, mix_shift = mix[number, place]
+                        middle = values[term] * narrowed * 2.0 ** -config.project_shifts[mix_shift]
+                    block = (integers[number, place] * middle) @ integers[number, term].T
+                    step = 2.0 ** -(GUARD_BITS + config.expand_shifts[expand_shift[row]])
+                    matrix[energy.slices[row], energy.slices[column]] -= block * step / self.dt
+        return matrix
+
+    def _report_couplings(self, index: int, energy: Energy, matrix: np.ndarray) -> None:
+        wanted = energy.matrix()
+        for number, coupling in enumerate(energy.couplings):
+            first, last = coupling.modules[0], coupling.modules[-1]
+            rows, columns = energy.slices[first], energy.slices[last]
+            peak = np.unravel_index(np.abs(wanted[rows, columns] - 2 * energy.j2 * (first == last)
+                                           * np.eye(*wanted[rows, columns].shape)).argmax(),
+                                    wanted[rows, columns].shape)
+            self.ranges.append(FieldRange(
+                f"coupling {'-'.join(coupling.modules)}" + (f" of energy {index}" if index else ""),
+                float(min(f.min() for f in coupling.factors)), float(max(f.max() for f in coupling.factors)),
+                self.config.factor_width, float(max(np.abs(f).max() for f in coupling.factors)) / self.factor_top,
+                requested=float(wanted[rows, columns][peak]), realised=float(matrix[rows, columns][peak])))
+        smallest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[0])
+        if smallest <= 0:
+            raise ProgramError(f"quantized to {self.config.factor_width} bits M is no longer positive definite: its "
+                               f"smallest eigenvalue is {smallest:.4g}")
+
+    # ---- descriptors -------------------------------------------------------------------------------------------------
+
+    def _descriptors(self, levels: list[tuple[Level, list[Pass]]], bank_offset: int) -> np.ndarray:
+        """(count, 8) words: the levels, then their passes; levels of the same passes share them."""
+        words: list[list[int]] = []
+        stored: dict[tuple, int] = {}
+        passes: list[Pass] = []
+        for level, steps in levels:
+            try:
+                placed = tuple(place_waits(self.config, steps, bank_offset=bank_offset, repeated=level.steps > 1))
+                first = stored.setdefault(placed, len(levels) + len(passes))
+                if first == len(levels) + len(passes):
+                    passes += placed
+                words.append(replace(level, first=first, passes=len(steps)).pack())
+            except ValueError as error:
+                raise ProgramError(f"the schedule cannot be encoded: {error}") from None
+        words += [step.pack() for step in passes]
+        if len(words) > self.config.descriptor_depth:
+            raise ProgramError(f"the program needs descriptor_depth >= {len(words)}, but fabric {self.config.name!r} "
+                               f"has {self.config.descriptor_depth}")
+        return np.array(words, np.uint16)
