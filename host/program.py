@@ -146,8 +146,8 @@ class Program:
 
     def units(self, words: np.ndarray) -> np.ndarray:
         """(..., units) of state words (..., state_words, unit_lanes): the padding of the last words left out."""
-        flat = words.reshape(*words.shape[:-2], -1)
         lanes = self.config.unit_lanes
+        flat = words.reshape(*words.shape[:-2], words.shape[-2] * lanes)
         return np.concatenate([flat[..., first * lanes:first * lanes + length]
                                for first, length in self.layout.module_parts], axis=-1)
 

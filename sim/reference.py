@@ -65,8 +65,8 @@ def stationary_covariance(matrix: np.ndarray, *, kT: float, dt: float, integrato
 def mean_error(matrix: np.ndarray, *, kT: float, dt: float, samples: int) -> np.ndarray:
     """Standard error (units,) of a mean over ``samples`` consecutive steps in equilibrium.
 
-    The states are correlated over 1 / (dt lambda) steps: var = 2 kT (M^-2)_ii / (N dt) for N dt lambda >> 1, the law
-    N dt = kT <(M^-2)> / var of the conditioning literature up to the factor two of a two-sided correlation time.
+    The states are correlated over 1 / (dt lambda) steps, so var = 2 kT (M^-2)_ii / (N dt) for N dt lambda >> 1: the
+    integral of the autocovariance kT lambda^-1 exp(-lambda |t|) over both signs of t.
     """
     inverse = np.linalg.inv(matrix)
     return np.sqrt(2 * kT * (inverse @ inverse).diagonal() / (samples * dt))

@@ -82,6 +82,8 @@ class RtlTransport(Transport):
     The clock runs while the host reads: time-outs are in seconds of the host, ``cycles`` counts the device's.
     """
 
+    window = 1 << 16     # bytes wait here until the device takes them, so nothing can be lost
+
     def __init__(self, config: FabricConfig):
         self._library = ctypes.CDLL(str(library(config)))
         self._library.rtl_open.restype = ctypes.c_void_p
