@@ -13,6 +13,7 @@ from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space
+from ornstein.hdl.select import select
 from ornstein.hdl.sequencer import HALVES, Sequencer
 from ornstein.hdl.update import Update
 
@@ -134,7 +135,7 @@ class Fabric(wiring.Component):
             return 1 << split(lane_count)[0] if lane_count > 1 else 1
 
         def read_lane(memory_, lane_count):
-            return Array(list(memory_.read_data))[split(lane_count)[0]] if lane_count > 1 else memory_.read_data[0]
+            return select(split(lane_count)[0], list(memory_.read_data))
 
         def fill(memory_, lane_count):
             """The bus's element in every lane; the mask picks the one that is meant."""
@@ -165,16 +166,16 @@ class Fabric(wiring.Component):
         # ---- rank words: from the lanes, from the activation table, or from the bus ---------------------------------
         micro_2, micro_3 = (Signal(micro.shape(), reset_less=True) for _ in range(2))
         looked_up, activated = Signal(), Signal()
-        argument = Array(list(rank.read_data))[micro_1.lane] if ranks > 1 else rank.read_data[0]
+        one_rank = select(Mux(idle, split(ranks)[0], micro_1.lane), list(rank.read_data))
         fraction = Signal(8, reset_less=True)
         entry = activation.read_data[0]
         rise = Signal(signed(SLOPE_WIDTH + 9), reset_less=True)
         value = Signal(STATE_WIDTH, reset_less=True)
-        m.d.comb += activation.read_address.eq(Mux(idle, bus.address, argument[-8:]))
+        m.d.comb += activation.read_address.eq(Mux(idle, bus.address, one_rank[-8:]))
         m.d.sync += [
             looked_up.eq(valid_1 & (micro_1.operation == Operation.ACTIVATE)), activated.eq(looked_up),
             micro_2.eq(micro_1), micro_3.eq(micro_2),
-            fraction.eq(argument[:8]),
+            fraction.eq(one_rank[:8]),
             rise.eq(entry[STATE_WIDTH:].as_signed() * fraction + 128), value.eq(entry[:STATE_WIDTH]),
         ]
         with m.If(lanes.rank_valid):
@@ -363,7 +364,7 @@ class Fabric(wiring.Component):
         answers = {
             Space.IDENTITY: identity, Space.CONTROL: control,
             Space.FACTOR: read_lane(factor, config.lanes), Space.STATE: read_lane(state, units),
-            Space.DRIVE: read_lane(drive, units), Space.RANK: read_lane(rank, ranks),
+            Space.DRIVE: read_lane(drive, units), Space.RANK: one_rank,
             Space.DESCRIPTOR: descriptor.read_data[0], Space.ACTIVATION: activation.read_data[0],
             Space.SEED: generator[bus.address[:len(halves).bit_length() - 1]],
             Space.NOISE: read_lane(codes, units), Space.SUM: read_lane(sums, units),
@@ -372,10 +373,7 @@ class Fabric(wiring.Component):
             answers[Space.SQUARE] = read_lane(squares, units)
         if config.sample_depth:
             answers[Space.SAMPLE] = read_lane(samples, units)
-        with m.Switch(bus.space):
-            for space, answer in answers.items():
-                with m.Case(space):
-                    m.d.comb += bus.rdata.eq(answer)
+        m.d.comb += bus.rdata.eq(select(bus.space, [answers.get(space, 0) for space in Space]))
 
         m.d.comb += self.events.eq(Cat(idle, ~pending, half_full))
         return m

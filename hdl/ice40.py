@@ -27,32 +27,43 @@ def is_target(platform) -> bool:
     return getattr(platform, "device", None) == DEVICE
 
 
-class MacMultiplier(wiring.Component):
-    """``product`` is ``a * b`` two cycles earlier: one SB_MAC16 with its input and product registers.
+class MultiplyAdd(wiring.Component):
+    """One SB_MAC16 with its input and output registers: ``sum`` becomes ``a * b + addend`` with ``a``, ``b`` of the
+    cycle before, in every cycle with ``enable``.
 
     Members
     -------
     a, b : signed(16), in
-    product : signed(32), out
+    addend : signed(32), in; one cycle after ``a`` and ``b``
+    enable : in; likewise
+    sum : signed(32), out; two cycles after ``a`` and ``b``; wraps
     """
 
     a: In(signed(MULTIPLIER_WIDTH))
     b: In(signed(MULTIPLIER_WIDTH))
-    product: Out(signed(2 * MULTIPLIER_WIDTH))
+    addend: In(signed(2 * MULTIPLIER_WIDTH))
+    enable: In(1)
+    sum: Out(signed(2 * MULTIPLIER_WIDTH))
 
     def elaborate(self, platform):
         m = Module()
-        settings = {name: Const(1, 1) for name in ("A_REG", "B_REG", "A_SIGNED", "B_SIGNED",
-                                                   "PIPELINE_16x16_MULT_REG2")}
-        settings |= {name: Const(3, 2) for name in ("TOPOUTPUT_SELECT", "BOTOUTPUT_SELECT")}  # the product's register
+        settings = {name: Const(1, 1) for name in ("A_REG", "B_REG", "A_SIGNED", "B_SIGNED")}
+        settings["TOPADDSUB_CARRYSELECT"] = Const(3, 2)    # the halves are one adder
+        for half in ("TOP", "BOT"):
+            settings |= {
+                f"{half}ADDSUB_LOWERINPUT": Const(2, 2),   # the 32-bit product
+                f"{half}ADDSUB_UPPERINPUT": Const(1, 1),   # C and D
+                f"{half}OUTPUT_SELECT": Const(1, 2),       # the register behind the adder
+            }
         unused = ("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT",
-                  "ADDSUBTOP", "ADDSUBBOT", "OHOLDTOP", "OHOLDBOT", "CI", "ACCUMCI", "SIGNEXTIN")
+                  "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN")
         m.submodules.mac16 = Instance(
             "SB_MAC16",
             *(("p", name, value) for name, value in settings.items()),
             *(("i", name, Const(0, 1)) for name in unused),
-            i_CLK=ClockSignal(), i_CE=Const(1, 1), i_C=Const(0, 16), i_D=Const(0, 16),
-            i_A=self.a, i_B=self.b, o_O=self.product)
+            i_CLK=ClockSignal(), i_CE=Const(1, 1), i_OHOLDTOP=~self.enable, i_OHOLDBOT=~self.enable,
+            i_A=self.a, i_B=self.b, i_C=self.addend[MULTIPLIER_WIDTH:], i_D=self.addend[:MULTIPLIER_WIDTH],
+            o_O=self.sum)
         return m
 
 

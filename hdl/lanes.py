@@ -1,23 +1,28 @@
 """The multiply lanes and their sums: the one engine behind project, mix and expand."""
 
-from amaranth.hdl import Array, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ice40
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
+from ornstein.hdl.select import clip, select, shift_right
 from ornstein.hdl.sequencer import micro_layout
 
 
 class Multiplier(wiring.Component):
-    """One lane: ``product`` is ``a * b`` two cycles earlier. On an iCE40UP5K it is one MAC16 with its registers.
+    """One lane: ``sum`` becomes ``a * b + addend`` with ``a``, ``b`` of the cycle before, in cycles with ``enable``.
+
+    On an iCE40UP5K it is one MAC16, adder and registers included.
 
     Members
     -------
     a : signed(factor_width), in
     b : signed(16), in
-    product : signed(factor_width + 16), out
+    addend : signed(accumulator_width), in; one cycle after ``a`` and ``b``
+    enable : in; likewise
+    sum : signed(accumulator_width), out; ``latency`` cycles after ``a`` and ``b``; wraps
     """
 
     latency = 2
@@ -26,20 +31,25 @@ class Multiplier(wiring.Component):
         super().__init__({
             "a": In(signed(config.factor_width)),
             "b": In(signed(STATE_WIDTH)),
-            "product": Out(signed(config.product_width)),
+            "addend": In(signed(config.accumulator_width)),
+            "enable": In(1),
+            "sum": Out(signed(config.accumulator_width)),
         })
 
     def elaborate(self, platform):
         m = Module()
-        if ice40.is_target(platform):
-            m.submodules.mac = mac = ice40.MacMultiplier()
-            m.d.comb += [mac.a.eq(self.a), mac.b.eq(self.b), self.product.eq(mac.product)]
+        if ice40.is_target(platform) and len(self.sum) <= 2 * ice40.MULTIPLIER_WIDTH:
+            m.submodules.mac = mac = ice40.MultiplyAdd()
+            m.d.comb += [mac.a.eq(self.a), mac.b.eq(self.b), mac.addend.eq(self.addend), mac.enable.eq(self.enable),
+                         self.sum.eq(mac.sum)]
             return m
         a = Signal(self.a.shape(), reset_less=True)
         b = Signal(self.b.shape(), reset_less=True)
-        product = Signal(self.product.shape(), reset_less=True)
-        m.d.sync += [a.eq(self.a), b.eq(self.b), product.eq(a * b)]
-        m.d.comb += self.product.eq(product)
+        total = Signal(self.sum.shape(), reset_less=True)
+        m.d.sync += [a.eq(self.a), b.eq(self.b)]
+        with m.If(self.enable):
+            m.d.sync += total.eq(a * b + self.addend)
+        m.d.comb += self.sum.eq(total)
         return m
 
 
@@ -111,7 +121,7 @@ class Lanes(wiring.Component):
 
         project = self.micro.operation == Operation.PROJECT
         mix = self.micro.operation == Operation.MIX
-        products = []
+        multipliers, products = [], []
         for unit in range(config.unit_lanes):
             for rank in range(config.rank_lanes):
                 multiplier = Multiplier(config)
@@ -120,27 +130,38 @@ class Lanes(wiring.Component):
                 m.d.comb += [
                     multiplier.a.eq(self.factor[unit * config.rank_lanes + rank]),
                     multiplier.b.eq(Mux(project, self.vector[unit], other)),
+                    multiplier.enable.eq(pipe[Multiplier.latency][0]),
                 ]
-                products.append(multiplier.product)
+                multipliers.append(multiplier)
+                products.append(multiplier.sum[:config.product_width].as_signed())
 
-        # project and mix: sum over unit lanes, accumulate per rank lane, round, saturate
-        valid, micro = pipe[rank_time - 2]
-        ranked = valid & ((micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX))
+        # project and mix: sum over unit lanes, accumulate per rank lane, round, saturate. With one unit lane the
+        # multipliers accumulate; the cycle that saves goes between shift and saturation.
+        alone = config.unit_lanes == 1
         shifts = config.project_shifts
-        half = Signal(config.accumulator_width)
-        m.d.comb += half.eq(Array([1 << shift - 1 for shift in shifts])[micro.shift])
-        clipped = Signal(config.rank_lanes)
+        valid, micro = pipe[Multiplier.latency if alone else rank_time - 2]
+        accumulating = (micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX)
+        half = Signal(signed(config.accumulator_width))
+        m.d.comb += half.eq(select(micro.shift, [1 << shift - 1 for shift in shifts]))
+        shifting = pipe[rank_time - 2 if alone else rank_time - 1][1]
         ready, done = pipe[rank_time - 1]
-        high, low = (1 << STATE_WIDTH - 1) - 1, -1 << STATE_WIDTH - 1
+        clipped = Signal(config.rank_lanes)
         for rank in range(config.rank_lanes):
-            total = tree(m, products[rank::config.rank_lanes], f"rank_{rank}")
-            accumulator = Signal(signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True)
-            with m.If(ranked):
-                m.d.sync += accumulator.eq(Mux(micro.first, half.as_signed(), accumulator) + total)
-            shifted = Signal(signed(config.accumulator_width), name=f"rank_shifted_{rank}")
-            m.d.comb += shifted.eq(Array([accumulator >> shift for shift in shifts])[done.shift])
-            m.d.sync += self.rank_next[rank].eq(Mux(shifted > high, high, Mux(shifted < low, low, shifted)))
-            m.d.comb += clipped[rank].eq((shifted > high) | (shifted < low))
+            if alone:
+                accumulator = multipliers[rank].sum
+                m.d.comb += multipliers[rank].addend.eq(
+                    Mux(accumulating, Mux(micro.first, half, accumulator), 0))
+            else:
+                total = tree(m, products[rank::config.rank_lanes], f"rank_{rank}")
+                accumulator = Signal(signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True)
+                with m.If(valid & accumulating):
+                    m.d.sync += accumulator.eq(Mux(micro.first, half, accumulator) + total)
+            shifted = Signal(signed(config.accumulator_width - shifts[0]), name=f"rank_shifted_{rank}",
+                             reset_less=True)
+            m.d["sync" if alone else "comb"] += shifted.eq(shift_right(accumulator, shifting.shift, shifts))
+            limited, over = clip(shifted, STATE_WIDTH)
+            m.d.sync += self.rank_next[rank].eq(limited)
+            m.d.comb += clipped[rank].eq(over)
         rank_done = Signal()
         m.d.comb += rank_done.eq(ready & done.last & ((done.operation == Operation.PROJECT)
                                                       | (done.operation == Operation.MIX)))

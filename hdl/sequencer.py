@@ -1,7 +1,7 @@
 """The sequencer: runs jobs, levels, steps and passes, and issues one micro-operation of all lanes a cycle.
 
 The next pass is fetched from the descriptor memory while the present one runs, so that passes follow each other
-without a gap as long as they last four cycles or more.
+without a gap as long as they last six cycles or more.
 """
 
 from amaranth.hdl import Module, Mux, Signal

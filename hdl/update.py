@@ -18,11 +18,12 @@ would be unstable. With one noise sample a step this is Euler-Maruyama, with two
 (doi:10.1093/amrx/abs010), exact for every harmonic energy.
 """
 
-from amaranth.hdl import Array, Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
+from ornstein.hdl.select import clip, select, shift_right
 
 SQUARE_SHIFT = 15
 """Bits dropped from z^2 before it is scaled."""
@@ -111,12 +112,12 @@ class Update(wiring.Component):
         # the draw: terms that need no product, and the leak's product in two halves to keep each stage short
         wait = self.draw_stage - 1
         state = delayed(self.state, wait, "state")
-        shifts = Array([self.accumulator >> shift for shift in config.expand_shifts])
+        coupled = shift_right(self.accumulator, self.shift, config.expand_shifts)
         coupling = Signal(signed(config.accumulator_width), reset_less=True)
         bias = Signal(signed(STATE_WIDTH + GUARD_BITS), reset_less=True)
-        m.d.sync += coupling.eq(Mux(self.coupled, shifts[self.shift], 0))
-        biases = Array([self.drive << shift for shift in config.bias_shifts])
-        m.d.sync += bias.eq(Mux(self.biased, biases[self.bias_shift], 0))
+        m.d.sync += coupling.eq(Mux(self.coupled, coupled, 0))
+        biases = [self.drive << shift for shift in config.bias_shifts]
+        m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
         half = config.leak_bits // 2
         leak_low = Signal(signed(STATE_WIDTH + half + 1), reset_less=True)
@@ -171,10 +172,7 @@ class Update(wiring.Component):
         outer = Signal(signed(self._total), reset_less=True)
         m.d.sync += [outer.eq(relaxing + drift), total.eq(outer + delayed(forcing, 1, "forcing"))]
         rounded = Signal(signed(self._total - GUARD_BITS))
-        low, high = -1 << STATE_WIDTH - 1, (1 << STATE_WIDTH - 1) - 1
         m.d.comb += rounded.eq(total >> GUARD_BITS)
-        m.d.sync += [
-            self.next.eq(Mux(rounded > high, high, Mux(rounded < low, low, rounded))),
-            self.saturated.eq((rounded > high) | (rounded < low)),
-        ]
+        limited, over = clip(rounded, STATE_WIDTH)
+        m.d.sync += [self.next.eq(limited), self.saturated.eq(over)]
         return m

@@ -7,6 +7,7 @@ state drawn uniformly; the zero state, which no seed gives, is the only one that
 import numpy as np
 import pytest
 from link_bench import seeded, simulate
+
 from ornstein.hdl.config import GUARD_BITS, SEED_WIDTH
 from ornstein.hdl.noise import (
     DITHER_LOW,
@@ -26,6 +27,7 @@ MASK = (1 << SEED_WIDTH) - 1
 IDENTITY = [1 << bit for bit in range(SEED_WIDTH)]
 PERIOD_FACTORS = (3, 5, 17, 257, 641, 65537, 6700417)
 LAGS = 4096
+DITHER = slice(DITHER_LOW, DITHER_LOW + GUARD_BITS)
 
 
 def shift_once(state: int) -> int:
@@ -177,10 +179,27 @@ def test_four_consecutive_draws_are_jointly_independent():
     assert rank(rows) == 4 * DRAW_BITS == SEED_WIDTH
 
 
-def test_dither_is_independent_of_the_draw_beside_it_and_of_the_next_one():
-    parts = slice(0, DRAW_BITS), slice(DITHER_LOW, DITHER_LOW + GUARD_BITS)
-    rows = [matrix[part] for matrix in (IDENTITY, leap_matrix()) for part in parts]
-    assert rank(sum(rows, [])) == 2 * (DRAW_BITS + GUARD_BITS)
+def test_dither_is_independent_of_draws_and_of_other_dither():
+    """At all lags both ways, but for the dither one draw after a draw: two of its bits follow from the draw's."""
+    draw, extra, matrix = IDENTITY[:DRAW_BITS], IDENTITY[DITHER], leap_matrix()
+    later_draw, later_extra = draw, extra
+    assert rank(draw + extra) == DRAW_BITS + GUARD_BITS
+    for lag in range(1, LAGS + 1):
+        later_draw, later_extra = ([times(row, matrix) for row in rows] for rows in (later_draw, later_extra))
+        assert rank(extra + later_draw) == DRAW_BITS + GUARD_BITS, f"lag {lag}"
+        assert rank(extra + later_extra) == 2 * GUARD_BITS, f"lag {lag}"
+        assert rank(draw + later_extra) == DRAW_BITS + GUARD_BITS - 2 * (lag == 1), f"lag {lag}"
+
+
+def test_dither_after_a_draw_is_uncorrelated_with_it_all_the_same():
+    """The two bits that follow from the draw are parities of an even number of its bits, so they are the same for a
+    draw and its mirror image, whose values are opposite: the covariance is exactly zero.
+    """
+    within = (1 << DRAW_BITS) - 1
+    tied = [(bit, row) for bit, row in enumerate(leap_matrix()[DITHER]) if row & ~within == 0]
+    assert [bit for bit, _ in tied] == [0, 1], "the lowest two bits, 1/4096 and 1/2048 of the state's LSB"
+    for _, row in tied:
+        assert sum(code(value) * ((value & row).bit_count() % 2) for value in range(within + 1)) == 0
 
 
 # ---- the three-point variable --------------------------------------------------------------------------------------
