@@ -1,10 +1,11 @@
 """The fabric: memories, sequencer, lanes, updates, noise and read-out, behind one bus. It knows units and words only."""
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import regmap
+from ornstein.hdl.arithmetic import add_up, borrows, multiple, radix_four, select
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
@@ -13,7 +14,6 @@ from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space
-from ornstein.hdl.select import select
 from ornstein.hdl.sequencer import HALVES, Sequencer
 from ornstein.hdl.update import Update
 
@@ -167,16 +167,19 @@ class Fabric(wiring.Component):
         micro_2, micro_3 = (Signal(micro.shape(), reset_less=True) for _ in range(2))
         looked_up, activated = Signal(), Signal()
         one_rank = select(Mux(idle, split(ranks)[0], micro_1.lane), list(rank.read_data))
-        fraction = Signal(8, reset_less=True)
+        fraction = [Signal(2, name=f"fraction_{place}", reset_less=True) for place in range(5)]
         entry = activation.read_data[0]
+        slope = entry[STATE_WIDTH:].as_signed()
+        rows = [multiple(slope, digit) << 2 * place for place, digit in enumerate(fraction)]
+        rounding = borrows(fraction) | 1 << 7  # a half, where no borrow can be
         rise = Signal(signed(SLOPE_WIDTH + 9), reset_less=True)
         value = Signal(STATE_WIDTH, reset_less=True)
         m.d.comb += activation.read_address.eq(Mux(idle, bus.address, one_rank[-8:]))
         m.d.sync += [
             looked_up.eq(valid_1 & (micro_1.operation == Operation.ACTIVATE)), activated.eq(looked_up),
             micro_2.eq(micro_1), micro_3.eq(micro_2),
-            fraction.eq(one_rank[:8]),
-            rise.eq(entry[STATE_WIDTH:].as_signed() * fraction + 128), value.eq(entry[:STATE_WIDTH]),
+            *(digit.eq(code) for digit, code in zip(fraction, radix_four(Cat(one_rank[:8], C(0, 1))), strict=True)),
+            rise.eq(add_up(m, [rounding, *rows], "rise")), value.eq(entry[:STATE_WIDTH]),
         ]
         with m.If(lanes.rank_valid):
             m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1),
@@ -318,15 +321,13 @@ class Fabric(wiring.Component):
         control = Signal(32)
         bank_offset = Signal(sequencer.bank_offset.shape())
         m.d.comb += sequencer.bank_offset.eq(bank_offset)
-        with m.Switch(bus.address):
-            for register, value in {
-                Control.STATUS: Cat(sequencer.running, pending, Signal(6), done_count, tag),
-                Control.BANK_OFFSET: bank_offset, Control.CYCLES: cycles, Control.ISSUED: issued,
-                Control.RANK_SATURATIONS: rank_saturations, Control.STATE_SATURATIONS: state_saturations,
-                Control.SAMPLES: entered, Control.TAKEN: taken,
-            }.items():
-                with m.Case(register):
-                    m.d.comb += control.eq(value)
+        registers = {
+            Control.STATUS: Cat(sequencer.running, pending, Signal(6), done_count, tag),
+            Control.BANK_OFFSET: bank_offset, Control.CYCLES: cycles, Control.ISSUED: issued,
+            Control.RANK_SATURATIONS: rank_saturations, Control.STATE_SATURATIONS: state_saturations,
+            Control.SAMPLES: entered, Control.TAKEN: taken,
+        }
+        m.d.comb += control.eq(select(bus.address[:4], [registers.get(register, 0) for register in Control]))
         with m.If(write & in_space[Space.CONTROL]):
             with m.Switch(bus.address):
                 with m.Case(Control.START):
@@ -338,7 +339,8 @@ class Fabric(wiring.Component):
                 with m.Case(Control.CLEAR):
                     m.d.sync += [counter.eq(0) for counter in counters]
                 with m.Case(Control.TAKEN):
-                    m.d.sync += taken.eq(bus.wdata)
+                    if config.sample_depth:
+                        m.d.sync += taken.eq(bus.wdata)
 
         # ---- bus writes and reads of what has no other user -----------------------------------------------------------
         m.d.comb += [

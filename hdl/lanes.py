@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from ornstein.hdl import ice40
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.select import clip, select, shift_right
+from ornstein.hdl.arithmetic import overflow, saturated, select, shift_right
 from ornstein.hdl.sequencer import micro_layout
 
 
@@ -156,11 +156,14 @@ class Lanes(wiring.Component):
                 accumulator = Signal(signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True)
                 with m.If(valid & accumulating):
                     m.d.sync += accumulator.eq(Mux(micro.first, half, accumulator) + total)
-            shifted = Signal(signed(config.accumulator_width - shifts[0]), name=f"rank_shifted_{rank}",
-                             reset_less=True)
-            m.d["sync" if alone else "comb"] += shifted.eq(shift_right(accumulator, shifting.shift, shifts))
-            limited, over = clip(shifted, STATE_WIDTH)
-            m.d.sync += self.rank_next[rank].eq(limited)
+            shifted, over, negative = (Signal(width, name=f"rank_{name}_{rank}", reset_less=True) for name, width in (
+                ("shifted", STATE_WIDTH), ("over", 1), ("negative", 1)))
+            m.d["sync" if alone else "comb"] += [
+                shifted.eq(shift_right(accumulator, shifting.shift, shifts)),
+                over.eq(overflow(accumulator, shifting.shift, shifts, STATE_WIDTH)),
+                negative.eq(accumulator[-1]),
+            ]
+            m.d.sync += self.rank_next[rank].eq(saturated(shifted, over, negative))
             m.d.comb += clipped[rank].eq(over)
         rank_done = Signal()
         m.d.comb += rank_done.eq(ready & done.last & ((done.operation == Operation.PROJECT)

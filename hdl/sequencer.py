@@ -97,7 +97,10 @@ class Sequencer(wiring.Component):
             with m.Else():
                 m.d.sync += [fetching.eq(0), ready.eq(1)]
         with m.If(arriving):
-            m.d.sync += fetched.eq(data_shift_in(fetched, self.descriptor_data))
+            with m.Switch(part):
+                for half in range(HALVES):
+                    with m.Case(half + 1):
+                        m.d.sync += fetched[32 * half:32 * half + 32].eq(self.descriptor_data)
 
         # the list of passes, walked `steps` times by the fetch side
         index = Signal(8, reset_less=True)
@@ -232,8 +235,3 @@ class Sequencer(wiring.Component):
                         fetch(level_index + 1)
                         m.next = "LEVEL"
         return m
-
-
-def data_shift_in(register, half):
-    """The register after a 32-bit half has entered from the top; the first half of four ends at the bottom."""
-    return register[32:] | half << len(register) - 32

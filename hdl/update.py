@@ -18,12 +18,13 @@ would be unstable. With one noise sample a step this is Euler-Maruyama, with two
 (doi:10.1093/amrx/abs010), exact for every harmonic energy.
 """
 
-from amaranth.hdl import Const, Module, Mux, Signal, signed, unsigned
+from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl.arithmetic import (
+    add_up, borrows, multiple, overflow, radix_four, saturated, select, shift_right)
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
-from ornstein.hdl.select import clip, select, shift_right
 
 SQUARE_SHIFT = 15
 """Bits dropped from z^2 before it is scaled."""
@@ -119,15 +120,17 @@ class Update(wiring.Component):
         biases = [self.drive << shift for shift in config.bias_shifts]
         m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
-        half = config.leak_bits // 2
-        leak_low = Signal(signed(STATE_WIDTH + half + 1), reset_less=True)
-        leak_high = Signal(signed(STATE_WIDTH + config.leak_bits - half + 1), reset_less=True)
-        kept = Signal(signed(STATE_WIDTH), reset_less=True)
-        m.d.sync += [
-            kept.eq(Mux(self.keep, state, 0)),
-            leak_low.eq(Mux(self.keep, state, 0) * self.leak[:half]),
-            leak_high.eq(Mux(self.keep, state, 0) * self.leak[half:]),
-        ]
+        # what the leak leaves, (2^leak_bits - leak) * state, digit by digit of a factor that is constant in flight
+        retained = Signal(config.leak_bits + 1)
+        m.d.comb += retained.eq(Mux(self.keep, (1 << config.leak_bits) - self.leak, 0))
+        digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(config.leak_bits // 2 + 1)]
+        m.d.sync += [digit.eq(code) for digit, code in zip(digits, radix_four(retained), strict=True)]
+        rows = [multiple(state, digit) << 2 * place for place, digit in enumerate(digits)]
+        half = len(rows) // 2
+        low, high = add_up(m, rows[:half], "low"), add_up(m, rows[half:], "high")
+        retained_low, retained_high = (Signal(half.shape(), name=name, reset_less=True)
+                                       for half, name in ((low, "retained_low"), (high, "retained_high")))
+        m.d.sync += [retained_low.eq(low), retained_high.eq(high)]
 
         cubic = Const(0, signed(1))
         if config.quartic:
@@ -149,30 +152,33 @@ class Update(wiring.Component):
         m.d.comb += self.draw.eq(valid & noisy)
         codes = Signal(signed(3))
         m.d.comb += codes.eq(self.code + Mux(self.midpoint, self.previous, 0))
-        noise = Signal(signed(AMPLITUDE_WIDTH + 2))
-        with m.Switch(Mux(noisy, codes, 0)):
-            for times, shift in ((1, 0), (2, 1)):
-                with m.Case(times):
-                    m.d.comb += noise.eq(self.amplitude << shift)
-                with m.Case(-times):
-                    m.d.comb += noise.eq(-(self.amplitude << shift))
+        # noise = magnitude, or its negative as ~(~x + magnitude)
+        negative, was_negative = codes[-1], Signal(reset_less=True)
+        magnitude = Signal(AMPLITUDE_WIDTH + 1)
+        m.d.comb += magnitude.eq(Mux(noisy & codes.any(), Mux(codes[0], self.amplitude, self.amplitude << 1), 0))
+        rounding = Signal(signed(GUARD_BITS + 3))
+        m.d.comb += rounding.eq(Mux(self.dither_on, self.dither, round_term())
+                                + (borrows(digits) << GUARD_BITS - config.leak_bits))
 
         # two sums of two or three, their sum, then the only rounding
         drift = Signal(signed(self._total), reset_less=True)
         forcing = Signal(signed(self._total), reset_less=True)
         relaxing = Signal(signed(self._total), reset_less=True)
         total = Signal(signed(self._total), reset_less=True)
-        leaking = Signal(signed(STATE_WIDTH + config.leak_bits + 1))
-        m.d.comb += leaking.eq(leak_low + (leak_high << half))
         m.d.sync += [
-            relaxing.eq((kept << GUARD_BITS) - (leaking << GUARD_BITS - config.leak_bits)),
+            relaxing.eq((retained_low + retained_high) << GUARD_BITS - config.leak_bits),
             drift.eq(coupling + bias - cubic),
-            forcing.eq(noise + Mux(self.dither_on, self.dither, round_term())),
+            forcing.eq(Mux(negative, ~rounding, rounding) + magnitude),
+            was_negative.eq(negative),
         ]
-        outer = Signal(signed(self._total), reset_less=True)
-        m.d.sync += [outer.eq(relaxing + drift), total.eq(outer + delayed(forcing, 1, "forcing"))]
+        outer, forced = (Signal(signed(self._total), name=name, reset_less=True) for name in ("outer", "forced"))
+        m.d.sync += [
+            outer.eq(relaxing + drift),
+            forced.eq(Mux(was_negative, ~forcing, forcing)),
+            total.eq(outer + forced),
+        ]
         rounded = Signal(signed(self._total - GUARD_BITS))
         m.d.comb += rounded.eq(total >> GUARD_BITS)
-        limited, over = clip(rounded, STATE_WIDTH)
-        m.d.sync += [self.next.eq(limited), self.saturated.eq(over)]
+        over = overflow(rounded, C(0, 1), (0,), STATE_WIDTH)
+        m.d.sync += [self.next.eq(saturated(rounded[:STATE_WIDTH], over, rounded[-1])), self.saturated.eq(over)]
         return m

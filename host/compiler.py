@@ -29,6 +29,12 @@ MARGIN = 1.25
 """What inputs may exceed the calibration data by."""
 SIGMAS = 6.0
 """Standard deviations of thermal motion that a range leaves room for."""
+MOST_SPARE = 2
+"""Top bits of the state that may be left unused where a step's forces would not fit beside a finer LSB."""
+
+
+class _FormatError(ProgramError):
+    """What is multiplied or added in one step does not fit its bits; a coarser state may help."""
 
 
 class _Allotment:
@@ -67,11 +73,14 @@ def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndar
         raise ProgramError(f"calibration inputs must be finite and of shape (n, {problem.input_size}), "
                            f"not {calibration.shape}")
     shortage = None
-    for chains in (2, 1):
-        try:
-            return _Compiler(problem, config, calibration, chains).build()
-        except ProgramError as error:
-            shortage = error
+    for spare in range(MOST_SPARE + 1):
+        for chains in (2, 1):
+            try:
+                return _Compiler(problem, config, calibration, chains, spare).build()
+            except ProgramError as error:
+                shortage = error
+        if not isinstance(shortage, _FormatError):
+            break
     raise shortage
 
 
@@ -91,10 +100,10 @@ def activation_table(function) -> np.ndarray:
 
 
 class _Compiler:
-    """One attempt, with so many inputs relaxed at once."""
+    """One attempt, with so many inputs relaxed at once and so many of the state's top bits to spare."""
 
-    def __init__(self, problem: Problem, config: FabricConfig, calibration: np.ndarray, chains: int):
-        self.problem, self.config, self.chains = problem, config, chains
+    def __init__(self, problem: Problem, config: FabricConfig, calibration: np.ndarray, chains: int, spare: int):
+        self.problem, self.config, self.chains, self.spare = problem, config, chains, spare
         self.calibration = calibration
         self.ranges: list[FieldRange] = []
         self.factors = _Allotment("factor_depth", config)
@@ -212,7 +221,7 @@ class _Compiler:
         if problem.entry == STATE:
             reach = max(reach, MARGIN * np.abs(self.calibration).max())
         reach = reach or 1.0
-        self.fraction = int(np.floor(np.log2(TOP * FILL / reach)))
+        self.fraction = int(np.floor(np.log2(TOP * FILL / reach))) - self.spare
         self.quartic = 0
         j4 = problem.energies[0].j4
         if j4:
@@ -252,6 +261,7 @@ class _Compiler:
         modules = problem.energies[0].slices
         self.bias_shift: dict[str, int] = {}
         self.bias_scale: dict[str, float] = {}
+        reaches: dict[str, float] = {}
         if problem.entry == INTERFACE:
             standard = (self.calibration - problem.interface.centre) / problem.interface.scale
             reach = MARGIN * np.abs(standard).max() or 1.0
@@ -263,15 +273,22 @@ class _Compiler:
             # the constant a layer starts from has to fit too
             if problem.interface is not None and name in problem.interface.offset:
                 reach = max(reach, MARGIN * np.abs(problem.interface.offset[name]).max())
-            for index, shift in enumerate(config.bias_shifts):
-                scale = self.dt / self.lsb * 2.0 ** (GUARD_BITS - shift)
-                if reach * scale <= TOP and self._reachable(name, scale):
+            reaches[name] = reach
+            for index in range(len(config.bias_shifts)):
+                self._set_bias_format(name, index)
+                if reach * self.bias_scale[name] <= TOP:
                     break
             else:
-                raise ProgramError(f"biases of module {name!r} reach {reach:.4g}, more than the widest bias format "
-                                   f"holds ({TOP / scale:.4g})")
-            self.bias_shift[name], self.bias_scale[name] = index, scale
-            self.ranges.append(FieldRange(f"bias of {name}", -reach, reach, STATE_WIDTH, 1 / scale))
+                raise _FormatError(f"biases of module {name!r} reach {reach:.4g}, more than the widest bias format "
+                                   f"holds ({TOP / self.bias_scale[name]:.4g}); lower dt = {problem.dt:.4g}")
+        while problem.entry == INTERFACE and (weak := self._weak_target()):
+            if self.bias_shift[weak] + 1 == len(config.bias_shifts):
+                raise _FormatError(f"a layer of the interface into module {weak!r} is too strong for the "
+                                   f"{config.factor_width}-bit factors of fabric {config.name!r}; spread it over more "
+                                   f"hidden units, or lower dt = {problem.dt:.4g}")
+            self._set_bias_format(weak, self.bias_shift[weak] + 1)
+        for name, reach in reaches.items():
+            self.ranges.append(FieldRange(f"bias of {name}", -reach, reach, STATE_WIDTH, 1 / self.bias_scale[name]))
         if problem.entry == BIAS:
             self.input_lsb = np.tile(np.concatenate([np.full(place.stop - place.start, 1 / self.bias_scale[name])
                                                      for name, place in modules.items()]), problem.bias_sets)
@@ -331,7 +348,7 @@ class _Compiler:
             integers = np.rint(rows * 2.0 ** config.expand_shifts[index])
             if np.abs(integers).max(initial=0) <= self.factor_top and self._expand_safe(integers):
                 return integers, index
-        raise ProgramError("an expansion is too strong for the factor bits; widen the bias format or the factors")
+        raise _FormatError("an expansion is too strong for the factor bits; widen the bias format or the factors")
 
     def _expand_safe(self, integers: np.ndarray) -> bool:
         return bool((np.abs(integers).sum(axis=1) * (TOP + 1) < 1 << self.config.accumulator_width - 1).all())
@@ -346,19 +363,31 @@ class _Compiler:
         if layer.activation is None:
             return np.rint(columns * scales), shift, unit
         if self.activation_scale is None:
-            top = np.abs(silu(np.array([-reach.max(), reach.max()]))).max()
+            span = reach.max() or TOP * unit[0]      # a layer that no calibration input reaches
+            top = np.abs(silu(np.array([-span, span]))).max()
             self.activation_scale = float(unit[0]), float(top / (FILL * TOP))
             self.activation = activation_table(lambda step: silu(step * unit[0]) / self.activation_scale[1])
         elif not np.isclose(self.activation_scale[0], unit[0]):
             raise ProgramError("two activated layers need one format, but the fabric holds a single activation table")
         return np.rint(columns * scales), shift, np.full_like(unit, self.activation_scale[1])
 
+    def _layers(self) -> list[Layer]:
+        """The interface's layers but those that read a bias which is still zero: they add nothing."""
+        interface = self.problem.interface
+        driven = {INPUT, *(BIAS_PREFIX + name for name, value in interface.offset.items() if np.any(value))}
+        layers = []
+        for layer in interface.layers:
+            if layer.source in driven:
+                layers.append(layer)
+                driven.add(BIAS_PREFIX + layer.target)
+        return layers
+
     def _sources(self):
         """(layer, values that feed it, LSB of those values), the biases as they stand when the layer runs."""
         interface = self.problem.interface
         standard = (self.calibration - interface.centre) / interface.scale
         biases = {name: np.tile(value, (len(standard), 1)) for name, value in interface.offset.items()}
-        for layer in interface.layers:
+        for layer in self._layers():
             from_input = layer.source == INPUT
             module = layer.source.removeprefix(BIAS_PREFIX)
             values = standard if from_input else biases[module]
@@ -366,21 +395,18 @@ class _Compiler:
             hidden = values @ layer.project
             biases[layer.target] = biases[layer.target] + (silu(hidden) if layer.activation else hidden) @ layer.expand
 
-    def _reachable(self, module: str, scale: float) -> bool:
-        """Whether every layer into ``module`` can make biases in steps of 1 / scale with the factors' bits."""
-        if self.problem.interface is None:
-            return True
-        standard = (self.calibration - self.problem.interface.centre) / self.problem.interface.scale
-        for layer in self.problem.interface.layers:
-            if layer.target != module:
-                continue
-            if layer.source != INPUT:
-                return self._strong_enough(layer, 1.0, scale) if layer.activation is None else True
-            _, _, unit = self._layer_formats(layer, standard, self.input_lsb[0])
+    def _set_bias_format(self, module: str, index: int) -> None:
+        self.bias_shift[module] = index
+        self.bias_scale[module] = self.dt / self.lsb * 2.0 ** (GUARD_BITS - self.config.bias_shifts[index])
+
+    def _weak_target(self) -> str | None:
+        """The target of the first layer that the factors' bits are too few for, at the present bias formats."""
+        for layer, values, source_lsb in self._sources():
+            *_, unit = self._layer_formats(layer, values, source_lsb)
             self.activation_scale = None
-            if not self._strong_enough(layer, unit, scale):
-                return False
-        return True
+            if not self._strong_enough(layer, unit, self.bias_scale[layer.target]):
+                return layer.target
+        return None
 
     def _strong_enough(self, layer: Layer, unit, scale: float) -> bool:
         rows = np.abs(self._padded_columns(layer.expand.T)) * unit * scale * (1 << GUARD_BITS)
@@ -399,7 +425,7 @@ class _Compiler:
             offset = {name: problem.offset[place] for name, place in problem.energies[0].slices.items()}
         needed = {name: value for name, value in offset.items() if np.any(value)}
         constants = np.zeros((sum(self.module_words[name] for name in needed), lanes), np.int16)
-        produced = [] if problem.interface is None else [layer.target for layer in problem.interface.layers]
+        produced = [] if problem.interface is None else [layer.target for layer in self._layers()]
         regions = {name: [self.drive.take(self.module_words[name]) for _ in range(self.chains)]
                    for name in dict.fromkeys(produced)}
         self.constant_word = self.drive.take(len(constants))
@@ -432,8 +458,9 @@ class _Compiler:
             projecting, activating, expanding = [], [], []
             for chain in range(self.chains):
                 rank = self.rank.take(groups)
+                module = layer.source.removeprefix(BIAS_PREFIX)
                 source = (self.input_word + chain * self.input_words if banked
-                          else self.bias_word[layer.source.removeprefix(BIAS_PREFIX)][chain])
+                          else regions[module][chain] if module in begun else constant_at[module])
                 projecting.append(Pass(
                     operation=Operation.PROJECT, from_drive=1, banked=int(banked), shift=shift, outer=groups,
                     inner=reads, factor=project, source=source, dest=rank, stride=groups))
@@ -503,7 +530,7 @@ class _Compiler:
             self._direct_formats(energy.couplings[number], number, columns, reach, scales, shift, unit, expand_shift)
         for name, keys in of_module.items():
             if keys and keys[0][0] not in direct:
-                expand_shift[name] = self._mix_formats(energy, keys, scales, unit, reach, mix)
+                expand_shift[name] = self._mix_formats(energy, keys, columns, scales, unit, reach, mix)
 
         integers = {key: np.rint(columns[key] * scales[key]) for key in columns}
         groups = {key: columns[key].shape[1] // config.rank_lanes for key in columns}
@@ -609,7 +636,7 @@ class _Compiler:
             if None not in chosen:
                 break
         else:
-            raise ProgramError(f"the coupling of {' and '.join(coupling.modules)} fits no format of fabric "
+            raise _FormatError(f"the coupling of {' and '.join(coupling.modules)} fits no format of fabric "
                                f"{config.name!r}")
         sign = self._pad(np.sign(-coupling.mix[0, 1]))
         for place, name in enumerate(coupling.modules):
@@ -620,19 +647,22 @@ class _Compiler:
             other = config.project_shifts[chosen[1 - place]]
             expand_shift[name] = config.expand_shifts.index(total - other)
 
-    def _mix_formats(self, energy: Energy, keys, scales, unit, reach, mix) -> int:
+    def _mix_formats(self, energy: Energy, keys, columns, scales, unit, reach, mix) -> int:
         """Choose a module's expand shift and the integer coefficients of its couplings; the shift's index."""
         config = self.config
+        # a mode that a module takes no part in has no scale there, and needs no coefficient
+        member = {key: np.abs(columns[key]).max(axis=0) > 0 for key in columns}
         for index in reversed(range(len(config.expand_shifts))):
             found = {}
             for number, place in keys:
                 coupling = energy.couplings[number]
                 guard = -self.dt / self.lsb * (1 << GUARD_BITS) * 2.0 ** config.expand_shifts[index]
                 real = np.stack([self._pad(coupling.mix[place, term]) * guard / scales[number, place]
-                                 * unit[number, term] for term in range(len(coupling.modules))])
+                                 * np.where(member[number, place] & member[number, term], unit[number, term], 0.0)
+                                 for term in range(len(coupling.modules))])
                 spread = sum(self._pad(np.abs(coupling.mix[place, term])) * reach[number, term]
                              for term in range(len(coupling.modules)))
-                if (np.abs(guard) * spread / scales[number, place] > FILL * TOP).any():
+                if (np.abs(guard) * spread / scales[number, place] > FILL * TOP)[member[number, place]].any():
                     break
                 fits = [i for i, s in enumerate(config.project_shifts)
                         if np.abs(np.rint(real * 2.0 ** s)).max() <= self.factor_top]
@@ -642,8 +672,8 @@ class _Compiler:
             if len(found) == len(keys):
                 mix.update(found)
                 return index
-        raise ProgramError(f"the couplings of module {energy.couplings[keys[0][0]].modules[keys[0][1]]!r} fit no "
-                           f"format of fabric {config.name!r}")
+        raise _FormatError(f"the couplings of module {energy.couplings[keys[0][0]].modules[keys[0][1]]!r} fit no "
+                           f"format of fabric {config.name!r}; lower dt = {self.problem.dt:.4g}, or weaken them")
 
     def _realised(self, energy: Energy, direct, integers, shift, expand_shift, mix) -> np.ndarray:
         """M as the integers make it."""

@@ -73,6 +73,11 @@ class Device(ABC):
         does not fit."""
 
     @abstractmethod
+    def verify(self) -> int:
+        """Read the loaded program back; the number of elements compared. Raises DeviceError at the first that
+        differs."""
+
+    @abstractmethod
     def stream(self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False) -> Iterator[Outputs]:
         """Outputs of each block (n, input_size) of inputs, as they come.
 

@@ -61,17 +61,32 @@ class FabricDevice(Device):
     def load(self, program: Program) -> None:
         program.check_fits(self.config)
         self.program = None
-        layout, link = program.layout, self.link
-        link.wait(Event.IDLE, _PATIENCE)
-        for space, start, values in (
-                (Space.FACTOR, 0, program.factor),
-                (Space.DRIVE, layout.constant_word * self.config.unit_lanes, program.constants),
-                (Space.DESCRIPTOR, 0, descriptor_elements(program.descriptors)),
-                (Space.ACTIVATION, 0, activation_elements(program.activation)),
-                (Space.CONTROL, Control.BANK_OFFSET, np.array([layout.bank_offset]))):
-            if values.size:
-                link.write(space, start, values.ravel().astype(np.int64))
+        self.link.wait(Event.IDLE, _PATIENCE)
+        for space, start, values in self._images(program):
+            self.link.write(space, start, values)
         self.program = program
+
+    def verify(self) -> int:
+        count = 0
+        for space, start, values in self._images(self._loaded()):
+            found = self.link.read(space, start, len(values))
+            if (found != values).any():
+                wrong = int(np.flatnonzero(found != values)[0])
+                raise DeviceError(f"device {self.uri!r} holds {found[wrong]} instead of {values[wrong]} in element "
+                                  f"{start + wrong} of {space.name}; load the program again")
+            count += len(values)
+        return count
+
+    def _images(self, program: Program) -> list[tuple[Space, int, np.ndarray]]:
+        """(space, first element, elements) of all that a program consists of."""
+        images = [
+            (Space.FACTOR, 0, program.factor),
+            (Space.DRIVE, program.layout.constant_word * self.config.unit_lanes, program.constants),
+            (Space.DESCRIPTOR, 0, descriptor_elements(program.descriptors)),
+            (Space.ACTIVATION, 0, activation_elements(program.activation)),
+            (Space.CONTROL, Control.BANK_OFFSET, np.array([program.layout.bank_offset])),
+        ]
+        return [(space, start, values.ravel().astype(np.int64)) for space, start, values in images if values.size]
 
     def stream(self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False) -> Iterator[Outputs]:
         program = self._loaded()

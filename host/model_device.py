@@ -28,6 +28,10 @@ class ModelDevice(Device):
         model.bank_offset = layout.bank_offset
         self.program = program
 
+    def verify(self) -> int:
+        program = self._loaded()
+        return program.factor.size + program.constants.size + program.descriptors.size + program.activation.size
+
     def stream(self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False) -> Iterator[Outputs]:
         program = self._loaded()
         layout, units = program.layout, self.config.unit_lanes

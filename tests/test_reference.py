@@ -22,7 +22,7 @@ def generator(offset=0):
 
 
 def energy(j4=0.0):
-    """Two modules of three and two units; eigenvalues of M from 0.2 to 0.9."""
+    """Two modules of three and two units; eigenvalues of M from 0.18 to 0.72."""
     rng = np.random.default_rng(1)
     factors = rng.normal(size=(3, 2)), rng.normal(size=(2, 2))
     factors = tuple(np.linalg.qr(factor)[0] for factor in factors)
