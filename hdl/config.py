@@ -32,7 +32,8 @@ class FabricConfig:
     """What a build of the fabric holds.
 
     A *word* of factors has ``rank_lanes * unit_lanes`` entries, a word of state, drive or statistics has
-    ``unit_lanes`` and a rank word ``rank_lanes``. Depths count words. Lanes must be powers of two, so that an
+    ``unit_lanes`` and a rank word ``rank_lanes``. Depths count words, of descriptors the whole 128 bits, which are
+    fetched ``descriptor_width`` bits a cycle. Lanes must be powers of two, so that an
     element's address on the link is its word and its lane side by side, and so must ``state_depth``, because the
     statistics hold two banks of it.
     """
@@ -46,6 +47,7 @@ class FabricConfig:
     drive_depth: int = 1024
     rank_depth: int = 64
     descriptor_depth: int = 64
+    descriptor_width: int = 32
     accumulator_width: int = 32
     leak_bits: int = 10
     project_shifts: tuple[int, ...] = (10, 12, 14, 16)
@@ -82,6 +84,8 @@ class FabricConfig:
         if self.sample_depth and (self.sample_depth < 64 or self.sample_depth & (self.sample_depth - 1)):
             raise ConfigError("sample_depth must be 0 (no sample stream) or a power of two from 64, "
                               f"not {self.sample_depth}")
+        if self.descriptor_width not in (32, 64, 128):
+            raise ConfigError(f"descriptor_width must be 32, 64 or 128, not {self.descriptor_width}")
         if self.descriptor_depth > 256:
             raise ConfigError(f"descriptor_depth must be at most 256, not {self.descriptor_depth}")
 
@@ -89,6 +93,11 @@ class FabricConfig:
     def lanes(self) -> int:
         """Multiply lanes: factors read and multiplied each cycle."""
         return self.rank_lanes * self.unit_lanes
+
+    @property
+    def descriptor_beats(self) -> int:
+        """Cycles in which a descriptor is read."""
+        return 128 // self.descriptor_width
 
     @property
     def product_width(self) -> int:
@@ -160,7 +169,7 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, s
 """What an iCE40UP5K holds."""
 
 WIDE = FabricConfig(name="wide", rank_lanes=4, unit_lanes=4, factor_depth=4096, state_depth=512, drive_depth=1024,
-                    rank_depth=512, descriptor_depth=256, accumulator_width=40)
+                    rank_depth=512, descriptor_depth=256, descriptor_width=128, accumulator_width=40)
 """Several units a cycle: the grid of lanes that larger boards use, and room for dense couplings."""
 
 PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, WIDE)}

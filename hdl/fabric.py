@@ -14,7 +14,7 @@ from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space
-from ornstein.hdl.sequencer import HALVES, Sequencer
+from ornstein.hdl.sequencer import Sequencer
 from ornstein.hdl.update import Update
 
 SAMPLE_MARGIN = 32
@@ -51,14 +51,15 @@ class Fabric(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         config, bus = self._config, self.bus
-        units, ranks = config.unit_lanes, config.rank_lanes
+        units, ranks, words = config.unit_lanes, config.rank_lanes, config.descriptor_width // 32
 
         m.submodules.factor = factor = FactorMemory(config.lanes, config.factor_width, config.factor_depth)
         m.submodules.state = state = LaneMemory(units, STATE_WIDTH, config.state_depth)
         m.submodules.state_late = state_late = LaneMemory(units, STATE_WIDTH, config.state_depth)
         m.submodules.drive = drive = LaneMemory(units, STATE_WIDTH, config.drive_depth)
         m.submodules.rank = rank = LaneMemory(ranks, STATE_WIDTH, config.rank_depth)
-        m.submodules.descriptor = descriptor = LaneMemory(1, 32, config.descriptor_depth * HALVES)
+        m.submodules.descriptor = descriptor = LaneMemory(
+            words, 32, config.descriptor_depth * config.descriptor_beats)
         m.submodules.activation = activation = LaneMemory(1, STATE_WIDTH + SLOPE_WIDTH,
                                                                 ACTIVATION_ENTRIES)
         m.submodules.noise_codes = codes = LaneMemory(units, 2, config.state_depth)
@@ -150,8 +151,8 @@ class Fabric(wiring.Component):
             rank.read_address.eq(Mux(idle, split(ranks)[1], sequencer.source)),
             drive.read_address.eq(Mux(idle, split(units)[1], Mux(lanes.unit_soon, late.bias, sequencer.source))),
             state_late.read_address.eq(late.dest),
-            descriptor.read_address.eq(Mux(idle, bus.address, sequencer.descriptor_address)),
-            sequencer.descriptor_data.eq(descriptor.read_data[0]),
+            descriptor.read_address.eq(Mux(idle, split(words)[1], sequencer.descriptor_address)),
+            sequencer.descriptor_data.eq(Cat(descriptor.read_data)),
         ]
         valid_1 = Signal()
         micro_1 = Signal(micro.shape(), reset_less=True)
@@ -346,8 +347,8 @@ class Fabric(wiring.Component):
         m.d.comb += [
             factor.write_address.eq(split(config.lanes)[1]), *fill(factor, config.lanes),
             factor.write_lanes.eq(Mux(write & in_space[Space.FACTOR], lane_mask(config.lanes), 0)),
-            descriptor.write_address.eq(bus.address), *fill(descriptor, 1),
-            descriptor.write_lanes.eq(write & in_space[Space.DESCRIPTOR]),
+            descriptor.write_address.eq(split(words)[1]), *fill(descriptor, words),
+            descriptor.write_lanes.eq(Mux(write & in_space[Space.DESCRIPTOR], lane_mask(words), 0)),
             activation.write_address.eq(bus.address), *fill(activation, 1),
             activation.write_lanes.eq(write & in_space[Space.ACTIVATION]),
         ]
@@ -367,7 +368,7 @@ class Fabric(wiring.Component):
             Space.IDENTITY: identity, Space.CONTROL: control,
             Space.FACTOR: read_lane(factor, config.lanes), Space.STATE: read_lane(state, units),
             Space.DRIVE: read_lane(drive, units), Space.RANK: one_rank,
-            Space.DESCRIPTOR: descriptor.read_data[0], Space.ACTIVATION: activation.read_data[0],
+            Space.DESCRIPTOR: read_lane(descriptor, words), Space.ACTIVATION: activation.read_data[0],
             Space.SEED: generator[bus.address[:len(halves).bit_length() - 1]],
             Space.NOISE: read_lane(codes, units), Space.SUM: read_lane(sums, units),
         }

@@ -55,8 +55,8 @@ class MultiplyAdd(wiring.Component):
                 f"{half}ADDSUB_UPPERINPUT": Const(1, 1),   # C and D
                 f"{half}OUTPUT_SELECT": Const(1, 2),       # the register behind the adder
             }
-        unused = ("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP", "OLOADBOT",
-                  "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN")
+        unused = ("AHOLD", "BHOLD", "CHOLD", "DHOLD", "IRSTTOP", "IRSTBOT", "ORSTTOP", "ORSTBOT", "OLOADTOP",
+                  "OLOADBOT", "ADDSUBTOP", "ADDSUBBOT", "CI", "ACCUMCI", "SIGNEXTIN")
         m.submodules.mac16 = Instance(
             "SB_MAC16",
             *(("p", name, value) for name, value in settings.items()),

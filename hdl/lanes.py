@@ -5,9 +5,9 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ice40
+from ornstein.hdl.arithmetic import overflow, saturated, select, shift_right
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.arithmetic import overflow, saturated, select, shift_right
 from ornstein.hdl.sequencer import micro_layout
 
 

@@ -1,7 +1,7 @@
 """The sequencer: runs jobs, levels, steps and passes, and issues one micro-operation of all lanes a cycle.
 
 The next pass is fetched from the descriptor memory while the present one runs, so that passes follow each other
-without a gap as long as they last six cycles or more.
+without a gap as long as they last :func:`shortest_pass` cycles or more.
 """
 
 from amaranth.hdl import Module, Mux, Signal
@@ -12,8 +12,10 @@ from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.isa import Operation
 
-HALVES = isa.DESCRIPTOR_WORDS * isa.WORD_BITS // 32
-"""32-bit reads that a descriptor takes."""
+
+def shortest_pass(config: FabricConfig) -> int:
+    """Cycles that the next pass's fetch takes: the least distance between the starts of two passes."""
+    return config.descriptor_beats + 2
 
 
 def descriptor_layout(descriptor: type[isa.Descriptor]) -> data.FlexibleLayout:
@@ -50,7 +52,7 @@ class Sequencer(wiring.Component):
     running : out
     finished : out, one cycle at the end of a job; everything is written by then
     level : Level, out; the present level, constant while its micro-operations are in flight
-    descriptor_address : out; 32-bit word of the descriptor memory
+    descriptor_address : out; word of ``descriptor_width`` bits of the descriptor memory
     descriptor_data : in, one cycle later
     hold : in; issue nothing in this cycle
     issue : out; a micro-operation is issued in this cycle
@@ -70,8 +72,8 @@ class Sequencer(wiring.Component):
             "bank_offset": In(range(config.drive_depth)),
             "running": Out(1), "finished": Out(1),
             "level": Out(LEVEL),
-            "descriptor_address": Out(range(len(index) * HALVES)),
-            "descriptor_data": In(32),
+            "descriptor_address": Out(range(len(index) * config.descriptor_beats)),
+            "descriptor_data": In(config.descriptor_width),
             "hold": In(1), "issue": Out(1),
             "micro": Out(micro_layout(config)),
             "factor": Out(range(config.factor_depth)),
@@ -82,25 +84,26 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self._config
 
-        # fetch: four halves of the descriptor `wanted` into `fetched`, marked with what its step is
-        fetched = Signal(HALVES * 32, reset_less=True)
+        # fetch: the beats of the descriptor `wanted` into `fetched`
+        beats, beat_width = config.descriptor_beats, config.descriptor_width
+        fetched = Signal(beats * beat_width, reset_less=True)
         wanted = Signal(8, reset_less=True)
-        part = Signal(range(HALVES + 1))
+        part = Signal(range(beats + 1))
         fetching = Signal()
         arriving = Signal()
         ready = Signal()
-        m.d.comb += self.descriptor_address.eq(wanted * HALVES + part)
-        m.d.sync += arriving.eq(fetching & (part != HALVES))
+        m.d.comb += self.descriptor_address.eq(wanted * beats + part)
+        m.d.sync += arriving.eq(fetching & (part != beats))
         with m.If(fetching):
-            with m.If(part != HALVES):
+            with m.If(part != beats):
                 m.d.sync += part.eq(part + 1)
             with m.Else():
                 m.d.sync += [fetching.eq(0), ready.eq(1)]
         with m.If(arriving):
             with m.Switch(part):
-                for half in range(HALVES):
-                    with m.Case(half + 1):
-                        m.d.sync += fetched[32 * half:32 * half + 32].eq(self.descriptor_data)
+                for beat in range(beats):
+                    with m.Case(beat + 1):
+                        m.d.sync += fetched[beat * beat_width:(beat + 1) * beat_width].eq(self.descriptor_data)
 
         # the list of passes, walked `steps` times by the fetch side
         index = Signal(8, reset_less=True)

@@ -1,6 +1,7 @@
 """The whole machine behind a byte stream: what the simulator compiles and every board wraps."""
 
-from amaranth.hdl import Module
+from amaranth.back import verilog as back
+from amaranth.hdl import ClockDomain, Module, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -10,6 +11,29 @@ from ornstein.hdl.link.bridge import Bridge
 
 SILENCE = 1 << 20
 """Cycles after which an unfinished request is dropped: 22 ms at 48 MHz, longer than any host pauses in a frame."""
+
+
+class Register(wiring.Component):
+    """Holds one byte, so that no logic lies between a port and a register; a byte every second cycle, latency one.
+
+    Members
+    -------
+    i, o : streams of bytes
+    """
+
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(8))
+
+    def elaborate(self, platform):
+        m = Module()
+        held = Signal(8, reset_less=True)
+        full = Signal()
+        m.d.comb += [self.i.ready.eq(~full), self.o.valid.eq(full), self.o.payload.eq(held)]
+        with m.If(~full):
+            m.d.sync += [held.eq(self.i.payload), full.eq(self.i.valid)]
+        with m.Elif(self.o.ready):
+            m.d.sync += full.eq(0)
+        return m
 
 
 class Top(wiring.Component):
@@ -39,9 +63,21 @@ class Top(wiring.Component):
 
 
 def verilog(config: FabricConfig) -> str:
-    """The top as Verilog: ports ``clk``, ``rst``, and the streams as ``i__payload`` and so on."""
-    from amaranth.back import verilog as back
+    """The top as Verilog for a simulator: ports ``clk`` and the streams as ``i__payload`` and so on.
 
-    top = Top(config)
-    ports = [top.i.payload, top.i.valid, top.i.ready, top.o.payload, top.o.valid, top.o.ready]
-    return back.convert(top, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
+    A simulator evaluates everything between a port and a register on every edge of the clock, so the streams pass a
+    register, as they do in a board's UART, and there is no reset: registers begin at their initial values, as on a chip
+    that has just been configured.
+    """
+    m = Module()
+    m.domains.sync = clock = ClockDomain(reset_less=True)
+    m.submodules.machine = machine = Top(config)
+    m.submodules.receive = receive = Register()
+    m.submodules.send = send = Register()
+    connect(m, receive.o, machine.i)
+    connect(m, machine.o, send.i)
+    i, o = receive.i, send.o
+    ports = {"clk": (clock.clk, None)}
+    ports |= {f"{name}__{part}": (getattr(port, part), None)
+              for name, port in (("i", i), ("o", o)) for part in ("payload", "valid", "ready")}
+    return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)

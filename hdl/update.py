@@ -22,8 +22,7 @@ from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl.arithmetic import (
-    add_up, borrows, multiple, overflow, radix_four, saturated, select, shift_right)
+from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, saturated, select, shift_right
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
 
 SQUARE_SHIFT = 15
@@ -45,7 +44,8 @@ class Update(wiring.Component):
     state, drive : signed(16), in; the unit's state and its bias
     accumulator : signed(accumulator_width), in; the coupling sum
     coupled, biased, noisy : in, with the unit; whether accumulator, drive and noise count
-    keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and amplitude
+    keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and amplitude; keep and
+        leak from one cycle before the first unit
     leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
     quartic : unsigned(16), in; ignored unless the build has the quartic term
     shift, bias_shift : in; indices into the configuration's shifts
@@ -126,8 +126,8 @@ class Update(wiring.Component):
         digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(config.leak_bits // 2 + 1)]
         m.d.sync += [digit.eq(code) for digit, code in zip(digits, radix_four(retained), strict=True)]
         rows = [multiple(state, digit) << 2 * place for place, digit in enumerate(digits)]
-        half = len(rows) // 2
-        low, high = add_up(m, rows[:half], "low"), add_up(m, rows[half:], "high")
+        half = (len(rows) + 1) // 2
+        low, high = add_up(m, rows[:half], "low"), add_up(m, rows[half:] or [C(0, 1)], "high")
         retained_low, retained_high = (Signal(half.shape(), name=name, reset_less=True)
                                        for half, name in ((low, "retained_low"), (high, "retained_high")))
         m.d.sync += [retained_low.eq(low), retained_high.eq(high)]

@@ -29,6 +29,8 @@ MARGIN = 1.25
 """What inputs may exceed the calibration data by."""
 SIGMAS = 6.0
 """Standard deviations of thermal motion that a range leaves room for."""
+SILU_SLOPE = 1.1
+"""Steepest slope of SiLU."""
 MOST_SPARE = 2
 """Top bits of the state that may be left unused where a step's forces would not fit beside a finer LSB."""
 
@@ -69,8 +71,9 @@ def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndar
     """
     problem.check()
     calibration = np.asarray(calibration, float)
-    if calibration.ndim != 2 or calibration.shape[1] != problem.input_size or not np.isfinite(calibration).all():
-        raise ProgramError(f"calibration inputs must be finite and of shape (n, {problem.input_size}), "
+    if (calibration.ndim != 2 or not len(calibration) or calibration.shape[1] != problem.input_size
+            or not np.isfinite(calibration).all()):
+        raise ProgramError(f"calibration inputs must be finite, one or more, and of shape (n, {problem.input_size}), "
                            f"not {calibration.shape}")
     shortage = None
     for spare in range(MOST_SPARE + 1):
@@ -363,9 +366,9 @@ class _Compiler:
         if layer.activation is None:
             return np.rint(columns * scales), shift, unit
         if self.activation_scale is None:
-            span = reach.max() or TOP * unit[0]      # a layer that no calibration input reaches
-            top = np.abs(silu(np.array([-span, span]))).max()
-            self.activation_scale = float(unit[0]), float(top / (FILL * TOP))
+            # an argument that fills few of its bits gets a value of fewer bits too, or its slope would not fit
+            steepest = SILU_SLOPE * unit[0] * (1 << STATE_WIDTH - 8) / ((1 << SLOPE_WIDTH - 1) - 2)
+            self.activation_scale = float(unit[0]), float(max(silu(reach.max()) / (FILL * TOP), steepest))
             self.activation = activation_table(lambda step: silu(step * unit[0]) / self.activation_scale[1])
         elif not np.isclose(self.activation_scale[0], unit[0]):
             raise ProgramError("two activated layers need one format, but the fabric holds a single activation table")
@@ -527,7 +530,9 @@ class _Compiler:
         expand_shift: dict[str, int] = {}
         mix: dict[tuple[int, int], tuple[np.ndarray, int]] = {}
         for number in sorted(direct):
-            self._direct_formats(energy.couplings[number], number, columns, reach, scales, shift, unit, expand_shift)
+            if not self._direct_formats(energy.couplings[number], number, columns, reach, scales, shift, unit,
+                                        expand_shift):
+                direct.discard(number)
         for name, keys in of_module.items():
             if keys and keys[0][0] not in direct:
                 expand_shift[name] = self._mix_formats(energy, keys, columns, scales, unit, reach, mix)
@@ -609,8 +614,8 @@ class _Compiler:
                 and all(len(of_module[name]) == 1 for name in coupling.modules)
                 and self.config.expand_shifts == tuple(range(len(self.config.expand_shifts)))}
 
-    def _direct_formats(self, coupling: Coupling, number: int, columns, reach, scales, shift, unit, expand_shift):
-        """Scales of a skip whose coefficient is shared out between its two factors.
+    def _direct_formats(self, coupling: Coupling, number: int, columns, reach, scales, shift, unit, expand_shift) -> bool:
+        """Scales of a skip whose coefficient is shared out between its two factors; False if there are none.
 
         The product of the two scales of a column is fixed at dt |mix| 2^(12 + project shift + expand shift).
         """
@@ -636,8 +641,7 @@ class _Compiler:
             if None not in chosen:
                 break
         else:
-            raise _FormatError(f"the coupling of {' and '.join(coupling.modules)} fits no format of fabric "
-                               f"{config.name!r}")
+            return False
         sign = self._pad(np.sign(-coupling.mix[0, 1]))
         for place, name in enumerate(coupling.modules):
             key = number, place
@@ -646,6 +650,7 @@ class _Compiler:
             unit[key] = np.ones_like(pair[place])
             other = config.project_shifts[chosen[1 - place]]
             expand_shift[name] = config.expand_shifts.index(total - other)
+        return True
 
     def _mix_formats(self, energy: Energy, keys, columns, scales, unit, reach, mix) -> int:
         """Choose a module's expand shift and the integer coefficients of its couplings; the shift's index."""

@@ -44,7 +44,7 @@ def random_case(seed: int) -> Case:
     energies = tuple(_energy(rng, modules, j2, j4, most=2 if small else 4)
                      for _ in range(int(rng.choice([1, 1, 1, 2, 3]))))
     fastest = max(np.linalg.eigvalsh(energy.matrix())[-1] for energy in energies)
-    dt = float(min(rng.uniform(0.05, 0.75) * 2 / fastest, 0.9 / (2 * j2)))
+    dt = float(min(rng.uniform(0.05, 0.75) * 2 / fastest, 0.9 / (2 * j2), 0.5 if j4 else 100))
     entry = str(rng.choice([INTERFACE, INTERFACE, BIAS, STATE]))
     sets = int(rng.integers(1, 3 if small else 4)) if entry == BIAS else 1
     units = sum(module.units for module in modules)
@@ -80,6 +80,26 @@ def random_program(seed: int) -> tuple[Program, np.ndarray]:
     """(program, inputs) of that seed."""
     case = random_case(seed)
     return compile_case(case), case.inputs
+
+
+def toy_energy(*, across: float = 0.15, j4: float = 0.0) -> Energy:
+    """Modules "a" of five units and "b" of three under a skip of rank two; eigenvalues of M from 0.05 to 0.35."""
+    rng = np.random.default_rng(0)
+    factors = tuple(np.linalg.qr(rng.normal(size=(units, 2)))[0] for units in (5, 3))
+    mix = np.zeros((2, 2, 2))
+    mix[0, 1] = mix[1, 0] = across, -across / 2
+    return Energy((Module("a", 5), Module("b", 3)), (Coupling(("a", "b"), factors, mix),), j4=j4)
+
+
+def toy(**changes) -> Problem:
+    """A problem of :func:`toy_energy`, driven by its biases, with the fields that ``changes`` replaces."""
+    stages = Stage(50, 0.01), Stage(20, 0.01, accumulate=True)
+    return replace(Problem("toy", (toy_energy(),), stages, entry=BIAS), **changes)
+
+
+def toy_inputs(count: int = 3) -> np.ndarray:
+    """Biases (count, 8) between -1 and 1."""
+    return np.random.default_rng(1).uniform(-1, 1, (count, 8))
 
 
 def _energy(rng, modules: tuple[Module, ...], j2: float, j4: float, most: int) -> Energy:
@@ -133,5 +153,5 @@ def _interface(rng, modules: tuple[Module, ...], largest: int) -> Interface:
         layers.append(Layer(
             source, rng.normal(size=(widths[source], hidden)) / np.sqrt(widths[source]),
             "silu" if index == activated else None,
-            rng.normal(size=(hidden, target.units)) / np.sqrt(hidden), target.name))
+            rng.normal(size=(hidden, target.units)) * (1 if source == INPUT else 0.2) / np.sqrt(hidden), target.name))
     return Interface(rng.normal(size=size), rng.uniform(0.5, 2, size), tuple(layers), offset)

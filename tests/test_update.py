@@ -76,6 +76,7 @@ def stream(config, level, units):
     async def bench(ctx):
         for name in LEVEL:
             ctx.set(getattr(dut, name), level[name])
+        await ctx.tick()  # a level is there before its first unit
         for cycle in range(len(units) + dut.latency + 1):
             if cycle < len(units):
                 for name in UNIT:

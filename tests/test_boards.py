@@ -1,0 +1,73 @@
+import pytest
+
+from ornstein.boards import BOARDS, build
+from ornstein.boards.build import BuildError
+from ornstein.hdl import ice40
+
+ROUTED = {
+    "fmax": {"clk": {"achieved": 61.5, "constraint": 24.001535415649414}},
+    "utilization": {
+        "ICESTORM_DSP": {"available": 8, "used": 8}, "ICESTORM_LC": {"available": 5280, "used": 5223},
+        "ICESTORM_RAM": {"available": 30, "used": 29}, "ICESTORM_SPRAM": {"available": 4, "used": 4},
+        "SB_IO": {"available": 39, "used": 3},
+    },
+}
+LOG = """Info: Device utilisation:
+Info: \t         ICESTORM_LC:    {cells:5d}/   5280   114%
+Info: \t        ICESTORM_RAM:      28/     30    93%
+{last}
+"""
+
+
+def test_report_counts_and_clamps():
+    report = build.summary(BOARDS["icebreaker"], ROUTED, {"amaranth": "0.5.10"})
+    assert report == {
+        "board": "icebreaker", "device": "iCE40UP5K", "lanes": 8, "cells": 5223, "cells_available": 5280,
+        "multipliers": 8, "multipliers_available": 8, "block_ram": 29, "block_ram_available": 30, "spram": 4,
+        "spram_available": 4, "clocks": {"clk": {"target_mhz": 24.0, "achieved_mhz": 50.0, "limit_mhz": 50.0}},
+        "tool_versions": {"amaranth": "0.5.10"},
+    }
+
+
+@pytest.mark.parametrize("cells, last, message", [
+    (6052, "ERROR: Failed to expand region", "does not fit iCE40UP5K: cells needed 6052, available 5280"),
+    (5000, "ERROR: Max frequency for clock 'clk': 23.91 MHz (FAIL at 24.00 MHz)", "reaches 23.91 MHz, needed"),
+    (5000, "ERROR: Unable to route", "the build failed: Unable to route"),
+    (5000, "", "the build failed; see build.log"),
+])
+def test_failures_name_the_cause(cells, last, message):
+    assert message in build.failure(BOARDS["icebreaker"], LOG.format(cells=cells, last=last), "build.log")
+
+
+def test_unknown_board(tmp_path):
+    with pytest.raises(BuildError, match=r"no board is called 'nonesuch'; there are icebreaker"):
+        build.build("nonesuch", tmp_path)
+
+
+def test_missing_tool(tmp_path, monkeypatch):
+    monkeypatch.setenv("YOSYS", "no-such-yosys")
+    with pytest.raises(BuildError, match="no-such-yosys is missing; install it with"):
+        build.build("icebreaker", tmp_path)
+
+
+def test_plan_uses_the_device(tmp_path):
+    pytest.importorskip("amaranth_boards")
+    module = BOARDS["icebreaker"].module
+    plan = module.Platform().build(module.Board(), name="top", do_build=False, emit_src=False)
+    design = plan.files["top.il"]
+    design = design if isinstance(design, str) else design.decode()
+    assert design.count("cell \\SB_MAC16") == BOARDS["icebreaker"].config.lanes
+    assert design.count("cell \\SB_SPRAM256KA") == ice40.SPRAM_COUNT
+    assert "set_io uart_0__tx__io 9" in plan.files["top.pcf"]
+
+
+@pytest.mark.parametrize("frequency, settings", [(24e6, (64, 5)), (21e6, (56, 5)), (48e6, (64, 4))])
+def test_pll_settings(frequency, settings):
+    assert ice40.PllClock.settings(12e6, frequency) == settings
+    multiplier, exponent = settings
+    assert 12e6 * multiplier / 2 ** exponent == frequency
+
+
+def test_pll_refuses():
+    with pytest.raises(ValueError, match="the PLL cannot make 23 MHz out of 12 MHz"):
+        ice40.PllClock.settings(12e6, 23e6)
