@@ -172,7 +172,12 @@ WIDE = FabricConfig(name="wide", rank_lanes=4, unit_lanes=4, factor_depth=4096, 
                     rank_depth=512, descriptor_depth=256, descriptor_width=128, accumulator_width=40)
 """Several units a cycle: the grid of lanes that larger boards use, and room for dense couplings."""
 
-PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, WIDE)}
+ULX3S = FabricConfig(name="ulx3s", rank_lanes=16, unit_lanes=8, factor_depth=1024, state_depth=1024, drive_depth=2048,
+                     rank_depth=256, descriptor_depth=128, descriptor_width=128, accumulator_width=40,
+                     second_moment=False, sample_depth=0, quartic=False)
+"""128 lanes and 8,192 units: what an ECP5-85F has multipliers and block RAM for."""
+
+PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, WIDE, ULX3S)}
 
 
 def preset(name: str) -> FabricConfig:

@@ -60,7 +60,8 @@ class Update(wiring.Component):
 
     def __init__(self, config: FabricConfig):
         self._config = config
-        self._total = max(config.accumulator_width, STATE_WIDTH + GUARD_BITS + 2, AMPLITUDE_WIDTH + 2) + 2
+        self._total = max(config.accumulator_width, STATE_WIDTH + GUARD_BITS + 2, STATE_WIDTH + config.bias_shifts[-1],
+                          AMPLITUDE_WIDTH + 2) + 2
         super().__init__({
             "valid": In(1),
             "state": In(signed(STATE_WIDTH)),
@@ -115,7 +116,7 @@ class Update(wiring.Component):
         state = delayed(self.state, wait, "state")
         coupled = shift_right(self.accumulator, self.shift, config.expand_shifts)
         coupling = Signal(signed(config.accumulator_width), reset_less=True)
-        bias = Signal(signed(STATE_WIDTH + GUARD_BITS), reset_less=True)
+        bias = Signal(signed(STATE_WIDTH + config.bias_shifts[-1]), reset_less=True)
         m.d.sync += coupling.eq(Mux(self.coupled, coupled, 0))
         biases = [self.drive << shift for shift in config.bias_shifts]
         m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))

@@ -614,7 +614,8 @@ class _Compiler:
                 and all(len(of_module[name]) == 1 for name in coupling.modules)
                 and self.config.expand_shifts == tuple(range(len(self.config.expand_shifts)))}
 
-    def _direct_formats(self, coupling: Coupling, number: int, columns, reach, scales, shift, unit, expand_shift) -> bool:
+    def _direct_formats(self, coupling: Coupling, number: int, columns, reach, scales, shift, unit,
+                        expand_shift) -> bool:
         """Scales of a skip whose coefficient is shared out between its two factors; False if there are none.
 
         The product of the two scales of a column is fixed at dt |mix| 2^(12 + project shift + expand shift).

@@ -32,6 +32,8 @@ class FloatDevice(Device):
         last = None
         for block in blocks:
             program.quantize(block)                       # the same inputs are refused as by every other device
+            if not len(block):
+                continue
             biases = problem.biases(np.asarray(block, float))
             if self._exact:
                 stage = [stage for stage in problem.stages if stage.accumulate][-1]

@@ -40,6 +40,8 @@ class ModelDevice(Device):
         for block in blocks:
             words = program.quantize(block)
             count = len(words)
+            if not count:
+                continue
             jobs = -(-count // layout.chains)
             padded = np.zeros((jobs * layout.chains, layout.input_words, units), np.int16)
             padded[:count] = words

@@ -25,6 +25,7 @@ def test_a_fabric_cannot_be_changed():
 
 def test_derived_numbers():
     assert WIDE.lanes == 4 * 4
+    assert [replace(TINY, descriptor_width=width).descriptor_beats for width in (32, 64, 128)] == [4, 2, 1]
     assert TINY.product_width == 12 + 16
     assert TINY.square_width == 32 + 16
     assert TINY.max_samples == 65536
@@ -42,6 +43,7 @@ def test_derived_numbers():
     ({"rank_depth": 0}, "rank_depth must be positive, not 0"),
     ({"descriptor_depth": 0}, "descriptor_depth must be positive, not 0"),
     ({"descriptor_depth": 257}, "descriptor_depth must be at most 256, not 257"),
+    ({"descriptor_width": 16}, "descriptor_width must be 32, 64 or 128, not 16"),
     ({"factor_width": 3}, "factor_width must be between 4 and 16, not 3"),
     ({"factor_width": 17}, "factor_width must be between 4 and 16, not 17"),
     ({"leak_bits": 0}, "leak_bits must be between 1 and 12, not 0"),
@@ -103,7 +105,8 @@ def test_identity_of_an_impossible_fabric_is_refused():
 def test_build_hash_sees_every_field_but_the_name():
     assert replace(TINY, name="renamed").build_hash == TINY.build_hash
     changes = {"rank_lanes": 4, "unit_lanes": 2, "factor_width": 10, "factor_depth": 128, "state_depth": 32,
-               "drive_depth": 64, "rank_depth": 16, "descriptor_depth": 32, "accumulator_width": 36, "leak_bits": 8,
+               "drive_depth": 64, "rank_depth": 16, "descriptor_depth": 32, "descriptor_width": 64,
+               "accumulator_width": 36, "leak_bits": 8,
                "project_shifts": (10, 12), "expand_shifts": (0, 1), "bias_shifts": (6, 8), "sum_width": 30,
                "second_moment": False, "sample_depth": 128, "quartic": False}
     assert list(changes) == list(TINY.identity())

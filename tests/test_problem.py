@@ -104,5 +104,5 @@ def test_nonsense_is_refused_in_one_line(changes, message):
 
 
 def test_an_energy_that_is_not_positive_definite_is_refused_by_its_eigenvalue():
-    with pytest.raises(EnergyError, match="smallest eigenvalue is -0.1"):
+    with pytest.raises(EnergyError, match=r"smallest eigenvalue is -0\.1"):
         toy(energies=(toy_energy(across=0.3),)).check()

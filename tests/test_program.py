@@ -1,4 +1,4 @@
-"""Program files: what is saved is what is loaded, damage is found, and neither a wrong fabric nor a wrong input passes."""
+"""Program files: what is saved is what is loaded, damage is found, and wrong fabrics and inputs are refused."""
 
 import json
 from dataclasses import fields, replace
@@ -100,7 +100,7 @@ def test_what_is_no_program_is_refused(tmp_path, saved):
 def rewritten(path, change, drop=()):
     """The program file with its document, or the text of it, changed."""
     with safe_open(path, "numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys() if name not in drop}  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in file.keys() if name not in drop}
         document = json.loads(file.metadata()["ornstein"])
     text = change(document)
     save_file(arrays, path, metadata={"ornstein": text if isinstance(text, str) else json.dumps(document)})
@@ -209,7 +209,7 @@ def test_wrong_shapes_are_refused(program, inputs):
 
 @pytest.mark.parametrize("kind", [complex, str, object, bool])
 def test_what_are_no_numbers_is_refused(program, kind):
-    with pytest.raises(InputError, match="inputs are of type .*; numbers are needed"):
+    with pytest.raises(InputError, match=r"inputs are of type .*; numbers are needed"):
         program.quantize(np.zeros((1, 8)).astype(kind))
 
 

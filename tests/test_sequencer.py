@@ -7,12 +7,12 @@ import pytest
 from link_bench import seeded, simulate
 
 from ornstein.hdl.config import TINY
-from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.sequencer import Sequencer
+from ornstein.hdl.isa import WORD_BITS, Level, Operation, Pass
+from ornstein.hdl.sequencer import Sequencer, shortest_pass
 
 DRAIN = 9
-FETCH = 6
-"""Cycles from the start of a pass to the earliest start of the next: four to read it and two of control."""
+WIDTHS = {width: replace(TINY, descriptor_width=width) for width in (32, 64, 128)}
+"""Fabrics that differ in how fast a descriptor is fetched."""
 
 PROJECT, MIX, EXPAND, ACTIVATE = Operation
 
@@ -80,17 +80,19 @@ def expected(levels, memory, *, bank=0, bank_offset=0):
                                        if name in ALWAYS | MEANT[p.operation]})
 
 
-def run(levels, passes, *, first=0, bank=0, bank_offset=0, stall=None, jobs=1, deadline=50_000):
+def run(levels, passes, *, first=0, bank=0, bank_offset=0, stall=None, jobs=1, config=TINY,
+        deadline=50_000):
     """Runs jobs; the levels stand at ``first``, the passes after them. ``stall(cycle)`` drives ``hold``.
 
     Returns [(cycle, Issue)], the cycles of ``finished``, and what :func:`expected` says of one job.
     """
-    dut = Sequencer(TINY, drain=DRAIN)
+    dut = Sequencer(config, drain=DRAIN)
     start = first + len(levels)
     levels = [replace(level, first=level.first + start) for level in levels]
     memory = [a_pass()] * first + levels + list(passes)
-    words = [half for descriptor in memory for packed in [descriptor.pack()]
-             for half in (packed[n] | packed[n + 1] << 16 for n in range(0, len(packed), 2))]
+    beats, width = config.descriptor_beats, config.descriptor_width
+    numbers = [sum(word << WORD_BITS * n for n, word in enumerate(descriptor.pack())) for descriptor in memory]
+    words = [number >> width * beat & (1 << width) - 1 for number in numbers for beat in range(beats)]
     issues, finishes = [], []
 
     async def descriptors(ctx):
@@ -151,13 +153,15 @@ def random_levels(rng, count, passes):
 
 
 @pytest.mark.parametrize("stall", [0.0, 0.3], ids=["free", "held"])
-@pytest.mark.parametrize("seed", range(6))
-def test_random_jobs_issue_what_the_loops_say(seed, stall):
+@pytest.mark.parametrize("width", WIDTHS)
+@pytest.mark.parametrize("seed", range(4))
+def test_random_jobs_issue_what_the_loops_say(seed, width, stall):
     rng = seeded(seed)
     passes = [random_pass(rng) for _ in range(rng.randint(1, 6))]
     levels = random_levels(rng, rng.randint(1, 4), len(passes))
     issues, _, wanted = run(levels, passes, first=rng.randrange(5), bank=rng.getrandbits(1),
-                            bank_offset=rng.randrange(32), stall=lambda cycle: rng.random() < stall)
+                            bank_offset=rng.randrange(32), stall=lambda cycle: rng.random() < stall,
+                            config=WIDTHS[width])
     assert [issue for _, issue in issues] == wanted
 
 
@@ -186,12 +190,14 @@ def lengths_and_gaps(cycles, *lengths):
     return gaps
 
 
+@pytest.mark.parametrize("width, fetch", [(32, 6), (64, 4), (128, 3)])
 @pytest.mark.parametrize("length", range(1, 10))
-def test_passes_follow_without_a_gap_once_they_outlast_the_fetch(length):
+def test_passes_follow_without_a_gap_once_they_outlast_the_fetch(length, width, fetch):
     passes = [a_pass(PROJECT, inner=length)] * 3
-    issues, _, _ = run([Level(passes=3, steps=2)], passes)
+    issues, _, _ = run([Level(passes=3, steps=2)], passes, config=WIDTHS[width])
     gaps = lengths_and_gaps([cycle for cycle, _ in issues], *[length] * 6)
-    assert gaps == [max(0, FETCH - length)] * 5, "from step to step too"
+    assert fetch == shortest_pass(WIDTHS[width])
+    assert gaps == [max(0, fetch - length)] * 5, "from step to step too"
 
 
 def test_nested_loops_have_no_gaps():

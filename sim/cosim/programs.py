@@ -60,7 +60,8 @@ def random_program(config: FabricConfig, seed: int) -> tuple[FabricModel, int]:
     rng, words, constants = random.Random(seed), np.random.default_rng(seed), np.random.default_rng(0)
     model = FabricModel(config)
     model.bank_offset = rng.randrange(8)
-    for third, reach in enumerate((4, 64, 1 << config.factor_width - 1)):   # small factors saturate less
+    top = 1 << config.factor_width - 1
+    for third, reach in enumerate((min(4, top), min(64, top), top)):   # small factors saturate less
         part = model.factor[third * config.factor_depth // 3:]
         part[:] = constants.integers(-reach, reach, part.shape)
     for memory in (model.state, model.drive, model.rank):

@@ -1,0 +1,452 @@
+"""Benchmarks: every figure is a ratio to a limit or a peer, measured in one run; cycles before seconds.
+
+``ornstein bench`` prints them and writes them as JSON. What cannot be measured on a machine has the value None and the
+reason in its note.
+"""
+
+import importlib.util
+import os
+import pty
+import resource
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import tty
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ornstein.hdl.config import REFERENCE, ULX3S, FabricConfig
+from ornstein.hdl.regmap import Space
+from ornstein.host import recipes
+from ornstein.host.compiler import compile_problem
+from ornstein.host.demo import compile_recipe
+from ornstein.host.energy import Coupling, Energy, Module
+from ornstein.host.fabric_device import FabricDevice
+from ornstein.host.link import Link
+from ornstein.host.model_device import ModelDevice
+from ornstein.host.model_file import TrainedModel
+from ornstein.host.problem import BIAS, LM, Problem, Stage
+from ornstein.host.program import Program
+from ornstein.host.transport.base import Transport
+from ornstein.host.transport.serial import SerialTransport
+from ornstein.sim import reference
+from ornstein.sim.rtl import RtlTransport
+
+SD15_CHANNELS = (320, 640, 1280, 1280)
+"""Channels of Stable Diffusion 1.5's U-Net on the way down, each met again on the way up (SPEC section 1)."""
+RTL_GOAL = 3e6
+BAUD = 1_000_000
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One row: ``ratio`` is ``value`` over ``reference``, both in ``unit``; None where it was not measured."""
+
+    name: str
+    value: float | None
+    unit: str
+    reference: float | None
+    ratio: float | None
+    note: str
+
+
+def figure(name: str, value: float | None, unit: str, against: float | None, note: str) -> Figure:
+    """A row with its ratio worked out."""
+    ratio = value / against if value is not None and against else None
+    return Figure(name, value, unit, against, ratio, note)
+
+
+def skip_energy(sizes: tuple[int, ...], rank: int, seed: int = 0) -> Energy:
+    """Pairs of modules of those sizes, each pair an aligned skip of that rank: orthonormal factors, gain 0.8."""
+    rng = np.random.default_rng(seed)
+    modules, couplings = [], []
+    for index, size in enumerate(sizes):
+        names = f"e{index}", f"d{index}"
+        modules += [Module(name, size) for name in names]
+        factors = tuple(np.linalg.qr(rng.normal(size=(size, rank)))[0] for _ in names)
+        mix = np.zeros((2, 2, rank))
+        mix[0, 1] = mix[1, 0] = -0.2 * 0.8
+        couplings.append(Coupling(names, factors, mix))
+    return Energy(tuple(modules), tuple(couplings))
+
+
+def skip_program(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, steps: int, kT: float = 0.1) -> Program:
+    """A program that relaxes :func:`skip_energy` for that many averaged steps, driven by biases."""
+    energy = skip_energy(sizes, rank)
+    problem = Problem(f"skip {sizes} x {rank}", (energy,), (Stage(steps, kT, accumulate=True),), entry=BIAS)
+    return compile_problem(problem, fabric, _biases(energy.units, 8))
+
+
+def _biases(units: int, count: int) -> np.ndarray:
+    return np.random.default_rng(1).normal(scale=0.02, size=(count, units))
+
+
+def useful_multiplies(program: Program) -> int:
+    """Multiplies that one input of a program needs: project and expand of every factor, and every mixing coefficient."""
+    problem = program.problem
+    total = 0
+    for stage in problem.stages:
+        for coupling in problem.energies[stage.energy].couplings:
+            ends = len(coupling.modules)
+            mixed = 0 if ends == 2 and not coupling.mix[[0, 1], [0, 1]].any() else ends * ends * coupling.rank
+            total += stage.steps * (sum(2 * f.size for f in coupling.factors) + mixed)
+    return total
+
+
+def utilisation(program: Program, inputs: int) -> tuple[float, float]:
+    """(useful multiplies over lanes x busy cycles, cycles a step and input) of a streamed batch on the gateware."""
+    with FabricDevice(RtlTransport(program.config), "rtl", timeout=120.0) as device:
+        device.load(program)
+        outputs = device.run(_biases(program.problem.energies[0].units, inputs))
+    cycles = outputs.counters["cycles"]
+    return (useful_multiplies(program) * inputs / (program.config.lanes * cycles),
+            cycles / inputs / program.problem.steps)
+
+
+def bench(progress: Callable[[str], None] = lambda what: None) -> Iterator[Figure]:
+    """All figures, as they are measured."""
+    progress("compiling the default program")
+    model = TrainedModel.load()
+    aligned = recipes.ours_aligned(model)
+    began = time.perf_counter()
+    program = compile_recipe(aligned, model, REFERENCE, kT=1e-3, samples=64)
+    yield figure("compile_s", time.perf_counter() - began, "s", 2.0, "compiling the aligned program; the limit is 2 s")
+    yield from _lanes(progress)
+    yield from _streaming(program, model, progress)
+    yield from _simulators(program, model, progress)
+    yield from _models(program, model, progress)
+    yield from _large(progress)
+    yield from _line(program, progress)
+    yield from _memory(progress)
+
+
+def _lanes(progress) -> Iterator[Figure]:
+    """Lane utilisation over D, k and lanes, and how cycles grow."""
+    grid = []
+    lanes = {8: (8, 1), 32: (16, 2), 128: (16, 8)}
+    for count, (ranks, units) in lanes.items():
+        fabric = replace(REFERENCE, name=f"bench{count}", rank_lanes=ranks, unit_lanes=units, factor_depth=1 << 15,
+                         state_depth=1 << 13, drive_depth=1 << 15, rank_depth=1 << 10, descriptor_depth=256,
+                         descriptor_width=128, accumulator_width=40, second_moment=False, sample_depth=0, quartic=False)
+        for size in (64, 320, 1280):
+            for rank in (16, 64):
+                progress(f"lane utilisation: {count} lanes, D = {size}, rank {rank}")
+                steps = max(8, min(200, 400_000 * count // (4 * size * rank * 4 * 8)))
+                program = skip_program(fabric, (size,), rank, steps)
+                share, cycles = utilisation(program, 2 * program.layout.chains)
+                grid.append((size, rank, count, share, cycles, program.layout.chains))
+    found = {(size, rank, count): share for size, rank, count, share, _, _ in grid}
+    yield figure("lane_utilisation_d64_k16_p8", found[64, 16, 8], "of lanes x cycles", 1.0,
+                 "streamed aligned skips, from on-chip counters; 0.95 is asked for")
+    worst = min(grid, key=lambda row: row[3])
+    yield figure("lane_utilisation_min", worst[3], "of lanes x cycles", 1.0,
+                 f"least over D 64, 320, 1280, rank 16, 64, lanes 8, 32, 128: at D = {worst[0]}, rank {worst[1]}, "
+                 f"{worst[2]} lanes, {worst[5]} inputs at once; 0.90 is asked for")
+    for size, rank, count, share, cycles, chains in grid:
+        yield figure(f"cycles_per_step_d{size}_k{rank}_p{count}", cycles, "cycles", 4 * size * rank / count,
+                     f"bound 4 D k / lanes; utilisation {share:.3f}, {chains} inputs at once")
+    work = np.array([4 * size * rank / count for size, rank, count, *_ in grid])
+    cycles = np.array([row[4] for row in grid])
+    design = np.stack([work, np.ones_like(work)], axis=1) / cycles[:, None]
+    solution, *_ = np.linalg.lstsq(design, np.ones_like(cycles), rcond=None)
+    residual = float(np.abs(design @ solution - 1).max())
+    yield figure("cycle_fit_residual", residual, "of the cycles", 0.03,
+                 f"largest relative residual of cycles = {solution[0]:.4f} x (4 D k / lanes) + {solution[1]:.2f}")
+
+
+def _streaming(program: Program, model: TrainedModel, progress) -> Iterator[Figure]:
+    """Clock cycles of a whole stream, link and all, over those of relaxation alone."""
+    progress("streaming against relaxation alone")
+    transport = RtlTransport(program.config)
+    with FabricDevice(transport, "rtl", timeout=120.0) as device:
+        device.load(program)
+        device.run(model.x_test[:2])
+        before = transport.cycles
+        device.run(model.x_test)
+        elapsed = transport.cycles - before
+    relaxing = len(model.x_test) * useful_multiplies(program) / program.config.lanes
+    yield figure("streaming_over_relaxation", elapsed, "cycles", relaxing,
+                 "64 inputs of the aligned demo program, inputs and read-outs over the link included, against lanes fully "
+                 "busy with relaxation; at most 1.05 is asked for")
+
+
+def _simulators(program: Program, model: TrainedModel, progress) -> Iterator[Figure]:
+    """Cycles a second of the Verilated gateware, beside Icarus and Amaranth's own simulator on the same bytes."""
+    progress("cycles a second of the Verilated gateware")
+    log: list[bytes] = []
+    transport = _Recorder(program.config, log)
+    with FabricDevice(transport, "rtl", timeout=120.0) as device:
+        device.load(program)
+        device.run(model.x_test)
+    speed = transport.cycles / transport.seconds
+    yield figure("rtl_cycles_per_s", speed, "cycles/s", RTL_GOAL, "whole demo fabric, link included, one core")
+    data = b"".join(log[:200])
+    progress("cycles a second of Icarus Verilog")
+    slow = _icarus(program.config, data)
+    note = ("the same Verilog and bytes; at least 30 is asked for" if slow else
+            "Icarus Verilog is not installed (apt-get install iverilog)")
+    yield figure("rtl_over_icarus", speed if slow else None, "cycles/s", slow, note)
+    progress("cycles a second of Amaranth's simulator")
+    yield figure("rtl_over_pysim", speed, "cycles/s", _pysim(program.config, data),
+                 "the same design and bytes; at least 50 is asked for")
+
+
+class _Recorder(RtlTransport):
+    """Keeps what the host sends, and counts the seconds in which the simulator runs."""
+
+    def __init__(self, config: FabricConfig, log: list[bytes]):
+        super().__init__(config)
+        self._log = log
+        self.seconds = 0.0
+
+    def write(self, data: bytes) -> None:
+        self._log.append(data)
+        super().write(data)
+
+    def read(self, timeout: float) -> bytes:
+        began = time.perf_counter()
+        try:
+            return super().read(timeout)
+        finally:
+            self.seconds += time.perf_counter() - began
+
+
+def _icarus(config: FabricConfig, data: bytes, cycles: int = 20_000) -> float | None:
+    """Cycles a second of Icarus on the top's Verilog, fed with those bytes; None if it is not installed."""
+    from ornstein.hdl import top
+
+    if not shutil.which("iverilog"):
+        return None
+    with tempfile.TemporaryDirectory() as folder:
+        source, bench_file, binary = (Path(folder) / name for name in ("top.v", "bench.v", "bench.vvp"))
+        source.write_text(top.verilog(config))
+        (Path(folder) / "bytes.hex").write_text("\n".join(f"{byte:02x}" for byte in data))
+        bench_file.write_text(f"""
+module bench;
+  reg clk = 0; reg [7:0] bytes [0:{len(data) - 1}]; integer at = 0, n;
+  wire ready, valid; wire [7:0] payload;
+  top dut(.clk(clk), .i__payload(bytes[at]), .i__valid(at < {len(data)}), .i__ready(ready),
+          .o__payload(payload), .o__valid(valid), .o__ready(1'b1));
+  initial begin
+    $readmemh("{folder}/bytes.hex", bytes);
+    for (n = 0; n < {cycles}; n = n + 1) begin
+      #1 clk = 1; if (ready && at < {len(data) - 1}) at = at + 1; #1 clk = 0;
+    end
+    $finish;
+  end
+endmodule
+""")
+        subprocess.run(["iverilog", "-g2012", "-o", binary, source, bench_file], check=True, capture_output=True)
+        began = time.perf_counter()
+        subprocess.run(["vvp", binary], check=True, capture_output=True)
+        return cycles / (time.perf_counter() - began)
+
+
+def _pysim(config: FabricConfig, data: bytes, cycles: int = 1_500) -> float:
+    """Cycles a second of Amaranth's own simulator."""
+    from amaranth.sim import Simulator
+
+    from ornstein.hdl.top import Top
+
+    top = Top(config)
+    simulator = Simulator(top)
+    simulator.add_clock(1e-6)
+
+    async def feed(ctx):
+        ctx.set(top.o.ready, 1)
+        ctx.set(top.i.valid, 1)
+        for byte in data[:cycles]:
+            ctx.set(top.i.payload, byte)
+            await ctx.tick()
+
+    simulator.add_testbench(feed, background=True)
+    simulator.run_until(1e-6 * 20)
+    began = time.perf_counter()
+    simulator.run_until(1e-6 * (20 + cycles))
+    return cycles / (time.perf_counter() - began)
+
+
+def _models(program: Program, model: TrainedModel, progress) -> Iterator[Figure]:
+    """Steps a second of the integer model beside float64 NumPy, the gateware and thermox."""
+    progress("steps a second of the integer model")
+    inputs, problem = model.x_test, program.problem
+    device = ModelDevice(program.config)
+    device.load(program)
+    device.run(inputs[:2])
+    began = time.perf_counter()
+    device.run(inputs)
+    model_speed = len(inputs) * problem.steps / (time.perf_counter() - began)
+    began = time.perf_counter()
+    reference.relax(problem.energies, problem.biases(inputs), problem.stages, dt=problem.dt, integrator=LM,
+                    initial=np.zeros((len(inputs), problem.energies[0].units)), rng=np.random.default_rng(1))
+    float_speed = len(inputs) * problem.steps / (time.perf_counter() - began)
+    yield figure("model_over_float", model_speed, "steps/s", float_speed,
+                 "batch 64, one input one step; against the float64 NumPy reference; at least 1/3 is asked for")
+    with FabricDevice(RtlTransport(program.config), "rtl", timeout=120.0) as device:
+        device.load(program)
+        began = time.perf_counter()
+        device.run(inputs)
+        rtl_speed = len(inputs) * problem.steps / (time.perf_counter() - began)
+    yield figure("model_over_rtl", model_speed, "steps/s", rtl_speed, "the same program; at least 10 is asked for")
+    progress("thermox doing the same job")
+    yield _thermox(program, model, model_speed)
+
+
+def _thermox(program: Program, model: TrainedModel, model_speed: float) -> Figure:
+    """Independent samples a second: the model's steps thinned to independence against thermox's exact ones."""
+    name = "model_over_thermox"
+    if importlib.util.find_spec("thermox") is None:
+        return figure(name, None, "samples/s", None, "thermox is not installed (pip install 'ornstein[bench]')")
+    import jax
+    import thermox
+
+    jax.config.update("jax_enable_x64", True)
+    energy = program.problem.energy
+    matrix, bias = energy.matrix(), energy.mean(program.problem.biases(model.x_test)[0, 0][None])[0]
+    slowest = float(np.linalg.eigvalsh(matrix)[0])
+    # one effective sample every two correlation times of the slowest mode, for both
+    spacing = 2 / slowest
+    count = 2_000
+    times = jax.numpy.arange(count) * spacing
+
+    def draw(key):
+        return thermox.sample(jax.random.PRNGKey(key), times, jax.numpy.zeros(len(matrix)), jax.numpy.asarray(matrix),
+                              jax.numpy.asarray(bias), 2 * 1e-3 * jax.numpy.eye(len(matrix))).block_until_ready()
+
+    draw(0)
+    began = time.perf_counter()
+    draw(1)
+    exact = count / (time.perf_counter() - began)
+    return figure(name, model_speed / (spacing / program.dt), "samples/s", exact,
+                  "independent samples of the aligned energy: the model needs "
+                  f"{spacing / program.dt:.0f} steps for each, thermox one exact jump; below one the CPU library wins")
+
+
+def _large(progress) -> Iterator[Figure]:
+    """The Stable-Diffusion-1.5-shaped hierarchy on the 128-lane fabric, bit for bit."""
+    progress("7,040 units on 128 lanes")
+    steps = 16
+    program = skip_program(ULX3S, SD15_CHANNELS, 16, steps)
+    inputs = _biases(program.problem.energies[0].units, 2)
+    with FabricDevice(RtlTransport(ULX3S), "rtl", timeout=600.0) as device:
+        device.load(program)
+        outputs = device.run(inputs)
+    model = ModelDevice(ULX3S)
+    model.load(program)
+    equal = bool(np.array_equal(outputs.sums, model.run(inputs).sums))
+    cycles = outputs.counters["cycles"] / len(inputs) / steps
+    bound = 4 * sum(SD15_CHANNELS) * 16 / ULX3S.lanes
+    yield figure("sd15_cycles_over_bound", cycles, "cycles/step", bound,
+                 f"8 modules, rank 16, {ULX3S.lanes} lanes, {steps} steps; gateware and model "
+                 f"{'equal in every bit' if equal else 'DIFFER'}; at most 1.1 is asked for; {len(program.factor)} of "
+                 f"{ULX3S.factor_depth} factor words, about {block_rams(ULX3S)} of 208 block RAMs")
+
+
+def block_rams(config: FabricConfig) -> int:
+    """18-kbit block RAMs of an ECP5 that a fabric's memories take: 1024 x 18 or 512 x 36 each.
+
+    Rank words, 64 or so deep, are counted as distributed RAM; so are the noise codes.
+    """
+    def rams(width: int, depth: int) -> int:
+        return min(-(-width // 18) * -(-depth // 1024), -(-width // 36) * -(-depth // 512))
+
+    lanes, units = config.lanes, config.unit_lanes
+    total = lanes * rams(config.factor_width, config.factor_depth)
+    total += 2 * units * rams(16, config.state_depth) + units * rams(16, config.drive_depth)
+    total += units * rams(config.sum_width, 2 * config.state_depth)
+    if config.second_moment:
+        total += units * rams(config.square_width, 2 * config.state_depth)
+    if config.sample_depth:
+        total += units * rams(16, config.sample_depth)
+    return total + rams(config.descriptor_width, config.descriptor_depth * config.descriptor_beats) + 1 + 2
+
+
+def _line(program: Program, progress) -> Iterator[Figure]:
+    """A serial port paced to a line rate, through the operating system's own pseudo-terminal."""
+    progress("serial link against its line rate")
+    with _PacedPort(program.config, BAUD) as name:
+        link = Link(SerialTransport(name, baud=BAUD), timeout=5.0)
+        link.identify()
+        values = program.factor.ravel().astype(np.int64)
+        began = time.perf_counter()
+        link.write(Space.FACTOR, 0, values)
+        seconds = time.perf_counter() - began
+        link.close()
+    rate = 2 * len(values) / seconds
+    yield figure("link_over_line_rate", rate, "bytes/s", BAUD / 10,
+                 f"payload bytes of the program's factors over serial: at {BAUD} baud (ten bits a byte), paced; at least "
+                 "0.9 is asked for")
+
+
+class _PacedPort:
+    """A pseudo-terminal with the Verilated gateware behind it, passing bytes no faster than a line would."""
+
+    def __init__(self, config: FabricConfig, baud: int):
+        self._transport: Transport = RtlTransport(config)
+        self._rate = baud / 10
+        self._stop = threading.Event()
+
+    def __enter__(self) -> str:
+        self._master, self._slave = pty.openpty()
+        tty.setraw(self._slave)
+        os.set_blocking(self._master, False)
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+        self._thread.start()
+        return os.ttyname(self._slave)
+
+    def _serve(self) -> None:
+        last = time.perf_counter()
+        credit = 0.0
+        while not self._stop.is_set():
+            now = time.perf_counter()
+            credit = min(credit + (now - last) * self._rate, 4096)
+            last = now
+            try:
+                data = os.read(self._master, max(1, int(credit)))
+            except BlockingIOError:
+                data = b""
+            credit -= len(data)
+            self._transport.write(data)
+            answer = self._transport.read(0.0)
+            if answer:
+                os.write(self._master, answer)
+            time.sleep(0.0005)
+
+    def __exit__(self, *exception):
+        self._stop.set()
+        self._thread.join()
+        os.close(self._master)
+        os.close(self._slave)
+        self._transport.close()
+
+
+def _memory(progress, count: int = 1_000_000) -> Iterator[Figure]:
+    """Growth of the process over a long stream on the integer model."""
+    progress(f"{count:,} inputs through the integer model")
+    program = skip_program(REFERENCE, (8,), 2, 2)
+    device = ModelDevice(REFERENCE)
+    device.load(program)
+    block = _biases(program.problem.energies[0].units, 1000)
+    seen = 0
+    start = None
+    for outputs in device.stream(block for _ in range(count // len(block))):
+        seen += len(outputs.mean)
+        if start is None and seen >= count // 10:
+            start = _resident()
+    yield figure("model_memory_growth", _resident() - start, "MiB", None,
+                 f"peak resident memory gained from input {count // 10:,} to input {count:,}")
+
+
+def _resident() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def compare(figures: list[Figure], stored: list[dict]) -> list[tuple[str, float]]:
+    """(name, new value over old) of the figures that both runs measured."""
+    old = {row["name"]: row["value"] for row in stored}
+    return [(row.name, row.value / old[row.name]) for row in figures if row.value is not None and old.get(row.name)]
