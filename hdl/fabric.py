@@ -1,4 +1,4 @@
-"""The fabric: memories, sequencer, lanes, updates, noise and read-out, behind one bus. It knows units and words only."""
+"""The fabric: memories, sequencer, lanes, updates, noise and read-out behind one bus. It knows only units and words."""
 
 from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
@@ -273,7 +273,7 @@ class Fabric(wiring.Component):
             m.d.comb += sums.write_data[unit].eq(so_far + updates[unit].next)
         if config.second_moment:
             m.submodules.squares = squares = LaneMemory(units, config.square_width, 2 * config.state_depth)
-            last_valid, last_micro = pipe[latency + 1]
+            _, last_micro = pipe[latency + 1]
             squaring = Signal()
             m.d.sync += squaring.eq(accumulate)
             m.d.comb += [
@@ -343,7 +343,7 @@ class Fabric(wiring.Component):
                     if config.sample_depth:
                         m.d.sync += taken.eq(bus.wdata)
 
-        # ---- bus writes and reads of what has no other user -----------------------------------------------------------
+        # ---- bus writes and reads of what has no other user ----------------------------------------------------------
         m.d.comb += [
             factor.write_address.eq(split(config.lanes)[1]), *fill(factor, config.lanes),
             factor.write_lanes.eq(Mux(write & in_space[Space.FACTOR], lane_mask(config.lanes), 0)),

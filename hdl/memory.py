@@ -11,7 +11,8 @@ class LaneMemory(wiring.Component):
     """``depth`` words of ``lanes`` entries of ``width`` bits, zero at power-up.
 
     Read latency is one cycle. A word that is read in the cycle that writes it is undefined on the chip (that saves
-    the emulation logic), so every schedule keeps the two apart.
+    the emulation logic), so every schedule keeps the two apart. Lanes are separate in the RAM: to read one lane of a
+    word while another lane of it is written is well defined, which ACTIVATE in place relies on.
 
     Members
     -------

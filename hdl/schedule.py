@@ -9,6 +9,7 @@ from dataclasses import replace
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.fabric import latencies
 from ornstein.hdl.isa import Operation, Pass
+from ornstein.hdl.sequencer import shortest_pass
 
 
 def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
@@ -54,6 +55,12 @@ def check_pass(step: Pass, bank_offset: int = 0) -> None:
         if kind == memory and first < stop and start < end and not in_place:
             raise ValueError(f"{Operation(step.operation).name} reads {kind} words {start} to {stop - 1} and writes "
                              f"{first} to {end - 1}: they must not overlap")
+
+
+def step_cycles(config: FabricConfig, passes: list[Pass]) -> int:
+    """Cycles that the passes take one after the other, to within a few: a wait costs the pipeline's whole length."""
+    shortest, drain = shortest_pass(config), latencies(config)[1]
+    return sum(max(step.outer * step.inner, shortest) + step.wait * drain for step in passes)
 
 
 def place_waits(config: FabricConfig, passes: list[Pass], *, bank_offset: int = 0, repeated: bool = True) -> list[Pass]:

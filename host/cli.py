@@ -4,7 +4,7 @@ import json
 import sys
 from contextlib import contextmanager
 from dataclasses import asdict
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -43,7 +43,7 @@ EXIT_CODES: dict[type[Exception], int] = {
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode="rich",
                   help="Run trained diffusion weights on a substrate that answers by relaxing to equilibrium.")
 errors = Console(stderr=True)
-screen = Console()
+screen = Console(width=None if sys.stdout.isatty() else 140)
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write machine-readable results to this file.")]
 DeviceOption = Annotated[str, typer.Option(help="Device URI: rtl, model, float, serial:PORT; see ornstein devices.")]
@@ -51,7 +51,7 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random numbe
 ModelOption = Annotated[Path, typer.Option(help="Folder of ornstein train, or a safetensors or PyTorch state dict.")]
 
 
-class RecipeName(str, Enum):
+class RecipeName(StrEnum):
     """Recipes that compile; see ornstein.host.recipes."""
 
     full = "full"
@@ -79,7 +79,8 @@ def _write_json(path: Path | None, document) -> None:
 
 
 @app.command(epilog="Example:  ornstein demo --output build/demo")
-def demo(device: DeviceOption = "rtl", output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
+def demo(device: DeviceOption = "rtl",
+         output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
          model: ModelOption = DEFAULT_MODEL, seed: SeedOption = 1, json_file: JsonOption = None) -> None:
     """Run the whole chain on held-out inputs: trained weights in, equilibrium out, every row scored."""
     from ornstein.host.demo import DemoError, run_demo
@@ -135,9 +136,11 @@ def train(data: Annotated[str, typer.Option(help="digits, or a folder of MNIST I
     screen.print(f"Wrote {output}; final loss {losses[-1]:.3e}. Next: ornstein demo --model {output}", soft_wrap=True)
 
 
-@app.command("compile", epilog="Example:  ornstein compile --recipe aligned --kt 0.001 --samples 64 --output aligned.program")
+@app.command(
+    "compile", epilog="Example:  ornstein compile --recipe aligned --kt 0.001 --samples 64 --output aligned.program")
 def compile_command(
-        recipe: Annotated[RecipeName, typer.Option(help="How couplings and interface come from the weights.")] = RecipeName.full,
+        recipe: Annotated[
+            RecipeName, typer.Option(help="How couplings and interface come from the weights.")] = RecipeName.full,
         model: ModelOption = DEFAULT_MODEL,
         encoder_layer: Annotated[str, typer.Option(help="Weight of the encoder's convolution.")] = "e1.conv1.weight",
         decoder_layer: Annotated[str, typer.Option(help="Weight of its partner.")] = "d1.conv1.weight",
@@ -201,12 +204,14 @@ def _show_program(program: Program) -> None:
     units = problem.energies[0].units
     schedule = ", then ".join(f"{stage.steps} steps at kT = {stage.kT:g}" + (" averaged" if stage.accumulate else "")
                               for stage in problem.stages)
-    screen.print(f"[bold]{program.name}[/bold] for fabric {program.config.name}: {units} units, {layout.chains} inputs at "
-                 f"once, {schedule}; {problem.integrator.upper()}, dt = {program.dt:.6g}, rounding {problem.rounding}",
+    screen.print(f"[bold]{program.name}[/bold] for fabric {program.config.name}: {units} units, {layout.chains} inputs "
+                 f"at once, {schedule}; {problem.integrator.upper()}, dt = {program.dt:.6g}, "
+                 f"rounding {problem.rounding}",
                  soft_wrap=True)
     table = Table("field", "range", "bits", "LSB", "clipped", "requested", "realised")
     for row in program.ranges:
-        table.add_row(row.name, f"{row.low:.4g} to {row.high:.4g}", str(row.bits), f"{row.lsb:.3g}", f"{row.clipped:.2%}",
+        table.add_row(row.name, f"{row.low:.4g} to {row.high:.4g}", str(row.bits), f"{row.lsb:.3g}",
+                      f"{row.clipped:.2%}",
                       *("-" if value is None else f"{value:.6g}" for value in (row.requested, row.realised)))
     screen.print(table)
 
@@ -226,12 +231,14 @@ def load(program: Annotated[Path, typer.Argument(help="A program file.")], devic
 @app.command(epilog="Example:  ornstein run ornstein.program --input inputs.csv --output answers.csv")
 def run(program: Annotated[Path, typer.Argument(help="A program file.")],
         device: DeviceOption = "rtl",
-        source: Annotated[str, typer.Option("--input", help=".npy, .npz or CSV file, or - for CSV on standard input.")] = "-",
+        source: Annotated[
+            str, typer.Option("--input", help=".npy, .npz or CSV file, or - for CSV on standard input.")] = "-",
         key: Annotated[str | None, typer.Option(help="Array of an .npz file.")] = None,
         output: Annotated[str, typer.Option(help=".npy or CSV file, or - for CSV on standard output.")] = "-",
         what: Annotated[str, typer.Option(help="prediction, mean (of every unit) or second (moment).")] = "prediction",
         seed: SeedOption = 1,
-        warm: Annotated[bool, typer.Option("--warm", help="Start each input from the states that the last one left.")] = False,
+        warm: Annotated[
+            bool, typer.Option("--warm", help="Start each input from the states that the last one left.")] = False,
         json_file: JsonOption = None) -> None:
     """Stream inputs through a program; outputs are written as they come."""
     from ornstein.host.streams import read_blocks, writer
@@ -278,7 +285,8 @@ def devices(json_file: JsonOption = None) -> None:
     fabrics = Table("fabric", "lanes", "units", "factors", "options")
     for config in PRESETS.values():
         fabrics.add_row(config.name, f"{config.rank_lanes} x {config.unit_lanes}",
-                        str(config.state_depth * config.unit_lanes), str(config.factor_depth * config.lanes), _options(config))
+                        str(config.state_depth * config.unit_lanes), str(config.factor_depth * config.lanes),
+                        _options(config))
     screen.print(fabrics)
     ports = [(port.device, port.description) for port in list_ports.comports()]
     for port, description in ports:

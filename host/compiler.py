@@ -14,7 +14,7 @@ import numpy as np
 from ornstein.hdl.config import ACTIVATION_ENTRIES, AMPLITUDE_WIDTH, GUARD_BITS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.noise import VARIANCE
-from ornstein.hdl.schedule import place_waits
+from ornstein.hdl.schedule import place_waits, step_cycles
 from ornstein.hdl.update import SQUARE_SHIFT
 from ornstein.host.energy import Coupling, Energy
 from ornstein.host.interface import BIAS as BIAS_PREFIX
@@ -31,6 +31,10 @@ SIGMAS = 6.0
 """Standard deviations of thermal motion that a range leaves room for."""
 SILU_SLOPE = 1.1
 """Steepest slope of SiLU."""
+CHAINS = (1, 2, 4, 8)
+"""Inputs relaxed at once that are tried: more hide the pipeline's latency and take more memory."""
+WORTHWHILE = 0.002
+"""Share of the cycles that more inputs at once must save."""
 MOST_SPARE = 2
 """Top bits of the state that may be left unused where a step's forces would not fit beside a finer LSB."""
 
@@ -77,14 +81,31 @@ def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndar
                            f"not {calibration.shape}")
     shortage = None
     for spare in range(MOST_SPARE + 1):
-        for chains in (2, 1):
+        best: tuple[float, Program] | None = None
+        for chains in CHAINS:
             try:
-                return _Compiler(problem, config, calibration, chains, spare).build()
+                program = _Compiler(problem, config, calibration, chains, spare).build()
             except ProgramError as error:
                 shortage = error
+                break
+            cost = _cycles(program) / chains
+            if best is None or cost < best[0] * (1 - WORTHWHILE):
+                best = cost, program
+        if best is not None:
+            return best[1]
         if not isinstance(shortage, _FormatError):
             break
     raise shortage
+
+
+def _cycles(program: Program) -> float:
+    """Estimated cycles of a job: what is issued, short passes held up by the next one's fetch, and waits."""
+    total = 0.0
+    for row in program.descriptors[:program.layout.levels]:
+        level = Level.unpack(row)
+        passes = [Pass.unpack(words) for words in program.descriptors[level.first:level.first + level.passes]]
+        total += level.steps * step_cycles(program.config, passes)
+    return total
 
 
 def activation_table(function) -> np.ndarray:
@@ -179,15 +200,15 @@ class _Compiler:
             module_parts=module_parts, first_level=0, levels=len(levels), sampled_words=sampled)
         return Program(
             name=problem.name, config=config, problem=problem, layout=layout,
-            factor=np.concatenate(self.images).astype(np.int16) if self.images else np.zeros((0, config.lanes), np.int16),
+            factor=np.concatenate([np.zeros((0, config.lanes)), *self.images]).astype(np.int16),
             constants=constants, descriptors=descriptors, activation=self.activation, state_lsb=self.lsb,
-            input_lsb=self.input_lsb, dt=self.dt, matrices=np.stack([matrix for _, matrix in relaxing]),
+            input_lsb=self.input_lsb, dt=self.dt, realised=tuple(energy for _, energy in relaxing),
             ranges=tuple(self.ranges))
 
     def _check_options(self) -> None:
         if self.problem.energies[0].j4 and not self.config.quartic:
-            raise ProgramError(f"the energy has j4 = {self.problem.energies[0].j4}, but fabric {self.config.name!r} was "
-                               "built without the quartic term")
+            raise ProgramError(f"the energy has j4 = {self.problem.energies[0].j4}, but fabric {self.config.name!r} "
+                               "was built without the quartic term")
         if any(stage.thin for stage in self.problem.stages) and not self.config.sample_depth:
             raise ProgramError(f"the schedule streams samples, but fabric {self.config.name!r} was built without a "
                                "sample stream")
@@ -211,16 +232,15 @@ class _Compiler:
         biases = problem.biases(self.calibration)
         hottest = max(stage.kT for stage in problem.stages)
         reach = 0.0
-        self.mean_reach, self.covariances = [], []
+        self.mean_reach, self.heat = [], []
         for energy in problem.energies:
             harmonic = replace(energy, j4=0.0)
             means = np.concatenate([harmonic.mean(biases[:, index]) for index in range(biases.shape[1])])
-            covariance = harmonic.covariance(hottest)
-            if problem.integrator != LM:
-                covariance = covariance / (1 - self.dt * np.linalg.eigvalsh(energy.matrix())[-1] / 2)
+            # the largest inflation that Euler-Maruyama gives any mode
+            heat = hottest / (1 if problem.integrator == LM else 1 - self.dt * energy.eigenvalues()[-1] / 2)
             self.mean_reach.append(means)
-            self.covariances.append(covariance)
-            reach = max(reach, MARGIN * np.abs(means).max() + SIGMAS * np.sqrt(covariance.diagonal().max()))
+            self.heat.append(heat)
+            reach = max(reach, MARGIN * np.abs(means).max() + SIGMAS * np.sqrt(heat * energy.variances().max()))
         if problem.entry == STATE:
             reach = max(reach, MARGIN * np.abs(self.calibration).max())
         reach = reach or 1.0
@@ -333,13 +353,14 @@ class _Compiler:
         room = (1 << self.config.accumulator_width - 1) - (1 << self.config.project_shifts[-1])
         sums = np.abs(np.rint(columns * scales)).sum(axis=0) * (TOP + 1)
         scales = scales * np.minimum(1.0, room / np.maximum(sums, 1) * (1 - 1e-3))
-        for index, shift in enumerate(self.config.project_shifts):
-            if (reach * scales / source_lsb * 2.0 ** -shift <= FILL * TOP).all():
+        shifts = self.config.project_shifts
+        for index in range(len(shifts)):
+            if (reach * scales / source_lsb * 2.0 ** -shifts[index] <= FILL * TOP).all():
                 break
         else:
-            limit = FILL * TOP * 2.0 ** shift * source_lsb / np.maximum(reach, 1e-300)
+            limit = FILL * TOP * 2.0 ** shifts[-1] * source_lsb / np.maximum(reach, 1e-300)
             scales = np.minimum(scales, limit.min() if equal else limit)
-        return scales, index, source_lsb * 2.0 ** self.config.project_shifts[index] / scales
+        return scales, index, source_lsb * 2.0 ** shifts[index] / scales
 
     def _expand_shift(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
         """(integer rows, shift index) of real rows in guard LSBs per step of the rank words they multiply.
@@ -356,7 +377,7 @@ class _Compiler:
     def _expand_safe(self, integers: np.ndarray) -> bool:
         return bool((np.abs(integers).sum(axis=1) * (TOP + 1) < 1 << self.config.accumulator_width - 1).all())
 
-    # ---- conditioning --------------------------------------------------------------------------------------------------
+    # ---- conditioning ------------------------------------------------------------------------------------------
 
     def _layer_formats(self, layer: Layer, values: np.ndarray, source_lsb: float):
         """(integer columns, shift index, value per step of what is expanded) of a layer fed with ``values``."""
@@ -483,7 +504,8 @@ class _Compiler:
     def _identity_shift(self) -> int:
         """Index of the bias shift at which a drive word is worth a state LSB."""
         if GUARD_BITS not in self.config.bias_shifts:
-            raise ProgramError(f"bias_shifts of fabric {self.config.name!r} lack {GUARD_BITS}, which loads a value as it is")
+            raise ProgramError(f"bias_shifts of fabric {self.config.name!r} lack {GUARD_BITS}, which loads a value as "
+                               "it is")
         return self.config.bias_shifts.index(GUARD_BITS)
 
     # ---- relaxation --------------------------------------------------------------------------------------------------
@@ -503,8 +525,8 @@ class _Compiler:
             return replace(step, bias=step.bias + bias_set * self.state_words)
         return step
 
-    def _relaxing(self, index: int) -> tuple[list[Pass], np.ndarray]:
-        """(passes of one time step, M as realised) of one energy."""
+    def _relaxing(self, index: int) -> tuple[list[Pass], Energy]:
+        """(passes of one time step, the energy as realised) of one energy."""
         energy, config = self.problem.energies[index], self.config
         rank = _Allotment("rank_depth", config)
         projecting, mixing, expanding = ([[] for _ in range(self.chains)] for _ in range(3))
@@ -519,7 +541,7 @@ class _Compiler:
         for number, place, name in members:
             factor = energy.couplings[number].factors[place]
             part = slices[name]
-            thermal = np.sqrt(np.maximum(np.einsum("ij,ik,kj->j", factor, self.covariances[index][part, part], factor), 0))
+            thermal = np.sqrt(np.maximum(self.heat[index] * energy.spread(factor, part), 0))
             reach[number, place] = self._pad(MARGIN * np.abs(self.mean_reach[index][:, part] @ factor).max(axis=0)
                                              + SIGMAS * thermal)
         columns = {(number, place): self._padded_columns(energy.couplings[number].factors[place])
@@ -545,8 +567,9 @@ class _Compiler:
                 continue
             together = np.concatenate([integers[key] for key in keys], axis=1)
             if not self._expand_safe(together):
-                raise ProgramError(f"the couplings of module {name!r} could overflow the {config.accumulator_width}-bit "
-                                   f"accumulators of fabric {config.name!r}; lower the rank or choose a wider fabric")
+                raise ProgramError(f"the couplings of module {name!r} could overflow the "
+                                   f"{config.accumulator_width}-bit accumulators of fabric {config.name!r}; lower the "
+                                   "rank or choose a wider fabric")
             start, count = self._store(self._pack(together)), 0
             for key in keys:
                 base[key], first_group[key] = start, count
@@ -594,9 +617,9 @@ class _Compiler:
                 expanding[chain].append(step)
         self.rank.used = max(self.rank.used, rank.used)
         passes = [step for part in (projecting, mixing, expanding) for chain in part for step in chain]
-        matrix = self._realised(energy, direct, integers, shift, expand_shift, mix)
-        self._report_couplings(index, energy, matrix)
-        return passes, matrix
+        realised = self._realised(energy, direct, integers, shift, expand_shift, mix)
+        self._report_couplings(index, energy, realised)
+        return passes, realised
 
     def _pad(self, vector: np.ndarray) -> np.ndarray:
         return self._padded_columns(vector[None])[0]
@@ -681,43 +704,45 @@ class _Compiler:
         raise _FormatError(f"the couplings of module {energy.couplings[keys[0][0]].modules[keys[0][1]]!r} fit no "
                            f"format of fabric {config.name!r}; lower dt = {self.problem.dt:.4g}, or weaken them")
 
-    def _realised(self, energy: Energy, direct, integers, shift, expand_shift, mix) -> np.ndarray:
-        """M as the integers make it."""
+    def _realised(self, energy: Energy, direct, integers, shift, expand_shift, mix) -> Energy:
+        """The energy as the integers make it: integer factors, and what they are worth in the mix.
+
+        Raises ProgramError if it is no longer positive definite.
+        """
         config = self.config
-        matrix = 2 * energy.j2 * np.eye(energy.units)
+        couplings = []
         for number, coupling in enumerate(energy.couplings):
+            size = len(coupling.modules)
+            worth = np.zeros((size, size, coupling.rank))
             for place, row in enumerate(coupling.modules):
-                for term, column in enumerate(coupling.modules):
+                guard = 2.0 ** -(GUARD_BITS + config.expand_shifts[expand_shift[row]])
+                for term in range(size):
                     narrowed = 2.0 ** -config.project_shifts[shift[number, term]]
                     if number in direct:
-                        if place == term:
-                            continue
-                        middle = np.full(integers[number, term].shape[1], narrowed)
+                        worth[place, term] = 0.0 if place == term else -guard * narrowed / self.dt
                     else:
                         values, mix_shift = mix[number, place]
-                        middle = values[term] * narrowed * 2.0 ** -config.project_shifts[mix_shift]
-                    block = (integers[number, place] * middle) @ integers[number, term].T
-                    step = 2.0 ** -(GUARD_BITS + config.expand_shifts[expand_shift[row]])
-                    matrix[energy.slices[row], energy.slices[column]] -= block * step / self.dt
-        return matrix
-
-    def _report_couplings(self, index: int, energy: Energy, matrix: np.ndarray) -> None:
-        wanted = energy.matrix()
-        for number, coupling in enumerate(energy.couplings):
-            first, last = coupling.modules[0], coupling.modules[-1]
-            rows, columns = energy.slices[first], energy.slices[last]
-            peak = np.unravel_index(np.abs(wanted[rows, columns] - 2 * energy.j2 * (first == last)
-                                           * np.eye(*wanted[rows, columns].shape)).argmax(),
-                                    wanted[rows, columns].shape)
-            self.ranges.append(FieldRange(
-                f"coupling {'-'.join(coupling.modules)}" + (f" of energy {index}" if index else ""),
-                float(min(f.min() for f in coupling.factors)), float(max(f.max() for f in coupling.factors)),
-                self.config.factor_width, float(max(np.abs(f).max() for f in coupling.factors)) / self.factor_top,
-                requested=float(wanted[rows, columns][peak]), realised=float(matrix[rows, columns][peak])))
-        smallest = float(np.linalg.eigvalsh((matrix + matrix.T) / 2)[0])
+                        narrowed *= 2.0 ** -config.project_shifts[mix_shift]
+                        worth[place, term] = -guard * narrowed / self.dt * values[term][:coupling.rank]
+            factors = tuple(integers[number, place][:, :coupling.rank] for place in range(size))
+            couplings.append(Coupling(coupling.modules, factors, worth))
+        realised = replace(energy, couplings=tuple(couplings))
+        smallest = float(realised.eigenvalues()[0])
         if smallest <= 0:
             raise ProgramError(f"quantized to {self.config.factor_width} bits M is no longer positive definite: its "
                                f"smallest eigenvalue is {smallest:.4g}")
+        return realised
+
+    def _report_couplings(self, index: int, energy: Energy, realised: Energy) -> None:
+        for wanted, made in zip(energy.couplings, realised.couplings, strict=True):
+            last = len(wanted.modules) - 1
+            block, made_block = wanted.block(0, last), made.block(0, last)
+            peak = np.unravel_index(np.abs(block).argmax(), block.shape)
+            self.ranges.append(FieldRange(
+                f"coupling {'-'.join(wanted.modules)}" + (f" of energy {index}" if index else ""),
+                float(min(f.min() for f in wanted.factors)), float(max(f.max() for f in wanted.factors)),
+                self.config.factor_width, float(max(np.abs(f).max() for f in wanted.factors)) / self.factor_top,
+                requested=float(block[peak]), realised=float(made_block[peak])))
 
     # ---- descriptors -------------------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
 """The main job: trained weights in, equilibrium out, every row of the score table on a device, and what each error is.
 
-Each row is a recipe (:mod:`ornstein.host.recipes`) compiled and run on held-out activations. Rows that run on an integer
-device are run on the integer model too, and must agree with it in every bit.
+Each row is a recipe (:mod:`ornstein.host.recipes`) compiled and run on held-out activations. Rows that run on an
+integer device are run on the integer model too, and must agree with it in every bit.
 """
 
 from collections.abc import Callable
@@ -278,7 +278,8 @@ def _attribute(recipe: Recipe, program: Program, cold: Outputs, warm_row: Row, w
     shares = [
         ("interface", float(np.sqrt(np.mean((recipe.decode(exact) - model.y_test) ** 2)) / spread),
          "the interface's own error: float64 closed form against the targets"),
-        ("coefficients", rms(quantized, exact), f"M as {program.config.factor_width}-bit factors realise it, closed form"),
+        ("coefficients", rms(quantized, exact),
+         f"M as {program.config.factor_width}-bit factors realise it, closed form"),
         ("formats and rounding", rms(cold.mean, quantized), "the device at kT = 0 against that closed form"),
     ]
     truncated = [truncation(gram(weight), recipes.RANK) for weight in (model.W_enc, model.W_dec)]
@@ -286,8 +287,8 @@ def _attribute(recipe: Recipe, program: Program, cold: Outputs, warm_row: Row, w
         full_rank = recipes.ours_full(model, recipes.paper_energy(model.W_enc, model.W_dec, recipes.RANK))
         change = full_rank.predict(model.x_test) - recipe.predict(model.x_test)
         shares.insert(1, ("rank", float(np.sqrt(np.mean(change**2)) / spread),
-                          f"Gram terms cut to rank {recipes.RANK}, which drops {truncated[0]:.0%} and {truncated[1]:.0%} of "
-                          "their norm; interface refitted to each"))
+                          f"Gram terms cut to rank {recipes.RANK}, which drops {truncated[0]:.0%} and "
+                          f"{truncated[1]:.0%} of their norm; interface refitted to each"))
     discrete = stationary_covariance(energy.matrix(), kT=1.0, dt=program.dt, integrator=problem.integrator)
     step = float(np.linalg.norm(discrete - energy.covariance(1.0)) / np.linalg.norm(energy.covariance(1.0)))
     shares.append(("time step", step, f"relative error of the covariance of {problem.integrator.upper()} at dt = "

@@ -8,6 +8,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Self
 
 import numpy as np
@@ -85,7 +86,8 @@ class Device(ABC):
         long as all blocks but the last hold a multiple of ``program.layout.chains`` inputs. ``warm`` starts each
         input from the states that the last one left, instead of afresh.
 
-        Raises InputError before an input reaches the device, DeviceError if no program is loaded.
+        Raises InputError before an input reaches the device, DeviceError if no program is loaded or the seed is no
+        non-negative integer.
         """
 
     def run(self, inputs: np.ndarray, *, seed: int = 1, warm: bool = False,
@@ -105,7 +107,7 @@ class Device(ABC):
             raise DeviceError("there are no inputs to run")
         return Outputs.join(parts)
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - not abstract: most devices hold nothing
         """Let go of the device; may be called again."""
 
     def _loaded(self) -> Program:
@@ -120,9 +122,16 @@ class Device(ABC):
         self.close()
 
 
+def checked_seed(seed: int) -> int:
+    """The seed. Raises DeviceError unless it is a non-negative integer."""
+    if not isinstance(seed, Integral) or seed < 0:
+        raise DeviceError(f"seed must be a non-negative integer, not {seed!r}")
+    return int(seed)
+
+
 def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
     """Independent generator seeds (lanes,) uint64 for one job, never zero."""
-    state = np.random.SeedSequence([seed, job]).generate_state(lanes, np.uint64)
+    state = np.random.SeedSequence([checked_seed(seed), job]).generate_state(lanes, np.uint64)
     return np.where(state == 0, np.uint64(1), state)
 
 

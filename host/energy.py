@@ -7,8 +7,10 @@ and temperatures share one arbitrary unit. Only the algebra lives here: no dynam
 """
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
+from scipy.linalg import block_diag
 
 
 class EnergyError(ValueError):
@@ -88,7 +90,7 @@ class Energy:
             raise EnergyError(f"j2 = {self.j2} must be positive and j4 = {self.j4} not negative, both finite")
         for index, coupling in enumerate(self.couplings):
             self._check_coupling(f"coupling {index} ({'-'.join(coupling.modules)})", coupling)
-        smallest = float(np.linalg.eigvalsh(self.matrix())[0])
+        smallest = float(self.eigenvalues()[0])
         if smallest <= 0:
             raise EnergyError(
                 f"M is not positive definite: its smallest eigenvalue is {smallest:.4g}; "
@@ -99,12 +101,57 @@ class Energy:
     def mean(self, bias: np.ndarray) -> np.ndarray:
         """Equilibrium mean M^-1 b for biases (n, units) or (units,), at any temperature. EnergyError unless j4 = 0."""
         self._check_harmonic()
-        return np.linalg.solve(self.matrix(), np.asarray(bias, float).T).T
+        return self.solve(bias)
 
     def covariance(self, kT: float) -> np.ndarray:
         """Equilibrium covariance kT M^-1, (units, units). EnergyError unless j4 = 0."""
         self._check_harmonic()
         return kT * np.linalg.inv(self.matrix())
+
+    def eigenvalues(self) -> np.ndarray:
+        """The distinct modes of M in rising order: those of the couplings, and 2 j2 once where none reaches."""
+        values, vectors = self._modes
+        rest = [2 * self.j2] if vectors.shape[1] < self.units else []
+        return np.sort(np.concatenate([values, rest]))
+
+    def solve(self, bias: np.ndarray) -> np.ndarray:
+        """M^-1 b for biases (n, units) or (units,), at the cost of the couplings' rank, not of the units' cube."""
+        values, vectors = self._modes
+        bias, leak = np.asarray(bias, float), 2 * self.j2
+        return bias / leak + (bias @ vectors * (1 / values - 1 / leak)) @ vectors.T
+
+    def spread(self, directions: np.ndarray, part: slice) -> np.ndarray:
+        """d' M^-1 d for every column d of ``directions`` (units of ``part``, n), zero outside ``part``."""
+        values, vectors = self._modes
+        return (np.sum(directions**2, axis=0) / (2 * self.j2)
+                + np.sum((vectors[part].T @ directions) ** 2 * (1 / values - 1 / (2 * self.j2))[:, None], axis=0))
+
+    def variances(self) -> np.ndarray:
+        """Diagonal of M^-1, (units,)."""
+        values, vectors = self._modes
+        return 1 / (2 * self.j2) + vectors**2 @ (1 / values - 1 / (2 * self.j2))
+
+    @cached_property
+    def _modes(self) -> tuple[np.ndarray, np.ndarray]:
+        """(values (m,), orthonormal vectors (units, m)): M is 2 j2 off their span, which holds every coupling's."""
+        leak, slices = 2 * self.j2, self.slices
+        columns, blocks, start = [], [], 0
+        for coupling in self.couplings:
+            for factor, name in zip(coupling.factors, coupling.modules, strict=True):
+                column = np.zeros((self.units, coupling.rank))
+                column[slices[name]] = factor
+                columns.append(column)
+            size = len(coupling.modules)
+            blocks.append(np.block([[np.diag(coupling.mix[i, j]) for j in range(size)] for i in range(size)]))
+            start += size * coupling.rank
+        if start >= self.units:
+            return np.linalg.eigh(self.matrix())
+        if not columns:
+            return np.zeros(0), np.zeros((self.units, 0))
+        basis, triangle = np.linalg.qr(np.concatenate(columns, axis=1))
+        inner = triangle @ block_diag(*blocks) @ triangle.T
+        values, vectors = np.linalg.eigh((inner + inner.T) / 2)
+        return leak + values, basis @ vectors
 
     def _check_coupling(self, label: str, coupling: Coupling) -> None:
         units = {module.name: module.units for module in self.modules}

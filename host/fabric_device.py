@@ -166,7 +166,8 @@ class FabricDevice(Device):
                                   "load the program again")
             place = taken % depth
             available = min(available, depth - place)
-            words[got:got + available] = self.link.read(Space.SAMPLE, place * units, available * units).reshape(-1, units)
+            elements = self.link.read(Space.SAMPLE, place * units, available * units)
+            words[got:got + available] = elements.reshape(-1, units)
             got += available
             taken = taken + available & 0xFFFFFFFF
             self.link.write(Space.CONTROL, Control.TAKEN, [taken])

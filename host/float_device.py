@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ornstein.host.device import Device, Outputs
+from ornstein.host.device import Device, Outputs, checked_seed
 from ornstein.host.problem import STATE
 from ornstein.host.program import Program
 from ornstein.sim.reference import relax
@@ -28,7 +28,7 @@ class FloatDevice(Device):
     def stream(self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False) -> Iterator[Outputs]:
         program = self._loaded()
         problem = program.problem
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(checked_seed(seed))
         last = None
         for block in blocks:
             program.quantize(block)                       # the same inputs are refused as by every other device

@@ -117,7 +117,7 @@ class Problem:
             raise ProblemError(f"{self.name}: entry must be {INTERFACE!r}, {BIAS!r} or {STATE!r}, not {self.entry!r}")
         if (self.entry == INTERFACE) != (self.interface is not None):
             raise ProblemError(f"{self.name}: an interface belongs to entry {INTERFACE!r} and to no other")
-        fastest = max(float(np.linalg.eigvalsh(energy.matrix())[-1]) for energy in self.energies)
+        fastest = max(float(energy.eigenvalues()[-1]) for energy in self.energies)
         if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
             raise ProblemError(f"{self.name}: dt = {self.dt} is unstable or not positive; the largest eigenvalue "
                                f"{fastest:.4g} allows dt < {2 / fastest:.4g}")
@@ -145,7 +145,7 @@ class Problem:
 
 def relaxation_steps(energy: Energy, dt: float, tolerance: float = 1e-3) -> int:
     """Steps after which the slowest mode has fallen to ``tolerance``: the largest |1 - dt lambda| to that power."""
-    slowest = np.abs(1 - dt * np.linalg.eigvalsh(energy.matrix())).max()
+    slowest = np.abs(1 - dt * energy.eigenvalues()).max()
     return max(1, int(np.ceil(np.log(tolerance) / np.log(slowest)))) if slowest > 0 else 1
 
 

@@ -81,7 +81,7 @@ class Program:
     state_lsb : value of the state's LSB, a power of two
     input_lsb : (input_size,) value of one step of each input number, after centring and scaling
     dt : the realised time step
-    matrices : (energies, units, units), M as the quantized factors realise it
+    realised : the energies as the quantized factors make them
     ranges : the range report
     """
 
@@ -96,8 +96,13 @@ class Program:
     state_lsb: float
     input_lsb: np.ndarray
     dt: float
-    matrices: np.ndarray
+    realised: tuple[Energy, ...]
     ranges: tuple[FieldRange, ...]
+
+    @property
+    def matrices(self) -> np.ndarray:
+        """(energies, units, units), M as the quantized factors realise it."""
+        return np.stack([energy.matrix() for energy in self.realised])
 
     def quantize(self, inputs: np.ndarray) -> np.ndarray:
         """Drive words (n, input_words, unit_lanes) int16 of inputs (n, input_size).
@@ -141,8 +146,8 @@ class Program:
         reach = INPUT_LIMIT * self.input_lsb[column]
         if self.problem.entry != INTERFACE:
             return -reach, reach
-        centre = self.problem.interface.centre[column]
-        return centre - reach * self.problem.interface.scale[column], centre + reach * self.problem.interface.scale[column]
+        centre, scale = self.problem.interface.centre[column], self.problem.interface.scale[column]
+        return centre - reach * scale, centre + reach * scale
 
     def units(self, words: np.ndarray) -> np.ndarray:
         """(..., units) of state words (..., state_words, unit_lanes): the padding of the last words left out."""
@@ -158,7 +163,8 @@ class Program:
         for name in exact:
             if getattr(config, name) != getattr(self.config, name):
                 raise ProgramError(f"program {self.name!r} is compiled for {name} = {getattr(self.config, name)}, "
-                                   f"but fabric {config.name!r} has {getattr(config, name)}; compile it for this fabric")
+                                   f"but fabric {config.name!r} has {getattr(config, name)}; compile it for this "
+                                   "fabric")
         for name in ("factor_depth", "state_depth", "drive_depth", "rank_depth", "descriptor_depth", "sample_depth"):
             if getattr(config, name) < self._needs()[name]:
                 raise ProgramError(f"program {self.name!r} needs {name} >= {self._needs()[name]}, but fabric "
@@ -189,13 +195,18 @@ class Program:
         return words
 
     def save(self, path: str | Path) -> None:
-        """Write the program file."""
+        """Write the program file. Raises FileNotFoundError naming the folder if it is missing."""
+        folder = Path(path).parent
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}")
         arrays = {f"image.{name}": np.ascontiguousarray(getattr(self, name))
-                  for name in ("factor", "constants", "descriptors", "activation", "input_lsb", "matrices")}
+                  for name in ("factor", "constants", "descriptors", "activation", "input_lsb")}
         document = {
             "version": FORMAT_VERSION, "name": self.name, "config": asdict(self.config),
             "layout": asdict(self.layout), "state_lsb": self.state_lsb, "dt": self.dt,
             "ranges": [asdict(row) for row in self.ranges], "problem": _problem_document(self.problem, arrays),
+            "realised": [_energy_document(energy, f"realised{index}", arrays)
+                         for index, energy in enumerate(self.realised)],
         }
         save_file(arrays, str(path), metadata={"ornstein": json.dumps(document)})
 
@@ -205,7 +216,7 @@ class Program:
         try:
             with safe_open(str(path), "numpy") as file:
                 metadata = file.metadata() or {}
-                arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                arrays = {name: file.get_tensor(name) for name in file.keys()}
         except (OSError, SafetensorError) as error:
             raise ProgramError(f"{path} cannot be read as a program file: {error}") from None
         if "ornstein" not in metadata:
@@ -223,8 +234,9 @@ class Program:
                 name=document["name"], config=config, problem=_read_problem(document["problem"], arrays),
                 layout=Layout(**layout), state_lsb=document["state_lsb"], dt=document["dt"],
                 ranges=tuple(FieldRange(**row) for row in document["ranges"]),
+                realised=tuple(_read_energy(energy, arrays) for energy in document["realised"]),
                 **{name: arrays[f"image.{name}"] for name in ("factor", "constants", "descriptors", "activation",
-                                                              "input_lsb", "matrices")})
+                                                              "input_lsb")})
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError, ConfigError) as error:
             raise ProgramError(f"{path} is a damaged program file ({type(error).__name__}: {error}); "
                                "compile it again") from None
@@ -234,22 +246,38 @@ _PLAIN = [f.name for f in fields(Problem)
           if f.name in ("name", "dt", "integrator", "rounding", "entry", "bias_sets", "target")]
 
 
-def _problem_document(problem: Problem, arrays: dict[str, np.ndarray]) -> dict:
-    """The problem as JSON; its arrays go into ``arrays`` and are named in their place."""
-    def keep(name: str, array: np.ndarray) -> str:
-        arrays[f"problem.{name}"] = np.ascontiguousarray(array, float)
-        return f"problem.{name}"
+def _keep(name: str, array: np.ndarray, arrays: dict[str, np.ndarray]) -> str:
+    """Put the array among the file's and return the name it has there."""
+    arrays[name] = np.ascontiguousarray(array, float)
+    return name
 
-    document = {name: getattr(problem, name) for name in _PLAIN}
-    document["stages"] = [asdict(stage) for stage in problem.stages]
-    document["energies"] = [{
+
+def _energy_document(energy: Energy, prefix: str, arrays: dict[str, np.ndarray]) -> dict:
+    return {
         "j2": energy.j2, "j4": energy.j4,
         "modules": [[module.name, module.units] for module in energy.modules],
         "couplings": [{
-            "modules": coupling.modules, "mix": keep(f"energy{e}.coupling{c}.mix", coupling.mix),
-            "factors": [keep(f"energy{e}.coupling{c}.factor{i}", f) for i, f in enumerate(coupling.factors)],
+            "modules": coupling.modules, "mix": _keep(f"{prefix}.coupling{c}.mix", coupling.mix, arrays),
+            "factors": [_keep(f"{prefix}.coupling{c}.factor{i}", f, arrays) for i, f in enumerate(coupling.factors)],
         } for c, coupling in enumerate(energy.couplings)],
-    } for e, energy in enumerate(problem.energies)]
+    }
+
+
+def _read_energy(document: dict, arrays: dict[str, np.ndarray]) -> Energy:
+    couplings = tuple(Coupling(tuple(c["modules"]), tuple(arrays[name] for name in c["factors"]), arrays[c["mix"]])
+                      for c in document["couplings"])
+    return Energy(tuple(Module(*module) for module in document["modules"]), couplings, document["j2"], document["j4"])
+
+
+def _problem_document(problem: Problem, arrays: dict[str, np.ndarray]) -> dict:
+    """The problem as JSON; its arrays go into ``arrays`` and are named in their place."""
+    def keep(name: str, array: np.ndarray) -> str:
+        return _keep(f"problem.{name}", array, arrays)
+
+    document = {name: getattr(problem, name) for name in _PLAIN}
+    document["stages"] = [asdict(stage) for stage in problem.stages]
+    document["energies"] = [_energy_document(energy, f"problem.energy{index}", arrays)
+                            for index, energy in enumerate(problem.energies)]
     if problem.interface is not None:
         interface = problem.interface
         document["interface"] = {
@@ -270,11 +298,7 @@ def _problem_document(problem: Problem, arrays: dict[str, np.ndarray]) -> dict:
 
 
 def _read_problem(document: dict, arrays: dict[str, np.ndarray]) -> Problem:
-    energies = tuple(Energy(
-        tuple(Module(*module) for module in energy["modules"]),
-        tuple(Coupling(tuple(c["modules"]), tuple(arrays[name] for name in c["factors"]), arrays[c["mix"]])
-              for c in energy["couplings"]),
-        energy["j2"], energy["j4"]) for energy in document["energies"])
+    energies = tuple(_read_energy(energy, arrays) for energy in document["energies"])
     interface = None
     if "interface" in document:
         body = document["interface"]

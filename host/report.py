@@ -8,6 +8,7 @@ import base64
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import compress
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -45,6 +46,8 @@ STYLE = {
 WIDTH = 9.0  # inches: 900 pixels on a page
 R2_FLOOR = -1.0
 WIDE = 120  # columns from which the terminal's table gives the device a column of its own
+NARROW = 100  # columns below which it keeps only the columns of BRIEF
+BRIEF = ("centred\ncosine", "R2", "top-1", "weights", "kT")
 NONE = "-"
 
 
@@ -93,15 +96,20 @@ def write_report(demo: Demo, folder: Path) -> Path:
 
 
 def print_table(demo: Demo, console: Console) -> None:
-    """Print the rows to ``console``; below :data:`WIDE` columns the device stands under the recipe."""
-    wide = console.width >= WIDE
+    """Print the rows to ``console``.
+
+    Below :data:`WIDE` columns the device stands beside the recipe, below :data:`NARROW` only :data:`BRIEF` is kept.
+    """
+    wide, narrow = console.width >= WIDE, console.width < NARROW
     table = Table(box=box.SIMPLE_HEAD, padding=0, header_style="bold", show_edge=False)
     table.add_column("recipe", overflow="fold")
     digits = 4 if wide else 3
     if wide:
         table.add_column("device", no_wrap=True)
-    for heading in ("cosine", "centred\ncosine", "R2", "top-1", "weights", "kT", "dt", "steps", "samples", "cycles",
-                    "satur-\nations"):
+    headings = ("cosine", "centred\ncosine", "R2", "top-1", "weights", "kT", "dt", "steps", "samples", "cycles",
+                "satur-\nations")
+    kept = [not narrow or heading in BRIEF for heading in headings]
+    for heading in compress(headings, kept):
         table.add_column(heading, justify="right", no_wrap=True)
     for _, rows in _groups(demo):
         for row in rows:
@@ -112,7 +120,7 @@ def print_table(demo: Demo, console: Console) -> None:
             scores = (_number(value, digits) for value in (row.cosine, row.centred_cosine, row.r2))
             numbers = (*scores, _percent(row.top1), _count(row.weights), _short(row.kT), _short(row.dt, 4),
                        _count(row.steps), _count(row.samples), _scaled(row.cycles), _count(row.saturations))
-            table.add_row(name, *([device] if wide else []), *numbers,
+            table.add_row(name, *([device] if wide else []), *compress(numbers, kept),
                           style="bold cyan" if _is_ours(row) else None)
         table.add_section()
     console.print(table)

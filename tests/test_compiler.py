@@ -59,7 +59,7 @@ def test_the_realised_matrix_is_close(rank):
     program = compile_problem(toy(energies=(energy,)), WIDE, rng.normal(size=(4, 73)))
     wanted = energy.matrix() - 0.2 * np.eye(73)
     assert np.linalg.norm(program.matrices[0] - energy.matrix()) < 1e-3 * np.linalg.norm(wanted)
-    np.testing.assert_array_equal(program.matrices[0], program.matrices[0].T)
+    np.testing.assert_allclose(program.matrices[0], program.matrices[0].T, rtol=1e-12, atol=1e-16)
 
 
 def test_dt_is_realised_in_steps_of_the_leak_and_reported():

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ornstein.host.couplings import (
     aligned,
     gram,

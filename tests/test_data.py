@@ -5,6 +5,7 @@ import struct
 
 import numpy as np
 import pytest
+
 from ornstein.host.data import DataError, add_noise, digits, mnist, read_idx, resize
 
 

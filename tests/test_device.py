@@ -107,6 +107,15 @@ def test_job_seeds_are_distinct_and_never_zero():
     assert len(np.unique(seeds)) == len(seeds) and seeds.all()
 
 
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+@pytest.mark.parametrize("seed", [-1, 1.5])
+def test_seeds_are_non_negative_integers(device, program, uri, seed):
+    one = device(uri)
+    one.load(program)
+    with pytest.raises(DeviceError, match=f"seed must be a non-negative integer, not {seed}"):
+        one.run(toy_inputs(), seed=seed)
+
+
 def test_the_closed_form_is_for_harmonic_energies(device):
     exact = device("float:exact")
     exact.load(compile_problem(toy(energies=(toy_energy(j4=0.05),)), TINY, toy_inputs()))

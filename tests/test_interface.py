@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ornstein.host import recipes
 from ornstein.host.couplings import aligned, hierarchical_bilinear, standardise
 from ornstein.host.energy import Energy, EnergyError, Module

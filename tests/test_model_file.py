@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
-from ornstein.host.model_file import ACTIVATIONS_FILE, DEFAULT_MODEL, WEIGHTS_FILE, ModelFileError, TrainedModel
 from safetensors.numpy import save_file
+
+from ornstein.host.model_file import ACTIVATIONS_FILE, DEFAULT_MODEL, WEIGHTS_FILE, ModelFileError, TrainedModel
 
 LAYERS = {"encoder_layer": "down.conv", "decoder_layer": "up.conv"}
 

@@ -73,6 +73,12 @@ def test_readout_and_target_are_saved(tmp_path):
     np.testing.assert_array_equal(loaded.problem.decode(np.ones((1, 8))), [[2.0, 3.0, 4.0]])
 
 
+def test_a_missing_folder_is_named(program, tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder") as caught:
+        program.save(tmp_path / "missing" / "p")
+    assert str(caught.value).endswith(str(tmp_path / "missing"))
+
+
 def test_a_program_is_a_safetensors_file(saved):
     with safe_open(saved, "numpy") as file:
         assert {"image.factor", "image.descriptors", "problem.energy0.coupling0.mix"} <= set(file.keys())

@@ -178,6 +178,20 @@ def test_table_fits_the_terminal(demo, width):
     assert ("[rtl]" in text) == (width == 100)
 
 
+def test_a_narrow_terminal_gets_the_columns_that_matter(demo):
+    console = Console(file=io.StringIO(), width=80)
+    print_table(demo, console)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "…" not in text
+    headings = " ".join(lines[:2]).split()
+    assert sorted(headings) == sorted(["centred", "recipe", "cosine", "R2", "top-1", "weights", "kT"])
+    full = next(line for line in lines if line.startswith(f"{FULL} [rtl]"))
+    assert full.removeprefix(f"{FULL} [rtl]").split() == ["0.994", "0.996", "98.4%", "2,560", "0"]
+    assert any(line.startswith(f"{FULL} [float:exact]") for line in lines)
+
+
 def test_ours_is_highlighted_in_the_terminal(demo):
     console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system="standard")
     print_table(demo, console)

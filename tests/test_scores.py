@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from ornstein.host.scores import constant_mean, score, shuffled
 
 MEAN = np.array([1.0, 3.0])
