@@ -87,7 +87,7 @@ def _biases(units: int, count: int) -> np.ndarray:
 
 
 def useful_multiplies(program: Program) -> int:
-    """Multiplies that one input of a program needs: project and expand of every factor, and every mixing coefficient."""
+    """Multiplies that one input needs: project and expand of every factor, and every mixing coefficient."""
     problem = program.problem
     total = 0
     for stage in problem.stages:
@@ -130,9 +130,10 @@ def _lanes(progress) -> Iterator[Figure]:
     grid = []
     lanes = {8: (8, 1), 32: (16, 2), 128: (16, 8)}
     for count, (ranks, units) in lanes.items():
-        fabric = replace(REFERENCE, name=f"bench{count}", rank_lanes=ranks, unit_lanes=units, factor_depth=1 << 15,
-                         state_depth=1 << 13, drive_depth=1 << 15, rank_depth=1 << 10, descriptor_depth=256,
-                         descriptor_width=128, accumulator_width=40, second_moment=False, sample_depth=0, quartic=False)
+        fabric = replace(REFERENCE, name=f"bench{count}", rank_lanes=ranks, unit_lanes=units,
+                         factor_depth=(1 << 18) // count, state_depth=(1 << 13) // units,
+                         drive_depth=(1 << 14) // units, rank_depth=1 << 9, descriptor_depth=256, descriptor_width=128,
+                         accumulator_width=40, second_moment=False, sample_depth=0, quartic=False)
         for size in (64, 320, 1280):
             for rank in (16, 64):
                 progress(f"lane utilisation: {count} lanes, D = {size}, rank {rank}")
@@ -171,8 +172,8 @@ def _streaming(program: Program, model: TrainedModel, progress) -> Iterator[Figu
         elapsed = transport.cycles - before
     relaxing = len(model.x_test) * useful_multiplies(program) / program.config.lanes
     yield figure("streaming_over_relaxation", elapsed, "cycles", relaxing,
-                 "64 inputs of the aligned demo program, inputs and read-outs over the link included, against lanes fully "
-                 "busy with relaxation; at most 1.05 is asked for")
+                 "64 inputs of the aligned demo program, inputs and read-outs over the link included, against lanes "
+                 "fully busy with relaxation; at most 1.05 is asked for")
 
 
 def _simulators(program: Program, model: TrainedModel, progress) -> Iterator[Figure]:
@@ -379,8 +380,8 @@ def _line(program: Program, progress) -> Iterator[Figure]:
         link.close()
     rate = 2 * len(values) / seconds
     yield figure("link_over_line_rate", rate, "bytes/s", BAUD / 10,
-                 f"payload bytes of the program's factors over serial: at {BAUD} baud (ten bits a byte), paced; at least "
-                 "0.9 is asked for")
+                 f"payload bytes of the program's factors over serial: at {BAUD} baud (ten bits a byte), paced; at "
+                 "least 0.9 is asked for")
 
 
 class _PacedPort:

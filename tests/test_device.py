@@ -84,13 +84,13 @@ def test_no_inputs(device, program, uri):
 def test_an_empty_block_has_no_outputs(device, program, uri):
     one = device(uri)
     one.load(program)
-    blocks = [toy_inputs(2), np.zeros((0, 8)), toy_inputs(4)[2:]]
+    blocks = [toy_inputs(4), np.zeros((0, 8)), toy_inputs(8)[4:]]
     for warm in (False, True):
         parts = list(one.stream(blocks, seed=3, warm=warm))
-        assert [len(part.mean) for part in parts] == [2, 2]
+        assert [len(part.mean) for part in parts] == [4, 4]
     if uri != "float":                                     # whose noise is drawn block by block
         outputs = Outputs.join(list(one.stream(blocks, seed=3)))
-        np.testing.assert_array_equal(outputs.sums, one.run(toy_inputs(4), seed=3).sums)
+        np.testing.assert_array_equal(outputs.sums, one.run(toy_inputs(8), seed=3).sums)
 
 
 def test_progress_tells_the_inputs_that_came_out(device, program):
@@ -193,11 +193,11 @@ def test_a_stream_may_be_left(device, program):
 
 
 def test_issues_are_counted_before_the_run(device, program):
-    """What the deadline rests on is what the gateware then counts: one job for every two inputs."""
+    """What the deadline rests on is what the gateware then counts: one job for every four inputs."""
     one = device("rtl:tiny")
     one.load(program)
-    assert program.layout.chains == 2
-    assert one.run(toy_inputs(4)).counters["issued"] == 2 * job_issues(program)
+    assert program.layout.chains == 4
+    assert one.run(toy_inputs(8)).counters["issued"] == 2 * job_issues(program)
 
 
 # ---- statistics ------------------------------------------------------------------------------------------------------
