@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ornstein.boards.build import BuildError
 from ornstein.hdl.config import PRESETS, ConfigError, FabricConfig, preset
 from ornstein.host import recipes
 from ornstein.host.data import DataError
@@ -36,6 +37,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     ModelFileError: 6, DataError: 6,                                    # trained weights, activations, data sets
     ToolError: 7,                                                       # a tool outside Python
     CheckError: 8,                                                      # a check that failed
+    BuildError: 10,                                                     # a bitstream
     OSError: 9,                                                         # a file that cannot be written
 }
 """Exit code of each layer's errors; 2 is wrong usage, 130 an interrupt, 1 a bug."""
@@ -300,6 +302,53 @@ def devices(json_file: JsonOption = None) -> None:
 def _options(config: FabricConfig) -> str:
     named = {"second moment": config.second_moment, "sample stream": config.sample_depth, "quartic": config.quartic}
     return ", ".join(name for name, built in named.items() if built) or "none"
+
+
+@app.command(epilog="Example:  ornstein build icebreaker --output build")
+def build(board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
+          output: Annotated[Path, typer.Option(help="Folder in which the board's own is made.")] = Path("build"),
+          json_file: JsonOption = None) -> None:
+    """Build a board's bitstream with Yosys and nextpnr from PyPI (needs the \\[synth] extra)."""
+    from ornstein.boards.build import build as build_board
+
+    with _progress() as bar:
+        task = bar.add_task(f"building {board}", total=None)
+        report = build_board(board, output, progress=lambda what: bar.update(task, description=f"{board}: {what}"))
+    _write_json(json_file, report)
+    table = Table("resource", "used", "available")
+    for name in ("cells", "multipliers", "block_ram", "spram"):
+        table.add_row(name, str(report[name]), str(report[f"{name}_available"]))
+    screen.print(table)
+    for domain, clock in report["clocks"].items():
+        screen.print(f"clock {domain}: {clock['target_mhz']:g} MHz asked, {clock['achieved_mhz']:g} reached, "
+                     f"{clock['limit_mhz']:g} allowed by the data sheet", soft_wrap=True)
+    screen.print(f"Wrote {output / board}", soft_wrap=True)
+
+
+@app.command(epilog="Example:  ornstein bench --json bench.json --compare yesterday.json")
+def bench(json_file: JsonOption = None,
+          compare: Annotated[Path | None, typer.Option(help="A stored run of the same machine.")] = None) -> None:
+    """Measure everything as a ratio to a limit or a peer, in one run of about ten minutes."""
+    from ornstein.host import bench as benchmarks
+
+    stored = json.loads(compare.read_text()) if compare else None
+    found = []
+    with _progress() as bar:
+        task = bar.add_task("starting", total=None)
+        for figure in benchmarks.bench(lambda what: bar.update(task, description=what)):
+            found.append(figure)
+            bar.console.print(f"measured {figure.name}", style="dim")
+    table = Table("figure", "value", "unit", "reference", "ratio", "note")
+    for row in found:
+        numbers = ["-" if number is None else f"{number:.4g}" for number in (row.value, row.reference, row.ratio)]
+        table.add_row(row.name, numbers[0], row.unit, *numbers[1:], row.note)
+    screen.print(table)
+    _write_json(json_file, [asdict(row) for row in found])
+    if stored is not None:
+        change = Table("figure", "now over then")
+        for name, ratio in benchmarks.compare(found, stored):
+            change.add_row(name, f"{ratio:.3f}")
+        screen.print(change)
 
 
 @app.command(epilog="Example:  ornstein doctor")

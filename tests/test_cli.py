@@ -45,7 +45,8 @@ def failure(*arguments, stdin: str | None = None) -> tuple[int, str]:
     return result.returncode, lines[0]
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "compile", "inspect", "load", "run", "devices", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "train", "compile", "inspect", "load", "run", "devices", "doctor",
+                                     "build", "bench"])
 def test_every_command_has_help_with_an_example(command):
     result = run(command, "--help")
     assert result.returncode == 0
@@ -155,6 +156,12 @@ def test_unstable_time_step(tmp_path):
     code, line = failure("compile", "--recipe", "aligned", "--dt", "9", "--output", tmp_path / "x")
     assert code == cli.EXIT_CODES[cli.ProblemError]
     assert "dt = 9" in line
+
+
+def test_unknown_board(tmp_path):
+    code, line = failure("build", "abacus", "--output", tmp_path)
+    assert code == cli.EXIT_CODES[cli.BuildError]
+    assert "abacus" in line and "icebreaker" in line
 
 
 def test_wrong_usage():
