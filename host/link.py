@@ -236,7 +236,7 @@ class Link:
         size = element_bytes(self._config, space)
         data = values.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :size].tobytes()
         # requests much smaller than the window, so that several are under way
-        step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 3) // size)
+        step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
         self._exchange([
             _Request(Opcode.WRITE, space, address + first, min(step, len(values) - first),
                      data[first * size:(first + step) * size])
