@@ -278,9 +278,11 @@ def test_too_large_for_a_memory(field, depth, needed):
         compile_problem(toy(), replace(TINY, name="small", **{field: depth}), toy_inputs())
 
 
-def test_one_input_at_a_time_where_two_do_not_fit():
-    assert compile_problem(toy(), TINY, toy_inputs()).layout.chains == 2
-    assert compile_problem(toy(), replace(TINY, state_depth=8), toy_inputs()).layout.chains == 1
+@pytest.mark.parametrize(("state_depth", "chains"), [(8, 1), (16, 2), (32, 4)])
+def test_as_many_inputs_at_once_as_fit_and_pay(state_depth, chains):
+    """Four inputs hide this small program's waits; fewer are taken where the states of four do not fit."""
+    assert compile_problem(toy(), replace(TINY, state_depth=state_depth), toy_inputs()).layout.chains == chains
+    assert compile_problem(toy(), TINY, toy_inputs()).layout.chains == 4
 
 
 @pytest.mark.parametrize(("changes", "config", "message"), [

@@ -56,7 +56,7 @@ def test_random_programs_cover_the_options():
     assert {problem.entry for problem in problems} == {"interface", "bias", "state"}
     assert {problem.integrator for problem in problems} == {"lm", "em"}
     assert {problem.rounding for problem in problems} == {"nearest", "stochastic"}
-    assert {program.layout.chains for program in programs} == {1, 2}
+    assert {program.layout.chains for program in programs} == {1, 2, 4, 8}
     assert {bool(problem.energy.j4) for problem in problems} == {True, False}
     assert {len(problem.energies) for problem in problems} == {1, 2, 3}
     assert max(problem.bias_sets for problem in problems) > 1
@@ -101,7 +101,7 @@ def test_blocks_do_not_matter(device, seed, warm):
     case = random_case(seed)
     program = compile_case(case)
     chains = program.layout.chains
-    inputs = case.calibration[:4 * chains + 1]
+    inputs = np.resize(case.calibration, (4 * chains + 1, case.calibration.shape[1]))
     rtl, model = pair(device, program)
     results = []
     for first_rows in ([], [chains, 2 * chains, 3 * chains, 4 * chains], [chains, 4 * chains], [2 * chains]):
