@@ -37,6 +37,7 @@ from ornstein.host.transport.base import Transport
 from ornstein.host.transport.serial import SerialTransport
 from ornstein.sim import reference
 from ornstein.sim.rtl import RtlTransport
+from ornstein.sim.toolchain import for_icarus
 
 SD15_CHANNELS = (320, 640, 1280, 1280)
 """Channels of Stable Diffusion 1.5's U-Net on the way down, each met again on the way up (SPEC section 1)."""
@@ -241,7 +242,7 @@ def _icarus(config: FabricConfig, data: bytes, cycles: int = 20_000) -> float | 
         return None
     with tempfile.TemporaryDirectory() as folder:
         source, bench_file, binary = (Path(folder) / name for name in ("top.v", "bench.v", "bench.vvp"))
-        source.write_text(top.verilog(config))
+        source.write_text(for_icarus(top.verilog(config)))
         (Path(folder) / "bytes.hex").write_text("\n".join(f"{byte:02x}" for byte in data))
         bench_file.write_text(f"""
 module bench;

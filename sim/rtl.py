@@ -61,7 +61,7 @@ def library(config: FabricConfig) -> Path:
         command = [
             "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", "top", "-O3", "--x-assign", "fast",
             "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--Mdir", scratch,
-            "-MAKEFLAGS", "OPT_FAST=-O3", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
+            "-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
             "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so", str(source), str(_HARNESS),
         ]
         built = subprocess.run(command, env=environment, capture_output=True, text=True)

@@ -56,6 +56,12 @@ def icarus_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def for_icarus(verilog: str) -> str:
+    """Verilog as Icarus needs it: ``always @*`` waits for a change, so logic whose inputs keep their initial values
+    would stay unknown for ever; ``always_comb`` runs once at the start."""
+    return verilog.replace("always @*", "always_comb")
+
+
 def _make_executable(folder: Path):
     """Wheels unpack files without their executable bits in some installers."""
     for file in folder.iterdir():

@@ -10,7 +10,7 @@ from amaranth.lib.wiring import Component
 from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from ornstein.sim.toolchain import icarus_environment, verilator_environment
+from ornstein.sim.toolchain import for_icarus, icarus_environment, verilator_environment
 
 _ENVIRONMENTS = {"verilator": verilator_environment, "icarus": icarus_environment}
 _BUILD_ARGS = {
@@ -43,7 +43,8 @@ def run(component: Component, *, module: str, build_dir: Path, simulator: str = 
     folder = Path(build_dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     source = folder / f"{top}.v"
-    source.write_text(verilog.convert(component, name=top, emit_src=False))
+    text = verilog.convert(component, name=top, emit_src=False)
+    source.write_text(for_icarus(text) if simulator == "icarus" else text)
     log = folder / "test.log"
     (folder / "results.xml").unlink(missing_ok=True)
     with _process_environment(_ENVIRONMENTS[simulator]()):
