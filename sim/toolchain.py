@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -57,9 +58,13 @@ def icarus_environment() -> dict[str, str]:
 
 
 def for_icarus(verilog: str) -> str:
-    """Verilog as Icarus needs it: ``always @*`` waits for a change, so logic whose inputs keep their initial values
-    would stay unknown for ever; ``always_comb`` runs once at the start."""
-    return verilog.replace("always @*", "always_comb")
+    """Verilog as Icarus needs it.
+
+    ``always @*`` waits for a change, so logic whose inputs keep their initial values would stay unknown for ever. Yosys
+    puts a signal into every such block that is to start it, but gives it its value before the block can see a change;
+    here it gets it just after.
+    """
+    return re.sub(r"reg (\\\S*verilog_backend\S*)\s+= 0;", r"reg \1 ; initial #0 \1 = 0;", verilog)
 
 
 def _make_executable(folder: Path):
