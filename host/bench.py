@@ -21,7 +21,6 @@ from pathlib import Path
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE, ULX3S, FabricConfig
-from ornstein.hdl.isa import Level, Pass
 from ornstein.hdl.regmap import Space
 from ornstein.host import recipes
 from ornstein.host.compiler import compile_problem
@@ -174,9 +173,8 @@ def _lanes(progress) -> Iterator[Figure]:
 
 def relaxation_issues(program: Program) -> int:
     """Cycles in which the lanes relax in one job: the schedule's stages, without loading and conditioning."""
-    levels = [Level.unpack(row) for row in program.descriptors[:program.layout.levels]][-len(program.problem.stages):]
-    return sum(level.steps * sum(step.outer * step.inner for step in map(
-        Pass.unpack, program.descriptors[level.first:level.first + level.passes])) for level in levels)
+    return sum(level.steps * sum(step.outer * step.inner for step in passes)
+               for level, passes in program.schedule() if level.keep)
 
 
 def _streaming(program: Program, model: TrainedModel, progress) -> Iterator[Figure]:

@@ -98,14 +98,9 @@ def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndar
     raise shortage
 
 
-def _cycles(program: Program) -> float:
+def _cycles(program: Program) -> int:
     """Estimated cycles of a job: what is issued, short passes held up by the next one's fetch, and waits."""
-    total = 0.0
-    for row in program.descriptors[:program.layout.levels]:
-        level = Level.unpack(row)
-        passes = [Pass.unpack(words) for words in program.descriptors[level.first:level.first + level.passes]]
-        total += level.steps * step_cycles(program.config, passes)
-    return total
+    return sum(level.steps * step_cycles(program.config, passes) for level, passes in program.schedule())
 
 
 def activation_table(function) -> np.ndarray:

@@ -135,7 +135,7 @@ class Energy:
     def _modes(self) -> tuple[np.ndarray, np.ndarray]:
         """(values (m,), orthonormal vectors (units, m)): M is 2 j2 off their span, which holds every coupling's."""
         leak, slices = 2 * self.j2, self.slices
-        columns, blocks, start = [], [], 0
+        columns, blocks = [], []
         for coupling in self.couplings:
             for factor, name in zip(coupling.factors, coupling.modules, strict=True):
                 column = np.zeros((self.units, coupling.rank))
@@ -143,8 +143,7 @@ class Energy:
                 columns.append(column)
             size = len(coupling.modules)
             blocks.append(np.block([[np.diag(coupling.mix[i, j]) for j in range(size)] for i in range(size)]))
-            start += size * coupling.rank
-        if start >= self.units:
+        if sum(column.shape[1] for column in columns) >= self.units:
             return np.linalg.eigh(self.matrix())
         if not columns:
             return np.zeros(0), np.zeros((self.units, 0))

@@ -6,7 +6,7 @@ import numpy as np
 
 from ornstein.hdl import regmap
 from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH
-from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.hdl.isa import Operation
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.host.device import COUNTERS, Device, DeviceError, Outputs, job_seeds, scaled_outputs
 from ornstein.host.link import Link
@@ -188,10 +188,5 @@ class FabricDevice(Device):
 
 def job_issues(program: Program) -> int:
     """Cycles in which a job of the program uses the lanes."""
-    layout = program.layout
-    total = 0
-    for row in program.descriptors[layout.first_level:layout.first_level + layout.levels]:
-        level = Level.unpack(row)
-        passes = (Pass.unpack(words) for words in program.descriptors[level.first:level.first + level.passes])
-        total += level.steps * sum(step.outer * step.inner for step in passes if step.operation != Operation.ACTIVATE)
-    return total
+    return sum(level.steps * sum(step.outer * step.inner for step in passes if step.operation != Operation.ACTIVATE)
+               for level, passes in program.schedule())

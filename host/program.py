@@ -13,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from ornstein.hdl.config import STATE_WIDTH, ConfigError, FabricConfig
+from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.host.energy import Coupling, Energy, Module
 from ornstein.host.interface import Interface, Layer, Readout
 from ornstein.host.problem import BIAS, INTERFACE, Problem, Stage
@@ -184,15 +185,16 @@ class Program:
             "sample_depth": 64 if layout.sampled_words else 0,
         }
 
-    def _rank_words(self) -> int:
-        from ornstein.hdl.isa import Operation, Pass
+    def schedule(self) -> list[tuple[Level, list[Pass]]]:
+        """The levels of a job, each with the passes that it repeats."""
+        first = self.layout.first_level
+        levels = [Level.unpack(row) for row in self.descriptors[first:first + self.layout.levels]]
+        return [(level, [Pass.unpack(row) for row in self.descriptors[level.first:level.first + level.passes]])
+                for level in levels]
 
-        words = 0
-        for row in self.descriptors[self.layout.first_level + self.layout.levels:]:
-            step = Pass.unpack(row)
-            if step.operation != Operation.EXPAND:
-                words = max(words, step.dest + step.outer)
-        return words
+    def _rank_words(self) -> int:
+        return max((step.dest + step.outer for _, passes in self.schedule() for step in passes
+                    if step.operation != Operation.EXPAND), default=0)
 
     def save(self, path: str | Path) -> None:
         """Write the program file. Raises FileNotFoundError naming the folder if it is missing."""
