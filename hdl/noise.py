@@ -10,7 +10,7 @@ The three-point variable is +1, 0 or -1 with probabilities 1/6, 2/3, 1/6: scaled
 variance, skewness and kurtosis of a normal variable, and it needs no multiplier.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,25 +28,19 @@ VARIANCE = 2 * THRESHOLD / (1 << DRAW_BITS)
 """Exact variance of the three-point variable, 1/3 up to 2^-16."""
 
 _MASK = (1 << SEED_WIDTH) - 1
+_HALF = LEAP // 2
 
 
-def leap_matrix(steps: int = LEAP) -> list[int]:
-    """For each bit of the state after ``steps`` single shifts, the mask of present bits whose parity it is."""
-    rows = [1 << bit for bit in range(SEED_WIDTH)]
-    for _ in range(steps):
-        fed_back = 0
-        for tap in TAPS:
-            fed_back ^= rows[tap - 1]
-        rows = [fed_back, *rows[:-1]]
-    return rows
+def parity(state):
+    """For each bit the parity of the four taps that end there; of an integer or of a gateware value, wider than it."""
+    taps = [state << SEED_WIDTH - tap for tap in TAPS]
+    return taps[0] ^ taps[1] ^ taps[2] ^ taps[3]
 
 
 def advance(state: int) -> int:
     """The state after one draw. Two leaps of 41, because up to 60 new bits depend on present bits alone."""
-    half = LEAP // 2
     for _ in range(2):
-        parity = (state ^ state << 1 ^ state << 3 ^ state << 4) & _MASK
-        state = (state << half & _MASK) | parity >> (SEED_WIDTH - half)
+        state = (state << _HALF & _MASK) | (parity(state) & _MASK) >> (SEED_WIDTH - _HALF)
     return state
 
 
@@ -83,8 +77,12 @@ class NoiseSource(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        following = Signal(SEED_WIDTH)
-        m.d.comb += [following[bit].eq((self.state & mask).xor()) for bit, mask in enumerate(leap_matrix())]
+        # as in `advance`: on whole words, which costs a simulator a few operations, not a few for every bit
+        following = self.state
+        for leap in range(2):
+            fed_back = Signal(_HALF, name=f"fed_back_{leap}")
+            m.d.comb += fed_back.eq(parity(following)[SEED_WIDTH - _HALF:SEED_WIDTH])
+            following = Cat(fed_back, following)[:SEED_WIDTH]
         with m.If(self.load):
             m.d.sync += self.state.eq(Mux(self.seed == 0, 1, self.seed))
         with m.Elif(self.advance):
