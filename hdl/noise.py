@@ -31,16 +31,19 @@ _MASK = (1 << SEED_WIDTH) - 1
 _HALF = LEAP // 2
 
 
-def parity(state):
-    """For each bit the parity of the four taps that end there; of an integer or of a gateware value, wider than it."""
-    taps = [state << SEED_WIDTH - tap for tap in TAPS]
+def fed_back(state):
+    """The 41 bits that enter next, lowest first; what stands above them is to be dropped. For integers and gateware.
+
+    They can be had at once because up to 60 new bits depend on present bits alone.
+    """
+    taps = [state >> tap - _HALF for tap in TAPS]
     return taps[0] ^ taps[1] ^ taps[2] ^ taps[3]
 
 
 def advance(state: int) -> int:
-    """The state after one draw. Two leaps of 41, because up to 60 new bits depend on present bits alone."""
+    """The state after one draw, two leaps of 41."""
     for _ in range(2):
-        state = (state << _HALF & _MASK) | (parity(state) & _MASK) >> (SEED_WIDTH - _HALF)
+        state = (state << _HALF & _MASK) | fed_back(state) & (1 << _HALF) - 1
     return state
 
 
@@ -80,9 +83,9 @@ class NoiseSource(wiring.Component):
         # as in `advance`: on whole words, which costs a simulator a few operations, not a few for every bit
         following = self.state
         for leap in range(2):
-            fed_back = Signal(_HALF, name=f"fed_back_{leap}")
-            m.d.comb += fed_back.eq(parity(following)[SEED_WIDTH - _HALF:SEED_WIDTH])
-            following = Cat(fed_back, following)[:SEED_WIDTH]
+            entering = Signal(_HALF, name=f"entering_{leap}")
+            m.d.comb += entering.eq(fed_back(following))
+            following = Cat(entering, following)[:SEED_WIDTH]
         with m.If(self.load):
             m.d.sync += self.state.eq(Mux(self.seed == 0, 1, self.seed))
         with m.Elif(self.advance):
