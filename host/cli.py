@@ -12,6 +12,8 @@ from ornstein.host.commands import (  # noqa: F401 - importing a module of comma
     demo,
     devices,
     errors,
+    hierarchy,
+    paper,
     programs,
     train,
 )

@@ -47,15 +47,15 @@ def _on_both_edges(verilog: str) -> str:
     return verilog.replace("always @(posedge clk)", "always @(edge clk)")
 
 
-def library(config: FabricConfig) -> Path:
-    """The compiled simulator of that fabric, built if the cache does not hold it.
+def library(config: FabricConfig, cache: Path | None = None) -> Path:
+    """The compiled simulator of that fabric, built if ``cache``, :func:`cache_folder` by default, does not hold it.
 
     Raises
     ------
     ToolError
         Verilator or a C++ compiler is missing, or the build failed.
     """
-    target = cache_folder() / "rtl" / f"{config.name}-{_key(config)}.so"
+    target = (cache or cache_folder()) / "rtl" / f"{config.name}-{_key(config)}.so"
     if target.exists():
         return target
     environment = verilator_environment()
