@@ -13,8 +13,10 @@ from ornstein.host.commands import (  # noqa: F401 - importing a module of comma
     devices,
     errors,
     hierarchy,
+    images,
     paper,
     programs,
+    study,
     train,
 )
 from ornstein.host.data import DataError
