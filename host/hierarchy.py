@@ -23,10 +23,10 @@ from ornstein.host.device import open_device
 from ornstein.host.energy import Energy
 from ornstein.host.interface import places, sides, split
 from ornstein.host.model_file import DEFAULT_MODEL, TrainedModel
-from ornstein.host.paper.results import QUANTITIES, Experiment
 from ornstein.host.problem import BIAS, Problem, Stage, equilibrium, relaxation_steps
 from ornstein.host.program import Program
 from ornstein.host.recipes import ALIGNED_RANK, RANK, Recipe
+from ornstein.host.results import QUANTITIES, Experiment
 from ornstein.host.scores import Scores, constant_mean, score, shuffled
 from ornstein.sim.reference import mean_error
 

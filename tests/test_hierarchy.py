@@ -28,9 +28,9 @@ from ornstein.host.hierarchy import (
 )
 from ornstein.host.hierarchy_page import write_hierarchy_page
 from ornstein.host.interface import fit_encoder, sides
-from ornstein.host.paper.results import documents
 from ornstein.host.problem import BIAS, Problem, Stage
 from ornstein.host.program import ProgramError
+from ornstein.host.results import documents
 from ornstein.host.scores import score
 
 SIZES = {"e1": 6, "d1": 5, "e2": 9, "d2": 7}

@@ -17,17 +17,6 @@ from ornstein.host.energy import Energy, Module
 from ornstein.host.model_file import TrainedModel
 from ornstein.host.paper import dynamics, energy_account, experiments, networks, run_paper
 from ornstein.host.paper.report import exhibits, write_paper
-from ornstein.host.paper.results import (
-    CENTRED,
-    COSINE,
-    QUANTITIES,
-    Experiment,
-    agrees,
-    documents,
-    scored,
-    script_cosine,
-    write_csv,
-)
 from ornstein.host.paper.subjects import (
     Gateware,
     PaperError,
@@ -38,6 +27,17 @@ from ornstein.host.paper.subjects import (
     without_skip,
 )
 from ornstein.host.problem import BIAS, EM, LM, Problem, equilibrium
+from ornstein.host.results import (
+    CENTRED,
+    COSINE,
+    QUANTITIES,
+    Experiment,
+    agrees,
+    documents,
+    scored,
+    script_cosine,
+    write_csv,
+)
 
 SIZE = 16
 

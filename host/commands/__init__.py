@@ -37,6 +37,20 @@ def progress():
         yield bar
 
 
+@contextmanager
+def stages():
+    """A progress bar for each stage of a job, which it reports to the ``say(what, done, total)`` that this gives."""
+    with progress() as bar:
+        tasks: dict[str, int] = {}
+
+        def say(what: str, done: int, total: int) -> None:
+            if what not in tasks:
+                tasks[what] = bar.add_task(what, total=total)
+            bar.update(tasks[what], completed=done, total=total)
+
+        yield say
+
+
 def write_json(path: Path | None, document) -> None:
     """Write ``document`` to ``path``, making its folder; nothing where the user asked for no file."""
     if path is not None:

@@ -12,8 +12,8 @@ from ornstein.host.commands import (
     ModelOption,
     SeedOption,
     app,
-    progress,
     screen,
+    stages,
     write_json,
 )
 from ornstein.host.model_file import DEFAULT_MODEL, TrainedModel
@@ -28,14 +28,7 @@ def demo(device: DeviceOption = "rtl",
     from ornstein.host.report import print_table, write_report
 
     trained = TrainedModel.load(model)
-    with progress() as bar:
-        tasks: dict[str, int] = {}
-
-        def say(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
+    with stages() as say:
         try:
             result = run_demo(trained, device=device, seed=seed, progress=say)
         except DemoError as error:

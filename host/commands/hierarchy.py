@@ -7,7 +7,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from ornstein.host.commands import CheckError, JsonOption, ModelOption, SeedOption, app, progress, screen, write_json
+from ornstein.host.commands import CheckError, JsonOption, ModelOption, SeedOption, app, screen, stages, write_json
 from ornstein.host.model_file import DEFAULT_MODEL
 
 
@@ -20,16 +20,9 @@ def hierarchy(device: Annotated[str, typer.Option(help="Device URI; its fabric m
     from ornstein.host.hierarchy import run_hierarchy
     from ornstein.host.hierarchy_page import conclusions, error_grid, score_grid, size_grid, write_hierarchy_page
     from ornstein.host.page import cell
-    from ornstein.host.paper.results import documents, write_csv
+    from ornstein.host.results import documents, write_csv
 
-    with progress() as bar:
-        tasks: dict[str, int] = {}
-
-        def say(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
+    with stages() as say:
         try:
             result = run_hierarchy(model, device, seed, say)
         except DemoError as error:

@@ -7,7 +7,7 @@ import typer
 from rich import box
 from rich.table import Table
 
-from ornstein.host.commands import CheckError, DeviceOption, JsonOption, SeedOption, app, progress, screen, write_json
+from ornstein.host.commands import CheckError, DeviceOption, JsonOption, SeedOption, app, screen, stages, write_json
 
 
 @app.command(epilog="Example:  ornstein images --output build/images")
@@ -27,14 +27,7 @@ def images(device: DeviceOption = "rtl",
     from ornstein.host.page import cell
 
     output.mkdir(parents=True, exist_ok=True)
-    with progress() as bar:
-        tasks: dict[str, int] = {}
-
-        def say(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
+    with stages() as say:
         if train:
             parameters = output / PARAMETERS.name
             train_all(load_images(), say).save(parameters)

@@ -33,8 +33,8 @@ def paper(device: DeviceOption = "rtl",
     from ornstein.host.page import cell
     from ornstein.host.paper import run_paper
     from ornstein.host.paper.report import COLUMNS, grid, write_paper
-    from ornstein.host.paper.results import documents, write_csv
     from ornstein.host.paper.subjects import Gateware, PaperError, load_trained, load_untrained
+    from ornstein.host.results import documents, write_csv
 
     output.mkdir(parents=True, exist_ok=True)
     untrained = load_untrained(_remade(output / "untrained_model")) if remake_untrained else load_untrained()

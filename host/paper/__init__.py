@@ -1,6 +1,6 @@
 """Every experiment of the paper in float64 and on the gateware, beside the baselines and the dynamics that it lacks."""
 
-from ornstein.host.paper.results import Experiment, Progress
+from ornstein.host.results import Experiment, Progress
 
 
 def run_paper(subjects: list, gateware, seed: int = 1, progress: Progress = lambda what: None) -> list[Experiment]:

@@ -12,10 +12,10 @@ from ornstein.host import recipes
 from ornstein.host.demo import LOSS, recipe_inputs, recipe_problem, samples_needed
 from ornstein.host.energy import Energy
 from ornstein.host.paper.energy_account import BOLTZMANN, ROOM
-from ornstein.host.paper.results import QUANTITIES, Experiment, Progress, scored
 from ornstein.host.paper.subjects import Gateware, Subject
 from ornstein.host.problem import EM, LM, Stage, relaxation_steps
 from ornstein.host.recipes import Recipe
+from ornstein.host.results import QUANTITIES, Experiment, Progress, scored
 from ornstein.sim.reference import relax, stationary_covariance
 
 TIME_STEPS = (0.5, 1.0, 2.0, 4.0)

@@ -19,9 +19,9 @@ from ornstein.hdl.schedule import step_cycles
 from ornstein.host import recipes
 from ornstein.host.compiler import compile_problem
 from ornstein.host.demo import recipe_problem
-from ornstein.host.paper.results import Experiment, Progress
 from ornstein.host.paper.subjects import COLD_SAMPLES, Gateware, Subject
 from ornstein.host.program import Program
+from ornstein.host.results import Experiment, Progress
 
 BOLTZMANN = 1.380649e-23
 ROOM = 300.0

@@ -18,7 +18,10 @@ from ornstein.host.demo import recipe_problem
 from ornstein.host.energy import Coupling, Energy, EnergyError, Module
 from ornstein.host.page import sentence
 from ornstein.host.paper.networks import BATCH, MLP_STEPS, SWEEP_STEPS, train, train_conditioning
-from ornstein.host.paper.results import (
+from ornstein.host.paper.subjects import COLD_SAMPLES, Gateware, Subject, halves, without_skip
+from ornstein.host.problem import BIAS, INTERFACE, Problem, Stage, equilibrium, relaxation_steps
+from ornstein.host.regression import reduced_rank, validated_ridge
+from ornstein.host.results import (
     CENTRED,
     COSINE,
     QUANTITIES,
@@ -29,9 +32,6 @@ from ornstein.host.paper.results import (
     scored,
     script_cosine,
 )
-from ornstein.host.paper.subjects import COLD_SAMPLES, Gateware, Subject, halves, without_skip
-from ornstein.host.problem import BIAS, INTERFACE, Problem, Stage, equilibrium, relaxation_steps
-from ornstein.host.regression import reduced_rank, validated_ridge
 
 RANKS = (2, 4, 8, 16, 32, 48, 64)
 BOTTLENECKS = (4, 8, 16, 32, 64, 96, 128)

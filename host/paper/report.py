@@ -24,7 +24,7 @@ from ornstein.host.page import (
     short,
     write_page,
 )
-from ornstein.host.paper.results import CENTRED, COSINE, Experiment, Result
+from ornstein.host.results import CENTRED, COSINE, Experiment, Result
 
 COLUMNS = ("row", "quantity", "paper", "float64", "gateware", "error", "note")
 _NETS = ("trained", "untrained")
