@@ -56,13 +56,27 @@ def radix_four(value) -> list:
     return codes
 
 
+def signed_radix_four(value) -> list:
+    """Digit codes of a signed value of an even width: those of :func:`radix_four`, but the top digit, -2 to 2, is
+    itself in three bits."""
+    codes = radix_four(Cat(value[:-2], C(0, 2)))
+    return [*codes[:-1], (value[-2:].as_signed() + codes[-1])[:3]]
+
+
 def borrows(codes: list):
-    """What :func:`multiple` leaves out, summed over all digits of a number: one for each -1, in its place."""
-    return Cat(*(Cat(code.all(), C(0, 1)) for code in codes))
+    """What :func:`multiple` leaves out, summed over all digits of a number: one for each negative one, in its place."""
+    return Cat(*(Cat(code[2] if len(code) > 2 else code.all(), C(0, 1)) for code in codes))
 
 
 def multiple(value, code):
-    """The signed value times a digit of :func:`radix_four`; one less where the digit is -1. One LUT a bit."""
+    """The signed value times a digit of :func:`radix_four`; one less where the digit is negative.
+
+    One LUT a bit; two where the digit is the top one of :func:`signed_radix_four`.
+    """
+    if len(code) > 2:
+        width = len(value) + 1
+        magnitude = Mux(code[0], value, Mux(code[1], value << 1, 0))
+        return (magnitude[:width] ^ code[2].replicate(width)).as_signed()
     return select(code, [0, value, value << 1, ~value])
 
 

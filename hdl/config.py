@@ -168,6 +168,10 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, s
                           quartic=False)
 """What an iCE40UP5K holds."""
 
+HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,
+                    second_moment=False, sample_depth=0, quartic=False)
+"""What an iCE40HX8K holds, which has no multipliers and less block RAM."""
+
 WIDE = FabricConfig(name="wide", rank_lanes=4, unit_lanes=4, factor_depth=4096, state_depth=512, drive_depth=1024,
                     rank_depth=512, descriptor_depth=256, descriptor_width=128, accumulator_width=40)
 """Several units a cycle: the grid of lanes that larger boards use, and room for dense couplings."""
@@ -177,7 +181,7 @@ ULX3S = FabricConfig(name="ulx3s", rank_lanes=16, unit_lanes=8, factor_depth=102
                      second_moment=False, sample_depth=0, quartic=False)
 """128 lanes and 8,192 units: what an ECP5-85F has multipliers and block RAM for."""
 
-PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, WIDE, ULX3S)}
+PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, HX8K, WIDE, ULX3S)}
 
 
 def preset(name: str) -> FabricConfig:

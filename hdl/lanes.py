@@ -5,7 +5,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ice40
-from ornstein.hdl.arithmetic import overflow, saturated, select, shift_right
+from ornstein.hdl.arithmetic import (
+    add_up,
+    borrows,
+    multiple,
+    overflow,
+    saturated,
+    select,
+    shift_right,
+    signed_radix_four,
+)
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.sequencer import micro_layout
@@ -14,7 +23,8 @@ from ornstein.hdl.sequencer import micro_layout
 class Multiplier(wiring.Component):
     """One lane: ``sum`` becomes ``a * b + addend`` with ``a``, ``b`` of the cycle before, in cycles with ``enable``.
 
-    On an iCE40UP5K it is one MAC16, adder and registers included.
+    On an iCE40UP5K it is one MAC16, adder and registers included; on an iCE40 without multipliers a sum of multiples
+    of ``b``, one for each pair of bits of ``a``.
 
     Members
     -------
@@ -46,9 +56,17 @@ class Multiplier(wiring.Component):
         a = Signal(self.a.shape(), reset_less=True)
         b = Signal(self.b.shape(), reset_less=True)
         total = Signal(self.sum.shape(), reset_less=True)
+        product = a * b
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
+        if ice40.lacks_multipliers(platform):
+            codes = signed_radix_four(self.a)
+            digits = [Signal(code.shape(), name=f"digit_{place}", reset_less=True)
+                      for place, code in enumerate(codes)]
+            m.d.sync += [digit.eq(code) for digit, code in zip(digits, codes, strict=True)]
+            rows = [multiple(b, digit) << 2 * place for place, digit in enumerate(digits)]
+            product = add_up(m, [borrows(digits).as_signed(), *rows], "product")
         with m.If(self.enable):
-            m.d.sync += total.eq(a * b + self.addend)
+            m.d.sync += total.eq(product + self.addend)
         m.d.comb += self.sum.eq(total)
         return m
 

