@@ -105,6 +105,12 @@ class FabricConfig:
         return self.factor_width + STATE_WIDTH
 
     @property
+    def coupling_bits(self) -> int:
+        """Bits below the state's LSB of a coupling sum before its expand shift: narrow factors can be as strong as
+        wide ones."""
+        return min(GUARD_BITS, self.factor_width)
+
+    @property
     def square_width(self) -> int:
         """Bits of a unit's sum of squares."""
         return self.sum_width + STATE_WIDTH

@@ -6,7 +6,7 @@
 term       value, in guard LSBs (state LSB / 2^12)                     present when
 =========  ==========================================================  ===================================
 self       (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
-coupling   accumulator >> expand_shift (floor, at the guard LSB)       pass.coupled
+coupling   accumulator << 12 - coupling_bits >> expand_shift (floor)   pass.coupled
 bias       drive << bias_shift                                         pass.biased
 noise      amplitude * (code + previous code if level.midpoint)        pass writes the state
 cubic      h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, build option ``quartic``
@@ -60,7 +60,8 @@ class Update(wiring.Component):
 
     def __init__(self, config: FabricConfig):
         self._config = config
-        self._total = max(config.accumulator_width, STATE_WIDTH + GUARD_BITS + 2, STATE_WIDTH + config.bias_shifts[-1],
+        self._coupling_width = config.accumulator_width + GUARD_BITS - config.coupling_bits
+        self._total = max(self._coupling_width, STATE_WIDTH + GUARD_BITS + 2, STATE_WIDTH + config.bias_shifts[-1],
                           AMPLITUDE_WIDTH + 2) + 2
         super().__init__({
             "valid": In(1),
@@ -114,8 +115,8 @@ class Update(wiring.Component):
         # the draw: terms that need no product, and the leak's product in two halves to keep each stage short
         wait = self.draw_stage - 1
         state = delayed(self.state, wait, "state")
-        coupled = shift_right(self.accumulator, self.shift, config.expand_shifts)
-        coupling = Signal(signed(config.accumulator_width), reset_less=True)
+        coupled = shift_right(self.accumulator << GUARD_BITS - config.coupling_bits, self.shift, config.expand_shifts)
+        coupling = Signal(signed(self._coupling_width), reset_less=True)
         bias = Signal(signed(STATE_WIDTH + config.bias_shifts[-1]), reset_less=True)
         m.d.sync += coupling.eq(Mux(self.coupled, coupled, 0))
         biases = [self.drive << shift for shift in config.bias_shifts]
