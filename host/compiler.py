@@ -358,7 +358,7 @@ class _Compiler:
         return scales, index, source_lsb * 2.0 ** shifts[index] / scales
 
     def _expand_shift(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
-        """(integer rows, shift index) of real rows, in LSBs of a coupling sum, per step of the rank words they multiply.
+        """(integer rows, shift index) of real rows, in LSBs of a coupling sum per step of the rank words.
 
         Raises ProgramError if they exceed the factors' bits at the smallest shift.
         """
