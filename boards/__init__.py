@@ -6,7 +6,7 @@ This file imports no vendor package, so that the list of boards is there without
 import importlib
 from dataclasses import dataclass
 
-from ornstein.hdl.config import ICEBREAKER, FabricConfig
+from ornstein.hdl.config import BITSY, HX8K, ICEBREAKER, ULX3S, FabricConfig
 
 
 @dataclass(frozen=True)
@@ -15,18 +15,23 @@ class BoardInfo:
 
     Attributes
     ----------
-    name : also the module in this package that holds its ``Platform`` and ``Board``
+    name : also the module in this package that holds its ``Platform``, ``Board`` and ``CLOCKS``
     title : for people
     device : the FPGA
+    family : of the FPGA, a key of :data:`ornstein.boards.build.TOOLCHAINS`
+    synthesis : options of its Yosys command
     config : the fabric that is built for it
-    multiplier_limit_mhz : the data sheet's limit, which place and route does not check
+    limit_mhz : what the data sheet allows the fabric's clock, which place and route does not check; None if nothing
+        in the fabric is slower than place and route says
     """
 
     name: str
     title: str
     device: str
+    family: str
+    synthesis: str
     config: FabricConfig
-    multiplier_limit_mhz: float
+    limit_mhz: float | None
 
     @property
     def module(self):
@@ -35,5 +40,11 @@ class BoardInfo:
 
 
 BOARDS = {board.name: board for board in (
-    BoardInfo("icebreaker", "1BitSquared iCEBreaker", "iCE40UP5K", ICEBREAKER, multiplier_limit_mhz=50.0),
+    # MAC16 without its inner pipeline registers: FPGA-DS-02008
+    BoardInfo("icebreaker", "1BitSquared iCEBreaker", "iCE40UP5K", "ice40", "-device u", ICEBREAKER, limit_mhz=50.0),
+    BoardInfo("bitsy", "1BitSquared iCEBreaker-bitsy", "iCE40UP5K", "ice40", "-device u", BITSY, limit_mhz=50.0),
+    BoardInfo("hx8k", "Lattice iCE40HX8K-B-EVN", "iCE40HX8K", "ice40", "-device hx", HX8K, limit_mhz=None),
+    # 18 x 18 multiplier between registers in the fabric, speed grades 6 and 8: FPGA-DS-02012
+    BoardInfo("ulx3s", "Radiona ULX3S-85F", "LFE5U-85F", "ecp5", "", ULX3S, limit_mhz=142.0),
+    BoardInfo("orangecrab", "OrangeCrab r0.2 85F", "LFE5U-85F", "ecp5", "", ULX3S, limit_mhz=178.0),
 )}

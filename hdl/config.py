@@ -174,6 +174,10 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, s
                           quartic=False)
 """What an iCE40UP5K holds."""
 
+BITSY = FabricConfig(name="bitsy", rank_lanes=8, state_depth=128, drive_depth=512, project_shifts=(10, 12, 14, 16),
+                     second_moment=False, sample_depth=0, quartic=False)
+"""What an iCE40UP5K holds beside a USB device."""
+
 HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,
                     second_moment=False, sample_depth=0, quartic=False)
 """What an iCE40HX8K holds, which has no multipliers and less block RAM."""
@@ -187,7 +191,7 @@ ULX3S = FabricConfig(name="ulx3s", rank_lanes=16, unit_lanes=8, factor_depth=102
                      second_moment=False, sample_depth=0, quartic=False)
 """128 lanes and 8,192 units: what an ECP5-85F has multipliers and block RAM for."""
 
-PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, HX8K, WIDE, ULX3S)}
+PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, BITSY, HX8K, WIDE, ULX3S)}
 
 
 def preset(name: str) -> FabricConfig:

@@ -3,9 +3,10 @@
 Source: Lattice, data sheet FPGA-DS-02012 and "ECP5 sysCLOCK PLL/DLL Design and Usage Guide" FPGA-TN-02200.
 """
 
-from amaranth.hdl import Const, Instance, Module, Signal
+from amaranth.hdl import ClockDomain, Const, Instance, Module, Signal
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import In
 
 OSCILLATOR_HZ = 400e6, 800e6
 """Range of the PLL's own oscillator."""
@@ -13,28 +14,29 @@ COMPARED_HZ = 10e6
 """Lowest frequency that the PLL's phase detector compares."""
 
 
-class Pll(wiring.Component):
-    """One EHXPLLL: up to three clocks with aligned rising edges, made from one reference.
+class Clocks(wiring.Component):
+    """Clock domains made by one EHXPLLL from one reference, their rising edges aligned, in reset until it has locked.
 
     The feedback goes through an output of its own, so that every clock may be any fraction of the oscillator.
 
     Parameters
     ----------
+    domains : names of the domains made, up to three, and their frequencies in Hz
     reference : frequency of ``i`` in Hz
-    frequencies : those of the clocks made, in Hz, exactly
 
     Members
     -------
     i : in, the reference
-    clocks : one bit for each frequency, out
-    locked : out, asynchronous
     """
+
+    i: In(1)
 
     OUTPUTS = "CLKOS", "CLKOS2", "CLKOS3"
 
-    def __init__(self, *, reference: float, frequencies: tuple[float, ...]):
-        self._settings = self.settings(reference, frequencies)
-        super().__init__({"i": In(1), "clocks": Out(len(frequencies)), "locked": Out(1)})
+    def __init__(self, domains: dict[str, float], *, reference: float):
+        self._names = tuple(domains)
+        self._settings = self.settings(reference, tuple(domains.values()))
+        super().__init__()
 
     @classmethod
     def settings(cls, reference: float, frequencies: tuple[float, ...]) -> tuple[int, int, tuple[int, ...]]:
@@ -55,20 +57,22 @@ class Pll(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         divider, feedback, dividers = self._settings
-        compared = Signal()
+        compared, locked = Signal(), Signal()
         outputs = {"CLKOP": (compared, feedback)}
-        outputs |= {name: (self.clocks[index], each)
-                    for index, (name, each) in enumerate(zip(self.OUTPUTS, dividers, strict=False))}
+        for domain_name, output, each in zip(self._names, self.OUTPUTS, dividers, strict=False):
+            m.domains += (domain := ClockDomain(domain_name))
+            m.submodules[f"reset_{domain_name}"] = ResetSynchronizer(~locked, domain=domain_name)
+            outputs[output] = domain.clk, each
         arguments = {}
-        for name, (clock, each) in outputs.items():
-            arguments |= {f"p_{name}_ENABLE": "ENABLED", f"p_{name}_DIV": each, f"p_{name}_CPHASE": each - 1,
-                          f"p_{name}_FPHASE": 0, f"o_{name}": clock}
+        for output, (clock, each) in outputs.items():
+            arguments |= {f"p_{output}_ENABLE": "ENABLED", f"p_{output}_DIV": each, f"p_{output}_CPHASE": each - 1,
+                          f"p_{output}_FPHASE": 0, f"o_{output}": clock}
+        unused = ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP", "PHASELOADREG", "PLLWAKESYNC",
+                  "ENCLKOP")
         m.submodules.pll = Instance(
             "EHXPLLL",
             a_ICP_CURRENT="12", a_LPF_RESISTOR="8", a_MFG_ENABLE_FILTEROPAMP="1", a_MFG_GMCREF_SEL="2",
             p_CLKI_DIV=divider, p_CLKFB_DIV=1, p_FEEDBK_PATH="CLKOP",
-            i_CLKI=self.i, i_CLKFB=compared, o_LOCK=self.locked,
-            **{f"i_{name}": Const(0, 1) for name in ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP",
-                                                     "PHASELOADREG", "PLLWAKESYNC")},
-            i_ENCLKOP=Const(0, 1), **arguments)
+            i_CLKI=self.i, i_CLKFB=compared, o_LOCK=locked, **arguments,
+            **{f"i_{name}": Const(0, 1) for name in unused})
         return m

@@ -3,7 +3,7 @@
 LUNA 0.2 warns about the Amaranth it is written for, so only what needs USB imports this module.
 """
 
-from amaranth.hdl import Elaboratable, Module, ResetInserter, Signal
+from amaranth.hdl import Elaboratable, Fragment, Module, ResetInserter, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from luna.gateware.usb.devices.acm import ACMRequestHandlers, USBSerialDevice
@@ -81,9 +81,11 @@ class UsbSerial(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.device = device = _SerialDevice(
+        device = _SerialDevice(
             bus=self._pins, idVendor=VENDOR_ID, idProduct=PRODUCT_ID, manufacturer_string="Ornstein",
             product_string="Ornstein thermodynamic fabric", max_packet_size=MAX_PACKET)
+        # told of an iCE40UP, LUNA would count with two multipliers, which the lanes need
+        m.submodules.device = Fragment.get(device, platform=None)
         m.submodules.inward = inward = Crossing(8, i_domain="usb", o_domain="sync")
         m.submodules.outward = outward = Crossing(8, i_domain="sync", o_domain="usb")
         connect(m, flipped(self.i), outward.i)
