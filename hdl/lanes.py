@@ -120,8 +120,9 @@ class Lanes(wiring.Component):
     @staticmethod
     def times(config: FabricConfig) -> tuple[int, int]:
         """(rank_time, unit_time) in cycles after issue."""
-        products = 1 + Multiplier.latency
-        return (products + config.unit_lanes.bit_length() - 1 + 2,
+        grid = config.unit_lanes > 1
+        products = 1 + grid + Multiplier.latency
+        return (products + config.unit_lanes.bit_length() - 1 + grid + 2,
                 products + config.rank_lanes.bit_length() - 1 + 1)
 
     def elaborate(self, platform):
@@ -137,31 +138,39 @@ class Lanes(wiring.Component):
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
             pipe[time] = valid, micro
 
-        project = self.micro.operation == Operation.PROJECT
-        mix = self.micro.operation == Operation.MIX
+        # a grid of lanes fills its chip: words get a cycle to travel from the memories to the lanes
+        alone = config.unit_lanes == 1
+        factor, vector, rank_word, (_, feeding) = self.factor, self.vector, self.rank, pipe[1]
+        if not alone:
+            factor, vector, rank_word = (Signal(word.shape(), name=name, reset_less=True) for name, word in (
+                ("factor_2", self.factor), ("vector_2", self.vector), ("rank_2", self.rank)))
+            m.d.sync += [factor.eq(self.factor), vector.eq(self.vector), rank_word.eq(self.rank)]
+            feeding = pipe[2][1]
+
+        project = feeding.operation == Operation.PROJECT
+        mix = feeding.operation == Operation.MIX
         multipliers, products = [], []
         for unit in range(config.unit_lanes):
             for rank in range(config.rank_lanes):
                 multiplier = Multiplier(config)
                 m.submodules[f"multiplier_{unit}_{rank}"] = multiplier
-                other = self.rank[rank] if unit == 0 else Mux(mix, 0, self.rank[rank])
+                other = rank_word[rank] if unit == 0 else Mux(mix, 0, rank_word[rank])
                 m.d.comb += [
-                    multiplier.a.eq(self.factor[unit * config.rank_lanes + rank]),
-                    multiplier.b.eq(Mux(project, self.vector[unit], other)),
-                    multiplier.enable.eq(pipe[Multiplier.latency][0]),
+                    multiplier.a.eq(factor[unit * config.rank_lanes + rank]),
+                    multiplier.b.eq(Mux(project, vector[unit], other)),
+                    multiplier.enable.eq(pipe[Multiplier.latency][0] if alone else 1),
                 ]
                 multipliers.append(multiplier)
                 products.append(multiplier.sum[:config.product_width].as_signed())
 
-        # project and mix: sum over unit lanes, accumulate per rank lane, round, saturate. With one unit lane the
-        # multipliers accumulate; the cycle that saves goes between shift and saturation.
-        alone = config.unit_lanes == 1
+        # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one unit lane the
+        # multipliers accumulate.
         shifts = config.project_shifts
-        valid, micro = pipe[Multiplier.latency if alone else rank_time - 2]
+        valid, micro = pipe[rank_time - 3]
         accumulating = (micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX)
         half = Signal(signed(config.accumulator_width))
         m.d.comb += half.eq(select(micro.shift, [1 << shift - 1 for shift in shifts]))
-        shifting = pipe[rank_time - 2 if alone else rank_time - 1][1]
+        shifting = pipe[rank_time - 2][1]
         ready, done = pipe[rank_time - 1]
         clipped = Signal(config.rank_lanes)
         for rank in range(config.rank_lanes):
@@ -176,7 +185,7 @@ class Lanes(wiring.Component):
                     m.d.sync += accumulator.eq(Mux(micro.first, half, accumulator) + total)
             shifted, over, negative = (Signal(width, name=f"rank_{name}_{rank}", reset_less=True) for name, width in (
                 ("shifted", STATE_WIDTH), ("over", 1), ("negative", 1)))
-            m.d["sync" if alone else "comb"] += [
+            m.d.sync += [
                 shifted.eq(shift_right(accumulator, shifting.shift, shifts)),
                 over.eq(overflow(accumulator, shifting.shift, shifts, STATE_WIDTH)),
                 negative.eq(accumulator[-1]),
