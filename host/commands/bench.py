@@ -1,0 +1,37 @@
+"""``ornstein bench``: every figure a ratio."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from ornstein.host.commands import JsonOption, app, progress, screen, write_json
+
+
+@app.command(epilog="Example:  ornstein bench --json bench.json --compare yesterday.json")
+def bench(json_file: JsonOption = None,
+          compare: Annotated[Path | None, typer.Option(help="A stored run of the same machine.")] = None) -> None:
+    """Measure everything as a ratio to a limit or a peer, in one run of about ten minutes."""
+    from ornstein.host import bench as benchmarks
+
+    stored = json.loads(compare.read_text()) if compare else None
+    found = []
+    with progress() as bar:
+        task = bar.add_task("starting", total=None)
+        for figure in benchmarks.bench(lambda what: bar.update(task, description=what)):
+            found.append(figure)
+            bar.console.print(f"measured {figure.name}", style="dim")
+    table = Table("figure", "value", "unit", "reference", "ratio", "note")
+    for row in found:
+        numbers = ["-" if number is None else f"{number:.4g}" for number in (row.value, row.reference, row.ratio)]
+        table.add_row(row.name, numbers[0], row.unit, *numbers[1:], row.note)
+    screen.print(table)
+    write_json(json_file, [asdict(row) for row in found])
+    if stored is not None:
+        change = Table("figure", "now over then")
+        for name, ratio in benchmarks.compare(found, stored):
+            change.add_row(name, f"{ratio:.3f}")
+        screen.print(change)
