@@ -11,7 +11,7 @@ def test_device_multiplier_equals_plain_one(tmp_path, config, device):
     def operand(width):
         return f"($urandom % 4 != 0) ? $urandom : ($urandom % 2 != 0) ? 1 << {width - 1} : (1 << {width - 1}) - 1"
 
-    assert_equal(lambda: Multiplier(config), tmp_path, warm=4, stimuli={
+    assert_equal(lambda: Multiplier(config, config.factor_width), tmp_path, warm=4, stimuli={
         "a": operand(config.factor_width), "b": operand(16), "addend": operand(32),
         "enable": "warm | ($urandom % 4 != 0)",
     }, compare="1", outputs=["sum"], device=device)

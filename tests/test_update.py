@@ -178,7 +178,7 @@ def test_midpoint_adds_the_previous_draw():
             assert one(midpoint=0, **draw) == (5 * code, False)
 
 
-@pytest.mark.parametrize("config, stages", [(TINY, (3, 7)), (ICEBREAKER, (1, 5))])
+@pytest.mark.parametrize("config, stages", [(TINY, (3, 8)), (ICEBREAKER, (1, 6))])
 def test_the_quartic_products_take_two_more_cycles(config, stages):
     dut = Update(config)
     assert (dut.draw_stage, dut.latency) == stages == Update.stages(config)

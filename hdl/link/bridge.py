@@ -8,7 +8,7 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.link.slip import Deframer, Framer
+from ornstein.hdl.link.slip import Deframer, Framer, Outgoing
 from ornstein.hdl.protocol import (
     CRC_BYTES,
     MAX_REQUEST,
@@ -75,6 +75,9 @@ class Bridge(wiring.Component):
         word = Signal.like(self.bus.wdata, reset_less=True)       # the element in work
         byte = Signal(range(self.bus.wdata.shape().width // 8))  # place in the element
         index = Signal.like(header.count)         # elements received, then elements executed
+        send = Signal(Outgoing, reset_less=True)  # the byte on its way to the framer
+        sending = Signal()
+        summed = Signal(reset_less=True)          # it counts in the CRC
         status = Signal(Status, reset_less=True)
         more = Signal(reset_less=True)            # data follow the status
         timer = Signal(ceil_log2(self._timeout))  # cycles since the last byte
@@ -116,21 +119,24 @@ class Bridge(wiring.Component):
             m.d.comb += checksum.start.eq(1)
             m.d.sync += [pointer.eq(0), index.eq(0), byte.eq(0), damaged.eq(0), short.eq(1)]
 
-        no_data = Signal()
-        complete = Signal()
-        reads = Signal()
-        writes = Signal()
-        send = framer.i
-        m.d.comb += [
+        # decoded in the cycle before it is needed
+        no_data = Signal(reset_less=True)
+        reads = Signal(reset_less=True)
+        writes = Signal(reset_less=True)
+        waits = Signal(reset_less=True)
+        m.d.sync += [
             no_data.eq(pointer == REQUEST_HEADER_BYTES + CRC_BYTES),
-            complete.eq(index == header.count),
             reads.eq(header.opcode == Opcode.READ),
             writes.eq(header.opcode == Opcode.WRITE),
+            waits.eq(header.opcode == Opcode.WAIT),
+        ]
+        complete = Signal()
+        m.d.comb += [
+            complete.eq(index == header.count),
             self.bus.space.eq(header.space),
             self.bus.address.eq(header.address),
             self.bus.write.eq(writes),
             self.bus.wdata.eq(word),
-            checksum.data.eq(send.payload.data),
         ]
         m.d.sync += [
             timer.eq(timer + 1),
@@ -138,22 +144,50 @@ class Bridge(wiring.Component):
             unit.eq(timer[:exact_log2(WAIT_UNIT)].all()),
         ]
 
+        sent = Signal()
+        free = Signal()
+        m.d.comb += [
+            framer.i.valid.eq(sending),
+            framer.i.payload.eq(send),
+            sent.eq(sending & framer.i.ready),
+            free.eq(~sending | framer.i.ready),
+            checksum.data.eq(send.data),
+            checksum.valid.eq(sent & summed),
+        ]
+        with m.If(sent):
+            m.d.sync += sending.eq(0)
+
+        request = Signal()     # in the state TRANSFER
+        receiving = Signal(init=1)  # in the state RECEIVE
+        m.d.comb += [self.bus.request.eq(request), deframer.o.ready.eq(receiving)]
+
+        def begin_transfer():
+            m.d.sync += request.eq(1)
+            m.next = "TRANSFER"
+
+        def sends(byte, *, last=0, in_crc=1):
+            """In a cycle in which the way is free."""
+            m.d.sync += [sending.eq(1), send.data.eq(byte), send.last.eq(last), summed.eq(in_crc)]
+
         with m.FSM():
             with m.State("RECEIVE"):
                 item = deframer.o.payload
-                m.d.comb += [deframer.o.ready.eq(1), checksum.data.eq(item.data)]
+                m.d.comb += checksum.data.eq(item.data)
                 with m.If(deframer.o.valid):
                     m.d.sync += [timer.eq(0), damaged.eq(damaged | item.error)]
                     with m.If(item.end):
-                        m.next = "CHECK"
                         with m.If(pointer == 0):
                             m.d.sync += damaged.eq(0)
-                            m.next = "RECEIVE"
-                    with m.Elif(pointer == MAX_REQUEST):
-                        m.d.sync += damaged.eq(1)
+                        with m.Else():
+                            m.d.sync += receiving.eq(0)
+                            m.next = "CHECK"
                     with m.Else():
                         m.d.comb += [write_port.en.eq(1), checksum.valid.eq(1)]
-                        m.d.sync += pointer.eq(pointer + 1)
+                        # a request that is too long stays so, whatever it overwrites
+                        with m.If(pointer[-1]):
+                            m.d.sync += damaged.eq(1)
+                        with m.Else():
+                            m.d.sync += pointer.eq(pointer + 1)
                         with m.If(pointer < REQUEST_HEADER_BYTES):
                             m.d.sync += header.eq(Cat(header.as_value()[8:], item.data))
                         # the last two bytes are the CRC, so elements are counted two bytes late
@@ -169,13 +203,13 @@ class Bridge(wiring.Component):
                 m.next = "SEQUENCE"
                 with m.If(damaged | ~checksum.match_detected | short):
                     m.d.sync += [header.sequence.eq(0), status.eq(Status.CORRUPT)]
-                with m.Elif((header.opcode == Opcode.WAIT) & no_data):
+                with m.Elif(waits & no_data):
                     m.next = "WAIT"
                 with m.Elif(reads | writes):
                     with m.If(~known):
                         m.d.sync += status.eq(Status.ADDRESS)
                     with m.Elif(reads & no_data & ~complete):
-                        m.next = "TRANSFER"
+                        begin_transfer()
                     with m.Elif(writes & ~no_data & complete & (byte == 0)):
                         m.next = "FETCH"
 
@@ -187,13 +221,13 @@ class Bridge(wiring.Component):
                 m.d.comb += [fetch.eq(1), next_byte.eq(1), next_element.eq(element_done)]
                 m.d.sync += word.word_select(byte, 8).eq(fetched)
                 with m.If(element_done):
-                    m.next = "TRANSFER"
+                    begin_transfer()
 
             with m.State("TRANSFER"):
-                m.d.comb += self.bus.request.eq(1)
                 with m.If(self.bus.done):
                     m.d.comb += next_element.eq(reads)
                     m.d.sync += [
+                        request.eq(0),
                         header.address.eq(header.address + 1),
                         word.eq(self.bus.rdata),
                         status.eq(self.bus.status),
@@ -217,37 +251,38 @@ class Bridge(wiring.Component):
                     m.next = "SEQUENCE"
 
             with m.State("SEQUENCE"):
-                m.d.comb += [send.valid.eq(1), send.payload.data.eq(header.sequence), checksum.valid.eq(send.ready)]
-                with m.If(send.ready):
+                with m.If(free):
+                    sends(header.sequence)
                     m.next = "STATUS"
 
             with m.State("STATUS"):
-                m.d.comb += [send.valid.eq(1), send.payload.data.eq(status), checksum.valid.eq(send.ready)]
-                with m.If(send.ready):
+                with m.If(free):
+                    sends(status)
                     m.next = "CRC_HIGH"
                     with m.If(more):
                         m.next = "DATA"
 
             with m.State("DATA"):
-                m.d.comb += [
-                    send.valid.eq(1),
-                    send.payload.data.eq(word.word_select(byte, 8)),
-                    checksum.valid.eq(send.ready),
-                    next_byte.eq(send.ready),
-                ]
-                with m.If(send.ready & (element_done | ~reads)):
-                    m.next = "CRC_HIGH"
-                    with m.If(reads & ~complete):
-                        m.next = "TRANSFER"
+                m.d.comb += next_byte.eq(free)
+                with m.If(free):
+                    sends(word.word_select(byte, 8))
+                    with m.If(element_done | ~reads):
+                        m.next = "CRC_HIGH"
+                        with m.If(reads & ~complete):
+                            begin_transfer()
 
             with m.State("CRC_HIGH"):
-                m.d.comb += [send.valid.eq(1), send.payload.data.eq(checksum.crc[8:])]
-                with m.If(send.ready):
+                with m.If(~sending):
+                    sends(checksum.crc[8:], in_crc=0)
                     m.next = "CRC_LOW"
 
             with m.State("CRC_LOW"):
-                m.d.comb += [send.valid.eq(1), send.payload.data.eq(checksum.crc[:8]), send.payload.last.eq(1)]
-                with m.If(send.ready):
-                    m.d.comb += restart.eq(1)
-                    m.next = "RECEIVE"
+                with m.If(free):
+                    sends(checksum.crc[:8], last=1, in_crc=0)
+                    m.next = "AGAIN"
+
+            with m.State("AGAIN"):
+                m.d.comb += restart.eq(1)
+                m.d.sync += receiving.eq(1)
+                m.next = "RECEIVE"
         return m

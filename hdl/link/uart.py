@@ -110,17 +110,18 @@ class Transmitter(wiring.Component):
         timer = Signal(range(self._divisor), reset_less=True)
         bits = Signal(9, init=-1)
         left = Signal(range(11))  # bits that have not ended
-        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(left == 0)]
-        with m.If(self.i.ready):
+        idle = Signal(init=1)     # left is zero
+        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(idle)]
+        with m.If(idle):
             m.d.sync += timer.eq(self._divisor - 1)
             with m.If(self.i.valid):
-                m.d.sync += [bits.eq(Cat(0, self.i.payload)), left.eq(10)]
+                m.d.sync += [bits.eq(Cat(0, self.i.payload)), left.eq(10), idle.eq(0)]
         with m.Elif(timer == 0):
             # the cycle in which the next byte is taken belongs to the stop bit
             m.d.sync += [
                 timer.eq(Mux(left == 2, self._divisor - 2, self._divisor - 1)),
                 bits.eq(Cat(bits[1:], 1)),
-                left.eq(left - 1),
+                left.eq(left - 1), idle.eq(left == 1),
             ]
         with m.Else():
             m.d.sync += timer.eq(timer - 1)
