@@ -124,7 +124,8 @@ class Fabric(wiring.Component):
         write, read, reading, answered = Signal(), Signal(), Signal(), Signal()
         drive_soon_busy, sums_soon_busy = Signal(), Signal()
         blocked = Mux(bus.write, (within(Space.DRIVE) & drive_soon_busy) | (within(Space.CONTROL) & ~bus.request),
-                      read | reading | (within(Space.SUM, Space.SQUARE) & sums_soon_busy))
+                      read | reading | (within(Space.SUM, Space.SQUARE) & sums_soon_busy)
+                      | (within(Space.FACTOR) & (units > 1) & ~bus.request))
         m.d.comb += [
             write.eq(bus.request & may_write),
             read.eq(bus.request & may_read),
@@ -386,7 +387,15 @@ class Fabric(wiring.Component):
         if config.sample_depth:
             late[Space.SAMPLE] = read_lane(samples, units)
         value, answer = (Signal(bus.rdata.shape(), name=name, reset_less=True) for name in ("value", "answer"))
-        m.d.sync += [one_factor.eq(read_lane(factor, config.lanes)), answer.eq(value),
+        if units > 1:  # a grid of lanes takes a cycle for each of its dimensions
+            rank_bits = (ranks - 1).bit_length()
+            of_unit = [Signal(config.factor_width, name=f"one_factor_{unit}", reset_less=True) for unit in range(units)]
+            m.d.sync += [one.eq(select(bus.address[:rank_bits], list(factor.read_data)[unit * ranks:][:ranks]))
+                         for unit, one in enumerate(of_unit)]
+            m.d.sync += one_factor.eq(select(split(config.lanes)[0][rank_bits:], of_unit))
+        else:
+            m.d.sync += one_factor.eq(read_lane(factor, config.lanes))
+        m.d.sync += [answer.eq(value),
                      value.eq(select(bus.space, [early.get(space, early.get(space ^ 1, 0)) for space in Space]))]
         for space, other in late.items():
             meant = Signal(name=f"from_{space.name.lower()}", reset_less=True)
