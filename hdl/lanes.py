@@ -86,8 +86,8 @@ class Lanes(wiring.Component):
     vector : unit_lanes x signed(16), in, at time 1; state or drive word of PROJECT
     rank : rank_lanes x signed(16), in, at time 1; rank word of MIX and EXPAND
     fraction : unsigned(8), in, at time 3 of ACTIVATE; low bits of the activation's argument
-    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so that
-        no other operation may be issued in the ``LOOKED_UP - 1`` cycles after an ACTIVATE.
+    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so
+        that no other operation may be issued in the ``LOOKED_UP - 1`` cycles after an ACTIVATE.
     activated_valid, activated_micro, activated : out, at time ``ACTIVATED``; the activation's unsigned(16) result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
     unit_soon, unit_soon_micro : out, one cycle before ``unit_valid``; time to read what the update needs
