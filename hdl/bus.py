@@ -16,9 +16,9 @@ ADDRESS_BITS = dict(REQUEST_HEADER)["address"]
 class BusSignature(wiring.Signature):
     """One transaction at a time, from the initiator's view.
 
-    The initiator sets ``space``, ``address`` and ``write``, so that they can be decoded, and a cycle later or more
-    raises ``request`` with ``wdata``. It holds all of them until ``done``, then drops ``request``. ``done`` may come in
-    the same cycle as ``request`` or any number of cycles later.
+    The initiator sets ``space`` and ``write`` at least two cycles and ``address`` at least one cycle before it raises
+    ``request`` with ``wdata``, so that they can be decoded. It holds all of them until ``done``, then drops
+    ``request``. ``done`` may come in the same cycle as ``request`` or any number of cycles later.
 
     Parameters
     ----------

@@ -170,8 +170,8 @@ TINY = FabricConfig(name="tiny", rank_lanes=2, unit_lanes=1, factor_depth=256, s
 REFERENCE = FabricConfig(name="reference", factor_depth=2048, rank_depth=128)
 """The default device: the iCEBreaker's lanes, with every option and room for two inputs at once."""
 
-ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, second_moment=False, sample_depth=0,
-                          quartic=False)
+ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, project_shifts=(12, 14),
+                          second_moment=False, sample_depth=0, quartic=False)
 """What an iCE40UP5K holds."""
 
 BITSY = FabricConfig(name="bitsy", rank_lanes=2, factor_depth=2048, state_depth=128, drive_depth=512, leak_bits=6,

@@ -39,9 +39,9 @@ class Fabric(wiring.Component):
 
     Members
     -------
-    bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write, two
-        in the control space, and three to read, longer while the engine uses the same port. Addresses beyond the end of
-        a space wrap.
+    bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write,
+        three in the control space, and three to read, longer while the engine uses the same port. Addresses beyond the
+        end of a space wrap.
     events : out; bits of :class:`regmap.Event`
     """
 
@@ -102,7 +102,7 @@ class Fabric(wiring.Component):
         with m.If(sequencer.finished):
             m.d.sync += done_count.eq(done_count + 1)
 
-        # ---- the bus: what an access is allowed is known when its request comes, for a control register one later ----
+        # ---- the bus: whether an access may go on is known when its request comes, in the control space two later ----
         # `write` is the cycle of a granted write, `read` the first cycle of a granted read
         def within(*spaces):
             return Cat(bus.space == space for space in spaces).any()
@@ -110,22 +110,33 @@ class Fabric(wiring.Component):
         def register(number):
             return within(Space.CONTROL) & (bus.address[:CONTROL_BITS] == number)
 
-        known_job = bus.wdata[regmap.JOB_TAG[0]:][:regmap.JOB_TAG[1]] == tag
-        starts = register(Control.START) & ~known_job
+        known_job, asked = Signal(), Signal()
+        m.d.sync += [known_job.eq(bus.wdata[regmap.JOB_TAG[0]:][:regmap.JOB_TAG[1]] == tag), asked.eq(bus.request)]
+        absent, only_idle, to_control, to_start, to_drives, from_sums, from_grid = (
+            Signal(name=name) for name in (
+                "absent", "only_idle", "to_control", "to_start", "to_drives", "from_sums", "from_grid"))
+        m.d.sync += [
+            to_start.eq(register(Control.START)),
+            absent.eq(within(*(space for space in Space if not regmap.space_size(config, space)))),
+            only_idle.eq(within(Space.FACTOR, Space.STATE, Space.RANK, Space.DESCRIPTOR, Space.ACTIVATION, Space.NOISE)
+                         | (within(Space.DRIVE) & ~bus.write)),
+            to_control.eq(within(Space.CONTROL) & bus.write),
+            to_drives.eq(within(Space.DRIVE) & bus.write),
+            from_sums.eq(within(Space.SUM, Space.SQUARE) & ~bus.write),
+            from_grid.eq(within(Space.FACTOR) & ~bus.write & (units > 1)),
+        ]
         refusal, refuse = Signal(Status), Signal(Status)
-        with m.If(within(*(space for space in Space if not regmap.space_size(config, space)))):
+        with m.If(absent):
             m.d.comb += refuse.eq(Status.ADDRESS)
-        with m.Elif(~idle & (within(Space.FACTOR, Space.STATE, Space.RANK, Space.DESCRIPTOR, Space.ACTIVATION,
-                                    Space.NOISE) | (within(Space.DRIVE) & ~bus.write))):
+        with m.Elif(~idle & only_idle):
             m.d.comb += refuse.eq(Status.BUSY)
-        with m.Elif(starts & bus.write & pending):
+        with m.Elif(to_start & to_control & ~known_job & pending):
             m.d.comb += refuse.eq(Status.FULL)
         may_write, may_read, may_end = Signal(), Signal(), Signal()
         write, read, reading, answered = Signal(), Signal(), Signal(), Signal()
         drive_soon_busy, sums_soon_busy = Signal(), Signal()
-        blocked = Mux(bus.write, (within(Space.DRIVE) & drive_soon_busy) | (within(Space.CONTROL) & ~bus.request),
-                      read | reading | (within(Space.SUM, Space.SQUARE) & sums_soon_busy)
-                      | (within(Space.FACTOR) & (units > 1) & ~bus.request))
+        blocked = ((to_drives & drive_soon_busy) | (to_control & ~asked) | (from_sums & sums_soon_busy)
+                   | (from_grid & ~bus.request) | read | reading)
         m.d.comb += [
             write.eq(bus.request & may_write),
             read.eq(bus.request & may_read),
@@ -334,12 +345,12 @@ class Fabric(wiring.Component):
             Control.RANK_SATURATIONS: rank_saturations, Control.STATE_SATURATIONS: state_saturations,
             Control.SAMPLES: entered, Control.TAKEN: taken,
         }
-        to_start, to_offset, to_clear, to_taken, clear = Signal(), Signal(), Signal(), Signal(), Signal()
+        to_offset, to_clear, to_taken, clear = Signal(), Signal(), Signal(), Signal()
         m.d.sync += [
-            to_start.eq(starts), to_offset.eq(register(Control.BANK_OFFSET)), to_clear.eq(register(Control.CLEAR)),
+            to_offset.eq(register(Control.BANK_OFFSET)), to_clear.eq(register(Control.CLEAR)),
             to_taken.eq(register(Control.TAKEN)), clear.eq(write & to_clear),
         ]
-        with m.If(write & to_start):
+        with m.If(write & to_start & ~known_job):
             m.d.sync += [job.eq(bus.wdata), pending.eq(1), tag.eq(bus.wdata[regmap.JOB_TAG[0]:])]
         with m.If(write & to_offset):
             m.d.sync += bank_offset.eq(bus.wdata)
@@ -364,22 +375,23 @@ class Fabric(wiring.Component):
             with m.If(seed_half[place]):
                 m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(bus.wdata)
         generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
-        identity, one_factor = Signal(32), Signal(signed(config.factor_width), reset_less=True)
+        identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        one_factor = Signal(signed(config.factor_width), reset_less=True)
+        m.d.sync += identity.eq(0)
         with m.Switch(bus.address[:(len(regmap.identity(config)) - 1).bit_length()]):
             for address, value in enumerate(regmap.identity(config).values()):
                 with m.Case(address):
-                    m.d.comb += identity.eq(value)
-        m.d.sync += control.eq(select(bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control]))
-        with m.If(within(Space.IDENTITY)):
-            m.d.sync += control.eq(identity)
-        with m.If(within(Space.SEED)):
-            m.d.sync += control.eq(generator[bus.address[:len(halves).bit_length() - 1]])
+                    m.d.sync += identity.eq(value)
+        m.d.sync += [
+            control.eq(select(bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control])),
+            generated.eq(generator[bus.address[:len(halves).bit_length() - 1]]),
+        ]
 
         # words that nobody else reads while the bus may are there with the request, those of other spaces a cycle later
         early = {
-            Space.IDENTITY: control, Space.CONTROL: control, Space.STATE: read_lane(state, units),
+            Space.IDENTITY: identity, Space.CONTROL: control, Space.STATE: read_lane(state, units),
             Space.DRIVE: read_lane(drive, units), Space.DESCRIPTOR: read_lane(descriptor, words),
-            Space.ACTIVATION: activation.read_data[0], Space.SEED: control, Space.NOISE: read_lane(codes, units),
+            Space.ACTIVATION: activation.read_data[0], Space.SEED: generated, Space.NOISE: read_lane(codes, units),
         }
         late = {Space.FACTOR: one_factor, Space.RANK: one_rank, Space.SUM: read_lane(sums, units)}
         if config.second_moment:

@@ -92,7 +92,7 @@ def place_waits(config: FabricConfig, passes: list[Pass], *, bank_offset: int = 
             overtakes = step.operation == Operation.ACTIVATE != earlier.operation and memory == "rank"
             # biases are read late, through the port from which PROJECT reads inputs early
             collides = step.operation == Operation.PROJECT and step.from_drive and earlier.operation == Operation.EXPAND
-            if interrupts or (depends or overtakes or collides) and now - end < latency:
+            if interrupts or ((depends or overtakes or collides) and now - end < latency):
                 waits[number % len(passes)] = True
                 history = []
                 break

@@ -132,10 +132,9 @@ class Sequencer(wiring.Component):
         inner_last, outer_last = Signal(reset_less=True), Signal(reset_less=True)
         inner_single = Signal(reset_less=True)
         project, mix, by_rows = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        pass_last = Signal()
+        pass_last = Signal(reset_less=True)
         m.d.comb += [
             self.issue.eq(active & ~self.hold),
-            pass_last.eq(inner_last & outer_last),
             self.micro.operation.eq(current.operation),
             self.micro.first.eq(inner_first),
             self.micro.last.eq(inner_last),
@@ -163,11 +162,13 @@ class Sequencer(wiring.Component):
             with m.If(inner_last):
                 m.d.sync += [
                     outer_left.eq(outer_left - 1), outer_last.eq(outer_left == 1),
+                    pass_last.eq(inner_single & (outer_left == 1)),
                     inner_left.eq(current.inner), inner_last.eq(inner_single), lane.eq(0),
                     dest.eq(dest + 1), bias.eq(bias + 1), factor_row.eq(next_factor), source_row.eq(next_source),
                 ]
             with m.Else():
-                m.d.sync += [inner_left.eq(inner_left - 1), inner_last.eq(inner_left == 1), lane.eq(lane + 1)]
+                m.d.sync += [inner_left.eq(inner_left - 1), inner_last.eq(inner_left == 1), lane.eq(lane + 1),
+                             pass_last.eq(outer_last & (inner_left == 1))]
 
         # whatever was issued is through when `draining` has run down
         draining = Signal(range(self._drain + 1))
@@ -188,7 +189,8 @@ class Sequencer(wiring.Component):
 
         # these counters stand still for longer than a cycle before anybody asks
         list_end, steps_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [list_end.eq(index == self.level.passes), steps_end.eq(steps_left == 0), thin_end.eq(thin_left == 0)]
+        m.d.sync += [list_end.eq(index == self.level.passes), steps_end.eq(steps_left == 0),
+                     thin_end.eq(thin_left == 0)]
 
         level_index, levels_left = Signal(8, reset_less=True), Signal(8, reset_less=True)
         levels_end = Signal(reset_less=True)
@@ -224,6 +226,7 @@ class Sequencer(wiring.Component):
                         inner_left.eq(following.inner), outer_left.eq(following.outer),
                         inner_last.eq(following.inner == 0), outer_last.eq(following.outer == 0),
                         inner_single.eq(following.inner == 0),
+                        pass_last.eq((following.inner == 0) & (following.outer == 0)),
                         project.eq(following.operation == Operation.PROJECT),
                         mix.eq(following.operation == Operation.MIX),
                         by_rows.eq((following.operation == Operation.MIX)
@@ -246,7 +249,7 @@ class Sequencer(wiring.Component):
                         ]
                         fetch(self.level.first)
                     with m.Else():
-                        m.d.sync += [ready.eq(0), exhausted.eq(1)]
+                        m.d.sync += [part.eq(0), ready.eq(0), exhausted.eq(1)]
                 with m.Elif(self.issue & pass_last):
                     m.d.sync += active.eq(0)
                 with m.If(exhausted & drained):

@@ -111,8 +111,8 @@ def test_an_activation_would_overtake_sums_on_their_way_to_the_rank_memory():
 
 def test_an_activation_ends_on_a_lane_that_others_need():
     for between in range(1, LOOKED_UP + 1):
-        far = activate(source=0, dest=0), activate(source=8, dest=8, outer=1, inner=between), project(source=50, dest=20)
-        assert waits(*far) == [0, 0, 1], "activations follow each other, other operations must keep away"
+        passes = activate(), activate(source=8, dest=8, outer=1, inner=between), project(source=50, dest=20)
+        assert waits(*passes) == [0, 0, 1], "activations follow each other, other operations must keep away"
     for between in range(1, LOOKED_UP + 1):
         passes = activate(), mix(source=30, dest=50, outer=1, inner=between), project(source=50, dest=20)
         assert waits(*passes) == [0, 1, 0], "a wait is enough for all that follow"

@@ -74,7 +74,7 @@ class Bridge(wiring.Component):
         damaged = Signal()                        # too many bytes, or a wrong escape
         word = Signal.like(self.bus.wdata, reset_less=True)       # the element in work
         byte = Signal(range(self.bus.wdata.shape().width // 8))  # place in the element
-        index = Signal.like(header.count)         # elements received, then elements executed
+        index = Signal.like(header.count)         # elements received, then the number of the element in work
         send = Signal(Outgoing, reset_less=True)  # the byte on its way to the framer
         sending = Signal()
         summed = Signal(reset_less=True)          # it counts in the CRC
@@ -114,9 +114,12 @@ class Bridge(wiring.Component):
         with m.If(next_element):
             m.d.sync += index.eq(index + 1)
 
+        checking, again = Signal(), Signal()  # in the states CHECK and AGAIN
         restart = Signal()
+        m.d.comb += restart.eq(checking | again)
+        m.d.sync += [checking.eq(0), again.eq(0)]
+        m.d.sync += checksum.start.eq(restart)  # soon enough for the next byte
         with m.If(restart):
-            m.d.comb += checksum.start.eq(1)
             m.d.sync += [pointer.eq(0), index.eq(0), byte.eq(0), damaged.eq(0), short.eq(1)]
 
         # decoded in the cycle before it is needed
@@ -124,15 +127,18 @@ class Bridge(wiring.Component):
         reads = Signal(reset_less=True)
         writes = Signal(reset_less=True)
         waits = Signal(reset_less=True)
+        intact = Signal(reset_less=True)
+        complete = Signal(reset_less=True)
         m.d.sync += [
             no_data.eq(pointer == REQUEST_HEADER_BYTES + CRC_BYTES),
             reads.eq(header.opcode == Opcode.READ),
             writes.eq(header.opcode == Opcode.WRITE),
             waits.eq(header.opcode == Opcode.WAIT),
-        ]
-        complete = Signal()
-        m.d.comb += [
             complete.eq(index == header.count),
+            intact.eq(checksum.match_detected & ~(damaged | deframer.o.payload.error | short)),
+        ]
+        final = Signal(reset_less=True)           # the element read last is the last one
+        m.d.comb += [
             self.bus.space.eq(header.space),
             self.bus.address.eq(header.address),
             self.bus.write.eq(writes),
@@ -151,8 +157,6 @@ class Bridge(wiring.Component):
             framer.i.payload.eq(send),
             sent.eq(sending & framer.i.ready),
             free.eq(~sending | framer.i.ready),
-            checksum.data.eq(send.data),
-            checksum.valid.eq(sent & summed),
         ]
         with m.If(sent):
             m.d.sync += sending.eq(0)
@@ -165,74 +169,89 @@ class Bridge(wiring.Component):
             m.d.sync += request.eq(1)
             m.next = "TRANSFER"
 
-        def sends(byte, *, last=0, in_crc=1):
-            """In a cycle in which the way is free."""
-            m.d.sync += [sending.eq(1), send.data.eq(byte), send.last.eq(last), summed.eq(in_crc)]
+        outgoing, last, in_crc = Signal(8), Signal(), Signal()
+        with m.If(free):
+            m.d.sync += [send.data.eq(outgoing), send.last.eq(last), summed.eq(in_crc)]
+
+        def offer(byte):
+            """The byte to send as soon as the way is free."""
+            m.d.comb += [outgoing.eq(byte), in_crc.eq(1)]
+
+        item = deframer.o.payload
+        taking = Signal()
+        m.d.comb += [
+            taking.eq(receiving & deframer.o.valid & ~item.end),
+            write_port.en.eq(taking),
+            checksum.data.eq(Mux(receiving, item.data, send.data)),
+            checksum.valid.eq(taking | (sent & summed)),
+        ]
+        with m.If(taking):
+            # a request that is too long stays so, whatever it overwrites
+            with m.If(~pointer[-1]):
+                m.d.sync += pointer.eq(pointer + 1)
+            with m.If(pointer[-1]):
+                m.d.sync += damaged.eq(1)
+            with m.If(pointer < REQUEST_HEADER_BYTES):
+                m.d.sync += header.eq(Cat(header.as_value()[8:], item.data))
+            # the last two bytes are the CRC, so elements are counted two bytes late
+            with m.If(pointer == REQUEST_HEADER_BYTES + CRC_BYTES - 1):
+                m.d.sync += short.eq(0)
+            m.d.comb += [next_byte.eq(~short), next_element.eq(~short & element_done)]
+        with m.If(receiving & deframer.o.valid & item.error):
+            m.d.sync += damaged.eq(1)
+        with m.If(request & self.bus.done):
+            m.d.comb += next_element.eq(1)
+            m.d.sync += [
+                request.eq(0),
+                header.address.eq(header.address + 1),
+                word.eq(self.bus.rdata),
+                status.eq(self.bus.status),
+                more.eq(reads & (self.bus.status == Status.OK)),
+                final.eq(complete),
+            ]
 
         with m.FSM():
             with m.State("RECEIVE"):
-                item = deframer.o.payload
-                m.d.comb += checksum.data.eq(item.data)
                 with m.If(deframer.o.valid):
-                    m.d.sync += [timer.eq(0), damaged.eq(damaged | item.error)]
+                    m.d.sync += timer.eq(0)
                     with m.If(item.end):
                         with m.If(pointer == 0):
                             m.d.sync += damaged.eq(0)
                         with m.Else():
-                            m.d.sync += receiving.eq(0)
+                            m.d.sync += [receiving.eq(0), checking.eq(1)]
                             m.next = "CHECK"
-                    with m.Else():
-                        m.d.comb += [write_port.en.eq(1), checksum.valid.eq(1)]
-                        # a request that is too long stays so, whatever it overwrites
-                        with m.If(pointer[-1]):
-                            m.d.sync += damaged.eq(1)
-                        with m.Else():
-                            m.d.sync += pointer.eq(pointer + 1)
-                        with m.If(pointer < REQUEST_HEADER_BYTES):
-                            m.d.sync += header.eq(Cat(header.as_value()[8:], item.data))
-                        # the last two bytes are the CRC, so elements are counted two bytes late
-                        with m.If(pointer == REQUEST_HEADER_BYTES + CRC_BYTES - 1):
-                            m.d.sync += short.eq(0)
-                        m.d.comb += [next_byte.eq(~short), next_element.eq(~short & element_done)]
                 with m.Elif(silence):
-                    m.d.comb += restart.eq(1)
+                    m.d.sync += [receiving.eq(0), again.eq(1)]
+                    m.next = "AGAIN"
 
             with m.State("CHECK"):
-                m.d.comb += restart.eq(1)
                 m.d.sync += [pointer.eq(REQUEST_HEADER_BYTES), timer.eq(0), more.eq(0), status.eq(Status.MALFORMED)]
                 m.next = "SEQUENCE"
-                with m.If(damaged | ~checksum.match_detected | short):
+                with m.If(~intact):
                     m.d.sync += [header.sequence.eq(0), status.eq(Status.CORRUPT)]
                 with m.Elif(waits & no_data):
                     m.next = "WAIT"
                 with m.Elif(reads | writes):
+                    m.d.sync += index.eq(1)
                     with m.If(~known):
                         m.d.sync += status.eq(Status.ADDRESS)
-                    with m.Elif(reads & no_data & ~complete):
-                        begin_transfer()
-                    with m.Elif(writes & ~no_data & complete & (byte == 0)):
+                    with m.Elif((reads & no_data & ~complete) | (writes & ~no_data & complete & (byte == 0))):
                         m.next = "FETCH"
 
             with m.State("FETCH"):
                 m.d.comb += fetch.eq(1)
                 m.next = "GATHER"
+                with m.If(reads):
+                    begin_transfer()
 
             with m.State("GATHER"):
-                m.d.comb += [fetch.eq(1), next_byte.eq(1), next_element.eq(element_done)]
+                m.d.comb += [fetch.eq(1), next_byte.eq(1)]
                 m.d.sync += word.word_select(byte, 8).eq(fetched)
                 with m.If(element_done):
                     begin_transfer()
 
             with m.State("TRANSFER"):
                 with m.If(self.bus.done):
-                    m.d.comb += next_element.eq(reads)
-                    m.d.sync += [
-                        request.eq(0),
-                        header.address.eq(header.address + 1),
-                        word.eq(self.bus.rdata),
-                        status.eq(self.bus.status),
-                        more.eq(reads & (self.bus.status == Status.OK)),
-                    ]
                     m.next = "SEQUENCE"
                     with m.If(more):
                         m.next = "DATA"
@@ -251,38 +270,42 @@ class Bridge(wiring.Component):
                     m.next = "SEQUENCE"
 
             with m.State("SEQUENCE"):
+                offer(header.sequence)
                 with m.If(free):
-                    sends(header.sequence)
+                    m.d.sync += sending.eq(1)
                     m.next = "STATUS"
 
             with m.State("STATUS"):
+                offer(status)
                 with m.If(free):
-                    sends(status)
+                    m.d.sync += sending.eq(1)
                     m.next = "CRC_HIGH"
                     with m.If(more):
                         m.next = "DATA"
 
             with m.State("DATA"):
+                offer(word.word_select(byte, 8))
                 m.d.comb += next_byte.eq(free)
                 with m.If(free):
-                    sends(word.word_select(byte, 8))
+                    m.d.sync += sending.eq(1)
                     with m.If(element_done | ~reads):
                         m.next = "CRC_HIGH"
-                        with m.If(reads & ~complete):
+                        with m.If(reads & ~final):
                             begin_transfer()
 
             with m.State("CRC_HIGH"):
+                m.d.comb += outgoing.eq(checksum.crc[8:])
                 with m.If(~sending):
-                    sends(checksum.crc[8:], in_crc=0)
+                    m.d.sync += sending.eq(1)
                     m.next = "CRC_LOW"
 
             with m.State("CRC_LOW"):
+                m.d.comb += [outgoing.eq(checksum.crc[:8]), last.eq(1)]
                 with m.If(free):
-                    sends(checksum.crc[:8], last=1, in_crc=0)
+                    m.d.sync += [sending.eq(1), again.eq(1)]
                     m.next = "AGAIN"
 
             with m.State("AGAIN"):
-                m.d.comb += restart.eq(1)
                 m.d.sync += receiving.eq(1)
                 m.next = "RECEIVE"
         return m
