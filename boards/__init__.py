@@ -6,6 +6,8 @@ This file imports no vendor package, so that the list of boards is there without
 import importlib
 from dataclasses import dataclass
 
+from ornstein.boards import programmers
+from ornstein.boards.programmers import Programmer
 from ornstein.hdl.config import ICEBREAKER, FabricConfig
 
 
@@ -20,6 +22,8 @@ class BoardInfo:
     device : the FPGA
     config : the fabric that is built for it
     multiplier_limit_mhz : the data sheet's limit, which place and route does not check
+    programmer : what writes its bitstream
+    usb : (vendor, product) of its serial port
     """
 
     name: str
@@ -27,6 +31,8 @@ class BoardInfo:
     device: str
     config: FabricConfig
     multiplier_limit_mhz: float
+    programmer: Programmer
+    usb: tuple[int, int]
 
     @property
     def module(self):
@@ -35,5 +41,6 @@ class BoardInfo:
 
 
 BOARDS = {board.name: board for board in (
-    BoardInfo("icebreaker", "1BitSquared iCEBreaker", "iCE40UP5K", ICEBREAKER, multiplier_limit_mhz=50.0),
+    BoardInfo("icebreaker", "1BitSquared iCEBreaker", "iCE40UP5K", ICEBREAKER, multiplier_limit_mhz=50.0,
+              programmer=programmers.ICEBREAKER, usb=(0x0403, 0x6010)),
 )}

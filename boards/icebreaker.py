@@ -8,13 +8,14 @@ from amaranth_boards.icebreaker import ICEBreakerPlatform
 from ornstein.hdl import ice40
 from ornstein.hdl.config import ICEBREAKER, FabricConfig
 from ornstein.hdl.link.uart import Uart
+from ornstein.hdl.regmap import Line
 from ornstein.hdl.top import Top
 
 CONFIG = ICEBREAKER
 CLOCK_HZ = 21_000_000
 """Of the fabric: what the PLL makes of the 12 MHz oscillator, a multiple of the baud rate, met with margin."""
-BAUD = 3_000_000
-"""The FT2232H makes it exactly, and so does the fabric's clock."""
+LINE = Line.at(CLOCK_HZ, (1_000_000, 3_000_000))
+"""The FT2232H makes these rates exactly, and so does the fabric's clock."""
 
 
 class Platform(ICEBreakerPlatform):
@@ -39,9 +40,9 @@ class Board(wiring.Component):
         pins = platform.request("uart", 0, dir={"rx": "-", "tx": "-"})
         m.submodules.rx = rx = io.Buffer("i", pins.rx)
         m.submodules.tx = tx = io.Buffer("o", pins.tx)
-        m.submodules.uart = uart = Uart(CLOCK_HZ // BAUD)
-        m.submodules.top = top = Top(self._config)
+        m.submodules.uart = uart = Uart(*LINE.divisors)
+        m.submodules.top = top = Top(self._config, LINE)
         connect(m, uart.o, top.i)
         connect(m, top.o, uart.i)
-        m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx)]
+        m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx), top.idle.eq(uart.idle), uart.rate.eq(top.rate)]
         return m

@@ -39,10 +39,14 @@ class Fabric(wiring.Component):
     bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write and
         two to read, longer while the engine uses the same port.
     events : out; bits of :class:`regmap.Event`
+
+    Parameters
+    ----------
+    line : what the identity says of the link
     """
 
-    def __init__(self, config: FabricConfig):
-        self._config = config
+    def __init__(self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE):
+        self._config, self._line = config, line
         super().__init__({
             "bus": In(BusSignature(regmap.bus_width(config))),
             "events": Out(len(Event)),
@@ -361,7 +365,7 @@ class Fabric(wiring.Component):
         generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
         identity = Signal(32)
         with m.Switch(bus.address):
-            for address, value in enumerate(regmap.identity(config).values()):
+            for address, value in enumerate(regmap.identity(config, self._line).values()):
                 with m.Case(address):
                     m.d.comb += identity.eq(value)
         answers = {

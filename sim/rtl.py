@@ -15,7 +15,9 @@ import platformdirs
 import ornstein.hdl
 from ornstein.hdl import top
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.regmap import NO_LINE, Line
 from ornstein.host.transport.base import Transport
+from ornstein.sim import faults
 from ornstein.sim.toolchain import ToolError, verilator_environment
 
 _HARNESS = Path(__file__).with_name("rtl.cpp")
@@ -30,39 +32,45 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ORNSTEIN_CACHE") or platformdirs.user_cache_dir("ornstein"))
 
 
-def _key(config: FabricConfig) -> str:
+def _key(config: FabricConfig, line: Line, faulty: bool) -> str:
     """Digest of everything that the built library depends on."""
     digest = hashlib.sha256()
     folder = Path(ornstein.hdl.__file__).parent
-    for source in [*sorted(folder.rglob("*.py")), _HARNESS]:
+    for source in [*sorted(folder.rglob("*.py")), _HARNESS, *([Path(faults.__file__)] if faulty else [])]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     for package in ("amaranth", "verilator"):
         digest.update(importlib.metadata.version(package).encode())
-    digest.update(repr(config).encode())
+    digest.update(repr((config, line)).encode())
     return digest.hexdigest()[:16]
 
 
-def library(config: FabricConfig) -> Path:
+def library(config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False) -> Path:
     """The compiled simulator of that fabric, built if the cache does not hold it.
+
+    Parameters
+    ----------
+    line : what its identity says of the serial line
+    faulty : that of :mod:`ornstein.sim.faults`, whose faults can be switched on
 
     Raises
     ------
     ToolError
         Verilator or a C++ compiler is missing, or the build failed.
     """
-    target = cache_folder() / "rtl" / f"{config.name}-{_key(config)}.so"
+    target = cache_folder() / "rtl" / f"{config.name}-{_key(config, line, faulty)}.so"
     if target.exists():
         return target
     environment = verilator_environment()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         source = Path(scratch) / "top.v"
-        source.write_text(top.verilog(config))
+        source.write_text((faults if faulty else top).verilog(config, line))
         command = [
             "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", "top", "-O3", "--x-assign", "fast",
             "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--Mdir", scratch,
             "-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
-            "-CFLAGS", "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so", str(source), str(_HARNESS),
+            "-CFLAGS", "-fPIC -DFAULTS" if faulty else "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so",
+            str(source), str(_HARNESS),
         ]
         built = subprocess.run(command, env=environment, capture_output=True, text=True)
         if built.returncode:
@@ -79,19 +87,30 @@ def library(config: FabricConfig) -> Path:
 class RtlTransport(Transport):
     """The link's bytes to and from a Verilated fabric that runs in this process.
 
-    The clock runs while the host reads: time-outs are in seconds of the host, ``cycles`` counts the device's.
+    The clock runs while the host reads: time-outs are in seconds of the host, ``cycles`` counts the device's. ``line``
+    and ``faulty`` as in :func:`library`.
     """
 
     window = 1 << 16     # bytes wait here until the device takes them, so nothing can be lost
 
-    def __init__(self, config: FabricConfig):
-        self._library = ctypes.CDLL(str(library(config)))
+    def __init__(self, config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False):
+        self._library = ctypes.CDLL(str(library(config, line, faulty=faulty)))
         self._library.rtl_open.restype = ctypes.c_void_p
         self._library.rtl_run.restype = ctypes.c_uint64
         self._handle = ctypes.c_void_p(self._library.rtl_open())
         self._waiting = b""
         self._answer = ctypes.create_string_buffer(1 << 16)
+        self._line = line
         self.cycles = 0
+
+    @property
+    def device_baud(self) -> int:
+        """Bits per second of the device's line, if there is one."""
+        return self._line.bauds[self._library.rtl_rate(self._handle)]
+
+    def break_down(self, fault: faults.Fault) -> None:
+        """Switches that fault on, and any other off; only where ``faulty``."""
+        self._library.rtl_fault(self._handle, ctypes.c_uint32(fault))
 
     def write(self, data: bytes) -> None:
         self._waiting += data

@@ -44,6 +44,9 @@ class Bridge(wiring.Component):
     o : Out(stream of 8), bytes to the host
     bus : Out(BusSignature(bus_width(config)))
     events : In(len(Event)), levels
+    resting : Out(1), no request is in work and the last byte of the answer has been given away
+    valid : Out(1), one cycle for each request whose CRC is right
+    silence : Out(1), one cycle after each ``timeout`` cycles without a byte
     """
 
     def __init__(self, config: FabricConfig, *, timeout: int):
@@ -56,6 +59,9 @@ class Bridge(wiring.Component):
             "o": Out(stream.Signature(8)),
             "bus": Out(BusSignature(bus_width(config))),
             "events": In(len(Event)),
+            "resting": Out(1),
+            "valid": Out(1),
+            "silence": Out(1),
         })
 
     def elaborate(self, platform):
@@ -78,7 +84,6 @@ class Bridge(wiring.Component):
         status = Signal(Status, reset_less=True)
         more = Signal(reset_less=True)            # data follow the status
         timer = Signal(ceil_log2(self._timeout))  # cycles since the last byte
-        silence = Signal()
         unit = Signal()                           # a unit of WAIT's patience has passed
 
         known = Signal(reset_less=True)           # the header's space exists
@@ -134,14 +139,14 @@ class Bridge(wiring.Component):
         ]
         m.d.sync += [
             timer.eq(timer + 1),
-            silence.eq(timer == self._timeout - 1),
+            self.silence.eq(timer == self._timeout - 1),
             unit.eq(timer[:exact_log2(WAIT_UNIT)].all()),
         ]
 
         with m.FSM():
             with m.State("RECEIVE"):
                 item = deframer.o.payload
-                m.d.comb += [deframer.o.ready.eq(1), checksum.data.eq(item.data)]
+                m.d.comb += [self.resting.eq(1), deframer.o.ready.eq(1), checksum.data.eq(item.data)]
                 with m.If(deframer.o.valid):
                     m.d.sync += [timer.eq(0), damaged.eq(damaged | item.error)]
                     with m.If(item.end):
@@ -160,14 +165,14 @@ class Bridge(wiring.Component):
                         with m.If(pointer == REQUEST_HEADER_BYTES + CRC_BYTES - 1):
                             m.d.sync += short.eq(0)
                         m.d.comb += [next_byte.eq(~short), next_element.eq(~short & element_done)]
-                with m.Elif(silence):
+                with m.Elif(self.silence):
                     m.d.comb += restart.eq(1)
 
             with m.State("CHECK"):
-                m.d.comb += restart.eq(1)
+                m.d.comb += [restart.eq(1), self.valid.eq(~damaged & checksum.match_detected & ~short)]
                 m.d.sync += [pointer.eq(REQUEST_HEADER_BYTES), timer.eq(0), more.eq(0), status.eq(Status.MALFORMED)]
                 m.next = "SEQUENCE"
-                with m.If(damaged | ~checksum.match_detected | short):
+                with m.If(~self.valid):
                     m.d.sync += [header.sequence.eq(0), status.eq(Status.CORRUPT)]
                 with m.Elif((header.opcode == Opcode.WAIT) & no_data):
                     m.next = "WAIT"
