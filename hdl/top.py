@@ -52,10 +52,11 @@ class Top(wiring.Component):
     Parameters
     ----------
     line : the serial line that carries the streams; without a choice of divisors ``idle`` and ``rate`` mean nothing
+    silence : cycles after which an unfinished request is dropped
     """
 
-    def __init__(self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE):
-        self._config, self._line = config, line
+    def __init__(self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *, silence: int = SILENCE):
+        self._config, self._line, self._silence = config, line, silence
         super().__init__({
             "i": In(stream.Signature(8)),
             "o": Out(stream.Signature(8)),
@@ -66,13 +67,13 @@ class Top(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.fabric = fabric = Fabric(self._config, self._line)
-        m.submodules.bridge = bridge = Bridge(self._config, timeout=SILENCE)
+        m.submodules.bridge = bridge = Bridge(self._config, timeout=self._silence)
         connect(m, flipped(self.i), bridge.i)
         connect(m, bridge.o, flipped(self.o))
         connect(m, bridge.bus, fabric.bus)
         m.d.comb += bridge.events.eq(fabric.events)
         if len(self._line.divisors) > 1:
-            patience = math.ceil(regmap.FALLBACK_SECONDS * self._line.clock / SILENCE)
+            patience = math.ceil(regmap.FALLBACK_SECONDS * self._line.clock / self._silence)
             m.submodules.rate = rate = Rate(len(self._line.divisors), patience=patience)
             bus = bridge.bus
             m.d.comb += [
@@ -88,7 +89,7 @@ class Top(wiring.Component):
         return m
 
 
-def verilog(config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *,
+def verilog(config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *, silence: int = SILENCE,
             inputs: dict[str, Signal] | None = None) -> str:
     """The top as Verilog for a simulator: ports ``clk``, ``rate`` and the streams as ``i__payload`` and so on.
     ``inputs`` are signals besides, by name, that the simulator drives.
@@ -99,7 +100,7 @@ def verilog(config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *,
     """
     m = Module()
     m.domains.sync = clock = ClockDomain(reset_less=True)
-    m.submodules.machine = machine = Top(config, line)
+    m.submodules.machine = machine = Top(config, line, silence=silence)
     m.submodules.receive = receive = Register()
     m.submodules.send = send = Register()
     connect(m, receive.o, machine.i)

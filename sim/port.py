@@ -70,11 +70,12 @@ class Port:
             last = now
             data = self._read(int(credit))
             credit -= len(data)
+            baud = self._baud and self._baud()            # a device changes its rate only after it has answered
             if data:
-                self._transport.write(data if self._baud is None else resampled(data, self.host_baud, self._baud()))
+                self._transport.write(data if baud is None else resampled(data, self.host_baud, baud))
             answer = self._transport.read(0.0)
             if answer:
-                self._write(answer if self._baud is None else resampled(answer, self._baud(), self.host_baud))
+                self._write(answer if baud is None else resampled(answer, baud, self.host_baud))
             time.sleep(_PAUSE)
 
     def _read(self, most: int) -> bytes:

@@ -11,12 +11,13 @@ from amaranth.lib.wiring import In, Out
 from link_bench import END, answers, framed, simulate
 from test_uart import bits
 
-from ornstein.hdl import protocol, top
+from ornstein.hdl import protocol
 from ornstein.hdl.config import TINY
 from ornstein.hdl.link.rate import Rate
 from ornstein.hdl.link.uart import Uart
 from ornstein.hdl.protocol import Opcode, Status
 from ornstein.hdl.regmap import MAGIC, Control, Line, Space
+from ornstein.hdl.top import Top
 
 PATIENCE = 3
 
@@ -69,9 +70,9 @@ def test_wrong_parameters(wrong):
 
 # ---- UART, rate and machine together, spoken to bit by bit -----------------------------------------------------------
 
-SILENCE_CYCLES = 1 << 11
+QUIET = 1 << 11
 DOUBTS = 2
-LINE = Line(clock=math.floor(DOUBTS * SILENCE_CYCLES / 1.5), divisors=(9, 4))
+LINE = Line(clock=math.floor(DOUBTS * QUIET / 1.5), divisors=(9, 4))
 
 
 class Machine(wiring.Component):
@@ -84,7 +85,7 @@ class Machine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.uart = uart = Uart(*LINE.divisors)
-        m.submodules.top = machine = top.Top(TINY, LINE)
+        m.submodules.top = machine = Top(TINY, LINE, silence=QUIET)
         wiring.connect(m, uart.o, machine.i)
         wiring.connect(m, machine.o, uart.i)
         m.d.comb += [uart.rx.eq(self.rx), self.tx.eq(uart.tx), self.rate.eq(machine.rate), uart.rate.eq(machine.rate),
@@ -125,8 +126,7 @@ def request(opcode, space, address, data=b""):
     return framed(protocol.request(7, opcode, space, address, 1, data))
 
 
-def test_a_board_changes_its_rate_and_falls_back(monkeypatch):
-    monkeypatch.setattr(top, "SILENCE", SILENCE_CYCLES)
+def test_a_board_changes_its_rate_and_falls_back():
     dut = Machine()
     identify = request(Opcode.READ, Space.IDENTITY, 0)
     identity = (7, Status.OK, MAGIC.to_bytes(4, "little"))
@@ -146,10 +146,10 @@ def test_a_board_changes_its_rate_and_falls_back(monkeypatch):
             await say(ctx, dut, identify, fast)
             assert answers(await listen(ctx, dut, fast)) == [identity]
         # a host that knows nothing of it is understood again after the second silence
-        await ctx.tick().repeat(5 * SILENCE_CYCLES)
+        await ctx.tick().repeat(5 * QUIET)
         assert ctx.get(dut.rate) == 1
         await say(ctx, dut, identify, boot)
-        await ctx.tick().repeat((DOUBTS + 1) * SILENCE_CYCLES)
+        await ctx.tick().repeat((DOUBTS + 1) * QUIET)
         assert ctx.get(dut.rate) == 0
         await say(ctx, dut, identify, boot)
         assert answers(await listen(ctx, dut, boot)) == [identity]

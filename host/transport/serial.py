@@ -36,8 +36,9 @@ class SerialTransport(Transport):
                             ) from error
         with contextlib.suppress(NotImplementedError, OSError, ValueError):
             self._port.set_low_latency_mode(True)  # an FTDI otherwise holds short answers back for 16 ms
-        with contextlib.suppress(OSError):
-            latency_timer(port).write_text("1")    # the same by another way, for drivers that know only this one
+        if latency_timer(port).is_file():
+            with contextlib.suppress(OSError):         # the same by another way, where the user may
+                latency_timer(port).write_text("1")
 
     @classmethod
     def from_uri(cls, uri: str) -> Self:
