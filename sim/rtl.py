@@ -32,7 +32,7 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ORNSTEIN_CACHE") or platformdirs.user_cache_dir("ornstein"))
 
 
-def _key(config: FabricConfig, line: Line, faulty: bool) -> str:
+def _key(config: FabricConfig, line: Line = NO_LINE, faulty: bool = False) -> str:
     """Digest of everything that the built library depends on."""
     digest = hashlib.sha256()
     folder = Path(ornstein.hdl.__file__).parent

@@ -13,7 +13,7 @@ import ornstein.hdl
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.host.compiler import compile_problem
 from ornstein.host.device import open_device
-from ornstein.sim import rtl
+from ornstein.sim import faults, rtl
 from ornstein.sim.toolchain import ToolError
 
 
@@ -33,8 +33,9 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
     assert rtl.cache_folder().name == "ornstein"
 
 
-def test_a_second_open_builds_nothing(device, no_tools, monkeypatch):
+def test_a_second_open_builds_nothing(device, request, monkeypatch):
     device("rtl:tiny")
+    request.getfixturevalue("no_tools")
     monkeypatch.setenv("PATH", "")                        # nor are the tools asked for
     with open_device("rtl:tiny") as again:
         assert again.config == TINY
@@ -54,7 +55,7 @@ def test_an_empty_cache_needs_the_tools(tmp_path, monkeypatch):
 def test_a_failed_build_leaves_its_log_and_no_library(tmp_path, monkeypatch):
     monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
     monkeypatch.setattr(rtl, "verilator_environment", dict)
-    monkeypatch.setattr(rtl.top, "verilog", lambda config: "module top; endmodule")
+    monkeypatch.setattr(rtl.top, "verilog", lambda config, line: "module top; endmodule")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: subprocess.CompletedProcess(
         arguments, 1, "said this\n", "and that\n"))
     with pytest.raises(ToolError, match="the simulator of fabric 'tiny' could not be built; see ") as caught:
@@ -70,6 +71,7 @@ def test_the_key_is_that_of_the_configuration():
     keys = {rtl._key(config) for config in configs}
     assert len(keys) == 4
     assert rtl._key(replace(TINY)) == rtl._key(TINY)
+    assert len({rtl._key(TINY), rtl._key(TINY, faults.LINE), rtl._key(TINY, faults.LINE, faulty=True)}) == 3
 
 
 def test_the_key_changes_with_the_gateware_and_the_tools(tmp_path, monkeypatch):
