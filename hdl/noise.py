@@ -10,7 +10,7 @@ The three-point variable is +1, 0 or -1 with probabilities 1/6, 2/3, 1/6: scaled
 variance, skewness and kurtosis of a normal variable, and it needs no multiplier.
 """
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -28,25 +28,22 @@ VARIANCE = 2 * THRESHOLD / (1 << DRAW_BITS)
 """Exact variance of the three-point variable, 1/3 up to 2^-16."""
 
 _MASK = (1 << SEED_WIDTH) - 1
+_HALF = LEAP // 2
 
 
-def leap_matrix(steps: int = LEAP) -> list[int]:
-    """For each bit of the state after ``steps`` single shifts, the mask of present bits whose parity it is."""
-    rows = [1 << bit for bit in range(SEED_WIDTH)]
-    for _ in range(steps):
-        fed_back = 0
-        for tap in TAPS:
-            fed_back ^= rows[tap - 1]
-        rows = [fed_back, *rows[:-1]]
-    return rows
+def fed_back(state):
+    """The 41 bits that enter next, lowest first; what stands above them is to be dropped. For integers and gateware.
+
+    They can be had at once because up to 60 new bits depend on present bits alone.
+    """
+    taps = [state >> tap - _HALF for tap in TAPS]
+    return taps[0] ^ taps[1] ^ taps[2] ^ taps[3]
 
 
 def advance(state: int) -> int:
-    """The state after one draw. Two leaps of 41, because up to 60 new bits depend on present bits alone."""
-    half = LEAP // 2
+    """The state after one draw, two leaps of 41."""
     for _ in range(2):
-        parity = (state ^ state << 1 ^ state << 3 ^ state << 4) & _MASK
-        state = (state << half & _MASK) | parity >> (SEED_WIDTH - half)
+        state = (state << _HALF & _MASK) | fed_back(state) & (1 << _HALF) - 1
     return state
 
 
@@ -83,8 +80,12 @@ class NoiseSource(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        following = Signal(SEED_WIDTH)
-        m.d.comb += [following[bit].eq((self.state & mask).xor()) for bit, mask in enumerate(leap_matrix())]
+        # as in `advance`: on whole words, which costs a simulator a few operations, not a few for every bit
+        following = self.state
+        for leap in range(2):
+            entering = Signal(_HALF, name=f"entering_{leap}")
+            m.d.comb += entering.eq(fed_back(following))
+            following = Cat(entering, following)[:SEED_WIDTH]
         with m.If(self.load):
             m.d.sync += self.state.eq(Mux(self.seed == 0, 1, self.seed))
         with m.Elif(self.advance):

@@ -105,12 +105,15 @@ def _stick_cell(memory: Component, when: Value, *, word: int, lane: int, bit: in
 
 
 def _add_tap(source: noise.NoiseSource, when: Value, *, bit: int, tap: int) -> None:
-    """One bit of the generator depends on one bit too many."""
+    """One bit of the generator's next state depends on one bit too many of the present one."""
+    healthy = noise.fed_back
+
+    def fed_back(state):
+        entering = healthy(state)
+        return entering if state is source.state else entering ^ (when & source.state[tap]) << bit   # the last leap
 
     def elaborate(platform):
-        rows = noise.leap_matrix()
-        rows[bit] = Mux(when, rows[bit] ^ 1 << tap, rows[bit])
-        with mock.patch.object(noise, "leap_matrix", lambda: rows):
+        with mock.patch.object(noise, "fed_back", fed_back):
             return noise.NoiseSource.elaborate(source, platform)
 
     source.elaborate = elaborate

@@ -23,10 +23,9 @@ struct Rtl {
         top.o_ready = 1;
         top.eval();
     }
+    // both edges clock the design, see rtl.py
     void tick() {
-        top.clk = 1;
-        top.eval();
-        top.clk = 0;
+        top.clk = !top.clk;
         top.eval();
     }
 };

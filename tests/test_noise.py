@@ -20,7 +20,6 @@ from ornstein.hdl.noise import (
     advance,
     code,
     dither,
-    leap_matrix,
 )
 
 MASK = (1 << SEED_WIDTH) - 1
@@ -36,6 +35,17 @@ def shift_once(state: int) -> int:
     for tap in TAPS:
         fed_back ^= state >> tap - 1 & 1
     return (state << 1 | fed_back) & MASK
+
+
+def leap_matrix(steps: int = LEAP) -> list[int]:
+    """For each bit of the state after ``steps`` single shifts, the mask of present bits whose parity it is."""
+    rows = IDENTITY
+    for _ in range(steps):
+        fed_back = 0
+        for tap in TAPS:
+            fed_back ^= rows[tap - 1]
+        rows = [fed_back, *rows[:-1]]
+    return rows
 
 
 def times(row: int, matrix: list[int]) -> int:
