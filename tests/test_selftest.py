@@ -15,7 +15,7 @@ STAGES = ["identity", "memories", "read-outs", "lanes", "noise", "updates", "pro
 
 
 @pytest.fixture(scope="module")
-def bench():
+def bench(breakable):
     """The fabric that can be broken, and what breaks it."""
     transport = RtlTransport(faults.CONFIG, faults.LINE, faulty=True)
     with FabricDevice(transport, "rtl:bench", timeout=60.0) as device:

@@ -52,7 +52,7 @@ def board():
 
 
 @pytest.fixture
-def bench():
+def bench(breakable):
     """A port with the Verilated gateware behind it, as behind a UART: bits of another rate are misread."""
     transport = RtlTransport(faults.CONFIG, faults.LINE, faulty=True)
     with Port(transport, baud=lambda: transport.device_baud) as port:
