@@ -143,7 +143,7 @@ def test_loop_at_every_rate(rate):
             while not ctx.get(dut.idle):
                 cycles += 1
                 await ctx.tick()
-        assert cycles == 2 * 10 * (9, 4, 5)[rate] - 2      # all ten bits of both but the cycles that took them
+        assert cycles == 2 * (10 * (9, 4, 5)[rate] - 1)    # all bits of both but the cycle that takes the next byte
         await ctx.tick().repeat(30)
         assert received == [0x55, 0xC3]
 

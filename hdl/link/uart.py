@@ -112,25 +112,20 @@ class Transmitter(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        timer = Signal(range(max(self._divisors)), reset_less=True)
+        timer = Signal(range(max(self._divisors)))
         last = select(self.rate, [divisor - 1 for divisor in self._divisors])
-        shorter = select(self.rate, [divisor - 2 for divisor in self._divisors])
-        bits = Signal(9, init=-1)
-        left = Signal(range(11))  # bits that have not ended
-        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(left == 0), self.idle.eq(self.i.ready & ~self.i.valid)]
-        with m.If(self.i.ready):
-            m.d.sync += timer.eq(last)
-            with m.If(self.i.valid):
-                m.d.sync += [bits.eq(Cat(0, self.i.payload)), left.eq(10)]
-        with m.Elif(timer == 0):
-            # the cycle in which the next byte is taken belongs to the stop bit
-            m.d.sync += [
-                timer.eq(Mux(left == 2, shorter, last)),
-                bits.eq(Cat(bits[1:], 1)),
-                left.eq(left - 1),
-            ]
-        with m.Else():
+        bits = Signal(10, init=1)  # what is left to send, and above it nothing: alone, the one is the stop bit
+        bit_done = Signal()
+        m.d.comb += [
+            self.tx.eq(bits[0]),
+            bit_done.eq(timer == 0),
+            self.i.ready.eq(bit_done & ~bits[1:].any()),
+            self.idle.eq(self.i.ready & ~self.i.valid),
+        ]
+        with m.If(~bit_done):
             m.d.sync += timer.eq(timer - 1)
+        with m.Elif(~self.idle):
+            m.d.sync += [timer.eq(last), bits.eq(Mux(self.i.ready, Cat(0, self.i.payload, 1), bits[1:]))]
         return m
 
 
