@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -31,12 +32,14 @@ from ornstein.host.program import Program
 from ornstein.host.transport.serial import SerialTransport
 from ornstein.sim import reference
 from ornstein.sim.port import Port
-from ornstein.sim.rtl import RtlTransport
+from ornstein.sim.rtl import RtlTransport, library
 from ornstein.sim.toolchain import for_icarus
 
 SD15_CHANNELS = (320, 640, 1280, 1280)
 """Channels of Stable Diffusion 1.5's U-Net on the way down, each met again on the way up (SPEC section 1)."""
 RTL_GOAL = 3e6
+CYCLES, MIXED = "cycles_per_step_", "_mixed"
+"""How the names of the figures begin that give the cycles of a step, and end where Gram terms mix modes."""
 BAUD = 1_000_000
 _REPEATS = 8
 """How often the memory is written: what the paced port may catch up is then 1.5 % of the whole."""
@@ -134,7 +137,7 @@ class Cell:
     def name(self) -> str:
         """The point in a figure's name."""
         return (f"d{self.sizes[0]}_m{2 * len(self.sizes)}_k{self.rank}_p{self.lanes}"
-                + ("_mixed" if self.mixed else ""))
+                + (MIXED if self.mixed else ""))
 
 
 def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool = False) -> Cell:
@@ -194,7 +197,7 @@ def _lanes(progress) -> Iterator[Figure]:
                  f"the same with Gram terms, least over D 64, 320, rank 16, 64: at {worst.label}, {worst.chains} "
                  "inputs at once")
     for cell in skips + mixed:
-        yield figure(f"cycles_per_step_{cell.name}", cell.cycles, "cycles", cell.bound,
+        yield figure(f"{CYCLES}{cell.name}", cell.cycles, "cycles", cell.bound,
                      f"bound 4 D k / lanes; utilisation {cell.share:.3f}, {cell.chains} inputs at once")
     work = np.array([cell.bound for cell in skips])
     cycles = np.array([cell.cycles for cell in skips])
@@ -238,6 +241,9 @@ def _simulators(program: Program, model: TrainedModel, progress) -> Iterator[Fig
         device.run(model.x_test)
     speed = transport.cycles / transport.seconds
     yield figure("rtl_cycles_per_s", speed, "cycles/s", RTL_GOAL, "whole demo fabric, link included, one core")
+    progress("two simulators on two threads")
+    yield _threads(program, model)
+    yield from _starting(program.config, progress)
     data = b"".join(log[:200])
     progress("cycles a second of Icarus Verilog")
     slow = _icarus(program.config, data)
@@ -247,6 +253,39 @@ def _simulators(program: Program, model: TrainedModel, progress) -> Iterator[Fig
     progress("cycles a second of Amaranth's simulator")
     yield figure("rtl_over_pysim", speed, "cycles/s", _pysim(program.config, data),
                  "the same design and bytes; at least 50 is asked for")
+
+
+def _threads(program: Program, model: TrainedModel) -> Figure:
+    """A batch split over two simulators on two threads, against one; the simulator itself runs on one."""
+    def seconds(parts: int) -> float:
+        devices = [FabricDevice(RtlTransport(program.config), "rtl", timeout=120.0) for _ in range(parts)]
+        for device in devices:
+            device.load(program)
+            device.run(model.x_test[:2])
+        began = time.perf_counter()
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(FabricDevice.run, devices, np.array_split(model.x_test, parts)))
+        elapsed = time.perf_counter() - began
+        for device in devices:
+            device.close()
+        return elapsed
+
+    one, two = seconds(1), seconds(2)
+    return figure("rtl_two_threads", one / two, "of one thread's speed", 2.0,
+                  "threads pay from simulator to simulator, so the demo runs its rows so; within a simulator of "
+                  "4,000 instructions a cycle they do not")
+
+
+def _starting(config: FabricConfig, progress) -> Iterator[Figure]:
+    """Seconds to build the simulator into an empty cache, and to start it once built."""
+    progress("building the simulator")
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        library(config, cache=Path(folder))
+        yield figure("rtl_build_s", time.perf_counter() - began, "s", 90.0, "Verilog, Verilator and C++ from nothing")
+    began = time.perf_counter()
+    with FabricDevice(RtlTransport(config), "rtl"):
+        yield figure("rtl_start_s", time.perf_counter() - began, "s", 1.0, "opening the built one, identity read")
 
 
 class _Recorder(RtlTransport):

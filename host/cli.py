@@ -14,6 +14,8 @@ from ornstein.host.commands import (  # noqa: F401 - importing a module of comma
     devices,
     errors,
     flash,
+    hierarchy,
+    paper,
     programs,
     train,
 )

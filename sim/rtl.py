@@ -49,8 +49,8 @@ def _on_both_edges(verilog: str) -> str:
     return verilog.replace("always @(posedge clk)", "always @(edge clk)")
 
 
-def library(config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False) -> Path:
-    """The compiled simulator of that fabric, built if the cache does not hold it.
+def library(config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False, cache: Path | None = None) -> Path:
+    """The compiled simulator of that fabric, built if ``cache``, :func:`cache_folder` by default, does not hold it.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def library(config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False)
     ToolError
         Verilator or a C++ compiler is missing, or the build failed.
     """
-    target = cache_folder() / "rtl" / f"{config.name}-{_key(config, line, faulty)}.so"
+    target = (cache or cache_folder()) / "rtl" / f"{config.name}-{_key(config, line, faulty)}.so"
     if target.exists():
         return target
     environment = verilator_environment()
