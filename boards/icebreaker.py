@@ -7,12 +7,13 @@ from amaranth_boards.icebreaker import ICEBreakerPlatform
 from ornstein.boards.wiring import on_uart, request
 from ornstein.hdl import ice40
 from ornstein.hdl.config import ICEBREAKER, FabricConfig
+from ornstein.hdl.regmap import Line
 
 CONFIG = ICEBREAKER
 CLOCKS = {"sync": 21_000_000}
 """The fabric's: what the PLL makes of the 12 MHz oscillator, a multiple of the baud rate, met with margin."""
-BAUD = 3_000_000
-"""The FT2232H makes it exactly, and so does the fabric's clock."""
+LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
+"""The FT2232H makes these rates exactly, and so does the fabric's clock."""
 
 
 class Platform(ICEBreakerPlatform):
@@ -34,5 +35,5 @@ class Board(wiring.Component):
         m.submodules.pll = pll = ice40.PllClock(pad.io, reference=12_000_000, frequency=CLOCKS["sync"])
         m.domains.sync = sync = ClockDomain()
         m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
-        on_uart(m, platform, self._config, CLOCKS["sync"] // BAUD)
+        on_uart(m, platform, self._config, LINE)
         return m

@@ -7,12 +7,13 @@ from amaranth_boards.ulx3s import ULX3S_85F_Platform
 from ornstein.boards.wiring import on_uart, request
 from ornstein.hdl import ecp5
 from ornstein.hdl.config import ULX3S, FabricConfig
+from ornstein.hdl.regmap import Line
 
 CONFIG = ULX3S
 CLOCKS = {"sync": 90_000_000}
 """The fabric's: what the PLL makes of the 25 MHz oscillator, a multiple of the baud rate."""
-BAUD = 3_000_000
-"""The most that the FT231X does; it makes it exactly, and so does the fabric's clock."""
+LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
+"""The FT231X does no more than the second; it makes these rates exactly, and so does the fabric's clock."""
 
 
 class Platform(ULX3S_85F_Platform):
@@ -33,5 +34,5 @@ class Board(wiring.Component):
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk25"))
         m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=25e6)
         m.d.comb += clocks.i.eq(oscillator.i)
-        on_uart(m, platform, self._config, CLOCKS["sync"] // BAUD)
+        on_uart(m, platform, self._config, LINE)
         return m

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import connect
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.uart import Uart
+from ornstein.hdl.regmap import Line
 from ornstein.hdl.top import Top
 
 
@@ -18,16 +19,16 @@ def request(platform, name: str):
     return platform.request(name, 0, dir=parts or "-")
 
 
-def on_uart(m: Module, platform, config: FabricConfig, divisor: int):
-    """Adds the machine behind the board's serial port, of ``divisor`` clock cycles a bit."""
+def on_uart(m: Module, platform, config: FabricConfig, line: Line):
+    """Adds the machine behind the board's serial port."""
     pins = request(platform, "uart")
     m.submodules.rx = rx = io.Buffer("i", pins.rx)
     m.submodules.tx = tx = io.Buffer("o", pins.tx)
-    m.submodules.uart = uart = Uart(divisor)
-    m.submodules.top = top = Top(config)
+    m.submodules.uart = uart = Uart(*line.divisors)
+    m.submodules.top = top = Top(config, line)
     connect(m, uart.o, top.i)
     connect(m, top.o, uart.i)
-    m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx)]
+    m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx), top.idle.eq(uart.idle), uart.rate.eq(top.rate)]
 
 
 def on_usb(m: Module, platform, config: FabricConfig):

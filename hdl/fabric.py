@@ -43,10 +43,14 @@ class Fabric(wiring.Component):
         three in the control space, and three to read, longer while the engine uses the same port. Addresses beyond the
         end of a space wrap.
     events : out; bits of :class:`regmap.Event`
+
+    Parameters
+    ----------
+    line : what the identity says of the link
     """
 
-    def __init__(self, config: FabricConfig):
-        self._config = config
+    def __init__(self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE):
+        self._config, self._line = config, line
         super().__init__({
             "bus": In(BusSignature(regmap.bus_width(config))),
             "events": Out(len(Event)),
@@ -378,8 +382,9 @@ class Fabric(wiring.Component):
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
         one_factor = Signal(signed(config.factor_width), reset_less=True)
         m.d.sync += identity.eq(0)
-        with m.Switch(bus.address[:(len(regmap.identity(config)) - 1).bit_length()]):
-            for address, value in enumerate(regmap.identity(config).values()):
+        described = regmap.identity(config, self._line)
+        with m.Switch(bus.address[:(len(described) - 1).bit_length()]):
+            for address, value in enumerate(described.values()):
                 with m.Case(address):
                     m.d.sync += identity.eq(value)
         m.d.sync += [

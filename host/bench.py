@@ -5,16 +5,13 @@ reason in its note.
 """
 
 import importlib.util
-import os
-import pty
 import resource
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
-import tty
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -32,18 +29,20 @@ from ornstein.host.model_device import ModelDevice
 from ornstein.host.model_file import TrainedModel
 from ornstein.host.problem import BIAS, LM, Problem, Stage
 from ornstein.host.program import Program
-from ornstein.host.transport.base import Transport
 from ornstein.host.transport.serial import SerialTransport
 from ornstein.sim import reference
-from ornstein.sim.rtl import RtlTransport
+from ornstein.sim.port import Port
+from ornstein.sim.rtl import RtlTransport, library
 from ornstein.sim.toolchain import for_icarus
 
 SD15_CHANNELS = (320, 640, 1280, 1280)
 """Channels of Stable Diffusion 1.5's U-Net on the way down, each met again on the way up (SPEC section 1)."""
 RTL_GOAL = 3e6
+CYCLES, MIXED = "cycles_per_step_", "_mixed"
+"""How the names of the figures begin that give the cycles of a step, and end where Gram terms mix modes."""
 BAUD = 1_000_000
-_BURST, _REPEATS = 0.04, 8
-"""Seconds of line time that the paced port may catch up, and how often the memory is written: 1.5 % of the whole."""
+_REPEATS = 8
+"""How often the memory is written: what the paced port may catch up is then 1.5 % of the whole."""
 
 
 @dataclass(frozen=True)
@@ -138,7 +137,7 @@ class Cell:
     def name(self) -> str:
         """The point in a figure's name."""
         return (f"d{self.sizes[0]}_m{2 * len(self.sizes)}_k{self.rank}_p{self.lanes}"
-                + ("_mixed" if self.mixed else ""))
+                + (MIXED if self.mixed else ""))
 
 
 def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool = False) -> Cell:
@@ -198,7 +197,7 @@ def _lanes(progress) -> Iterator[Figure]:
                  f"the same with Gram terms, least over D 64, 320, rank 16, 64: at {worst.label}, {worst.chains} "
                  "inputs at once")
     for cell in skips + mixed:
-        yield figure(f"cycles_per_step_{cell.name}", cell.cycles, "cycles", cell.bound,
+        yield figure(f"{CYCLES}{cell.name}", cell.cycles, "cycles", cell.bound,
                      f"bound 4 D k / lanes; utilisation {cell.share:.3f}, {cell.chains} inputs at once")
     work = np.array([cell.bound for cell in skips])
     cycles = np.array([cell.cycles for cell in skips])
@@ -242,6 +241,9 @@ def _simulators(program: Program, model: TrainedModel, progress) -> Iterator[Fig
         device.run(model.x_test)
     speed = transport.cycles / transport.seconds
     yield figure("rtl_cycles_per_s", speed, "cycles/s", RTL_GOAL, "whole demo fabric, link included, one core")
+    progress("two simulators on two threads")
+    yield _threads(program, model)
+    yield from _starting(program.config, progress)
     data = b"".join(log[:200])
     progress("cycles a second of Icarus Verilog")
     slow = _icarus(program.config, data)
@@ -251,6 +253,39 @@ def _simulators(program: Program, model: TrainedModel, progress) -> Iterator[Fig
     progress("cycles a second of Amaranth's simulator")
     yield figure("rtl_over_pysim", speed, "cycles/s", _pysim(program.config, data),
                  "the same design and bytes; at least 50 is asked for")
+
+
+def _threads(program: Program, model: TrainedModel) -> Figure:
+    """A batch split over two simulators on two threads, against one; the simulator itself runs on one."""
+    def seconds(parts: int) -> float:
+        devices = [FabricDevice(RtlTransport(program.config), "rtl", timeout=120.0) for _ in range(parts)]
+        for device in devices:
+            device.load(program)
+            device.run(model.x_test[:2])
+        began = time.perf_counter()
+        with ThreadPoolExecutor(parts) as pool:
+            list(pool.map(FabricDevice.run, devices, np.array_split(model.x_test, parts)))
+        elapsed = time.perf_counter() - began
+        for device in devices:
+            device.close()
+        return elapsed
+
+    one, two = seconds(1), seconds(2)
+    return figure("rtl_two_threads", one / two, "of one thread's speed", 2.0,
+                  "threads pay from simulator to simulator, so the demo runs its rows so; within a simulator of "
+                  "4,000 instructions a cycle they do not")
+
+
+def _starting(config: FabricConfig, progress) -> Iterator[Figure]:
+    """Seconds to build the simulator into an empty cache, and to start it once built."""
+    progress("building the simulator")
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        library(config, cache=Path(folder))
+        yield figure("rtl_build_s", time.perf_counter() - began, "s", 90.0, "Verilog, Verilator and C++ from nothing")
+    began = time.perf_counter()
+    with FabricDevice(RtlTransport(config), "rtl"):
+        yield figure("rtl_start_s", time.perf_counter() - began, "s", 1.0, "opening the built one, identity read")
 
 
 class _Recorder(RtlTransport):
@@ -432,8 +467,8 @@ def block_rams(config: FabricConfig) -> int:
 def _line(program: Program, progress) -> Iterator[Figure]:
     """A serial port paced to a line rate, through the operating system's own pseudo-terminal."""
     progress("serial link against its line rate")
-    with _PacedPort(program.config, BAUD) as name:
-        link = Link(SerialTransport(name, baud=BAUD), timeout=5.0)
+    with Port(RtlTransport(program.config), pace=BAUD) as port:
+        link = Link(SerialTransport(port.name, baud=BAUD), timeout=5.0)
         link.identify()
         values = np.resize(program.factor, program.config.factor_depth * program.config.lanes).astype(np.int64)
         began = time.perf_counter()
@@ -445,48 +480,6 @@ def _line(program: Program, progress) -> Iterator[Figure]:
     yield figure("link_over_line_rate", rate, "bytes/s", BAUD / 10,
                  f"payload bytes of a whole factor memory over serial: at {BAUD} baud (ten bits a byte), paced; at "
                  "least 0.9 is asked for")
-
-
-class _PacedPort:
-    """A pseudo-terminal with the Verilated gateware behind it, passing bytes no faster than a line would."""
-
-    def __init__(self, config: FabricConfig, baud: int):
-        self._transport: Transport = RtlTransport(config)
-        self._rate = baud / 10
-        self._stop = threading.Event()
-
-    def __enter__(self) -> str:
-        self._master, self._slave = pty.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return os.ttyname(self._slave)
-
-    def _serve(self) -> None:
-        last = time.perf_counter()
-        credit = 0.0
-        while not self._stop.is_set():
-            now = time.perf_counter()
-            credit = min(credit + (now - last) * self._rate, _BURST * self._rate)
-            last = now
-            try:
-                data = os.read(self._master, int(credit)) if credit >= 1 else b""
-            except BlockingIOError:
-                data = b""
-            credit -= len(data)
-            self._transport.write(data)
-            answer = self._transport.read(0.0)
-            if answer:
-                os.write(self._master, answer)
-            time.sleep(0.0005)
-
-    def __exit__(self, *exception):
-        self._stop.set()
-        self._thread.join()
-        os.close(self._master)
-        os.close(self._slave)
-        self._transport.close()
 
 
 def _memory(progress, count: int = 1_000_000) -> Iterator[Figure]:

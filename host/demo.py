@@ -231,7 +231,7 @@ def _run_row(recipe: Recipe, uri: str, kT: float, samples: int, model: TrainedMo
     scores = score(program.problem.decode(outputs.mean), model.y_test, model.y_train.mean(axis=0))
     equal = None
     if outputs.counters["cycles"] is not None:
-        equal = _equals_model(program, inputs, outputs, seed)
+        equal = equals_model(program, inputs, outputs, seed)
     counters = outputs.counters
     saturations = (None if counters["issued"] is None
                    else counters["rank_saturations"] + counters["state_saturations"])
@@ -244,7 +244,8 @@ def _run_row(recipe: Recipe, uri: str, kT: float, samples: int, model: TrainedMo
     return row, program, outputs
 
 
-def _equals_model(program: Program, inputs: np.ndarray, outputs: Outputs, seed: int) -> bool:
+def equals_model(program: Program, inputs: np.ndarray, outputs: Outputs, seed: int) -> bool:
+    """True, or DemoError: the integer model gives the same bits as the device that gave ``outputs``."""
     with open_device(f"model:{program.config.name}") as device:
         device.load(program)
         expected = device.run(inputs, seed=seed)

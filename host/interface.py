@@ -7,6 +7,9 @@ The fits below take encoder activations x (n, D_enc) as inputs and decoder activ
 training set only, and an energy of two modules, encoder first. In every one of them the decoder's equilibrium mean is
 
     y_eq = S^-1 (b_dec - J' A^-1 b_enc),   S = B - J' A^-1 J,   M = [[A, J], [J', B]].
+
+An energy of several pairs, e1, d1, e2, d2, ..., is fitted as one: x holds the activations of all encoders side by side,
+y those of all decoders, and A, B and J are the blocks of M between all encoders and all decoders.
 """
 
 from collections.abc import Callable
@@ -25,6 +28,7 @@ BIAS = "bias:"  # prefix of a source that reads a module's bias as produced so f
 _SILU_RIDGE = 1e-9  # keeps the solve for its second matrix well posed
 _SILU_DECAY = 1e-5  # weight decay of the SiLU fit, beside a loss of 1 for answering the mean
 _SILU_ITERATIONS = 600
+_NEGLIGIBLE = 1e-9  # singular values below this share of the largest are rounding
 _LINEAR_REGIME = 0.1  # hidden amplitude at which SiLU starts out nearly linear
 _PAPER_STEPS, _PAPER_BATCH, _PAPER_RATE = 4000, 64, 1e-3  # about 148 epochs of the default activations
 
@@ -103,6 +107,10 @@ def fit_closed_form(
     The encoder regresses the exact bias A x + J y at ``encoder_rank``. The transfer network, linear and reading the
     input, is the rank-``transfer_rank`` regression with the least error of y_eq *given that encoder*, so what the
     encoder's rank drops is made up for as far as possible. Ridges come from a validation part of (x, y).
+
+    Of several pairs every module has layers of these ranks of its own, which read the whole input. A decoder's ranks
+    then fit its own rows of the exact S y_eq; where S couples decoders, what one of them drops reaches the others and
+    is not made up for.
     """
     return _full(energy, x, y, encoder_rank, lambda inputs, targets: _linear(inputs, targets, transfer_rank), None)
 
@@ -125,19 +133,21 @@ def fit_encoder(energy: Energy, x: np.ndarray, y: np.ndarray, readout: Readout, 
 
     y_eq is then a linear response P b_enc with P a block of M^-1 of the skip's rank. The encoder is the rank-
     ``encoder_rank`` map with the least error of ``readout(y_eq)``: targets are projected on the range of P, regressed,
-    and the regression is pulled back through P.
+    and the regression is pulled back through P. Of several pairs the fit is one, of ``encoder_rank`` for each encoder.
+    Inputs x need not be the encoders' activations here.
     """
-    encoder, decoder = _two_modules(energy)
-    slices = energy.slices
+    encoders, decoders = sides(energy)
     inverse = np.linalg.inv(energy.matrix())
-    response = readout.scale[:, None] * inverse[slices[decoder], slices[encoder]]
+    response = readout.scale[:, None] * inverse[np.ix_(places(energy, decoders), places(energy, encoders))]
     left, gains, right = np.linalg.svd(response, full_matrices=False)
     rank = int(np.sum(gains > gains[0] * len(gains) * np.finfo(float).eps))
     centre, scale = standardise(x)
-    fit = _linear((x - centre) / scale, (y - readout.offset) @ left[:, :rank], encoder_rank)
+    fit = _linear((x - centre) / scale, (y - readout.offset) @ left[:, :rank], encoder_rank * len(encoders))
     expand = (fit.expand / gains[:rank]) @ right[:rank]
+    layers = tuple(Layer(INPUT, part.project, None, part.expand, name)
+                   for name, part in _parts(energy, encoders, fit.project, expand).items())
     offset = {module.name: np.zeros(module.units) for module in energy.modules}
-    return Interface(centre, scale, (Layer(INPUT, fit.project, None, expand, encoder),), offset)
+    return Interface(centre, scale, layers, offset)
 
 
 def fit_paper(
@@ -174,28 +184,67 @@ def _full(
     activation: str | None,
 ) -> Interface:
     """Encoder by regression to the exact bias, then a transfer network by ``fit_transfer`` to the decoder's error."""
-    encoder, decoder = _two_modules(energy)
+    encoders, decoders = sides(energy)
     matrix, slices = energy.matrix(), energy.slices
-    a, j = matrix[slices[encoder], slices[encoder]], matrix[slices[encoder], slices[decoder]]
+    e, d = places(energy, encoders), places(energy, decoders)
+    a, j = matrix[np.ix_(e, e)], matrix[np.ix_(e, d)]
     across = np.linalg.solve(a, j)
-    schur = matrix[slices[decoder], slices[decoder]] - j.T @ across
+    schur = matrix[np.ix_(d, d)] - j.T @ across
 
     centre, scale = standardise(x)
     inputs = (x - centre) / scale
     exact = x @ a + y @ j.T
-    enc = _linear(inputs, exact - exact.mean(axis=0), encoder_rank)
-    b_enc = exact.mean(axis=0) + enc(inputs)
+    enc = [_linear(inputs, part - part.mean(axis=0), encoder_rank) for part in split(energy, encoders, exact)]
+    b_enc = exact.mean(axis=0) + np.hstack([part(inputs) for part in enc])
 
     wanted = y + np.linalg.solve(schur, (b_enc @ across).T).T  # S^-1 b_dec for which y_eq = y
-    transfer = fit_transfer(inputs, wanted - wanted.mean(axis=0))
-    hidden = inputs @ transfer.project
-    produced = (silu(hidden) if activation else hidden) @ transfer.expand
-    offset = {encoder: exact.mean(axis=0), decoder: schur @ (wanted - produced).mean(axis=0)}
-    layers = (
-        Layer(INPUT, enc.project, None, enc.expand, encoder),
-        Layer(INPUT, transfer.project, activation, transfer.expand @ schur, decoder),
-    )
-    return Interface(centre, scale, layers, offset)
+    layers = [Layer(INPUT, part.project, None, part.expand, name) for name, part in zip(encoders, enc, strict=True)]
+    offset = dict(zip(encoders, split(energy, encoders, exact.mean(axis=0)), strict=True))
+    at = dict(zip(decoders, split(energy, decoders, np.arange(len(d))), strict=True))
+    for name, rows in at.items():
+        own, target = schur[np.ix_(rows, rows)], wanted[:, rows]
+        for other in (other for other in decoders if other != name):
+            target = target + np.linalg.solve(own, schur[np.ix_(rows, at[other])] @ wanted[:, at[other]].T).T
+        transfer = fit_transfer(inputs, target - target.mean(axis=0))
+        hidden = inputs @ transfer.project
+        produced = (silu(hidden) if activation else hidden) @ transfer.expand
+        offset[name] = own @ (target - produced).mean(axis=0)
+        layers.append(Layer(INPUT, transfer.project, activation, transfer.expand @ own, name))
+    return Interface(centre, scale, tuple(layers), {name: offset[name] for name in slices})
+
+
+def sides(energy: Energy) -> tuple[list[str], list[str]]:
+    """Names of the encoders and of the decoders of e1, d1, e2, d2, ... Raises EnergyError unless they come in pairs."""
+    names = [module.name for module in energy.modules]
+    if len(names) % 2 or not names:
+        raise EnergyError(f"this needs pairs of two modules, encoder then decoder, not {len(names)} modules")
+    return names[::2], names[1::2]
+
+
+def places(energy: Energy, names: list[str]) -> np.ndarray:
+    """Where the units of the modules ``names`` lie in z, one module after the other."""
+    return np.concatenate([np.arange(energy.units)[energy.slices[name]] for name in names])
+
+
+def split(energy: Energy, names: list[str], values: np.ndarray) -> list[np.ndarray]:
+    """Values (..., units of all ``names``) module by module."""
+    units = {module.name: module.units for module in energy.modules}
+    return np.split(values, np.cumsum([units[name] for name in names])[:-1], axis=-1)
+
+
+def _parts(energy: Energy, names: list[str], project: np.ndarray, expand: np.ndarray) -> dict[str, Regression]:
+    """One map onto several modules as a map for each, with no more hidden units than its module's modes need."""
+    parts = {}
+    for name, part in zip(names, split(energy, names, expand), strict=True):
+        left, gains, right = np.linalg.svd(part, full_matrices=False)
+        rank = int(np.sum(gains > _NEGLIGIBLE * gains[0]))
+        if rank < len(part):
+            narrowed = project @ left[:, :rank]
+            peaks = np.abs(narrowed).max(axis=0)
+            parts[name] = Regression(narrowed / peaks, (peaks * gains[:rank])[:, None] * right[:rank])
+        else:
+            parts[name] = Regression(project, part)
+    return parts
 
 
 def _linear(inputs: np.ndarray, targets: np.ndarray, rank: int) -> Regression:

@@ -10,7 +10,7 @@ import numpy as np
 
 from .couplings import aligned, hierarchical_bilinear, paper_energy, standardise
 from .energy import Energy
-from .interface import Interface, Readout, fit_closed_form, fit_encoder, fit_paper, fit_silu
+from .interface import Interface, Readout, fit_closed_form, fit_encoder, fit_paper, fit_silu, places, sides
 from .model_file import TrainedModel
 
 RANK = 16  # of the hierarchical bilinear skip
@@ -21,8 +21,9 @@ ALIGNED_RANK = 4  # of the aligned skip: the encoder's bottleneck leaves nothing
 class Recipe:
     """One row: biases from ``interface``, or from the input *and its target* where ``oracle`` (units, units) is given.
 
-    The modules of ``energy`` are the encoder and the decoder, in this order. ``weights`` counts the interface's matrix
-    weights; constants are counted by ``constants``.
+    The modules of ``energy`` are the encoder and the decoder, in this order; of several pairs e1, d1, e2, d2, ...,
+    where inputs hold all encoders' activations side by side, and targets and predictions all decoders'. ``weights``
+    counts the interface's matrix weights; constants are counted by ``constants``.
     """
 
     name: str
@@ -43,13 +44,16 @@ class Recipe:
         if self.oracle is not None:
             if targets is None:
                 raise ValueError(f"{self.name} is an oracle: its biases need the targets too")
-            return np.hstack([inputs, targets]) @ self.oracle.T
+            encoders, decoders = _module_places(self.energy)
+            states = np.empty((len(inputs), self.energy.units))
+            states[:, encoders], states[:, decoders] = inputs, targets
+            return states @ self.oracle.T
         biases = self.interface(inputs)
         return np.hstack([biases[module.name] for module in self.energy.modules])
 
     def decode(self, mean: np.ndarray) -> np.ndarray:
         """The prediction (n, D_dec), in activation units, from mean states (n, units)."""
-        return self.readout(mean[:, self.energy.slices[self.energy.modules[1].name]])
+        return self.readout(mean[:, _module_places(self.energy)[1]])
 
     def predict(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> np.ndarray:
         """The prediction in closed form, float64: what relaxation reaches as kT -> 0 or averages grow."""
@@ -98,9 +102,9 @@ def no_couplings(model: TrainedModel) -> Recipe:
 def paper_skip_only(model: TrainedModel, energy: Energy | None = None) -> Recipe:
     """The paper's skip alone: exact encoder bias A x, no decoder bias, so the input arrives through J_skip only."""
     energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
-    encoder, _ = _module_slices(energy)
+    encoder = np.ix_(*[_module_places(energy)[0]] * 2)
     drive = np.zeros((energy.units, energy.units))
-    drive[encoder, encoder] = energy.matrix()[encoder, encoder]
+    drive[encoder] = energy.matrix()[encoder]
     return _oracle("paper's skip only", energy, drive, "paper reports 0.9924")
 
 
@@ -108,8 +112,8 @@ def paper_oracle(model: TrainedModel, energy: Energy | None = None) -> Recipe:
     """The paper's oracle: b = [A x; B y], from the true activations but blind to J_skip."""
     energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
     drive = energy.matrix()
-    encoder, decoder = _module_slices(energy)
-    drive[encoder, decoder] = drive[decoder, encoder] = 0
+    encoder, decoder = _module_places(energy)
+    drive[np.ix_(encoder, decoder)] = drive[np.ix_(decoder, encoder)] = 0
     return _oracle("paper's oracle", energy, drive, "b = [A x; B y]")
 
 
@@ -128,10 +132,10 @@ def _oracle(name: str, energy: Energy, drive: np.ndarray, note: str) -> Recipe:
 
 
 def _plain(energy: Energy) -> Readout:
-    units = energy.modules[1].units
+    units = len(_module_places(energy)[1])
     return Readout(np.ones(units), np.zeros(units))
 
 
-def _module_slices(energy: Energy) -> tuple[slice, slice]:
-    encoder, decoder = energy.modules
-    return energy.slices[encoder.name], energy.slices[decoder.name]
+def _module_places(energy: Energy) -> tuple[np.ndarray, np.ndarray]:
+    encoders, decoders = sides(energy)
+    return places(energy, encoders), places(energy, decoders)

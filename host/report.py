@@ -4,18 +4,13 @@ Every number and every conclusion in the page is computed from the :class:`ornst
 a demo lacks is left out.
 """
 
-import base64
-import io
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from itertools import compress
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, PackageLoader
-from matplotlib import rc_context
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from rich import box
@@ -24,6 +19,21 @@ from rich.table import Table
 from rich.text import Text
 
 from .demo import LOSS, Demo, Row
+from .page import (
+    BLUE,
+    GREY,
+    INK,
+    NONE,
+    ORANGE,
+    SOFT,
+    Exhibit,
+    house_style,
+    new_figure,
+    plain,
+    sentence,
+    short,
+    write_template,
+)
 
 FULL, ALIGNED = "ours, full interface", "ours, aligned skip"
 REFITTED = "ours, refitted uncoupled"
@@ -33,32 +43,11 @@ CONSTANT, SHUFFLED = "constant mean", f"{FULL}, shuffled targets"
 PAPER_COSINE = 0.9906
 """Cosine that the paper reports for its full pipeline."""
 
-BLUE, ORANGE, GREY, INK = "#0072b2", "#d55e00", "#9aa0a6", "#22262b"  # Okabe and Ito: apart for every colour vision
 COLOURS = {FULL: BLUE, ALIGNED: ORANGE}
-STYLE = {
-    "font.family": "DejaVu Sans", "font.size": 9.5, "axes.titlesize": 10.5, "axes.titleweight": "bold",
-    "axes.titlelocation": "left", "axes.titlepad": 9, "axes.spines.top": False, "axes.spines.right": False,
-    "axes.edgecolor": "#5f666d", "axes.labelcolor": INK, "text.color": INK, "xtick.color": INK, "ytick.color": INK,
-    "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e4e7ea", "grid.linewidth": 0.8, "axes.linewidth": 0.8,
-    "legend.frameon": False, "lines.linewidth": 1.8, "figure.facecolor": "white", "savefig.facecolor": "white",
-    "svg.hashsalt": "ornstein",
-}
-WIDTH = 9.0  # inches: 900 pixels on a page
 R2_FLOOR = -1.0
 WIDE = 120  # columns from which the terminal's table gives the device a column of its own
 NARROW = 100  # columns below which it keeps only the columns of BRIEF
 BRIEF = ("centred\ncosine", "R2", "top-1", "weights", "kT")
-NONE = "-"
-
-
-@dataclass(frozen=True)
-class Exhibit:
-    """A figure, its heading, and what it shows and says; the caption is computed from the data."""
-
-    name: str
-    heading: str
-    figure: Figure
-    caption: str
 
 
 def figures(demo: Demo) -> dict[str, Figure]:
@@ -75,24 +64,11 @@ def write_report(demo: Demo, folder: Path) -> Path:
     -------
     Path of the page
     """
-    folder = Path(folder)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    exhibits = {}
-    for exhibit in _exhibits(demo):
-        (folder / "figures" / f"{exhibit.name}.png").write_bytes(_image(exhibit.figure, "png"))
-        data = base64.b64encode(_image(exhibit.figure, "svg")).decode()
-        exhibits[exhibit.name] = {**{key: getattr(exhibit, key) for key in ("name", "heading", "caption")},
-                                  "source": f"data:image/svg+xml;base64,{data}"}
-    environment = Environment(loader=PackageLoader("ornstein.host", "templates"), autoescape=True, trim_blocks=True,
-                              lstrip_blocks=True)
-    page = environment.get_template("report.html").render(
-        summary=_summary(demo), findings=list(_findings(demo)), exhibits=exhibits, groups=_groups(demo),
-        score=_number, count=_count, percent=_percent, temperature=_short, attribution=_attribution(demo), demo=demo,
-        ranges=demo.ranges, difference=_difference, value=_value, loss=LOSS, provenance=_flat(demo.provenance),
-        fabric=_fabric(demo))
-    path = folder / "report.html"
-    path.write_text(page, encoding="utf-8")
-    return path
+    return write_template(
+        folder, "report.html", _exhibits(demo), summary=_summary(demo), findings=list(_findings(demo)),
+        groups=_groups(demo), score=_number, count=_count, percent=_percent, temperature=short,
+        attribution=_attribution(demo), demo=demo, ranges=demo.ranges, difference=_difference, value=_value, loss=LOSS,
+        provenance=_flat(demo.provenance), fabric=_fabric(demo))
 
 
 def print_table(demo: Demo, console: Console) -> None:
@@ -118,7 +94,7 @@ def print_table(demo: Demo, console: Console) -> None:
             if not wide and row.device:
                 name.append(f" [{row.device}]", "not bold dim")
             scores = (_number(value, digits) for value in (row.cosine, row.centred_cosine, row.r2))
-            numbers = (*scores, _percent(row.top1), _count(row.weights), _short(row.kT), _short(row.dt, 4),
+            numbers = (*scores, _percent(row.top1), _count(row.weights), short(row.kT), short(row.dt, 4),
                        _count(row.steps), _count(row.samples), _scaled(row.cycles), _count(row.saturations))
             table.add_row(name, *([device] if wide else []), *compress(numbers, kept),
                           style="bold cyan" if _is_ours(row) else None)
@@ -195,17 +171,8 @@ def _scaled(value: int | None) -> str:
     raise AssertionError
 
 
-def _short(value: float | None, digits: int = 3) -> str:
-    """A quantity to so many digits, exponents as in 1e-5."""
-    if value is None:
-        return NONE
-    text = f"{value + 0.0:.{digits}g}"
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else text
-
-
 def _value(value: float | None) -> str:
-    return _short(value, 4)
+    return short(value, 4)
 
 
 def _difference(requested: float | None, realised: float | None) -> str:
@@ -214,7 +181,7 @@ def _difference(requested: float | None, realised: float | None) -> str:
         return NONE
     if requested == realised:
         return "0"
-    return "infinite" if not requested else f"{_short(100 * (realised - requested) / abs(requested), 2)}%"
+    return "infinite" if not requested else f"{short(100 * (realised - requested) / abs(requested), 2)}%"
 
 
 def _text(value) -> str:
@@ -253,15 +220,6 @@ def _attribution(demo: Demo) -> list[tuple[str, list]]:
             for name in dict.fromkeys(share.recipe for share in demo.errors)]
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
-
-
-def _label(text: str) -> str:
-    """Text for a figure, in which a dollar sign is no formula."""
-    return text.replace("$", r"\$")
-
-
 # ---- what the numbers say --------------------------------------------------------------------------------------------
 
 
@@ -283,7 +241,7 @@ def _findings(demo: Demo) -> Iterator[tuple[str, str]]:
         ours, exact = _find(demo, name), _find(demo, name, "float:exact")
         if ours and ours.device and exact and exact.device == "float:exact":
             loss = exact.centred_cosine - ours.centred_cosine
-            yield (f"{_sentence(name)}.",
+            yield (f"{sentence(name)}.",
                    f"{_count(ours.weights)} weights and {_count(ours.constants)} constants reach a centred cosine of "
                    f"{_number(ours.centred_cosine)} and an R2 of {_number(ours.r2)} on {device} at kT = 0, against "
                    f"{_number(exact.centred_cosine)} for the closed form in float64: a difference of "
@@ -354,26 +312,12 @@ def _coupling_findings(demo: Demo) -> Iterator[tuple[str, str]]:
 # ---- figures ---------------------------------------------------------------------------------------------------------
 
 
+@house_style
 def _exhibits(demo: Demo) -> list[Exhibit]:
     """Every figure that the demo has the data of, in the order of the page."""
     makers: tuple[Callable[[Demo], Exhibit | None], ...] = (
         _scores, _targets, _errors, _needs, _relaxation, _covariance)
-    with rc_context(STYLE):
-        return [exhibit for exhibit in (maker(demo) for maker in makers) if exhibit]
-
-
-def _image(figure: Figure, kind: str) -> bytes:
-    """The figure as a file; the same figure gives the same bytes."""
-    buffer = io.BytesIO()
-    with rc_context(STYLE):
-        figure.savefig(buffer, format=kind, dpi=200, metadata={"Date": None} if kind == "svg" else {"Software": None})
-    return buffer.getvalue()
-
-
-def _figure(height: float) -> Figure:
-    figure = Figure((WIDTH, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
+    return [exhibit for exhibit in (maker(demo) for maker in makers) if exhibit]
 
 
 def _scores(demo: Demo) -> Exhibit | None:
@@ -388,7 +332,7 @@ def _scores(demo: Demo) -> Exhibit | None:
             rows.append(row)
             places.append(place)
         place += 1.35
-    figure = _figure(0.9 + 0.265 * place)
+    figure = new_figure(0.9 + 0.265 * place)
     left, right = figure.subplots(1, 2, sharey=True)
     device = _device(demo)
     clipped = 0
@@ -407,14 +351,14 @@ def _scores(demo: Demo) -> Exhibit | None:
             if value < R2_FLOOR:
                 axes.plot(R2_FLOOR + 0.05, place, marker="<", markersize=5, color="white", markeredgecolor=INK,
                           markeredgewidth=0.8)
-    left.set_yticks(places, [_label(_row_label(row, device)) for row in rows])
+    left.set_yticks(places, [plain(_row_label(row, device)) for row in rows])
     left.set_ylim(places[-1] + 0.8, -0.6)
     for tick, row in zip(left.get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if _is_ours(row) and row.device == device and not row.kT else "normal")
     for place, title in headings:
-        left.annotate(_label(title), (0, place), (-6, 0), xycoords=left.get_yaxis_transform(),
+        left.annotate(plain(title), (0, place), (-6, 0), xycoords=left.get_yaxis_transform(),
                       textcoords="offset points", ha="right", va="center", fontsize=8.5, style="italic",
-                      color="#5f666d")
+                      color=SOFT)
     low = min(0.0, *(row.centred_cosine for row in rows))
     left.set(title="Centred cosine", xlim=(low - 0.02 * (low < 0), 1.22), xticks=[0, 0.25, 0.5, 0.75, 1])
     low = max(R2_FLOOR, min(0.0, *(row.r2 for row in rows)))
@@ -424,10 +368,10 @@ def _scores(demo: Demo) -> Exhibit | None:
     for axes in (left, right):
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
-        axes.axvline(0, color="#5f666d", linewidth=0.8)
+        axes.axvline(0, color=SOFT, linewidth=0.8)
         axes.spines["left"].set_visible(False)
     handles = [Patch(color=GREY, label="reference or paper's recipe")]
-    handles += [Patch(color=colour, label=_label(name)) for name, colour in COLOURS.items()
+    handles += [Patch(color=colour, label=plain(name)) for name, colour in COLOURS.items()
                 if any(row.recipe == name for row in rows)]
     if any(not _is_ours(row) and row.recipe.startswith("ours") and row.device for row in rows):
         handles.append(Patch(facecolor="white", edgecolor=INK, label="control"))
@@ -456,7 +400,7 @@ def _row_label(row: Row, device: str | None) -> str:
     """Name of a row in a figure; the device and temperature where they are not the usual ones."""
     if not row.kT and row.device in (device, None):
         return row.recipe
-    return f"{row.recipe} ({row.device}{f', kT {_short(row.kT)}' if row.kT else ''})"
+    return f"{row.recipe} ({row.device}{f', kT {short(row.kT)}' if row.kT else ''})"
 
 
 def _targets(demo: Demo) -> Exhibit | None:
@@ -466,7 +410,7 @@ def _targets(demo: Demo) -> Exhibit | None:
               ((FULL, demo.prediction), (ALIGNED, demo.aligned_prediction)) if prediction is not None]
     if not panels:
         return None
-    figure = _figure(4.9 if len(panels) > 1 else 6)
+    figure = new_figure(4.9 if len(panels) > 1 else 6)
     target = demo.target - demo.centre
     reach = 1.05 * max(np.abs(target).max(), *(np.abs(prediction - demo.centre).max() for _, prediction in panels))
     said = []
@@ -477,7 +421,7 @@ def _targets(demo: Demo) -> Exhibit | None:
         axes.plot([-reach, reach], [-reach, reach], color=INK, linewidth=0.9, label="y = x")
         axes.scatter(target, prediction - demo.centre, s=5, color=COLOURS[name], alpha=0.3, linewidths=0,
                      rasterized=True, label=f"R2 = {_number(r2)}, {target.size:,} values")
-        axes.set(title=_label(name), xlabel="target, centred", xlim=(-reach, reach), ylim=(-reach, reach),
+        axes.set(title=plain(name), xlabel="target, centred", xlim=(-reach, reach), ylim=(-reach, reach),
                  aspect="equal")
         legend = axes.legend(loc="upper left", handletextpad=0.5)
         for handle in legend.legend_handles:
@@ -488,7 +432,7 @@ def _targets(demo: Demo) -> Exhibit | None:
                "line y = 0. ")
     left = "; ".join(f"{name}: R2 {_number(r2)}, so {_percent(max(0.0, 1 - r2))} of the variance is left over"
                      for name, r2 in said)
-    caption += f"{_sentence(left)}."
+    caption += f"{sentence(left)}."
     return Exhibit("targets", "Target against output", figure, caption)
 
 
@@ -498,18 +442,18 @@ def _relaxation(demo: Demo) -> Exhibit | None:
     measured, theory = np.asarray(demo.distance), np.asarray(demo.distance_theory)
     steps = np.arange(1, len(measured) + 1)
     floor = float(np.median(measured[-max(1, len(measured) // 4):]))
-    figure = _figure(4.3)
+    figure = new_figure(4.3)
     axes = figure.subplots()
     axes.semilogy(steps, theory, "--", color=INK, linewidth=1.2, zorder=3, label="theory, |(1 - dt M)$^n$ m| / |m|")
     axes.semilogy(steps, measured, color=ORANGE, linewidth=2.4,
-                  label=_label(f"measured on {_device(demo) or 'the device'}"))
+                  label=plain(f"measured on {_device(demo) or 'the device'}"))
     positive = theory[theory > 0]
     unsettled = np.flatnonzero(np.abs(measured - floor) > 0.05 * floor)
     first = int(unsettled[-1]) + 2 if len(unsettled) else 1  # the step from which it stays at the floor
     settles = floor > 0 and first <= len(measured)
     if settles:
         axes.axhline(floor, color=GREY, linewidth=1, linestyle=":")
-        axes.annotate(f"rounding floor, {_short(floor)}", (steps[-1], floor), (-4, 5), textcoords="offset points",
+        axes.annotate(f"rounding floor, {short(floor)}", (steps[-1], floor), (-4, 5), textcoords="offset points",
                       ha="right", va="bottom", fontsize=9)
     low = floor / 30 if settles else positive.min(initial=1.0)
     axes.set(title="Distance from equilibrium, kT = 0", xlabel="step n", ylabel="distance / |equilibrium|",
@@ -521,9 +465,9 @@ def _relaxation(demo: Demo) -> Exhibit | None:
     if above.any():
         gap = np.abs(measured[above] / theory[above] - 1).max()
         where = "While the prediction is more than three times the floor (the first" if settles else "Throughout (all"
-        caption += f"{where} {above.sum()} steps), the device follows it to within {_short(100 * gap, 2)}%. "
+        caption += f"{where} {above.sum()} steps), the device follows it to within {short(100 * gap, 2)}%. "
     if settles:
-        caption += (f"From step {first} on it stays within 5% of {_short(floor)}: the floor that the state's rounding "
+        caption += (f"From step {first} on it stays within 5% of {short(floor)}: the floor that the state's rounding "
                     "and the quantized coefficients and inputs set, where a step's change is less than half an LSB.")
     return Exhibit("relaxation", "Relaxation", figure, caption)
 
@@ -535,7 +479,7 @@ def _covariance(demo: Demo) -> Exhibit | None:
     error = float(np.linalg.norm(measured - exact) / np.linalg.norm(exact))
     diagonal = np.eye(len(exact), dtype=bool)
     upper = np.triu(~diagonal)
-    figure = _figure(4.9)
+    figure = new_figure(4.9)
     floor = demo.covariance_floor
     figure.suptitle(f"Relative Frobenius error {error:.4f}"
                     + (f", Monte Carlo floor {floor:.4f}" if floor is not None else ""),
@@ -580,7 +524,7 @@ def _errors(demo: Demo) -> Exhibit | None:
     positive = [error for error in shares.values() if error > 0]
     low = 10.0 ** np.floor(np.log10(min(positive)) - 0.3) if positive else 1e-3
     high = 6 * max(positive, default=1.0)
-    figure = _figure(1.2 + 0.29 * len(stages) * (len(by_recipe) + 0.6))
+    figure = new_figure(1.2 + 0.29 * len(stages) * (len(by_recipe) + 0.6))
     axes = figure.subplots()
     height = 0.8 / len(by_recipe)
     for number, (name, _) in enumerate(by_recipe):
@@ -590,18 +534,18 @@ def _errors(demo: Demo) -> Exhibit | None:
             error = shares.get((name, stage))
             if error is not None and error > 0:
                 axes.barh(where, error - low, 0.88 * height, left=low, color=colour)
-            text = "does not apply" if error is None else _short(error)
+            text = "does not apply" if error is None else short(error)
             axes.annotate(text, (max(error or 0, low), where), (4, 0), textcoords="offset points", va="center",
-                          fontsize=8.5, color=INK if error else "#5f666d")
+                          fontsize=8.5, color=INK if error else SOFT)
     axes.set_xscale("log")
     axes.set_xlim(low, high)
-    axes.set_yticks(range(len(stages)), [_label(stage) + (" (covariance)" if stage == "time step" else "")
+    axes.set_yticks(range(len(stages)), [plain(stage) + (" (covariance)" if stage == "time step" else "")
                                          for stage in stages])
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
     axes.tick_params(axis="y", length=0)
     axes.set(title="Error of each stage by itself", xlabel="rms deviation / spread of the centred targets")
-    figure.legend(handles=[Patch(color=COLOURS.get(name, GREY), label=_label(name)) for name, _ in by_recipe],
+    figure.legend(handles=[Patch(color=COLOURS.get(name, GREY), label=plain(name)) for name, _ in by_recipe],
                   loc="outside lower center", ncols=len(by_recipe))
     caption = ("What each stage adds to the decoder's answer by itself, as the rms deviation in units of the spread of "
                "the centred targets; the time step is given as the relative error of the covariance, since it leaves "
@@ -611,12 +555,12 @@ def _errors(demo: Demo) -> Exhibit | None:
         worst = max(members, key=lambda share: share.error)
         hardware = max((share for share in members if share.stage in ("coefficients", "formats and rounding")),
                        key=lambda share: share.error, default=None)
-        text = f"{name}: the largest is {worst.stage}, {_short(worst.error)}"
+        text = f"{name}: the largest is {worst.stage}, {short(worst.error)}"
         if hardware and hardware is not worst and hardware.error > 0:
             text += (f", {worst.error / hardware.error:.3g} times the larger of the two fixed-point shares "
-                     f"({hardware.stage}, {_short(hardware.error)})")
+                     f"({hardware.stage}, {short(hardware.error)})")
         said.append(text)
-    return Exhibit("errors", "Where the error comes from", figure, caption + _sentence("; ".join(said)) + ".")
+    return Exhibit("errors", "Where the error comes from", figure, caption + sentence("; ".join(said)) + ".")
 
 
 def _stages(by_recipe: list[tuple[str, list]]) -> list[str]:
@@ -628,14 +572,14 @@ def _stages(by_recipe: list[tuple[str, list]]) -> list[str]:
 def _needs(demo: Demo) -> Exhibit | None:
     if not demo.needs:
         return None
-    figure = _figure(4.3)
+    figure = new_figure(4.3)
     axes = figure.subplots()
     at = {}
     for name in dict.fromkeys(need.recipe for need in demo.needs):
         needs = sorted((need for need in demo.needs if need.recipe == name), key=lambda need: need.kT)
         colour = COLOURS.get(name, GREY)
         axes.loglog([need.kT for need in needs], [need.samples for need in needs], "o-", color=colour, markersize=5,
-                    label=_label(name))
+                    label=plain(name))
         axes.loglog([need.kT for need in needs], [need.burn_in for need in needs], ":", color=colour, linewidth=1.5,
                     label=f"its steps before averaging, {_count(max(need.burn_in for need in needs))}")
         for need in needs:
@@ -647,12 +591,12 @@ def _needs(demo: Demo) -> Exhibit | None:
     hottest = at[max(at)]
     if len(hottest) > 1:
         (least, few), (most, many) = sorted(hottest.items(), key=lambda item: item[1])[::len(hottest) - 1]
-        caption += (f" At kT = {_short(max(at))}, {most} takes {many:,} and {least} {few:,}, "
+        caption += (f" At kT = {short(max(at))}, {most} takes {many:,} and {least} {few:,}, "
                     f"{many / few:,.0f} times fewer")
         reach = {name: max(abs(row.low), abs(row.high)) for name, rows in demo.ranges.items() for row in rows
                  if row.name == "state"}
         if least in reach and most in reach and reach[least] > reach[most]:
-            caption += (f": the same noise moves states that reach {_short(reach[least])} less than states that reach "
-                        f"{_short(reach[most])}")
+            caption += (f": the same noise moves states that reach {short(reach[least])} less than states that reach "
+                        f"{short(reach[most])}")
         caption += "."
     return Exhibit("needs", "What temperature costs", figure, caption)

@@ -18,7 +18,7 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.usb import DATA_ENDPOINT, MAX_PACKET, UsbSerial
 from ornstein.hdl.top import Top
 from ornstein.host.transport.base import LinkError, Transport
-from ornstein.sim.rtl import library
+from ornstein.sim import verilated
 
 _HARNESS = Path(__file__).with_name("usb.cpp")
 _J, _K, _SE0 = 0b01, 0b10, 0b00
@@ -144,7 +144,8 @@ class UsbHost:
     """
 
     def __init__(self, config: FabricConfig):
-        self._library = ctypes.CDLL(str(library(config, verilog, _HARNESS)))
+        self._library = ctypes.CDLL(str(verilated.library(
+            config.name, lambda: verilog(config), _HARNESS, depends=repr(config), sources=(Path(__file__),))))
         self._library.usb_open.restype = ctypes.c_void_p
         self._library.usb_exchange.restype = ctypes.c_size_t
         self._handle = ctypes.c_void_p(self._library.usb_open())

@@ -44,6 +44,9 @@ class Bridge(wiring.Component):
     o : Out(stream of 8), bytes to the host
     bus : Out(BusSignature(bus_width(config)))
     events : In(len(Event)), levels
+    resting : Out(1), no request is in work and the last byte of the answer has been given away
+    valid : Out(1), one cycle for each request whose CRC is right
+    silence : Out(1), one cycle after each ``timeout`` cycles without a byte
     """
 
     def __init__(self, config: FabricConfig, *, timeout: int):
@@ -56,6 +59,9 @@ class Bridge(wiring.Component):
             "o": Out(stream.Signature(8)),
             "bus": Out(BusSignature(bus_width(config))),
             "events": In(len(Event)),
+            "resting": Out(1),
+            "valid": Out(1),
+            "silence": Out(1),
         })
 
     def elaborate(self, platform):
@@ -81,7 +87,6 @@ class Bridge(wiring.Component):
         status = Signal(Status, reset_less=True)
         more = Signal(reset_less=True)            # data follow the status
         timer = Signal(ceil_log2(self._timeout))  # cycles since the last byte
-        silence = Signal()
         unit = Signal()                           # a unit of WAIT's patience has passed
 
         known = Signal(reset_less=True)           # the header's space exists
@@ -146,7 +151,7 @@ class Bridge(wiring.Component):
         ]
         m.d.sync += [
             timer.eq(timer + 1),
-            silence.eq(timer == self._timeout - 1),
+            self.silence.eq(timer == self._timeout - 1),
             unit.eq(timer[:exact_log2(WAIT_UNIT)].all()),
         ]
 
@@ -163,7 +168,8 @@ class Bridge(wiring.Component):
 
         request = Signal()     # in the state TRANSFER
         receiving = Signal(init=1)  # in the state RECEIVE
-        m.d.comb += [self.bus.request.eq(request), deframer.o.ready.eq(receiving)]
+        m.d.comb += [self.bus.request.eq(request), deframer.o.ready.eq(receiving),
+                     self.resting.eq(receiving & ~sending)]
 
         def begin_transfer():
             m.d.sync += request.eq(1)
@@ -220,13 +226,14 @@ class Bridge(wiring.Component):
                         with m.Else():
                             m.d.sync += [receiving.eq(0), checking.eq(1)]
                             m.next = "CHECK"
-                with m.Elif(silence):
+                with m.Elif(self.silence):
                     m.d.sync += [receiving.eq(0), again.eq(1)]
                     m.next = "AGAIN"
 
             with m.State("CHECK"):
                 m.d.sync += [pointer.eq(REQUEST_HEADER_BYTES), timer.eq(0), more.eq(0), status.eq(Status.MALFORMED)]
                 m.next = "SEQUENCE"
+                m.d.comb += self.valid.eq(intact)
                 with m.If(~intact):
                     m.d.sync += [header.sequence.eq(0), status.eq(Status.CORRUPT)]
                 with m.Elif(waits & no_data):

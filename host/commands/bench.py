@@ -9,15 +9,18 @@ import typer
 from rich.table import Table
 
 from ornstein.host.commands import JsonOption, app, progress, screen, write_json
+from ornstein.host.program import InputError
 
 
 @app.command(epilog="Example:  ornstein bench --json bench.json --compare yesterday.json")
 def bench(json_file: JsonOption = None,
+          output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/bench"),
           compare: Annotated[Path | None, typer.Option(help="A stored run of the same machine.")] = None) -> None:
     """Measure everything as a ratio to a limit or a peer, in one run of about ten minutes."""
     from ornstein.host import bench as benchmarks
+    from ornstein.host.bench_page import write_bench_page
 
-    stored = json.loads(compare.read_text()) if compare else None
+    stored = _stored(compare) if compare else None
     found = []
     with progress() as bar:
         task = bar.add_task("starting", total=None)
@@ -29,9 +32,19 @@ def bench(json_file: JsonOption = None,
         numbers = ["-" if number is None else f"{number:.4g}" for number in (row.value, row.reference, row.ratio)]
         table.add_row(row.name, numbers[0], row.unit, *numbers[1:], row.note)
     screen.print(table)
-    write_json(json_file, [asdict(row) for row in found])
+    for path in {output / "results.json", json_file} - {None}:
+        write_json(path, [asdict(row) for row in found])
+    screen.print(f"Report: {write_bench_page(found, output)}", soft_wrap=True)
     if stored is not None:
         change = Table("figure", "now over then")
         for name, ratio in benchmarks.compare(found, stored):
             change.add_row(name, f"{ratio:.3f}")
         screen.print(change)
+
+
+def _stored(path: Path) -> list[dict]:
+    try:
+        rows = json.loads(path.read_text())
+        return [{"name": row["name"], "value": row["value"]} for row in rows]
+    except (OSError, ValueError, TypeError, KeyError):
+        raise InputError(f"{path} holds no stored run; make one with: ornstein bench --json {path}") from None
