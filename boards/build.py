@@ -11,9 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ornstein.boards import BOARDS, BoardInfo
+from ornstein.boards.speed import critical_path, demo_speed, missed_mhz
 
 REPORT = "report.json"
-_ROUTED, _LOG, _OUTPUT, _STAMP = "routed.json", "top.tim", "build.log", "build.digest"
+_ROUTED, _LOG, _OUTPUT, _STAMP, _BEST = "routed.json", "top.tim", "build.log", "build.digest", "best"
+
+SEEDS = (1, 2, 3, 4, 5)
+"""Seeds of place and route, tried in this order while a clock misses its target."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +73,15 @@ def build(board: str, folder: Path, progress=None) -> dict:
     -------
     The report: board, device, lanes; ``cells``, ``multipliers``, ``block_ram`` and ``spram``, each also as
     ``*_available``; ``clocks``, for each domain target_mhz, achieved_mhz (the lesser of place and route's figure and
-    limit_mhz) and limit_mhz; tool_versions.
+    limit_mhz) and limit_mhz; cycles_per_step, steps_per_s and inferences_per_s of
+    :func:`ornstein.boards.speed.demo_speed` at the target; critical_path of
+    :func:`ornstein.boards.speed.critical_path`; seed; tool_versions.
 
     Raises
     ------
     BuildError
-        The board is unknown, a tool is missing or fails, or the design does not fit.
+        The board is unknown, a tool is missing or fails, the design does not fit, or its clock misses its target with
+        every seed; bitstream and report of the best one are kept then.
     """
     progress = progress or (lambda line: None)
     if board not in BOARDS:
@@ -85,7 +92,8 @@ def build(board: str, folder: Path, progress=None) -> dict:
     progress(f"elaborating {info.title}")
     plan = info.module.Platform().build(
         info.module.Board(info.config), name="top", do_build=False, emit_src=False,
-        synth_opts=info.synthesis, nextpnr_opts=f"--seed 1 {toolchain.options} --report {_ROUTED}")
+        synth_opts=info.synthesis,
+        nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED}")
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"
     place = Path(folder) / board
     stamp, report_file, bitstream = place / _STAMP, place / REPORT, place / toolchain.bitstream
@@ -93,20 +101,40 @@ def build(board: str, folder: Path, progress=None) -> dict:
         progress("nothing has changed since the last build")
         return json.loads(report_file.read_text())
 
-    for stale in (_STAMP, REPORT, toolchain.bitstream, _ROUTED, _LOG):
+    for stale in (_STAMP, REPORT, toolchain.bitstream, _ROUTED, _LOG, _OUTPUT):
         (place / stale).unlink(missing_ok=True)
     plan.extract(place)
-    progress("synthesis, place and route")
-    with (place / _OUTPUT).open("w") as output:
-        status = subprocess.run(["sh", f"{plan.script}.sh"], cwd=place, env=environment, stdout=output,
+    best = None
+    for seed in SEEDS:
+        progress("synthesis, place and route" if best is None else f"the clock is missed; seed {seed} of {SEEDS[-1]}")
+        routed = _route(info, place, (place / f"{plan.script}.sh").read_text(), bitstream, environment, seed)
+        if best is None or missed_mhz(routed) < missed_mhz(best):
+            best = routed
+            report = summary(info, routed, versions, info.module.CLOCKS) | {"seed": seed}
+            report_file.write_text(json.dumps(report, indent=2) + "\n")
+            shutil.copy(bitstream, place / _BEST)
+        if missed_mhz(best) <= 0:
+            break
+    (place / _BEST).replace(bitstream)
+    if missed_mhz(best) > 0:
+        raise BuildError(too_slow(info, best))
+    stamp.write_text(digest)
+    return report
+
+
+def _route(info: BoardInfo, place: Path, script: str, bitstream: Path, environment: dict[str, str],
+           seed: int) -> dict:
+    """Runs a build's script, for another seed than the first only from place and route on; what nextpnr reports."""
+    if seed != SEEDS[0]:
+        script = "\n".join(line for line in script.splitlines() if not line.startswith('"$YOSYS"'))
+        script = script.replace(f"--seed {SEEDS[0]} ", f"--seed {seed} ")
+    with (place / _OUTPUT).open("a") as output:
+        status = subprocess.run(["sh", "-c", script], cwd=place, env=environment, stdout=output,
                                 stderr=subprocess.STDOUT).returncode
     log = (place / _LOG).read_text() if (place / _LOG).is_file() else ""
     if status != 0 or not bitstream.is_file():
         raise BuildError(failure(info, log, place / _OUTPUT))
-    report = summary(info, json.loads((place / _ROUTED).read_text()), versions, info.module.CLOCKS)
-    report_file.write_text(json.dumps(report, indent=2) + "\n")
-    stamp.write_text(digest)
-    return report
+    return json.loads((place / _ROUTED).read_text())
 
 
 def _environment(toolchain: Toolchain) -> dict[str, str]:
@@ -135,12 +163,15 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
         if int(used) > int(available):
             what = TOOLCHAINS[info.family].resources.get(name, name).replace("_", " ")
             return f"the fabric does not fit {info.device}: {what} needed {used}, available {available}"
-    slow = re.findall(r"Max frequency for clock '(.*?)': ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", log)
-    if slow:
-        domain, achieved, target = slow[-1]
-        return f"the clock {domain} of {info.device} reaches {achieved} MHz, needed are {target} MHz"
     errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE)
     return f"the build failed: {errors[-1]}" if errors else f"the build failed; see {output}"
+
+
+def too_slow(info: BoardInfo, routed: dict) -> str:
+    """Which clock misses its target most in the best build, and by how much."""
+    domain, clock = max(routed["fmax"].items(), key=lambda item: item[1]["constraint"] - item[1]["achieved"])
+    return (f"the clock {domain} of {info.device} reaches {clock['achieved']:.2f} MHz in the best of {len(SEEDS)} "
+            f"builds, needed are {clock['constraint']:.2f} MHz")
 
 
 def summary(info: BoardInfo, routed: dict, versions: dict[str, str], clocks: dict[str, float]) -> dict:
@@ -161,5 +192,6 @@ def summary(info: BoardInfo, routed: dict, versions: dict[str, str], clocks: dic
             "achieved_mhz": round(min(figures["achieved"], limit or figures["achieved"]), 2),
             "limit_mhz": limit,
         }
-    report["tool_versions"] = versions
+    report |= demo_speed(info, clocks["sync"] / 1e6)
+    report |= {"critical_path": critical_path(routed), "tool_versions": versions}
     return report

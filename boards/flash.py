@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from ornstein.boards import BOARDS
-from ornstein.boards.build import BITSTREAM, REPORT
+from ornstein.boards.build import REPORT, TOOLCHAINS
 from ornstein.sim.toolchain import ToolError
 
 
@@ -35,7 +35,7 @@ def command(board: str, folder: Path, memory: str | None = None) -> list[str]:
         other = "--sram" if memory == "flash" else "--flash"
         raise FlashError(f"{info.title} cannot be programmed with --{memory}; use {other}")
     place = Path(folder) / board
-    bitstream = place / BITSTREAM
+    bitstream = place / TOOLCHAINS[info.family].bitstream
     if not (bitstream.is_file() and (place / REPORT).is_file()):
         raise FlashError(f"there is no finished build in {place}; first run: ornstein build {board} --output {folder}")
     return [info.programmer.tool, *arguments, str(bitstream)]

@@ -133,6 +133,8 @@ class Bridge(wiring.Component):
         writes = Signal(reset_less=True)
         waits = Signal(reset_less=True)
         intact = Signal(reset_less=True)
+        patient = Signal(reset_less=True)         # a WAIT as it should be
+        proper = Signal(reset_less=True)          # a READ or WRITE of as many bytes as it should have
         complete = Signal(reset_less=True)
         m.d.sync += [
             no_data.eq(pointer == REQUEST_HEADER_BYTES + CRC_BYTES),
@@ -140,7 +142,9 @@ class Bridge(wiring.Component):
             writes.eq(header.opcode == Opcode.WRITE),
             waits.eq(header.opcode == Opcode.WAIT),
             complete.eq(index == header.count),
-            intact.eq(checksum.match_detected & ~(damaged | deframer.o.payload.error | short)),
+            intact.eq(checksum.match_detected & ~damaged & ~short),
+            patient.eq(waits & no_data),
+            proper.eq((reads & no_data & ~complete) | (writes & ~no_data & complete & (byte == 0))),
         ]
         final = Signal(reset_less=True)           # the element read last is the last one
         m.d.comb += [
@@ -224,11 +228,15 @@ class Bridge(wiring.Component):
                         with m.If(pointer == 0):
                             m.d.sync += damaged.eq(0)
                         with m.Else():
-                            m.d.sync += [receiving.eq(0), checking.eq(1)]
-                            m.next = "CHECK"
+                            m.d.sync += receiving.eq(0)
+                            m.next = "SETTLE"
                 with m.Elif(self.silence):
                     m.d.sync += [receiving.eq(0), again.eq(1)]
                     m.next = "AGAIN"
+
+            with m.State("SETTLE"):
+                m.d.sync += checking.eq(1)
+                m.next = "CHECK"
 
             with m.State("CHECK"):
                 m.d.sync += [pointer.eq(REQUEST_HEADER_BYTES), timer.eq(0), more.eq(0), status.eq(Status.MALFORMED)]
@@ -236,13 +244,13 @@ class Bridge(wiring.Component):
                 m.d.comb += self.valid.eq(intact)
                 with m.If(~intact):
                     m.d.sync += [header.sequence.eq(0), status.eq(Status.CORRUPT)]
-                with m.Elif(waits & no_data):
+                with m.Elif(patient):
                     m.next = "WAIT"
                 with m.Elif(reads | writes):
                     m.d.sync += index.eq(1)
                     with m.If(~known):
                         m.d.sync += status.eq(Status.ADDRESS)
-                    with m.Elif((reads & no_data & ~complete) | (writes & ~no_data & complete & (byte == 0))):
+                    with m.Elif(proper):
                         m.next = "FETCH"
 
             with m.State("FETCH"):
