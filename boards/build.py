@@ -135,7 +135,7 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
         if int(used) > int(available):
             what = TOOLCHAINS[info.family].resources.get(name, name).replace("_", " ")
             return f"the fabric does not fit {info.device}: {what} needed {used}, available {available}"
-    slow = re.findall(r"Max frequency for clock '(.*?)': ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", log)
+    slow = re.findall(r"Max frequency for clock +'(.*?)': ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", log)
     if slow:
         domain, achieved, target = slow[-1]
         return f"the clock {domain} of {info.device} reaches {achieved} MHz, needed are {target} MHz"

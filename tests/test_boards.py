@@ -50,6 +50,7 @@ def test_report_of_an_ecp5_names_its_clocks():
 @pytest.mark.parametrize("cells, last, message", [
     (6052, "ERROR: Failed to expand region", "does not fit iCE40UP5K: cells needed 6052, available 5280"),
     (5000, "ERROR: Max frequency for clock 'clk': 23.91 MHz (FAIL at 24.00 MHz)", "reaches 23.91 MHz, needed"),
+    (5000, "ERROR: Max frequency for clock     'clk': 23.9 MHz (FAIL at 24.0 MHz)", "reaches 23.9 MHz, needed"),
     (5000, "ERROR: Unable to route", "the build failed: Unable to route"),
     (5000, "", "the build failed; see build.log"),
 ])
