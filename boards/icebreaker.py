@@ -11,7 +11,7 @@ from ornstein.hdl.link.uart import Uart
 from ornstein.hdl.top import Top
 
 CONFIG = ICEBREAKER
-CLOCK_HZ = 21_000_000
+CLOCK_HZ = 36_000_000
 """Of the fabric: what the PLL makes of the 12 MHz oscillator, a multiple of the baud rate, met with margin."""
 BAUD = 3_000_000
 """The FT2232H makes it exactly, and so does the fabric's clock."""
