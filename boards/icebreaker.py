@@ -10,7 +10,7 @@ from ornstein.hdl.config import ICEBREAKER, FabricConfig
 from ornstein.hdl.regmap import Line
 
 CONFIG = ICEBREAKER
-CLOCKS = {"sync": 21_000_000}
+CLOCKS = {"sync": 36_000_000}
 """The fabric's: what the PLL makes of the 12 MHz oscillator, a multiple of the baud rate, met with margin."""
 LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
 """The FT2232H makes these rates exactly, and so does the fabric's clock."""

@@ -151,29 +151,29 @@ class Update(wiring.Component):
         noisy = delayed(self.noisy, self.draw_stage, "noisy")
         m.d.comb += self.draw.eq(valid & noisy)
         # noise = magnitude, or its negative as ~(~x + magnitude); the magnitude is none, one or two amplitudes
-        codes = Signal(signed(3))
+        code = delayed(Mux(noisy, self.code, 0), 1, "code")
+        codes = code + delayed(Mux(noisy & self.midpoint, self.previous, 0), 1, "previous")
         once, twice, negative = (Signal(name=name, reset_less=True) for name in ("once", "twice", "negative"))
         rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
         magnitude = Mux(once, self.amplitude, 0) | Mux(twice, self.amplitude << 1, 0)
-        m.d.comb += codes.eq(self.code + Mux(self.midpoint, self.previous, 0))
         m.d.sync += [
-            once.eq(noisy & codes[0]), twice.eq(noisy & ~codes[0] & codes[1]), negative.eq(codes[-1]),
+            once.eq(codes[0]), twice.eq(~codes[0] & codes[1]), negative.eq(codes[-1]),
             rounding.eq(Mux(self.dither_on, self.dither, round_term())
                         + (borrows(digits) << GUARD_BITS - config.leak_bits)),
         ]
 
         # sums of few terms, one addition a cycle, then the only rounding
-        drift, relaxing, rest, forcing, outer, forced, total = (
+        drift, relaxing, rest, forcing, outer, total = (
             Signal(signed(self._total), name=name, reset_less=True)
-            for name in ("drift", "relaxing", "rest", "forcing", "outer", "forced", "total"))
+            for name in ("drift", "relaxing", "rest", "forcing", "outer", "total"))
+        rounding = delayed(rounding, 1, "rounding")
         m.d.sync += [
             drift.eq(coupling + bias - cubic),
             relaxing.eq(add(pairs[:2]) << GUARD_BITS - config.leak_bits),
             rest.eq(drift + (add(pairs[2:]) << GUARD_BITS - config.leak_bits)),
             forcing.eq(Mux(negative, ~rounding, rounding) + magnitude),
             outer.eq(relaxing + rest),
-            forced.eq(Mux(delayed(negative, 1, "negative"), ~forcing, forcing)),
-            total.eq(outer + forced),
+            total.eq(outer + Mux(delayed(negative, 1, "negative"), ~forcing, forcing)),
         ]
         rounded = Signal(signed(self._total - GUARD_BITS))
         m.d.comb += rounded.eq(total >> GUARD_BITS)
