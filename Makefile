@@ -20,7 +20,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,synth]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,synth,study]'
 	touch $@
 
 clean:

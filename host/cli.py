@@ -15,8 +15,10 @@ from ornstein.host.commands import (  # noqa: F401 - importing a module of comma
     errors,
     flash,
     hierarchy,
+    images,
     paper,
     programs,
+    study,
     train,
 )
 from ornstein.host.data import DataError

@@ -21,6 +21,7 @@ from ornstein.host.interface import BIAS as BIAS_PREFIX
 from ornstein.host.interface import INPUT, Layer, silu
 from ornstein.host.problem import BIAS, INTERFACE, LM, STATE, STOCHASTIC, Problem
 from ornstein.host.program import INPUT_LIMIT, FieldRange, Layout, Program, ProgramError
+from ornstein.sim.reference import relax
 
 TOP = (1 << STATE_WIDTH - 1) - 1
 FILL = 0.9
@@ -29,6 +30,8 @@ MARGIN = 1.25
 """What inputs may exceed the calibration data by."""
 SIGMAS = 6.0
 """Standard deviations of thermal motion that a range leaves room for."""
+OBSERVED = 64
+"""Calibration inputs, and states of each stage, from which the range of a quartic energy is taken."""
 SILU_SLOPE = 1.1
 """Steepest slope of SiLU."""
 CHAINS = (1, 2, 4, 8)
@@ -59,12 +62,13 @@ class _Allotment:
         return start
 
 
-def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndarray) -> Program:
+def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndarray, *, spare: int = 0) -> Program:
     """Compile for one fabric.
 
     Parameters
     ----------
     calibration : inputs (n, input_size) like those to come; they set every range
+    spare : top bits of the state to leave unused at least: what a fabric with so many fewer bits of state would answer
 
     Raises
     ------
@@ -80,11 +84,11 @@ def compile_problem(problem: Problem, config: FabricConfig, calibration: np.ndar
         raise ProgramError(f"calibration inputs must be finite, one or more, and of shape (n, {problem.input_size}), "
                            f"not {calibration.shape}")
     shortage = None
-    for spare in range(MOST_SPARE + 1):
+    for unused in range(spare, spare + MOST_SPARE + 1):
         best: tuple[float, Program] | None = None
         for chains in CHAINS:
             try:
-                program = _Compiler(problem, config, calibration, chains, spare).build()
+                program = _Compiler(problem, config, calibration, chains, unused).build()
             except ProgramError as error:
                 shortage = error
                 break
@@ -228,11 +232,14 @@ class _Compiler:
         hottest = max(stage.kT for stage in problem.stages)
         reach = 0.0
         self.mean_reach, self.heat = [], []
-        for energy in problem.energies:
-            harmonic = replace(energy, j4=0.0)
-            means = np.concatenate([harmonic.mean(biases[:, index]) for index in range(biases.shape[1])])
-            # the largest inflation that Euler-Maruyama gives any mode
-            heat = hottest / (1 if problem.integrator == LM else 1 - self.dt * energy.eigenvalues()[-1] / 2)
+        visited = self._visited(biases)
+        for index, energy in enumerate(problem.energies):
+            if energy.j4:
+                means, heat = visited[index], 0.0
+            else:
+                means = np.concatenate([energy.mean(biases[:, number]) for number in range(biases.shape[1])])
+                # the largest inflation that Euler-Maruyama gives any mode
+                heat = hottest / (1 if problem.integrator == LM else 1 - self.dt * energy.eigenvalues()[-1] / 2)
             self.mean_reach.append(means)
             self.heat.append(heat)
             reach = max(reach, MARGIN * np.abs(means).max() + SIGMAS * np.sqrt(heat * energy.variances().max()))
@@ -260,6 +267,29 @@ class _Compiler:
             realised = stage if not stage else (amplitude * self._noise_unit()) ** 2 / (2 * self.dt)
             self.ranges.append(FieldRange("temperature", 0, stage, AMPLITUDE_WIDTH, self._noise_unit(),
                                           requested=stage, realised=realised))
+
+    def _visited(self, biases: np.ndarray) -> list[np.ndarray]:
+        """States (n, units) that float64 dynamics visits under each quartic energy, for some of the calibration data.
+
+        What the quartic holds back would reach much further in its absence, so no closed form bounds it.
+        """
+        problem = self.problem
+        units = problem.energies[0].units
+        visited = [[np.zeros((1, units))] for _ in problem.energies]
+        if not problem.energies[0].j4:
+            return [part[0] for part in visited]
+        rng = np.random.default_rng(0)
+        biases = biases[:OBSERVED]
+        state = self.calibration[:OBSERVED] if problem.entry == STATE else np.zeros((len(biases), units))
+        for stage in problem.stages:
+            with np.errstate(over="ignore", invalid="ignore"):
+                run = relax(problem.energies, biases, (replace(stage, thin=max(1, stage.steps // OBSERVED)),),
+                            dt=self.dt, integrator=problem.integrator, initial=state, rng=rng)
+            state = run.final
+            visited[stage.energy].append(run.samples.reshape(-1, units))
+        if not np.isfinite(state).all():
+            raise ProgramError(f"the quartic term overshoots, so that states diverge; lower dt = {self.dt:.4g}")
+        return [np.concatenate(parts) for parts in visited]
 
     def _noise_unit(self) -> float:
         """sqrt(2 kT dt) of one step of the amplitude."""
@@ -702,7 +732,7 @@ class _Compiler:
     def _realised(self, energy: Energy, direct, integers, shift, expand_shift, mix) -> Energy:
         """The energy as the integers make it: integer factors, and what they are worth in the mix.
 
-        Raises ProgramError if it is no longer positive definite.
+        Raises ProgramError if it is harmonic and no longer positive definite.
         """
         config = self.config
         couplings = []
@@ -723,7 +753,7 @@ class _Compiler:
             couplings.append(Coupling(coupling.modules, factors, worth))
         realised = replace(energy, couplings=tuple(couplings))
         smallest = float(realised.eigenvalues()[0])
-        if smallest <= 0:
+        if smallest <= 0 and not energy.j4:
             raise ProgramError(f"quantized to {self.config.factor_width} bits M is no longer positive definite: its "
                                f"smallest eigenvalue is {smallest:.4g}")
         return realised

@@ -14,7 +14,7 @@ from scipy.linalg import block_diag
 
 
 class EnergyError(ValueError):
-    """An energy that cannot be relaxed: shapes that disagree, values not finite, or M not positive definite."""
+    """An energy that cannot be relaxed: shapes that disagree, values not finite, or unbounded below."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class Energy:
         for index, coupling in enumerate(self.couplings):
             self._check_coupling(f"coupling {index} ({'-'.join(coupling.modules)})", coupling)
         smallest = float(self.eigenvalues()[0])
-        if smallest <= 0:
+        if smallest <= 0 and not self.j4:                 # a quartic term bounds any energy, which may have many wells
             raise EnergyError(
                 f"M is not positive definite: its smallest eigenvalue is {smallest:.4g}; "
                 "raise j2, weaken the coupling or choose another rank"

@@ -93,6 +93,22 @@ def test_j4_is_realised_within_its_bits_and_reported():
     assert not rows(compile_problem(toy(), TINY, toy_inputs()), "j4")
 
 
+def test_ranges_of_a_quartic_energy_are_those_its_dynamics_reaches():
+    """With M indefinite there is no closed form to bound the states, which the quartic term holds between its wells."""
+    energy = toy_energy(across=0.25, j4=0.2)
+    assert energy.eigenvalues()[0] < 0
+    program = compile_problem(toy(energies=(energy,)), TINY, toy_inputs())
+    row, = rows(program, "state")
+    outputs = run(program, toy_inputs())
+    assert 1 < row.high < 3 and np.abs(outputs.mean).max() < row.high
+    assert outputs.counters["state_saturations"] == outputs.counters["rank_saturations"] == 0
+
+
+def test_a_quartic_energy_that_the_time_step_makes_unstable_is_refused():
+    with pytest.raises(ProgramError, match=r"the quartic term overshoots, so that states diverge; lower dt = 3\.999"):
+        compile_problem(toy(energies=(toy_energy(j4=10.0),), dt=4.0), TINY, 10 * toy_inputs())
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_the_range_report_is_complete(seed):
     """A row for the time step, the state, each temperature, each module's bias, each layer and each coupling."""

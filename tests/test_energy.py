@@ -95,6 +95,14 @@ def test_inconsistent_couplings_are_refused_by_name(change, message):
         broken(change).check()
 
 
+def test_a_quartic_term_bounds_an_energy_whose_m_is_indefinite():
+    energy = small_energy(across=1.0)
+    assert np.linalg.eigvalsh(energy.matrix())[0] < 0
+    with pytest.raises(EnergyError, match="M is not positive definite: its smallest eigenvalue is -"):
+        energy.check()
+    assert replace(energy, j4=0.1).check().j4 == 0.1
+
+
 @pytest.mark.parametrize("field, value", [("j2", 0.0), ("j2", np.nan), ("j4", -1.0)])
 def test_bad_coefficients_are_refused(field, value):
     with pytest.raises(EnergyError, match=field):
