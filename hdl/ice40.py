@@ -1,11 +1,12 @@
-"""Primitives of the Lattice iCE40 UltraPlus that synthesis does not infer the way the fabric needs them.
+"""Primitives of the Lattice iCE40 that synthesis does not infer the way the fabric needs them.
 
-Sources: Lattice, "iCE Technology Library" (SB_MAC16, SB_SPRAM256KA, SB_PLL40_PAD) and data sheet FPGA-DS-02008.
+Sources: Lattice, "iCE Technology Library" (SB_MAC16, SB_SPRAM256KA, SB_PLL40 family) and data sheets FPGA-DS-02008
+(UltraPlus) and FPGA-DS-02029 (LP/HX).
 ``tests/test_lanes.py`` and ``tests/test_memory.py`` compare the components built on the wrappers with the plain ones,
 on the simulation models that come with Yosys.
 """
 
-from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, Module, Signal, signed
+from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, IOPort, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.cdc import FFSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -25,6 +26,11 @@ SPRAM_COUNT, SPRAM_WIDTH, SPRAM_DEPTH = 4, 16, 1 << 14
 def is_target(platform) -> bool:
     """Whether ``platform`` has these primitives. Simulation has no platform at all."""
     return getattr(platform, "device", None) == DEVICE
+
+
+def lacks_multipliers(platform) -> bool:
+    """Whether ``platform`` is an iCE40 whose logic has to multiply."""
+    return getattr(platform, "device", "").startswith(("iCE40HX", "iCE40LP"))
 
 
 class MultiplyAdd(wiring.Component):
@@ -96,29 +102,32 @@ class SinglePortMemory(wiring.Component):
 
 
 class PllClock(wiring.Component):
-    """A clock made by SB_PLL40_PAD from a reference on the PLL's own pad.
+    """A clock made by the PLL.
 
     The reset ends ``START_CYCLES`` after the PLL has locked: for some microseconds after configuration the block RAMs
     read as zero (IceStorm issue 76).
 
     Parameters
     ----------
-    pad : IOPort of the reference
+    source : the reference: the IOPort of the PLL's own pad, or a signal
     reference : its frequency in Hz
     frequency : that of the clock made, in Hz
+    halved : make ``half`` too
 
     Members
     -------
     clock, reset : out, for a clock domain; ``reset`` is synchronous
+    half : out; a clock of half the frequency, its rising edges aligned with those of ``clock``
     """
 
     clock: Out(1)
+    half: Out(1)
     reset: Out(1)
 
     START_CYCLES = 1024
 
-    def __init__(self, pad, *, reference: float, frequency: float):
-        self._pad = pad
+    def __init__(self, source, *, reference: float, frequency: float, halved: bool = False):
+        self._source, self._halved = source, halved
         self._multiplier, self._divider = self.settings(reference, frequency)
         super().__init__()
 
@@ -137,12 +146,17 @@ class PllClock(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         locked, steady = Signal(), Signal()
+        kind, pin = ("PAD", "io_PACKAGEPIN") if isinstance(self._source, IOPort) else ("CORE", "i_REFERENCECLK")
+        outputs = {"o_PLLOUTGLOBAL": self.clock}
+        if self._halved:
+            kind = f"2F_{kind}"
+            outputs = {"p_PLLOUT_SELECT_PORTA": "GENCLK", "o_PLLOUTGLOBALA": self.clock,
+                       "p_PLLOUT_SELECT_PORTB": "GENCLK_HALF", "o_PLLOUTGLOBALB": self.half}
         m.submodules.pll = Instance(
-            "SB_PLL40_PAD",
+            f"SB_PLL40_{kind}", **{pin: self._source}, **outputs,
             p_FEEDBACK_PATH="SIMPLE", p_DIVR=Const(0, 4), p_DIVF=Const(self._multiplier - 1, 7),
             p_DIVQ=Const(self._divider, 3), p_FILTER_RANGE=Const(1, 3),
-            io_PACKAGEPIN=self._pad, i_RESETB=Const(1, 1), i_BYPASS=Const(0, 1), o_PLLOUTGLOBAL=self.clock,
-            o_LOCK=locked)
+            i_RESETB=Const(1, 1), i_BYPASS=Const(0, 1), o_LOCK=locked)
         m.domains.start = start = ClockDomain(local=True, reset_less=True)
         m.submodules.synchronizer = FFSynchronizer(locked, steady, o_domain="start")
         waited, ready = Signal(range(self.START_CYCLES)), Signal()

@@ -1,24 +1,31 @@
 """The multiply lanes and their sums: the one engine behind project, mix and expand."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ice40
-from ornstein.hdl.arithmetic import overflow, saturated, select, shift_right
-from ornstein.hdl.config import STATE_WIDTH, FabricConfig
+from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, saturated, select, shift_right
+from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.sequencer import micro_layout
+
+FRACTION_WIDTH = 8
+"""Low bits of an activation's argument, between which and the next entry of the table it interpolates."""
+
+LOOKED_UP = 3
+"""Cycles from the issue of ACTIVATE to the table's entry."""
 
 
 class Multiplier(wiring.Component):
     """One lane: ``sum`` becomes ``a * b + addend`` with ``a``, ``b`` of the cycle before, in cycles with ``enable``.
 
-    On an iCE40UP5K it is one MAC16, adder and registers included.
+    On an iCE40UP5K it is one MAC16, adder and registers included; on an iCE40 without multipliers a sum of multiples
+    of ``b``, one for each pair of bits of ``a``.
 
     Members
     -------
-    a : signed(factor_width), in
+    a : signed(width), in
     b : signed(16), in
     addend : signed(accumulator_width), in; one cycle after ``a`` and ``b``
     enable : in; likewise
@@ -27,9 +34,9 @@ class Multiplier(wiring.Component):
 
     latency = 2
 
-    def __init__(self, config: FabricConfig):
+    def __init__(self, config: FabricConfig, width: int):
         super().__init__({
-            "a": In(signed(config.factor_width)),
+            "a": In(signed(width)),
             "b": In(signed(STATE_WIDTH)),
             "addend": In(signed(config.accumulator_width)),
             "enable": In(1),
@@ -46,9 +53,16 @@ class Multiplier(wiring.Component):
         a = Signal(self.a.shape(), reset_less=True)
         b = Signal(self.b.shape(), reset_less=True)
         total = Signal(self.sum.shape(), reset_less=True)
+        product = a * b
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
+        if ice40.lacks_multipliers(platform):
+            codes = radix_four(self.a, len(self.a) // 2 + 1)
+            digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(len(codes))]
+            m.d.sync += [digit.eq(code) for digit, code in zip(digits, codes, strict=True)]
+            rows = [multiple(b, digit) << 2 * place for place, digit in enumerate(digits)]
+            product = add_up(m, [borrows(digits).as_signed(), *rows], "product")
         with m.If(self.enable):
-            m.d.sync += total.eq(a * b + self.addend)
+            m.d.sync += total.eq(product + self.addend)
         m.d.comb += self.sum.eq(total)
         return m
 
@@ -79,6 +93,10 @@ class Lanes(wiring.Component):
     factor : lanes x signed(factor_width), in, at time 1; lane ``u * rank_lanes + r``
     vector : unit_lanes x signed(16), in, at time 1; state or drive word of PROJECT
     rank : rank_lanes x signed(16), in, at time 1; rank word of MIX and EXPAND
+    fraction : unsigned(8), in, at time 3 of ACTIVATE; low bits of the activation's argument
+    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so
+        that no other operation may be issued in the ``LOOKED_UP - 1`` cycles after an ACTIVATE.
+    activated_valid, activated_micro, activated : out, at time ``ACTIVATED``; the activation's unsigned(16) result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
     unit_soon, unit_soon_micro : out, one cycle before ``unit_valid``; time to read what the update needs
     unit_valid, unit_micro, unit_sums : out, at time ``unit_time``; accumulators of a vector word
@@ -92,6 +110,8 @@ class Lanes(wiring.Component):
             "factor": In(data.ArrayLayout(signed(config.factor_width), config.lanes)),
             "vector": In(data.ArrayLayout(signed(STATE_WIDTH), config.unit_lanes)),
             "rank": In(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
+            "fraction": In(FRACTION_WIDTH), "entry": In(STATE_WIDTH + SLOPE_WIDTH),
+            "activated_valid": Out(1), "activated_micro": Out(micro), "activated": Out(STATE_WIDTH),
             "rank_valid": Out(1), "rank_micro": Out(micro), "rank_saturated": Out(1),
             "rank_next": Out(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
             "unit_soon": Out(1), "unit_soon_micro": Out(micro),
@@ -99,11 +119,15 @@ class Lanes(wiring.Component):
             "unit_sums": Out(data.ArrayLayout(signed(config.accumulator_width), config.unit_lanes)),
         })
 
+    ACTIVATED = LOOKED_UP + Multiplier.latency
+    """Cycles from the issue of ACTIVATE to its result; no more than from that of PROJECT."""
+
     @staticmethod
     def times(config: FabricConfig) -> tuple[int, int]:
         """(rank_time, unit_time) in cycles after issue."""
-        products = 1 + Multiplier.latency
-        return (products + config.unit_lanes.bit_length() - 1 + 2,
+        grid = config.unit_lanes > 1
+        products = 1 + grid + Multiplier.latency
+        return (products + config.unit_lanes.bit_length() - 1 + grid + 2,
                 products + config.rank_lanes.bit_length() - 1 + 1)
 
     def elaborate(self, platform):
@@ -119,31 +143,40 @@ class Lanes(wiring.Component):
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
             pipe[time] = valid, micro
 
-        project = self.micro.operation == Operation.PROJECT
-        mix = self.micro.operation == Operation.MIX
+        # a grid of lanes fills its chip: words get a cycle to travel from the memories to the lanes
+        alone = config.unit_lanes == 1
+        factor, vector, rank_word, (_, feeding) = self.factor, self.vector, self.rank, pipe[1]
+        if not alone:
+            factor, vector, rank_word = (Signal(word.shape(), name=name, reset_less=True) for name, word in (
+                ("factor_2", self.factor), ("vector_2", self.vector), ("rank_2", self.rank)))
+            m.d.sync += [factor.eq(self.factor), vector.eq(self.vector), rank_word.eq(self.rank)]
+            feeding = pipe[2][1]
+
+        project = feeding.operation == Operation.PROJECT
+        mix = feeding.operation == Operation.MIX
         multipliers, products = [], []
         for unit in range(config.unit_lanes):
             for rank in range(config.rank_lanes):
-                multiplier = Multiplier(config)
+                first = unit == rank == 0  # it interpolates activations too
+                multiplier = Multiplier(config, max(config.factor_width, first * SLOPE_WIDTH))
                 m.submodules[f"multiplier_{unit}_{rank}"] = multiplier
-                other = self.rank[rank] if unit == 0 else Mux(mix, 0, self.rank[rank])
+                other = rank_word[rank] if unit == 0 else Mux(mix, 0, rank_word[rank])
                 m.d.comb += [
-                    multiplier.a.eq(self.factor[unit * config.rank_lanes + rank]),
-                    multiplier.b.eq(Mux(project, self.vector[unit], other)),
-                    multiplier.enable.eq(pipe[Multiplier.latency][0]),
+                    multiplier.a.eq(factor[unit * config.rank_lanes + rank]),
+                    multiplier.b.eq(Mux(project, vector[unit], other)),
+                    multiplier.enable.eq(pipe[Multiplier.latency][0] if alone else 1),
                 ]
                 multipliers.append(multiplier)
                 products.append(multiplier.sum[:config.product_width].as_signed())
 
-        # project and mix: sum over unit lanes, accumulate per rank lane, round, saturate. With one unit lane the
-        # multipliers accumulate; the cycle that saves goes between shift and saturation.
-        alone = config.unit_lanes == 1
+        # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one unit lane the
+        # multipliers accumulate.
         shifts = config.project_shifts
-        valid, micro = pipe[Multiplier.latency if alone else rank_time - 2]
+        valid, micro = pipe[rank_time - 3]
         accumulating = (micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX)
         half = Signal(signed(config.accumulator_width))
         m.d.comb += half.eq(select(micro.shift, [1 << shift - 1 for shift in shifts]))
-        shifting = pipe[rank_time - 2 if alone else rank_time - 1][1]
+        shifting = pipe[rank_time - 2][1]
         ready, done = pipe[rank_time - 1]
         clipped = Signal(config.rank_lanes)
         for rank in range(config.rank_lanes):
@@ -158,7 +191,7 @@ class Lanes(wiring.Component):
                     m.d.sync += accumulator.eq(Mux(micro.first, half, accumulator) + total)
             shifted, over, negative = (Signal(width, name=f"rank_{name}_{rank}", reset_less=True) for name, width in (
                 ("shifted", STATE_WIDTH), ("over", 1), ("negative", 1)))
-            m.d["sync" if alone else "comb"] += [
+            m.d.sync += [
                 shifted.eq(shift_right(accumulator, shifting.shift, shifts)),
                 over.eq(overflow(accumulator, shifting.shift, shifts, STATE_WIDTH)),
                 negative.eq(accumulator[-1]),
@@ -170,6 +203,19 @@ class Lanes(wiring.Component):
                                                       | (done.operation == Operation.MIX)))
         m.d.sync += [self.rank_valid.eq(rank_done), self.rank_saturated.eq(clipped.any())]
         m.d.comb += self.rank_micro.eq(pipe[rank_time][1])
+
+        # activate: the first lane makes (value << 8) + slope * fraction + half
+        lane = multipliers[0]
+        looked_up, activating = Signal(), Signal()
+        value = Signal(STATE_WIDTH, reset_less=True)
+        m.d.comb += looked_up.eq(pipe[LOOKED_UP][0] & (pipe[LOOKED_UP][1].operation == Operation.ACTIVATE))
+        m.d.sync += [activating.eq(looked_up), value.eq(self.entry[:STATE_WIDTH])]
+        with m.If(looked_up):
+            m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
+        with m.If(activating):
+            m.d.comb += [lane.enable.eq(1), lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value))]
+        m.d.sync += self.activated_valid.eq(activating)
+        m.d.comb += [self.activated.eq(lane.sum[FRACTION_WIDTH:]), self.activated_micro.eq(pipe[self.ACTIVATED][1])]
 
         # expand: sum over rank lanes, accumulate per unit lane
         valid, micro = pipe[unit_time - 1]

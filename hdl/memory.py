@@ -1,6 +1,6 @@
 """The memories of the fabric: words of equal lanes, one read port, one write port with a lane mask."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -52,41 +52,52 @@ class LaneMemory(wiring.Component):
         return m
 
 
-class FactorMemory(LaneMemory):
-    """A lane memory that is undefined at power-up and whose words are read only in cycles that write nothing.
+class FactorMemory(wiring.Component):
+    """A lane memory with a single port, undefined at power-up.
 
-    That lets an iCE40UP5K keep the high byte of every lane in its single-port memories, two lanes in each, and only
-    the low bits in block RAM. Elsewhere it is a plain lane memory.
+    An iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in each, and only the low
+    bits in block RAM. Elsewhere it is a plain lane memory.
 
     Members
     -------
-    As those of :class:`LaneMemory`; in a cycle with ``write_lanes``, the next ``read_data`` is undefined.
+    address : range(depth), in
+    read_data : lanes x unsigned(width), out, one cycle after its address; undefined after a write
+    write_data : lanes x unsigned(width), in
+    write_lanes : one bit a lane, in; the lanes to write
     """
 
     HIGH_BITS = ice40.SPRAM_WIDTH // 2
 
+    def __init__(self, lanes: int, width: int, depth: int):
+        self._lanes, self._width, self._depth = lanes, width, depth
+        word = data.ArrayLayout(width, lanes)
+        super().__init__({
+            "address": In(range(depth)), "read_data": Out(word), "write_data": In(word), "write_lanes": In(lanes),
+        })
+
     def elaborate(self, platform):
+        m = Module()
         lanes, low_bits = self._lanes, self._width - self.HIGH_BITS
         fits = lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH and low_bits > 0
         if not (ice40.is_target(platform) and fits):
-            return super().elaborate(platform)
-        m = Module()
-        address, writing = Signal(range(self._depth)), Signal()
-        m.d.comb += [writing.eq(self.write_lanes.any()),
-                     address.eq(Mux(writing, self.write_address, self.read_address))]
+            m.submodules.plain = plain = LaneMemory(lanes, self._width, self._depth)
+            m.d.comb += [plain.read_address.eq(self.address), plain.write_address.eq(self.address),
+                         Cat(plain.write_data).eq(Cat(self.write_data)), plain.write_lanes.eq(self.write_lanes),
+                         Cat(self.read_data).eq(Cat(plain.read_data))]
+            return m
         for first in range(0, lanes, 2):
             m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
-            m.d.comb += [high.address.eq(address), high.write.eq(writing)]
+            m.d.comb += [high.address.eq(self.address), high.write.eq(self.write_lanes[first:first + 2].any())]
             for half, lane in enumerate(range(first, min(first + 2, lanes))):
                 m.submodules[f"low_{lane}"] = low = LaneMemory(1, low_bits, self._depth)
                 byte = slice(self.HIGH_BITS * half, self.HIGH_BITS * (half + 1))
                 m.d.comb += [
                     high.write_data[byte].eq(self.write_data[lane][low_bits:]),
                     high.write_nibbles[2 * half:2 * half + 2].eq(self.write_lanes[lane].replicate(2)),
-                    low.write_address.eq(self.write_address),
+                    low.write_address.eq(self.address),
                     low.write_data[0].eq(self.write_data[lane]),
                     low.write_lanes.eq(self.write_lanes[lane]),
-                    low.read_address.eq(self.read_address),
+                    low.read_address.eq(self.address),
                     self.read_data[lane].eq(Cat(low.read_data[0], high.read_data[byte])),
                 ]
         return m

@@ -5,13 +5,67 @@ travels as a fixed number of bytes, little-endian.
 """
 
 import enum
+from dataclasses import dataclass
 
 from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 
 MAGIC = 0x4E54534F
 """``OSTN`` in the first four bytes that a device answers to a read of the identity."""
 
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
+
+FALLBACK_SECONDS = 1.5
+"""A device whose line was switched, and that hears what makes no valid request for so long, returns to its first rate.
+Longer than a host waits before it repeats a request, so that one damaged request does not end a session."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """The serial line that a board's fabric is reached through; without divisors it has none, as over native USB.
+
+    Attributes
+    ----------
+    clock : of the UART, in Hz
+    divisors : cycles per bit that can be chosen, at most four of at most 255; the first one holds at power-up
+    """
+
+    clock: int = 0
+    divisors: tuple[int, ...] = ()
+
+    def __post_init__(self):
+        if len(self.divisors) > 4 or any(not 1 <= divisor <= 255 for divisor in self.divisors):
+            raise ValueError(f"divisors must be at most four between 1 and 255, not {self.divisors}")
+
+    @classmethod
+    def at(cls, clock: int, bauds: tuple[int, ...]) -> "Line":
+        """The line of a UART at ``clock`` Hz whose rates, the first at power-up, come closest to ``bauds``.
+
+        Raises ValueError if one is off by more than 1 %, half of what the receiver bears.
+        """
+        line = cls(clock, tuple(round(clock / baud) for baud in bauds))
+        for wanted, made in zip(bauds, line.bauds, strict=True):
+            if abs(made - wanted) > wanted / 100:
+                raise ValueError(f"a clock of {clock} Hz cannot make {wanted} baud; the nearest is {made}")
+        return line
+
+    @property
+    def bauds(self) -> tuple[int, ...]:
+        """Bits per second of each divisor."""
+        return tuple(round(self.clock / divisor) for divisor in self.divisors)
+
+    def identity(self) -> dict[str, int]:
+        """The line's identity registers: the clock, and a byte for each divisor, the first one lowest."""
+        return {"line_clock": self.clock, "line_divisors": int.from_bytes(bytes(self.divisors), "little")}
+
+    @classmethod
+    def from_identity(cls, values: dict[str, int]) -> "Line":
+        """Inverse of :meth:`identity`."""
+        return cls(values["line_clock"],
+                   tuple(byte for byte in values["line_divisors"].to_bytes(4, "little") if byte))
+
+
+NO_LINE = Line()
+"""What the identity says where bytes come another way."""
 
 
 class Space(enum.IntEnum):
@@ -21,7 +75,7 @@ class Space(enum.IntEnum):
 that the host fills and empties one bank while a job works in the other.
     """
 
-    IDENTITY = 0      # read: magic, protocol version, build hash, the fields of FabricConfig
+    IDENTITY = 0      # read: magic, protocol version, build hash, the fields of FabricConfig, the Line
     CONTROL = 1       # registers below
     FACTOR = 2        # idle
     STATE = 3         # idle
@@ -49,6 +103,7 @@ class Control(enum.IntEnum):
     CLEAR = 7             # W: any value zeroes the four counters above
     SAMPLES = 8           # R: vector words that have entered the sample ring, modulo 2**32
     TAKEN = 9             # RW: vector words that the host has taken out; a job stalls rather than overrun the ring
+    RATE = 10             # W: the line's divisor, counted from zero; holds once this request is answered
 
 
 # fields of Control.START: (low bit, width)
@@ -124,9 +179,10 @@ def space_size(config: FabricConfig, space: Space) -> int:
     }[space]
 
 
-def identity(config: FabricConfig) -> dict[str, int]:
+def identity(config: FabricConfig, line: Line = NO_LINE) -> dict[str, int]:
     """The identity registers, in address order."""
-    return {"magic": MAGIC, "protocol": PROTOCOL_VERSION, "build_hash": config.build_hash} | config.identity()
+    head = {"magic": MAGIC, "protocol": PROTOCOL_VERSION, "build_hash": config.build_hash}
+    return head | config.identity() | line.identity()
 
 
 def bus_width(config: FabricConfig) -> int:

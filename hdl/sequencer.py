@@ -4,9 +4,10 @@ The next pass is fetched from the descriptor memory while the present one runs, 
 without a gap as long as they last :func:`shortest_pass` cycles or more.
 """
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
 
 from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
@@ -92,7 +93,7 @@ class Sequencer(wiring.Component):
         fetching = Signal()
         arriving = Signal()
         ready = Signal()
-        m.d.comb += self.descriptor_address.eq(wanted * beats + part)
+        m.d.comb += self.descriptor_address.eq(Cat(part[:exact_log2(beats)], wanted))
         m.d.sync += arriving.eq(fetching & (part != beats))
         with m.If(fetching):
             with m.If(part != beats):
@@ -127,16 +128,13 @@ class Sequencer(wiring.Component):
         dest = Signal(self.micro.dest.shape(), reset_less=True)
         bias = Signal(self.micro.bias.shape(), reset_less=True)
 
-        inner_last, pass_last = Signal(), Signal()
-        project, mix = Signal(), Signal()
-        by_rows = Signal()
+        # what the counters and the operation say is decoded a cycle ahead
+        inner_last, outer_last = Signal(reset_less=True), Signal(reset_less=True)
+        inner_single = Signal(reset_less=True)
+        project, mix, by_rows = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        pass_last = Signal(reset_less=True)
         m.d.comb += [
             self.issue.eq(active & ~self.hold),
-            inner_last.eq(inner_left == 0),
-            pass_last.eq(inner_last & (outer_left == 0)),
-            project.eq(current.operation == Operation.PROJECT),
-            mix.eq(current.operation == Operation.MIX),
-            by_rows.eq(mix | (current.operation == Operation.ACTIVATE)),
             self.micro.operation.eq(current.operation),
             self.micro.first.eq(inner_first),
             self.micro.last.eq(inner_last),
@@ -152,32 +150,35 @@ class Sequencer(wiring.Component):
             self.micro.clear.eq(clear),
             self.micro.sample.eq(sample),
         ]
+        next_factor, next_source = Signal.like(self.factor), Signal.like(self.source)
+        m.d.comb += [
+            next_factor.eq(Mux(inner_last & project, factor_row, self.factor)
+                           + Mux(~inner_last & project, current.stride, 1)),
+            next_source.eq(Mux(inner_last, source_row, self.source)
+                           + Mux(inner_last, by_rows, Mux(by_rows, Mux(mix, current.stride, 0), 1))),
+        ]
         with m.If(self.issue):
-            m.d.sync += inner_first.eq(inner_last)
+            m.d.sync += [inner_first.eq(inner_last), self.factor.eq(next_factor), self.source.eq(next_source)]
             with m.If(inner_last):
                 m.d.sync += [
-                    outer_left.eq(outer_left - 1), inner_left.eq(current.inner), lane.eq(0),
-                    dest.eq(dest + 1), bias.eq(bias + 1),
-                    factor_row.eq(factor_row + 1),
-                    self.factor.eq(Mux(project, factor_row, self.factor) + 1),
-                    source_row.eq(source_row + by_rows),
-                    self.source.eq(source_row + by_rows),
+                    outer_left.eq(outer_left - 1), outer_last.eq(outer_left == 1),
+                    pass_last.eq(inner_single & (outer_left == 1)),
+                    inner_left.eq(current.inner), inner_last.eq(inner_single), lane.eq(0),
+                    dest.eq(dest + 1), bias.eq(bias + 1), factor_row.eq(next_factor), source_row.eq(next_source),
                 ]
             with m.Else():
-                m.d.sync += [
-                    inner_left.eq(inner_left - 1), lane.eq(lane + 1),
-                    self.factor.eq(self.factor + Mux(project, current.stride, 1)),
-                    self.source.eq(self.source + Mux(by_rows, Mux(mix, current.stride, 0), 1)),
-                ]
+                m.d.sync += [inner_left.eq(inner_left - 1), inner_last.eq(inner_left == 1), lane.eq(lane + 1),
+                             pass_last.eq(outer_last & (inner_left == 1))]
 
         # whatever was issued is through when `draining` has run down
         draining = Signal(range(self._drain + 1))
+        settled = Signal(init=1)
         with m.If(self.issue):
-            m.d.sync += draining.eq(self._drain)
-        with m.Elif(draining != 0):
-            m.d.sync += draining.eq(draining - 1)
+            m.d.sync += [draining.eq(self._drain), settled.eq(0)]
+        with m.Elif(~settled):
+            m.d.sync += [draining.eq(draining - 1), settled.eq(draining == 1)]
         drained = Signal()
-        m.d.comb += drained.eq(~active & (draining == 0))
+        m.d.comb += drained.eq(~active & settled)
 
         following = Signal(PASS)
         take = Signal()
@@ -186,12 +187,28 @@ class Sequencer(wiring.Component):
             take.eq(ready & Mux(following.wait, drained, ~active | (self.issue & pass_last))),
         ]
 
+        # these counters stand still for longer than a cycle before anybody asks
+        list_end, steps_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        m.d.sync += [list_end.eq(index == self.level.passes), steps_end.eq(steps_left == 0),
+                     thin_end.eq(thin_left == 0)]
+
         level_index, levels_left = Signal(8, reset_less=True), Signal(8, reset_less=True)
+        levels_end = Signal(reset_less=True)
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [self.running.eq(1), level_index.eq(self.first), levels_left.eq(self.levels - 1)]
-                    fetch(self.first)
+                    m.d.sync += [self.running.eq(1), level_index.eq(self.first), levels_left.eq(self.levels),
+                                 levels_end.eq(self.levels == 0)]
+                    m.next = "NEXT"
+            with m.State("NEXT"):
+                with m.If(levels_end):
+                    m.d.sync += self.running.eq(0)
+                    m.d.comb += self.finished.eq(1)
+                    m.next = "IDLE"
+                with m.Else():
+                    m.d.sync += [levels_left.eq(levels_left - 1), levels_end.eq(levels_left == 1),
+                                 level_index.eq(level_index + 1)]
+                    fetch(level_index)
                     m.next = "LEVEL"
             with m.State("LEVEL"):
                 level = data.View(LEVEL, fetched)
@@ -207,34 +224,34 @@ class Sequencer(wiring.Component):
                     m.d.sync += [
                         active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
                         inner_left.eq(following.inner), outer_left.eq(following.outer),
+                        inner_last.eq(following.inner == 0), outer_last.eq(following.outer == 0),
+                        inner_single.eq(following.inner == 0),
+                        pass_last.eq((following.inner == 0) & (following.outer == 0)),
+                        project.eq(following.operation == Operation.PROJECT),
+                        mix.eq(following.operation == Operation.MIX),
+                        by_rows.eq((following.operation == Operation.MIX)
+                                   | (following.operation == Operation.ACTIVATE)),
                         self.factor.eq(following.factor), factor_row.eq(following.factor),
                         dest.eq(following.dest),
                         clear.eq(first_step & self.level.clear),
-                        sample.eq((self.level.thin != 0) & (thin_left == 0)),
+                        sample.eq((self.level.thin != 0) & thin_end),
                     ]
                     offset = Mux(following.banked & self.bank, self.bank_offset, 0)
                     source = following.source + Mux(following.from_drive, offset, 0)
                     m.d.sync += [self.source.eq(source), source_row.eq(source), bias.eq(following.bias + offset)]
-                    with m.If(index != self.level.passes):
+                    with m.If(~list_end):
                         m.d.sync += index.eq(index + 1)
-                        fetch(self.level.first + index + 1)
-                    with m.Elif(steps_left != 0):
+                        fetch(wanted + 1)
+                    with m.Elif(~steps_end):
                         m.d.sync += [
                             index.eq(0), steps_left.eq(steps_left - 1), first_step.eq(0),
-                            thin_left.eq(Mux(thin_left == 0, self.level.thin, thin_left) - 1),
+                            thin_left.eq(Mux(thin_end, self.level.thin, thin_left) - 1),
                         ]
                         fetch(self.level.first)
                     with m.Else():
-                        m.d.sync += [ready.eq(0), exhausted.eq(1)]
+                        m.d.sync += [part.eq(0), ready.eq(0), exhausted.eq(1)]
                 with m.Elif(self.issue & pass_last):
                     m.d.sync += active.eq(0)
                 with m.If(exhausted & drained):
-                    with m.If(levels_left == 0):
-                        m.d.sync += self.running.eq(0)
-                        m.d.comb += self.finished.eq(1)
-                        m.next = "IDLE"
-                    with m.Else():
-                        m.d.sync += [levels_left.eq(levels_left - 1), level_index.eq(level_index + 1)]
-                        fetch(level_index + 1)
-                        m.next = "LEVEL"
+                    m.next = "NEXT"
         return m

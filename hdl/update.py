@@ -6,7 +6,7 @@
 term       value, in guard LSBs (state LSB / 2^12)                     present when
 =========  ==========================================================  ===================================
 self       (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
-coupling   accumulator >> expand_shift (floor, at the guard LSB)       pass.coupled
+coupling   accumulator << 12 - coupling_bits >> expand_shift (floor)   pass.coupled
 bias       drive << bias_shift                                         pass.biased
 noise      amplitude * (code + previous code if level.midpoint)        pass writes the state
 cubic      h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, build option ``quartic``
@@ -22,7 +22,7 @@ from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, saturated, select, shift_right
+from ornstein.hdl.arithmetic import borrows, multiple, overflow, radix_four, saturated, select, shift_right
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
 
 SQUARE_SHIFT = 15
@@ -60,7 +60,8 @@ class Update(wiring.Component):
 
     def __init__(self, config: FabricConfig):
         self._config = config
-        self._total = max(config.accumulator_width, STATE_WIDTH + GUARD_BITS + 2, STATE_WIDTH + config.bias_shifts[-1],
+        self._coupling_width = config.accumulator_width + GUARD_BITS - config.coupling_bits
+        self._total = max(self._coupling_width, STATE_WIDTH + GUARD_BITS + 2, STATE_WIDTH + config.bias_shifts[-1],
                           AMPLITUDE_WIDTH + 2) + 2
         super().__init__({
             "valid": In(1),
@@ -90,7 +91,7 @@ class Update(wiring.Component):
     def stages(config: FabricConfig) -> tuple[int, int]:
         """(draw_stage, latency) in cycles."""
         products = 3 if config.quartic else 1
-        return products, products + 4
+        return products, products + 5
 
     @property
     def draw_stage(self) -> int:
@@ -111,27 +112,25 @@ class Update(wiring.Component):
                 value = stage
             return value
 
-        # the draw: terms that need no product, and the leak's product in two halves to keep each stage short
+        def add(terms):
+            return sum(terms[1:], start=terms[0]) if terms else C(0, 1)
+
+        # the draw: terms that need no product, and the rows of the leak's product
         wait = self.draw_stage - 1
         state = delayed(self.state, wait, "state")
-        coupled = shift_right(self.accumulator, self.shift, config.expand_shifts)
-        coupling = Signal(signed(config.accumulator_width), reset_less=True)
+        coupled = shift_right(self.accumulator << GUARD_BITS - config.coupling_bits, self.shift, config.expand_shifts)
+        coupling = Signal(signed(self._coupling_width), reset_less=True)
         bias = Signal(signed(STATE_WIDTH + config.bias_shifts[-1]), reset_less=True)
         m.d.sync += coupling.eq(Mux(self.coupled, coupled, 0))
         biases = [self.drive << shift for shift in config.bias_shifts]
         m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
         # what the leak leaves, (2^leak_bits - leak) * state, digit by digit of a factor that is constant in flight
-        retained = Signal(config.leak_bits + 1)
-        m.d.comb += retained.eq(Mux(self.keep, (1 << config.leak_bits) - self.leak, 0))
+        retained = Mux(self.keep, (1 << config.leak_bits) - self.leak, 0)
         digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(config.leak_bits // 2 + 1)]
-        m.d.sync += [digit.eq(code) for digit, code in zip(digits, radix_four(retained), strict=True)]
-        rows = [multiple(state, digit) << 2 * place for place, digit in enumerate(digits)]
-        half = (len(rows) + 1) // 2
-        low, high = add_up(m, rows[:half], "low"), add_up(m, rows[half:] or [C(0, 1)], "high")
-        retained_low, retained_high = (Signal(half.shape(), name=name, reset_less=True)
-                                       for half, name in ((low, "retained_low"), (high, "retained_high")))
-        m.d.sync += [retained_low.eq(low), retained_high.eq(high)]
+        m.d.sync += [digit.eq(code) for digit, code in zip(digits, radix_four(retained, len(digits)), strict=True)]
+        rows = [delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place for place, digit in enumerate(digits)]
+        pairs = [delayed(add(rows[place:place + 2]), 1, f"rows_{place}") for place in range(0, len(rows), 2)]
 
         cubic = Const(0, signed(1))
         if config.quartic:
@@ -151,32 +150,30 @@ class Update(wiring.Component):
             valid = stage
         noisy = delayed(self.noisy, self.draw_stage, "noisy")
         m.d.comb += self.draw.eq(valid & noisy)
-        codes = Signal(signed(3))
-        m.d.comb += codes.eq(self.code + Mux(self.midpoint, self.previous, 0))
-        # noise = magnitude, or its negative as ~(~x + magnitude)
-        negative, was_negative = codes[-1], Signal(reset_less=True)
-        magnitude = Signal(AMPLITUDE_WIDTH + 1)
-        m.d.comb += magnitude.eq(Mux(noisy & codes.any(), Mux(codes[0], self.amplitude, self.amplitude << 1), 0))
-        rounding = Signal(signed(GUARD_BITS + 3))
-        m.d.comb += rounding.eq(Mux(self.dither_on, self.dither, round_term())
-                                + (borrows(digits) << GUARD_BITS - config.leak_bits))
-
-        # two sums of two or three, their sum, then the only rounding
-        drift = Signal(signed(self._total), reset_less=True)
-        forcing = Signal(signed(self._total), reset_less=True)
-        relaxing = Signal(signed(self._total), reset_less=True)
-        total = Signal(signed(self._total), reset_less=True)
+        # noise = magnitude, or its negative as ~(~x + magnitude); the magnitude is none, one or two amplitudes
+        code = delayed(Mux(noisy, self.code, 0), 1, "code")
+        codes = code + delayed(Mux(noisy & self.midpoint, self.previous, 0), 1, "previous")
+        once, twice, negative = (Signal(name=name, reset_less=True) for name in ("once", "twice", "negative"))
+        rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
+        magnitude = Mux(once, self.amplitude, 0) | Mux(twice, self.amplitude << 1, 0)
         m.d.sync += [
-            relaxing.eq((retained_low + retained_high) << GUARD_BITS - config.leak_bits),
-            drift.eq(coupling + bias - cubic),
-            forcing.eq(Mux(negative, ~rounding, rounding) + magnitude),
-            was_negative.eq(negative),
+            once.eq(codes[0]), twice.eq(~codes[0] & codes[1]), negative.eq(codes[-1]),
+            rounding.eq(Mux(self.dither_on, self.dither, round_term())
+                        + (borrows(digits) << GUARD_BITS - config.leak_bits)),
         ]
-        outer, forced = (Signal(signed(self._total), name=name, reset_less=True) for name in ("outer", "forced"))
+
+        # sums of few terms, one addition a cycle, then the only rounding
+        drift, relaxing, rest, forcing, outer, total = (
+            Signal(signed(self._total), name=name, reset_less=True)
+            for name in ("drift", "relaxing", "rest", "forcing", "outer", "total"))
+        rounding = delayed(rounding, 1, "rounding")
         m.d.sync += [
-            outer.eq(relaxing + drift),
-            forced.eq(Mux(was_negative, ~forcing, forcing)),
-            total.eq(outer + forced),
+            drift.eq(coupling + bias - cubic),
+            relaxing.eq(add(pairs[:2]) << GUARD_BITS - config.leak_bits),
+            rest.eq(drift + (add(pairs[2:]) << GUARD_BITS - config.leak_bits)),
+            forcing.eq(Mux(negative, ~rounding, rounding) + magnitude),
+            outer.eq(relaxing + rest),
+            total.eq(outer + Mux(delayed(negative, 1, "negative"), ~forcing, forcing)),
         ]
         rounded = Signal(signed(self._total - GUARD_BITS))
         m.d.comb += rounded.eq(total >> GUARD_BITS)

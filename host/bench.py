@@ -5,15 +5,11 @@ reason in its note.
 """
 
 import importlib.util
-import os
-import pty
 import resource
 import shutil
 import subprocess
 import tempfile
-import threading
 import time
-import tty
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,9 +29,9 @@ from ornstein.host.model_device import ModelDevice
 from ornstein.host.model_file import TrainedModel
 from ornstein.host.problem import BIAS, LM, Problem, Stage
 from ornstein.host.program import Program
-from ornstein.host.transport.base import Transport
 from ornstein.host.transport.serial import SerialTransport
 from ornstein.sim import reference
+from ornstein.sim.port import Port
 from ornstein.sim.rtl import RtlTransport, library
 from ornstein.sim.toolchain import for_icarus
 
@@ -45,8 +41,8 @@ RTL_GOAL = 3e6
 CYCLES, MIXED = "cycles_per_step_", "_mixed"
 """How the names of the figures begin that give the cycles of a step, and end where Gram terms mix modes."""
 BAUD = 1_000_000
-_BURST, _REPEATS = 0.04, 8
-"""Seconds of line time that the paced port may catch up, and how often the memory is written: 1.5 % of the whole."""
+_REPEATS = 8
+"""How often the memory is written: what the paced port may catch up is then 1.5 % of the whole."""
 
 
 @dataclass(frozen=True)
@@ -285,7 +281,7 @@ def _starting(config: FabricConfig, progress) -> Iterator[Figure]:
     progress("building the simulator")
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
-        library(config, Path(folder))
+        library(config, cache=Path(folder))
         yield figure("rtl_build_s", time.perf_counter() - began, "s", 90.0, "Verilog, Verilator and C++ from nothing")
     began = time.perf_counter()
     with FabricDevice(RtlTransport(config), "rtl"):
@@ -471,8 +467,8 @@ def block_rams(config: FabricConfig) -> int:
 def _line(program: Program, progress) -> Iterator[Figure]:
     """A serial port paced to a line rate, through the operating system's own pseudo-terminal."""
     progress("serial link against its line rate")
-    with _PacedPort(program.config, BAUD) as name:
-        link = Link(SerialTransport(name, baud=BAUD), timeout=5.0)
+    with Port(RtlTransport(program.config), pace=BAUD) as port:
+        link = Link(SerialTransport(port.name, baud=BAUD), timeout=5.0)
         link.identify()
         values = np.resize(program.factor, program.config.factor_depth * program.config.lanes).astype(np.int64)
         began = time.perf_counter()
@@ -484,48 +480,6 @@ def _line(program: Program, progress) -> Iterator[Figure]:
     yield figure("link_over_line_rate", rate, "bytes/s", BAUD / 10,
                  f"payload bytes of a whole factor memory over serial: at {BAUD} baud (ten bits a byte), paced; at "
                  "least 0.9 is asked for")
-
-
-class _PacedPort:
-    """A pseudo-terminal with the Verilated gateware behind it, passing bytes no faster than a line would."""
-
-    def __init__(self, config: FabricConfig, baud: int):
-        self._transport: Transport = RtlTransport(config)
-        self._rate = baud / 10
-        self._stop = threading.Event()
-
-    def __enter__(self) -> str:
-        self._master, self._slave = pty.openpty()
-        tty.setraw(self._slave)
-        os.set_blocking(self._master, False)
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-        return os.ttyname(self._slave)
-
-    def _serve(self) -> None:
-        last = time.perf_counter()
-        credit = 0.0
-        while not self._stop.is_set():
-            now = time.perf_counter()
-            credit = min(credit + (now - last) * self._rate, _BURST * self._rate)
-            last = now
-            try:
-                data = os.read(self._master, int(credit)) if credit >= 1 else b""
-            except BlockingIOError:
-                data = b""
-            credit -= len(data)
-            self._transport.write(data)
-            answer = self._transport.read(0.0)
-            if answer:
-                os.write(self._master, answer)
-            time.sleep(0.0005)
-
-    def __exit__(self, *exception):
-        self._stop.set()
-        self._thread.join()
-        os.close(self._master)
-        os.close(self._slave)
-        self._transport.close()
 
 
 def _memory(progress, count: int = 1_000_000) -> Iterator[Figure]:

@@ -3,6 +3,7 @@
 import sys
 
 from ornstein.boards.build import BuildError
+from ornstein.boards.flash import FlashError
 from ornstein.hdl.config import ConfigError
 from ornstein.host.commands import (  # noqa: F401 - importing a module of commands registers them
     CheckError,
@@ -12,6 +13,7 @@ from ornstein.host.commands import (  # noqa: F401 - importing a module of comma
     demo,
     devices,
     errors,
+    flash,
     hierarchy,
     images,
     paper,
@@ -36,6 +38,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     ToolError: 7,                                                       # a tool outside Python
     CheckError: 8,                                                      # a check that failed
     BuildError: 10,                                                     # a bitstream
+    FlashError: 11,                                                     # a board that cannot be programmed
     OSError: 9,                                                         # a file that cannot be written
 }
 """Exit code of each layer's errors; 2 is wrong usage, 130 an interrupt, 1 a bug."""

@@ -388,7 +388,7 @@ class _Compiler:
         return scales, index, source_lsb * 2.0 ** shifts[index] / scales
 
     def _expand_shift(self, rows: np.ndarray) -> tuple[np.ndarray, int]:
-        """(integer rows, shift index) of real rows in guard LSBs per step of the rank words they multiply.
+        """(integer rows, shift index) of real rows, in LSBs of a coupling sum per step of the rank words.
 
         Raises ProgramError if they exceed the factors' bits at the smallest shift.
         """
@@ -458,7 +458,7 @@ class _Compiler:
         return None
 
     def _strong_enough(self, layer: Layer, unit, scale: float) -> bool:
-        rows = np.abs(self._padded_columns(layer.expand.T)) * unit * scale * (1 << GUARD_BITS)
+        rows = np.abs(self._padded_columns(layer.expand.T)) * unit * scale * (1 << self.config.coupling_bits)
         smallest = 2.0 ** self.config.expand_shifts[0]
         return bool((rows * smallest <= self.factor_top).all() and self._expand_safe(rows * smallest))
 
@@ -495,12 +495,12 @@ class _Compiler:
             groups = integers.shape[1] // config.rank_lanes
             project = self._store(self._pack(integers))
             scale = self.bias_scale[layer.target]
-            rows = self._padded_columns(layer.expand.T) * unit * scale * (1 << GUARD_BITS)
+            rows = self._padded_columns(layer.expand.T) * unit * scale * (1 << config.coupling_bits)
             integers_out, expand_shift = self._expand_shift(rows)
             expand = self._store(self._pack(integers_out))
             self.ranges.append(FieldRange(
                 f"interface {layer.source} to {layer.target}", float(layer.expand.min()), float(layer.expand.max()),
-                config.factor_width, 1 / float(np.max(unit * scale) * (1 << GUARD_BITS)
+                config.factor_width, 1 / float(np.max(unit * scale) * (1 << config.coupling_bits)
                                                * 2.0 ** config.expand_shifts[expand_shift])))
             reads = -(-layer.project.shape[0] // config.unit_lanes)
             banked = layer.source == INPUT
@@ -669,7 +669,7 @@ class _Compiler:
         The product of the two scales of a column is fixed at dt |mix| 2^(12 + project shift + expand shift).
         """
         config = self.config
-        strength = self._pad(self.dt * np.abs(coupling.mix[0, 1])) * (1 << GUARD_BITS)
+        strength = self._pad(self.dt * np.abs(coupling.mix[0, 1])) * (1 << config.coupling_bits)
         peaks = [np.abs(columns[number, place]).max(axis=0) for place in (0, 1)]
         used = (strength > 0) & (peaks[0] > 0) & (peaks[1] > 0)
         safe = np.where(used, strength, 1.0), *(np.where(used, peak, 1.0) for peak in peaks)
@@ -710,7 +710,7 @@ class _Compiler:
             found = {}
             for number, place in keys:
                 coupling = energy.couplings[number]
-                guard = -self.dt / self.lsb * (1 << GUARD_BITS) * 2.0 ** config.expand_shifts[index]
+                guard = -self.dt / self.lsb * (1 << config.coupling_bits) * 2.0 ** config.expand_shifts[index]
                 real = np.stack([self._pad(coupling.mix[place, term]) * guard / scales[number, place]
                                  * np.where(member[number, place] & member[number, term], unit[number, term], 0.0)
                                  for term in range(len(coupling.modules))])
@@ -740,7 +740,7 @@ class _Compiler:
             size = len(coupling.modules)
             worth = np.zeros((size, size, coupling.rank))
             for place, row in enumerate(coupling.modules):
-                guard = 2.0 ** -(GUARD_BITS + config.expand_shifts[expand_shift[row]])
+                guard = 2.0 ** -(config.coupling_bits + config.expand_shifts[expand_shift[row]])
                 for term in range(size):
                     narrowed = 2.0 ** -config.project_shifts[shift[number, term]]
                     if number in direct:

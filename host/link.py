@@ -1,5 +1,7 @@
 """The host's end of the link: elements of the fabric's spaces, read and written with retries."""
 
+import contextlib
+import math
 import secrets
 import time
 from collections import deque
@@ -22,9 +24,12 @@ from ornstein.hdl.protocol import (
     Status,
 )
 from ornstein.hdl.regmap import (
+    FALLBACK_SECONDS,
     MAGIC,
     PROTOCOL_VERSION,
+    Control,
     Event,
+    Line,
     Space,
     element_bits,
     element_bytes,
@@ -160,6 +165,10 @@ class Link:
     timeout : seconds without any valid answer after which requests are sent again
     retries : how often a request is sent again
 
+    Attributes
+    ----------
+    line : Line of the device, None before :meth:`identify`
+
     Raises
     ------
     LinkError
@@ -173,6 +182,8 @@ class Link:
         self._timeout = timeout
         self._retries = retries
         self._config = None
+        self.line: Line | None = None
+        self._hastened = False
         self._sequence = secrets.randbelow(255)  # late answers to an earlier session are then unlikely to fit
         self._received = b""
 
@@ -183,7 +194,11 @@ class Link:
         self.close()
 
     def close(self):
-        """Closes the transport."""
+        """Closes the transport; a line whose rate was changed gets its first rate back before."""
+        if self._hastened:
+            with contextlib.suppress(LinkError), self._patience(min(self._timeout, 0.5), 0):
+                self.write(Space.CONTROL, Control.RATE, [0])
+            self._hastened = False
         self._transport.close()
 
     def identify(self) -> FabricConfig:
@@ -205,9 +220,58 @@ class Link:
         if config.build_hash != values["build_hash"]:
             raise LinkError(f"build_hash is {values['build_hash']:#010x}, the identity's other fields give "
                             f"{config.build_hash:#010x}; build and flash the gateware of this release")
+        self.line = Line.from_identity(values)
         names = [preset.name for preset in PRESETS.values() if preset.build_hash == config.build_hash]
         self._config = replace(config, name=names[0]) if names else config
         return self._config
+
+    @property
+    def baud(self) -> int | None:
+        """Bits per second of the line; None where it has no rate."""
+        return self._transport.baud
+
+    def hasten(self) -> int | None:
+        """Moves a negotiable line to the fastest rate at which both ends understand each other; the rate then in force.
+
+        A rate at which the device does not identify itself costs some seconds, after which both are back at its first
+        one. Raises LinkError if even that cannot be had again.
+        """
+        if self._config is None:
+            self.identify()
+        if self._transport.negotiable:
+            for baud, index in sorted(zip(self.line.bauds, range(len(self.line.bauds)), strict=True), reverse=True):
+                if baud <= self._transport.baud or self._switched(index):
+                    break
+        return self._transport.baud
+
+    def _switched(self, index: int) -> bool:
+        """Whether the device identifies itself at that one of its rates; otherwise it is back at its first."""
+        bauds = self.line.bauds
+        self.write(Space.CONTROL, Control.RATE, [index])
+        self._hastened = True
+        try:
+            self._transport.set_baud(bauds[index])
+            with self._patience(self._timeout, 1):
+                self.identify()
+            return True
+        except LinkError:
+            self._transport.set_baud(bauds[0])
+        self._received = b""
+        # what the device hears now makes no sense to it until it has fallen back
+        with self._patience(self._timeout, math.ceil(2 * FALLBACK_SECONDS / self._timeout)):
+            self.identify()
+        self._hastened = False
+        return False
+
+    @contextlib.contextmanager
+    def _patience(self, timeout: float, retries: int) -> Iterator[None]:
+        """Other time-out and retries for a while."""
+        kept = self._timeout, self._retries
+        self._timeout, self._retries = timeout, retries
+        try:
+            yield
+        finally:
+            self._timeout, self._retries = kept
 
     def read(self, space: Space, address: int, count: int) -> np.ndarray:
         """``count`` elements from ``address`` on, as int64. Raises ValueError if the space does not hold them."""

@@ -57,11 +57,11 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
     """One level of one job.
 
     Shapes: level (fields,), passes (passes, fields), shape (rank_lanes, unit_lanes, accumulator half range,
-    leak_bits, quartic), shifts (3, 8), factor (words, lanes), state, drive (words, unit_lanes), rank (words,
-    rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares like state, samples
+    coupling_bits, leak_bits, quartic), shifts (3, 8), factor (words, lanes), state, drive (words, unit_lanes), rank
+    (words, rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares like state, samples
     (rows, unit_lanes). Returns the number of sample rows written.
     """
-    ranks, units, half_range, leak_bits, quartic_built = shape
+    ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
     accumulator = np.zeros(ranks, np.int64)
     steps, thin = level[_STEPS], level[_THIN]
     amplitude, leak, quartic = level[_AMPLITUDE], level[_LEAK], level[_QUARTIC]
@@ -126,7 +126,7 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
                                 values = rank[source + j]
                                 for r in range(ranks):
                                     total += np.int64(row[u * ranks + r]) * np.int64(values[r])
-                            total = _wrap(total, half_range) >> shift
+                            total = _wrap(total, half_range) << _GUARD - coupling_bits >> shift
                         if word[_BIASED]:
                             total += np.int64(drive[bias + o, u]) << bias_shift
                         if keep:
@@ -212,7 +212,8 @@ class FabricModel:
         self.squares = np.zeros((2, config.state_depth, units), np.int64)
         self.bank_offset = 0
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self._shape = (config.rank_lanes, units, 1 << config.accumulator_width - 1, config.leak_bits, config.quartic)
+        self._shape = (config.rank_lanes, units, 1 << config.accumulator_width - 1, config.coupling_bits,
+                       config.leak_bits, config.quartic)
         self._shifts = np.zeros((3, 8), np.int64)
         for row, shifts in enumerate((config.project_shifts, config.expand_shifts, config.bias_shifts)):
             self._shifts[row, :len(shifts)] = shifts

@@ -34,6 +34,13 @@ extern "C" {
 
 void* rtl_open() { return new Rtl; }
 
+// The line's rate in force, counted from zero.
+uint32_t rtl_rate(void* handle) { return static_cast<Rtl*>(handle)->top.rate; }
+
+#ifdef FAULTS
+void rtl_fault(void* handle, uint32_t fault) { static_cast<Rtl*>(handle)->top.fault = fault; }
+#endif
+
 void rtl_close(void* handle) { delete static_cast<Rtl*>(handle); }
 
 // Runs at most `cycles` cycles, offering `sent` bytes and collecting at most `room`. Stops early once all bytes are

@@ -6,7 +6,9 @@ import pytest
 
 from ornstein.hdl.config import preset
 from ornstein.host.device import Device, open_device
-from ornstein.sim.rtl import cache_folder, library
+from ornstein.sim import faults
+from ornstein.sim.rtl import library
+from ornstein.sim.verilated import cache_folder
 
 
 @contextlib.contextmanager
@@ -22,6 +24,13 @@ def _alone(name: str):
     with open(folder / f"{name}.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+@pytest.fixture(scope="session")
+def breakable():
+    """Builds the simulator whose faults can be switched on, once for all workers."""
+    with _alone("breakable"):
+        library(faults.CONFIG, faults.LINE, faulty=True)
 
 
 @pytest.fixture(scope="session")

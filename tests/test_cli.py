@@ -46,7 +46,7 @@ def failure(*arguments, stdin: str | None = None) -> tuple[int, str]:
 
 
 @pytest.mark.parametrize("command", ["demo", "train", "compile", "inspect", "load", "run", "devices", "doctor",
-                                     "build", "bench"])
+                                     "build", "bench", "flash", "selftest"])
 def test_every_command_has_help_with_an_example(command):
     result = run(command, "--help")
     assert result.returncode == 0
@@ -162,6 +162,19 @@ def test_unknown_board(tmp_path):
     code, line = failure("build", "abacus", "--output", tmp_path)
     assert code == cli.EXIT_CODES[cli.BuildError]
     assert "abacus" in line and "icebreaker" in line
+
+
+def test_a_sound_device_passes_its_self_test(tmp_path):
+    result = run("selftest", "--device", "rtl:tiny", "--json", tmp_path / "selftest.json")
+    assert result.returncode == 0, result.stderr
+    checks = json.loads((tmp_path / "selftest.json").read_text())["checks"]
+    assert len(checks) == result.stdout.count("ok") == 7 and all(check["ok"] for check in checks)
+
+
+def test_the_model_is_no_hardware():
+    code, line = failure("selftest", "--device", "model:tiny")
+    assert code == cli.EXIT_CODES[cli.DeviceError]
+    assert "no hardware to test" in line
 
 
 def test_wrong_usage():

@@ -14,7 +14,7 @@ def test_presets_carry_their_names(name):
 
 
 def test_unknown_preset_names_the_known_ones():
-    with pytest.raises(ConfigError, match=r"no fabric is called 'huge'; there are tiny, reference, icebreaker, wide"):
+    with pytest.raises(ConfigError, match=r"no fabric is called 'huge'; there are tiny, reference, icebreaker, bitsy"):
         preset("huge")
 
 

@@ -30,7 +30,7 @@ def program():
 # ---- opening ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("uri", ["", "verilog", "rtl:huge", "model:huge", "float:almost", "serial", "serial:"])
+@pytest.mark.parametrize("uri", ["", "verilog", "rtl:huge", "model:huge", "float:almost", "serial:"])
 def test_unknown_devices(uri):
     with pytest.raises(DeviceError, match="no device is called") as caught:
         open_device(uri)

@@ -8,7 +8,7 @@ from link_bench import framed, seeded
 from ornstein.hdl import protocol
 from ornstein.hdl.config import ICEBREAKER, TINY, FabricConfig
 from ornstein.hdl.protocol import Status
-from ornstein.hdl.regmap import Event, Space, element_bits, identity, signed, space_size
+from ornstein.hdl.regmap import PROTOCOL_VERSION, Event, Space, element_bits, identity, signed, space_size
 from ornstein.host.link import Link, LinkError, RefusedError
 from ornstein.host.transport.base import Transport
 
@@ -31,7 +31,7 @@ def test_identify(config):
 
 @pytest.mark.parametrize(("name", "value", "message"), [
     ("magic", 0x12345678, "magic is 0x12345678, not 0x4e54534f: this is no Ornstein device"),
-    ("protocol", 99, "protocol is version 99, this host speaks 1"),
+    ("protocol", 99, f"protocol is version 99, this host speaks {PROTOCOL_VERSION}"),
     ("build_hash", 5, "build_hash is 0x00000005, the identity's other fields give"),
     ("sample_depth", 128, "build_hash is"),
     ("factor_width", 99, "factor_width must be between 4 and 16, not 99"),

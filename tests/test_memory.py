@@ -8,8 +8,7 @@ def test_factor_memory_equals_plain_memory(tmp_path):
     lanes, depth = 8, 1024
     bits = (depth - 1).bit_length()
     assert_equal(lambda: FactorMemory(lanes, 12, depth), tmp_path, warm=depth, stimuli={
-        "read_address": f"$urandom % {depth}",
-        "write_address": f"warm ? cycle : {bits}'($urandom)",
+        "address": f"warm ? cycle : {bits}'($urandom)",
         "write_data": "{$urandom, $urandom, $urandom}",
         "write_lanes": "warm ? '1 : ($urandom % 2) ? 0 : $urandom",
     }, compare="write_lanes == 0", outputs=["read_data"])

@@ -6,7 +6,7 @@ import pytest
 
 from ornstein.hdl import regmap
 from ornstein.hdl.config import ICEBREAKER, PRESETS, TINY, WIDE
-from ornstein.hdl.regmap import Control, Space, element_bits, element_bytes, signed, space_size
+from ornstein.hdl.regmap import NO_LINE, Control, Line, Space, element_bits, element_bytes, signed, space_size
 
 EVERY_CONFIG = pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 
@@ -18,8 +18,25 @@ def test_identity_begins_with_what_a_host_checks_first(config):
     assert values["magic"].to_bytes(4, "little") == b"OSTN"
     assert values["protocol"] == regmap.PROTOCOL_VERSION
     assert values["build_hash"] == config.build_hash
-    assert list(values)[3:] == list(config.identity())
+    assert list(values)[3:-2] == list(config.identity())
+    assert list(values)[-2:] == ["line_clock", "line_divisors"]
     assert space_size(config, Space.IDENTITY) == len(values)
+
+
+def test_a_line_tells_its_rates():
+    line = Line.at(21_000_000, (1_000_000, 3_000_000))
+    assert line.divisors == (21, 7) and line.bauds == (1_000_000, 3_000_000)
+    values = regmap.identity(TINY, line)
+    assert values["line_divisors"].to_bytes(4, "little") == bytes([21, 7, 0, 0])
+    assert Line.from_identity(values) == line
+    assert Line.from_identity(regmap.identity(TINY)) == NO_LINE and NO_LINE.bauds == ()
+
+
+def test_rates_that_a_clock_cannot_make():
+    with pytest.raises(ValueError, match="a clock of 21000000 Hz cannot make 12000000 baud; the nearest is 10500000"):
+        Line.at(21_000_000, (1_000_000, 12_000_000))
+    with pytest.raises(ValueError, match="divisors must be at most four between 1 and 255"):
+        Line(48_000_000, (417,))
 
 
 def test_element_bits():

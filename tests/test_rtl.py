@@ -13,7 +13,7 @@ import ornstein.hdl
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.host.compiler import compile_problem
 from ornstein.host.device import open_device
-from ornstein.sim import rtl
+from ornstein.sim import faults, rtl, verilated
 from ornstein.sim.toolchain import ToolError
 
 
@@ -28,13 +28,14 @@ def no_tools(monkeypatch):
 
 def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
     monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
-    assert rtl.cache_folder() == tmp_path
+    assert verilated.cache_folder() == tmp_path
     monkeypatch.delenv("ORNSTEIN_CACHE")
-    assert rtl.cache_folder().name == "ornstein"
+    assert verilated.cache_folder().name == "ornstein"
 
 
-def test_a_second_open_builds_nothing(device, no_tools, monkeypatch):
+def test_a_second_open_builds_nothing(device, request, monkeypatch):
     device("rtl:tiny")
+    request.getfixturevalue("no_tools")
     monkeypatch.setenv("PATH", "")                        # nor are the tools asked for
     with open_device("rtl:tiny") as again:
         assert again.config == TINY
@@ -45,7 +46,7 @@ def test_an_empty_cache_needs_the_tools(tmp_path, monkeypatch):
 
     def missing():
         raise ToolError("c++ is missing")
-    monkeypatch.setattr(rtl, "verilator_environment", missing)
+    monkeypatch.setattr(verilated, "verilator_environment", missing)
     with pytest.raises(ToolError, match=r"^c\+\+ is missing$"):
         open_device("rtl:tiny")
     assert not list(tmp_path.rglob("*.so"))
@@ -53,8 +54,8 @@ def test_an_empty_cache_needs_the_tools(tmp_path, monkeypatch):
 
 def test_a_failed_build_leaves_its_log_and_no_library(tmp_path, monkeypatch):
     monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
-    monkeypatch.setattr(rtl, "verilator_environment", dict)
-    monkeypatch.setattr(rtl.top, "verilog", lambda config: "module top; endmodule")
+    monkeypatch.setattr(verilated, "verilator_environment", dict)
+    monkeypatch.setattr(rtl.top, "verilog", lambda config, line: "module top; endmodule")
     monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: subprocess.CompletedProcess(
         arguments, 1, "said this\n", "and that\n"))
     with pytest.raises(ToolError, match="the simulator of fabric 'tiny' could not be built; see ") as caught:
@@ -65,28 +66,40 @@ def test_a_failed_build_leaves_its_log_and_no_library(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "rtl").iterdir()] == [log.name]      # nothing else is left behind
 
 
-def test_the_key_is_that_of_the_configuration():
+@pytest.fixture
+def built(monkeypatch, tmp_path):
+    """A cache of libraries that cost nothing to build."""
+    def touch(name, verilog, harness, define, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    monkeypatch.setattr(verilated, "_build", touch)
+    monkeypatch.setattr(rtl.top, "verilog", lambda config, line, **options: "")
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_library_is_that_of_the_configuration(built):
     configs = TINY, REFERENCE, replace(TINY, quartic=False), replace(TINY, rank_depth=33)
-    keys = {rtl._key(config) for config in configs}
-    assert len(keys) == 4
-    assert rtl._key(replace(TINY)) == rtl._key(TINY)
+    assert len({rtl.library(config) for config in configs}) == 4
+    assert rtl.library(replace(TINY)) == rtl.library(TINY)
+    assert rtl.library(TINY) != rtl.library(TINY, faults.LINE)
+    assert rtl.library(faults.CONFIG, faults.LINE) != rtl.library(faults.CONFIG, faults.LINE, faulty=True)
 
 
-def test_the_key_changes_with_the_gateware_and_the_tools(tmp_path, monkeypatch):
+def test_the_library_changes_with_the_gateware_and_the_tools(built, tmp_path, monkeypatch):
     copy = tmp_path / "hdl"
     shutil.copytree(Path(ornstein.hdl.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(ornstein.hdl, "__file__", str(copy / "__init__.py"))
-    keys = {rtl._key(TINY)}
+    libraries = {rtl.library(TINY)}
     source = copy / "link" / "uart.py"
     source.write_text(source.read_text() + "\n# changed\n")
-    keys.add(rtl._key(TINY))
-    monkeypatch.setattr(rtl.importlib.metadata, "version", lambda package: "99")
-    keys.add(rtl._key(TINY))
+    libraries.add(rtl.library(TINY))
+    monkeypatch.setattr(verilated.importlib.metadata, "version", lambda package: "99")
+    libraries.add(rtl.library(TINY))
     harness = tmp_path / "rtl.cpp"
     harness.write_text("// another\n")
     monkeypatch.setattr(rtl, "_HARNESS", harness)
-    keys.add(rtl._key(TINY))
-    assert len(keys) == 4
+    libraries.add(rtl.library(TINY))
+    assert len(libraries) == 4
 
 
 def test_devices_are_independent(device):

@@ -100,14 +100,15 @@ def test_transmitter(divisor):
 class Loop(wiring.Component):
     """A UART whose line ends at itself."""
 
-    def __init__(self, divisor):
-        self._uart = Uart(divisor)
-        super().__init__({"i": In(self._uart.i.signature.flip()), "o": Out(self._uart.o.signature)})
+    def __init__(self, *divisors):
+        self._uart = Uart(*divisors)
+        super().__init__({"i": In(self._uart.i.signature.flip()), "o": Out(self._uart.o.signature),
+                          "rate": In(self._uart.rate.shape()), "idle": Out(1)})
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.uart = uart = self._uart
-        m.d.comb += uart.rx.eq(uart.tx)
+        m.d.comb += [uart.rx.eq(uart.tx), uart.rate.eq(self.rate), self.idle.eq(uart.idle)]
         wiring.connect(m, wiring.flipped(self.i), uart.i)
         wiring.connect(m, uart.o, wiring.flipped(self.o))
         return m
@@ -127,6 +128,26 @@ def test_loop(stall):
 
     simulate(dut, bench, background=[sink(dut.o, received, stall=stall, rng=rng)])
     assert received == data
+
+
+@pytest.mark.parametrize("rate", [0, 1, 2])
+def test_loop_at_every_rate(rate):
+    dut = Loop(9, 4, 5)
+    received = []
+
+    async def bench(ctx):
+        ctx.set(dut.rate, rate)
+        cycles = 0
+        for byte in (0x55, 0xC3):
+            await send(ctx, dut.i, [byte])
+            while not ctx.get(dut.idle):
+                cycles += 1
+                await ctx.tick()
+        assert cycles == 2 * (10 * (9, 4, 5)[rate] - 1)    # all bits of both but the cycle that takes the next byte
+        await ctx.tick().repeat(30)
+        assert received == [0x55, 0xC3]
+
+    simulate(dut, bench, background=[sink(dut.o, received)])
 
 
 def test_queue_of_a_request():

@@ -43,11 +43,11 @@ def primitives(*names: str) -> str:
 
 
 def assert_equal(make, folder: Path, *, stimuli: dict[str, str], outputs: list[str], compare: str, warm: int,
-                 cycles: int = 20_000):
-    """Runs both forms of ``make()`` for ``cycles`` cycles on the same inputs, given as Verilog expressions, in which
-    ``cycle`` counts and ``warm`` holds for that many cycles. After those the ``outputs`` must agree in every cycle in
-    which ``compare`` holds; the stimuli in it are those of the last edge."""
-    for name, platform in (("plain", None), ("vendor", SimpleNamespace(device=DEVICE))):
+                 cycles: int = 20_000, device: str = DEVICE):
+    """Runs ``make()`` in its plain form and in that for ``device`` for ``cycles`` cycles on the same inputs, given as
+    Verilog expressions, in which ``cycle`` counts and ``warm`` holds for that many cycles. After those the ``outputs``
+    must agree in every cycle in which ``compare`` holds; the stimuli in it are those of the last edge."""
+    for name, platform in (("plain", None), ("vendor", SimpleNamespace(device=device))):
         component = make()
         text = verilog.convert(component, name=name, platform=platform, strip_internal_attrs=True, emit_src=False)
         (folder / f"{name}.v").write_text(re.sub(r"\\?\b(plain|vendor)\.", r"\1_", text))

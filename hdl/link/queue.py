@@ -1,6 +1,6 @@
 """A queue of stream elements in block RAM."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -38,21 +38,26 @@ class Queue(wiring.Component):
         write_port = storage.write_port()
         read_port = storage.read_port(domain="comb")
         pointer_bits = exact_log2(self._depth)
-        written = Signal(pointer_bits + 1)
-        read = Signal(pointer_bits + 1)
+        written = Signal(pointer_bits)
+        read = Signal(pointer_bits)
+        held = Signal(pointer_bits + 1)  # elements in the memory
+        taken = Signal()
         payload = Signal(self._shape, reset_less=True)
         m.d.comb += [
-            self.i.ready.eq(written != read ^ self._depth),
-            write_port.addr.eq(written[:pointer_bits]),
+            self.i.ready.eq(~held[-1]),
+            write_port.addr.eq(written),
             write_port.data.eq(self.i.payload),
             write_port.en.eq(self.i.valid & self.i.ready),
-            read_port.addr.eq(read[:pointer_bits]),
+            read_port.addr.eq(read),
             self.o.payload.eq(payload),
+            taken.eq((held != 0) & (~self.o.valid | self.o.ready)),
         ]
         with m.If(write_port.en):
             m.d.sync += written.eq(written + 1)
         with m.If(~self.o.valid | self.o.ready):
-            m.d.sync += [payload.eq(read_port.data), self.o.valid.eq(written != read)]
-            with m.If(written != read):
-                m.d.sync += read.eq(read + 1)
+            m.d.sync += [payload.eq(read_port.data), self.o.valid.eq(held != 0)]
+        with m.If(taken):
+            m.d.sync += read.eq(read + 1)
+        with m.If(write_port.en ^ taken):
+            m.d.sync += held.eq(held + Mux(taken, -1, 1))
         return m

@@ -24,7 +24,7 @@ errors = Console(stderr=True)
 screen = Console(width=None if sys.stdout.isatty() else 140)
 
 JsonOption = Annotated[Path | None, typer.Option("--json", help="Write machine-readable results to this file.")]
-DeviceOption = Annotated[str, typer.Option(help="Device URI: rtl, model, float, serial:PORT; see ornstein devices.")]
+DeviceOption = Annotated[str, typer.Option(help="Device URI: rtl, model, float, serial[:PORT]; see ornstein devices.")]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
 ModelOption = Annotated[Path, typer.Option(help="Folder of ornstein train, or a safetensors or PyTorch state dict.")]
 

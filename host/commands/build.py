@@ -25,6 +25,7 @@ def build(board: Annotated[str, typer.Argument(help="One of the boards; see the 
         table.add_row(name, str(report[name]), str(report[f"{name}_available"]))
     screen.print(table)
     for domain, clock in report["clocks"].items():
-        screen.print(f"clock {domain}: {clock['target_mhz']:g} MHz asked, {clock['achieved_mhz']:g} reached, "
-                     f"{clock['limit_mhz']:g} allowed by the data sheet", soft_wrap=True)
+        limit = f", {clock['limit_mhz']:g} allowed by the data sheet" if clock["limit_mhz"] else ""
+        screen.print(f"clock {domain}: {clock['target_mhz']:g} MHz asked, {clock['achieved_mhz']:g} reached{limit}",
+                     soft_wrap=True)
     screen.print(f"Wrote {output / board}", soft_wrap=True)

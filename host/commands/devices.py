@@ -1,18 +1,23 @@
 """``ornstein devices`` and ``doctor``: what is there, and whether it is in order."""
 
 from dataclasses import asdict
+from typing import Annotated
 
+import typer
 from rich.table import Table
 
 from ornstein.hdl.config import PRESETS, FabricConfig
+from ornstein.host.check import Check
 from ornstein.host.commands import CheckError, JsonOption, app, screen, write_json
 from ornstein.host.device import URIS
 
 
-@app.command(epilog="Example:  ornstein devices --json devices.json")
-def devices(json_file: JsonOption = None) -> None:
+@app.command(epilog="Example:  ornstein devices --probe --json devices.json")
+def devices(
+        probe: Annotated[bool, typer.Option("--probe", help="Ask every USB serial port who is there.")] = False,
+        json_file: JsonOption = None) -> None:
     """List what can run programs: URIs, fabrics, serial ports."""
-    from serial.tools import list_ports
+    from ornstein.host import ports
 
     table = Table("URI", "what it is")
     for uri, description in URIS.items():
@@ -24,13 +29,24 @@ def devices(json_file: JsonOption = None) -> None:
                         str(config.state_depth * config.unit_lanes), str(config.factor_depth * config.lanes),
                         _options(config))
     screen.print(fabrics)
-    ports = [(port.device, port.description) for port in list_ports.comports()]
-    for port, description in ports:
-        screen.print(f"serial:{port}  {description}", markup=False)
-    if not ports:
+    present = ports.candidates(every=True)
+    for port in present:
+        screen.print(f"serial:{port.device}  {port.description}", markup=False)
+    if not present:
         screen.print("no serial port found")
+    answers = [ports.ask(port.device) for port in ports.candidates()] if probe else []
+    for answer in answers:
+        screen.print(f"asked: {answer}", markup=False, soft_wrap=True)
     write_json(json_file, {"uris": URIS, "fabrics": {c.name: asdict(c) for c in PRESETS.values()},
-                            "ports": [f"serial:{port}" for port, _ in ports]})
+                            "ports": [f"serial:{port.device}" for port in present],
+                            "answers": [asdict(answer) for answer in answers]})
+
+
+def show(check: Check) -> None:
+    """One line of a report."""
+    mark = "[green]ok[/green]" if check.ok else "[red]missing[/red]" if check.needed else "[yellow]absent[/yellow]"
+    screen.print(f"{mark:>8}  {check.name}: ", end="")
+    screen.print(check.detail, markup=False, soft_wrap=True)
 
 
 def _options(config: FabricConfig) -> str:
@@ -46,9 +62,7 @@ def doctor(json_file: JsonOption = None) -> None:
     found = []
     for check in examine():
         found.append(check)
-        mark = "[green]ok[/green]" if check.ok else "[red]missing[/red]" if check.needed else "[yellow]absent[/yellow]"
-        screen.print(f"{mark:>8}  {check.name}: ", end="")
-        screen.print(check.detail, markup=False, soft_wrap=True)
+        show(check)
     write_json(json_file, [asdict(check) for check in found])
     if failed := [check.name for check in found if check.needed and not check.ok]:
         raise CheckError(f"not in order: {', '.join(failed)}")

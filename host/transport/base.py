@@ -16,9 +16,20 @@ class Transport(ABC):
     Attributes
     ----------
     window : bytes that may be on their way besides the request that the device works on; what its queue holds
+    negotiable : whether the line has a rate that the link may change
     """
 
     window: int = MAX_REQUEST
+    negotiable: bool = False
+
+    @property
+    def baud(self) -> int | None:
+        """Bits per second of the host's end; None where the line has no rate."""
+        return None
+
+    def set_baud(self, baud: int):
+        """Changes the host's end once all that was written has left. Raises LinkError if it cannot."""
+        raise LinkError("this line has no rate that could be changed")
 
     @abstractmethod
     def write(self, data: bytes):

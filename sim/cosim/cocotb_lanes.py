@@ -12,7 +12,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ornstein.hdl.config import preset
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import Lanes
+from ornstein.hdl.lanes import LOOKED_UP, Lanes
 from ornstein.hdl.sequencer import micro_layout
 
 CONFIG = preset(os.environ["FABRIC"])
@@ -128,6 +128,10 @@ async def inner_loops_of_all_operations(dut):
                 rank_results[now + RANK_TIME - 1] = result
                 saturated += result[2]
             await cycle()
+        if operation == Operation.ACTIVATE:
+            dut.valid.value = 0
+            for _ in range(LOOKED_UP - 1):
+                await cycle()
     dut.valid.value = 0
     for _ in range(max(RANK_TIME, UNIT_TIME) + 2):
         await cycle()

@@ -1,0 +1,39 @@
+"""Lattice iCE40HX8K-B-EVN: no multipliers, so logic multiplies; an FT2232H's second channel is the serial port."""
+
+from amaranth.hdl import ClockDomain, Module
+from amaranth.lib import io, wiring
+from amaranth_boards.ice40_hx8k_b_evn import ICE40HX8KBEVNPlatform
+
+from ornstein.boards.wiring import on_uart, request
+from ornstein.hdl import ice40
+from ornstein.hdl.config import HX8K, FabricConfig
+from ornstein.hdl.regmap import Line
+
+CONFIG = HX8K
+CLOCKS = {"sync": 48_000_000}
+"""The fabric's: what the PLL makes of the 12 MHz oscillator, a multiple of the baud rate."""
+LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000, 12_000_000))
+"""The FT2232H makes these rates exactly, and so does the fabric's clock."""
+
+
+class Platform(ICE40HX8KBEVNPlatform):
+    """The board. Only the PLL uses the oscillator."""
+
+    default_clk = None
+
+
+class Board(wiring.Component):
+    """Clock, serial port and machine."""
+
+    def __init__(self, config: FabricConfig = CONFIG):
+        self._config = config
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk12"))
+        m.submodules.pll = pll = ice40.PllClock(oscillator.i, reference=12_000_000, frequency=CLOCKS["sync"])
+        m.domains.sync = sync = ClockDomain()
+        m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
+        on_uart(m, platform, self._config, LINE)
+        return m

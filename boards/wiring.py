@@ -1,0 +1,47 @@
+"""What the boards have in common: the machine on a serial line, and the machine on USB."""
+
+from types import SimpleNamespace
+
+from amaranth.hdl import Module
+from amaranth.lib import io
+from amaranth.lib.wiring import connect
+
+from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.link.uart import Uart
+from ornstein.hdl.regmap import Line
+from ornstein.hdl.top import Top
+
+
+def request(platform, name: str):
+    """The ports of a resource, without the buffers that the platform would add."""
+    resource = platform.lookup(name)
+    parts = {part.name: "-" for part in resource.ios if hasattr(part, "name")}
+    return platform.request(name, 0, dir=parts or "-")
+
+
+def on_uart(m: Module, platform, config: FabricConfig, line: Line):
+    """Adds the machine behind the board's serial port."""
+    pins = request(platform, "uart")
+    m.submodules.rx = rx = io.Buffer("i", pins.rx)
+    m.submodules.tx = tx = io.Buffer("o", pins.tx)
+    m.submodules.uart = uart = Uart(*line.divisors)
+    m.submodules.top = top = Top(config, line)
+    connect(m, uart.o, top.i)
+    connect(m, top.o, uart.i)
+    m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx), top.idle.eq(uart.idle), uart.rate.eq(top.rate)]
+
+
+def on_usb(m: Module, platform, config: FabricConfig):
+    """Adds the machine behind the board's USB connector; needs the clock domains of
+    :class:`ornstein.hdl.link.usb.UsbSerial`."""
+    from ornstein.hdl.link.usb import UsbSerial
+
+    pins = request(platform, "usb")
+    buffers = {name: io.Buffer(direction, getattr(pins, name))
+               for name, direction in (("d_p", "io"), ("d_n", "io"), ("pullup", "o"))}
+    for name, buffer in buffers.items():
+        m.submodules[name] = buffer
+    m.submodules.usb = usb = UsbSerial(SimpleNamespace(**buffers))
+    m.submodules.top = top = Top(config)
+    connect(m, usb.o, top.i)
+    connect(m, top.o, usb.i)

@@ -1,0 +1,78 @@
+"""Primitives of the Lattice ECP5 that synthesis does not infer.
+
+Source: Lattice, data sheet FPGA-DS-02012 and "ECP5 sysCLOCK PLL/DLL Design and Usage Guide" FPGA-TN-02200.
+"""
+
+from amaranth.hdl import ClockDomain, Const, Instance, Module, Signal
+from amaranth.lib import wiring
+from amaranth.lib.cdc import ResetSynchronizer
+from amaranth.lib.wiring import In
+
+OSCILLATOR_HZ = 400e6, 800e6
+"""Range of the PLL's own oscillator."""
+COMPARED_HZ = 10e6
+"""Lowest frequency that the PLL's phase detector compares."""
+
+
+class Clocks(wiring.Component):
+    """Clock domains made by one EHXPLLL from one reference, their rising edges aligned, in reset until it has locked.
+
+    The feedback goes through an output of its own, so that every clock may be any fraction of the oscillator.
+
+    Parameters
+    ----------
+    domains : names of the domains made, up to three, and their frequencies in Hz
+    reference : frequency of ``i`` in Hz
+
+    Members
+    -------
+    i : in, the reference
+    """
+
+    i: In(1)
+
+    OUTPUTS = "CLKOS", "CLKOS2", "CLKOS3"
+
+    def __init__(self, domains: dict[str, float], *, reference: float):
+        self._names = tuple(domains)
+        self._settings = self.settings(reference, tuple(domains.values()))
+        super().__init__()
+
+    @classmethod
+    def settings(cls, reference: float, frequencies: tuple[float, ...]) -> tuple[int, int, tuple[int, ...]]:
+        """(reference divider, feedback divider, divider of each clock).
+
+        The oscillator runs at ``reference / first * second``. Raises ValueError if no setting makes every frequency
+        exactly, or there are too many.
+        """
+        for divider in range(1, int(reference / COMPARED_HZ) + 1):
+            for feedback in range(1, 129):
+                oscillator = reference * feedback / divider
+                if OSCILLATOR_HZ[0] <= oscillator <= OSCILLATOR_HZ[1] and len(frequencies) <= len(cls.OUTPUTS) \
+                        and all(oscillator % each == 0 and oscillator // each <= 128 for each in frequencies):
+                    return divider, feedback, tuple(int(oscillator // each) for each in frequencies)
+        made = ", ".join(f"{each / 1e6:g}" for each in frequencies)
+        raise ValueError(f"the PLL cannot make {made} MHz out of {reference / 1e6:g} MHz")
+
+    def elaborate(self, platform):
+        m = Module()
+        divider, feedback, dividers = self._settings
+        compared, locked = Signal(), Signal()
+        outputs = {"CLKOP": (compared, feedback)}
+        for domain_name, output, each in zip(self._names, self.OUTPUTS, dividers, strict=False):
+            m.domains += (domain := ClockDomain(domain_name))
+            m.submodules[f"reset_{domain_name}"] = ResetSynchronizer(~locked, domain=domain_name)
+            outputs[output] = domain.clk, each
+        arguments = {}
+        for output, (clock, each) in outputs.items():
+            arguments |= {f"p_{output}_ENABLE": "ENABLED", f"p_{output}_DIV": each, f"p_{output}_CPHASE": each - 1,
+                          f"p_{output}_FPHASE": 0, f"o_{output}": clock}
+        unused = ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP", "PHASELOADREG", "PLLWAKESYNC",
+                  "ENCLKOP")
+        m.submodules.pll = Instance(
+            "EHXPLLL",
+            a_ICP_CURRENT="12", a_LPF_RESISTOR="8", a_MFG_ENABLE_FILTEROPAMP="1", a_MFG_GMCREF_SEL="2",
+            p_CLKI_DIV=divider, p_CLKFB_DIV=1, p_FEEDBK_PATH="CLKOP",
+            i_CLKI=self.i, i_CLKFB=compared, o_LOCK=locked, **arguments,
+            **{f"i_{name}": Const(0, 1) for name in unused})
+        return m

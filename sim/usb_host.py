@@ -1,0 +1,320 @@
+"""A USB host at full speed, down to the wires, before the Verilated machine with its USB serial port.
+
+Universal Serial Bus Specification 2.0: chapter 7 (line states, NRZI, bit stuffing, time-outs), 8 (packets, toggles,
+handshakes), 9 (enumeration); Communications Device Class, PSTN subclass 1.2 (line coding).
+"""
+
+import ctypes
+import enum
+from pathlib import Path
+from types import SimpleNamespace
+
+from amaranth.back import verilog as back
+from amaranth.hdl import ClockDomain, Module, Signal
+from amaranth.lib import crc
+from amaranth.lib.wiring import connect
+
+from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.link.usb import DATA_ENDPOINT, MAX_PACKET, UsbSerial
+from ornstein.hdl.top import Top
+from ornstein.host.transport.base import LinkError, Transport
+from ornstein.sim import verilated
+
+_HARNESS = Path(__file__).with_name("usb.cpp")
+_J, _K, _SE0 = 0b01, 0b10, 0b00
+"""Line states: D+ is bit 0, D- bit 1."""
+_SAMPLES = 4
+"""Samples that the harness takes in a bit."""
+_PATIENCE = 18
+"""Bit times after which a host takes a transaction to be unanswered (7.1.19.1)."""
+_GAP = 4
+"""Bit times between packets of the host; at least two (7.1.18.1)."""
+BITS_PER_SECOND = 12_000_000
+_FRAME = BITS_PER_SECOND // 1000
+"""Bit times between start-of-frame packets."""
+_RESET = 10 * _FRAME
+"""Bit times of a bus reset (7.1.7.5)."""
+_RETRIES = 10_000
+"""Times that a host asks again after a NAK before it gives up."""
+
+_CRC5 = crc.catalog.CRC5_USB(data_width=11)
+_CRC16 = crc.catalog.CRC16_USB(data_width=8)
+
+
+class Pid(enum.IntEnum):
+    """Packet identifiers without their check nibble (table 8-1)."""
+
+    OUT, IN, SOF, SETUP = 0x1, 0x9, 0x5, 0xD
+    DATA0, DATA1 = 0x3, 0xB
+    ACK, NAK, STALL = 0x2, 0xA, 0xE
+
+
+class UsbError(LinkError):
+    """The device broke a rule of USB, or does not answer."""
+
+
+class Stalled(UsbError):
+    """The device refuses the request."""
+
+
+def line_states(packet: bytes) -> bytes:
+    """What the wires show of a packet: sync pattern, bits stuffed and NRZI-coded, end of packet, idle."""
+    bits, ones = [], 0
+    for byte in b"\x80" + packet:
+        for place in range(8):
+            bit = byte >> place & 1
+            bits.append(bit)
+            ones = ones + 1 if bit else 0
+            if ones == 6:
+                bits.append(0)
+                ones = 0
+    state, states = _J, []
+    for bit in bits:
+        state = state if bit else state ^ (_J | _K)
+        states.append(state)
+    return bytes([*states, _SE0, _SE0, _J])
+
+
+def packet_of(states: bytes) -> bytes:
+    """Inverse of :func:`line_states`. Raises UsbError where the states are no packet."""
+    if states[-2:] == bytes([_SE0, _J]):
+        states = states[:-1]
+    if states[-2:] != bytes([_SE0, _SE0]):
+        raise UsbError(f"a packet of {len(states)} bit times does not end with SE0")
+    last, ones, bits = _J, 0, []
+    for state in states[:-2]:
+        bit = int(state == last)
+        if ones == 6 and bit:
+            raise UsbError("a seventh one without a stuffed bit")
+        if ones != 6:
+            bits.append(bit)
+        ones = ones + 1 if bit else 0
+        last = state
+    if bits[:8] != [0, 0, 0, 0, 0, 0, 0, 1] or len(bits) % 8:
+        raise UsbError(f"no sync pattern before a packet, or {len(bits)} bits, not whole bytes")
+    number = sum(bit << place for place, bit in enumerate(bits[8:]))
+    return number.to_bytes(len(bits) // 8 - 1, "little")
+
+
+def _identifier(pid: Pid) -> int:
+    return pid | (~pid & 0xF) << 4
+
+
+def token(pid: Pid, field: int) -> bytes:
+    """A token, or a start of frame, with its eleven-bit field: address and endpoint, or the frame's number."""
+    return bytes([_identifier(pid)]) + (field | _CRC5.compute([field]) << 11).to_bytes(2, "little")
+
+
+def data_packet(pid: Pid, data: bytes) -> bytes:
+    """A data packet with its CRC."""
+    return bytes([_identifier(pid)]) + data + _CRC16.compute(data).to_bytes(2, "little")
+
+
+def handshake(pid: Pid) -> bytes:
+    return bytes([_identifier(pid)])
+
+
+def verilog(config: FabricConfig) -> str:
+    """The machine behind USB as Verilog for the harness: three clocks, and the pins as a board's buffers see them."""
+    m = Module()
+    clocks = {}
+    for name in ("sync", "usb_io", "usb"):
+        m.domains += (domain := ClockDomain(name, reset_less=True))
+        clocks[f"{name}_clk"] = (domain.clk, None)
+    pins = SimpleNamespace(
+        d_p=SimpleNamespace(i=Signal(name="d_p_i"), o=Signal(name="d_p_o"), oe=Signal(name="oe")),
+        d_n=SimpleNamespace(i=Signal(name="d_n_i"), o=Signal(name="d_n_o"), oe=Signal(name="n_oe")),
+        pullup=SimpleNamespace(o=Signal(name="pullup")))
+    m.submodules.usb = usb = UsbSerial(pins)
+    m.submodules.machine = machine = Top(config)
+    connect(m, usb.o, machine.i)
+    connect(m, machine.o, usb.i)
+    ports = clocks | {signal.name: (signal, None) for signal in (
+        pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)}
+    return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
+
+
+class UsbHost:
+    """A host with one device on its port.
+
+    Attributes
+    ----------
+    time : bit times since power-up
+    naks : transactions that the device put off
+    """
+
+    def __init__(self, config: FabricConfig):
+        self._library = ctypes.CDLL(str(verilated.library(
+            config.name, lambda: verilog(config), _HARNESS, depends=repr(config), sources=(Path(__file__),))))
+        self._library.usb_open.restype = ctypes.c_void_p
+        self._library.usb_exchange.restype = ctypes.c_size_t
+        self._handle = ctypes.c_void_p(self._library.usb_open())
+        self._samples = ctypes.create_string_buffer(_SAMPLES * 2 * 8 * (MAX_PACKET + 8))
+        self._next_frame = self._frame = 0
+        self._address = 0
+        self._toggles: dict[tuple[str, int], int] = {}
+        self.time = self.naks = 0
+
+    def close(self) -> None:
+        if self._handle:
+            self._library.usb_close(self._handle)
+            self._handle = None
+
+    # ---- wires --------------------------------------------------------------------------------------------------
+
+    def _exchange(self, states: bytes, patience: int = 0) -> bytes | None:
+        count = self._library.usb_exchange(
+            self._handle, states, ctypes.c_size_t(len(states)), ctypes.c_size_t(patience), self._samples,
+            ctypes.c_size_t(len(self._samples)))
+        answer = self._samples.raw[_SAMPLES // 2:count:_SAMPLES]
+        self.time += len(states) + len(answer)
+        return packet_of(answer) if count else None
+
+    def idle(self, bits: int) -> None:
+        """Leaves the bus alone for some bit times."""
+        self._exchange(bytes([_J]) * bits)
+
+    @property
+    def attached(self) -> bool:
+        """Whether the device pulls D+ up."""
+        return bool(self._library.usb_pulls_up(self._handle))
+
+    def reset(self) -> None:
+        """Resets the bus: the device is at address 0 again."""
+        self._exchange(bytes([_SE0]) * _RESET)
+        self.idle(_FRAME)
+        self._address, self._toggles = 0, {}
+
+    def send(self, packet: bytes, *, wait: bool = False) -> bytes | None:
+        """Sends a packet, and if told to waits for one; None if none comes in time.
+
+        Raises UsbError if what comes is no packet.
+        """
+        return self._exchange(line_states(packet) + bytes([_J]) * (0 if wait else _GAP), _PATIENCE if wait else 0)
+
+    # ---- transactions ---------------------------------------------------------------------------------------------
+
+    def _token(self, pid: Pid, endpoint: int, *, wait: bool = False) -> bytes | None:
+        if self.time >= self._next_frame:
+            self._next_frame = self.time + _FRAME
+            self._frame = (self._frame + 1) % (1 << 11)
+            self.send(token(Pid.SOF, self._frame))
+        return self.send(token(pid, self._address | endpoint << 7), wait=wait)
+
+    def _toggle(self, way: str, endpoint: int) -> Pid:
+        return Pid.DATA1 if self._toggles.get((way, endpoint), 0) else Pid.DATA0
+
+    def _turn(self, way: str, endpoint: int) -> None:
+        self._toggles[way, endpoint] = 1 - self._toggles.get((way, endpoint), 0)
+
+    def _handshake(self, answer: bytes | None) -> Pid:
+        if answer is None or len(answer) != 1 or answer[0] & 0xF ^ 0xF != answer[0] >> 4:
+            raise UsbError(f"in place of a handshake came {answer!r}")
+        return Pid(answer[0] & 0xF)
+
+    def out(self, endpoint: int, data: bytes, pid: Pid = Pid.OUT) -> bool:
+        """One OUT or SETUP transaction: whether the device took the data. Raises Stalled, UsbError."""
+        self._token(pid, endpoint)
+        answer = self._handshake(self.send(data_packet(self._toggle("out", endpoint), data), wait=True))
+        self.idle(_GAP)
+        if answer == Pid.STALL:
+            raise Stalled(f"endpoint {endpoint} stalls")
+        if answer == Pid.NAK:
+            self.naks += 1
+            return False
+        self._turn("out", endpoint)
+        return True
+
+    def in_(self, endpoint: int, *, acknowledge: bool = True) -> bytes | None:
+        """One IN transaction: data, or None where the device has none. Without ``acknowledge`` the packet is as good
+        as lost on the way. Raises Stalled, UsbError."""
+        answer = self._token(Pid.IN, endpoint, wait=True)
+        if answer is None or len(answer) == 1:
+            self.idle(_GAP)
+            if self._handshake(answer) == Pid.STALL:
+                raise Stalled(f"endpoint {endpoint} stalls")
+            self.naks += 1
+            return None
+        data = answer[1:-2]
+        if len(data) > MAX_PACKET or answer != data_packet(Pid(answer[0] & 0xF), data):
+            raise UsbError(f"a damaged data packet: {answer.hex()}")
+        if answer[0] & 0xF != self._toggle("in", endpoint):
+            raise UsbError(f"endpoint {endpoint} sends {Pid(answer[0] & 0xF).name} twice")
+        self.idle(_GAP)
+        if acknowledge:
+            self.send(handshake(Pid.ACK))
+            self._turn("in", endpoint)
+        return data
+
+    def _until(self, transaction, *arguments):
+        for _ in range(_RETRIES):
+            done = transaction(*arguments)
+            if done is not None and done is not False:
+                return done
+        raise UsbError(f"still no data after {_RETRIES} attempts")
+
+    # ---- control transfers and enumeration --------------------------------------------------------------------------
+
+    def control(self, kind: int, request: int, value: int = 0, index: int = 0, *, data: bytes = b"",
+                length: int = 0) -> bytes:
+        """A control transfer on endpoint 0; reads up to ``length`` bytes, or writes ``data``. Raises Stalled."""
+        size = length or len(data)
+        setup = bytes([kind, request]) + b"".join(part.to_bytes(2, "little") for part in (value, index, size))
+        self._toggles["out", 0] = 0
+        self.out(0, setup, Pid.SETUP)
+        self._toggles["out", 0] = self._toggles["in", 0] = 1
+        if length:
+            answer = b""
+            while len(answer) < length:
+                packet = self._until(self.in_, 0)
+                answer += packet
+                if len(packet) < MAX_PACKET:
+                    break
+            self._toggles["out", 0] = 1
+            self._until(self.out, 0, b"")
+            return answer
+        for start in range(0, len(data), MAX_PACKET):
+            self._until(self.out, 0, data[start:start + MAX_PACKET])
+        self._toggles["in", 0] = 1
+        self._until(self.in_, 0)
+        return b""
+
+    def descriptor(self, kind: int, length: int, number: int = 0) -> bytes:
+        """Up to ``length`` bytes of a descriptor."""
+        return self.control(0x80, 6, kind << 8 | number, length=length)
+
+    def enumerate(self, address: int = 5) -> tuple[bytes, bytes]:
+        """(device descriptor, whole configuration) of the device, reset, addressed and configured as a host does it."""
+        self.reset()
+        self.descriptor(1, 8)
+        self.control(0x00, 5, address)
+        self._address = address
+        device = self.descriptor(1, 18)
+        head = self.descriptor(2, 9)
+        configuration = self.descriptor(2, int.from_bytes(head[2:4], "little"))
+        self.control(0x00, 9, configuration[5])
+        return device, configuration
+
+
+class UsbTransport(Transport):
+    """The link's bytes as bulk packets. Time-outs are in seconds of simulated bus time."""
+
+    def __init__(self, host: UsbHost):
+        self._host, self._endpoint = host, DATA_ENDPOINT
+        self._arrived = b""
+
+    def write(self, data: bytes) -> None:
+        for start in range(0, len(data), MAX_PACKET):
+            packet = data[start:start + MAX_PACKET]
+            while not self._host.out(self._endpoint, packet):
+                self._arrived += self._host.in_(self._endpoint) or b""
+
+    def read(self, timeout: float) -> bytes:
+        deadline = self._host.time + timeout * BITS_PER_SECOND
+        while not self._arrived and self._host.time < deadline:
+            self._arrived = self._host.in_(self._endpoint) or b""
+        arrived, self._arrived = self._arrived, b""
+        return arrived
+
+    def close(self) -> None:
+        self._host.close()

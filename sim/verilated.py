@@ -1,0 +1,81 @@
+"""Gateware as a library of this process: Verilog through Verilator and a C++ compiler, kept in a cache."""
+
+import hashlib
+import importlib.metadata
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import platformdirs
+
+import ornstein.hdl
+from ornstein.sim.toolchain import ToolError, verilator_environment
+
+
+def cache_folder() -> Path:
+    """Where built simulators are kept: ``ORNSTEIN_CACHE``, or the user's cache folder."""
+    return Path(os.environ.get("ORNSTEIN_CACHE") or platformdirs.user_cache_dir("ornstein"))
+
+
+def library(name: str, verilog: Callable[[], str], harness: Path, *, depends: str, sources: tuple[Path, ...] = (),
+            define: str | None = None, cache: Path | None = None) -> Path:
+    """The compiled simulator, built if ``cache``, :func:`cache_folder` by default, does not hold it.
+
+    Parameters
+    ----------
+    name : of the file, for people
+    verilog : makes the Verilog of the module ``top``
+    harness : the C++ that runs it
+    depends : what the Verilog depends on besides the gateware's sources, in words that change with it
+    sources : files besides the gateware's that the Verilog depends on
+    define : a macro that the harness is compiled with
+
+    Raises
+    ------
+    ToolError
+        Verilator or a C++ compiler is missing, or the build failed.
+    """
+    digest = _digest([harness, Path(__file__), *sources], f"{depends} {define}")
+    target = (cache or cache_folder()) / harness.stem / f"{name}-{digest}.so"
+    if not target.exists():
+        _build(name, verilog(), harness, define, target)
+    return target
+
+
+def _build(name: str, verilog: str, harness: Path, define: str | None, target: Path) -> None:
+    environment = verilator_environment()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        source = Path(scratch) / "top.v"
+        source.write_text(verilog)
+        command = [
+            "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", "top", "-O3", "--x-assign", "fast",
+            "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--Mdir", scratch,
+            "-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
+            "-CFLAGS", f"-fPIC -D{define}" if define else "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so",
+            str(source), str(harness),
+        ]
+        built = subprocess.run(command, env=environment, capture_output=True, text=True)
+        if built.returncode:
+            log = target.with_suffix(".log")
+            log.write_text(built.stdout + built.stderr)
+            raise ToolError(f"the simulator of fabric {name!r} could not be built; see {log}")
+        # another process may have built the same: the last one to finish replaces an equal file
+        finished = target.with_suffix(f".{os.getpid()}")
+        shutil.move(Path(scratch) / "rtl.so", finished)
+        finished.replace(target)
+
+
+def _digest(sources: list[Path], depends: str) -> str:
+    """Of everything that the built library depends on."""
+    digest = hashlib.sha256()
+    folder = Path(ornstein.hdl.__file__).parent
+    for source in [*sorted(folder.rglob("*.py")), *sources]:
+        digest.update(source.name.encode() + b"\0" + source.read_bytes())
+    for package in ("amaranth", "verilator"):
+        digest.update(importlib.metadata.version(package).encode())
+    digest.update(depends.encode())
+    return digest.hexdigest()[:16]
