@@ -33,6 +33,11 @@ def lacks_multipliers(platform) -> bool:
     return getattr(platform, "device", "").startswith(("iCE40HX", "iCE40LP"))
 
 
+def saves_multipliers(platform) -> bool:
+    """Whether ``platform`` is an iCE40, whose few multipliers, if any, are for the lanes."""
+    return getattr(platform, "device", "").startswith("iCE40")
+
+
 class MultiplyAdd(wiring.Component):
     """One SB_MAC16 with its input and output registers: ``sum`` becomes ``a * b + addend`` with ``a``, ``b`` of the
     cycle before, in every cycle with ``enable``.

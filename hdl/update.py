@@ -22,6 +22,7 @@ from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl import ice40
 from ornstein.hdl.arithmetic import borrows, multiple, overflow, radix_four, saturated, select, shift_right
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
 
@@ -125,12 +126,18 @@ class Update(wiring.Component):
         biases = [self.drive << shift for shift in config.bias_shifts]
         m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
-        # what the leak leaves, (2^leak_bits - leak) * state, digit by digit of a factor that is constant in flight
+        # what the leak leaves, (2^leak_bits - leak) * state
         retained = Mux(self.keep, (1 << config.leak_bits) - self.leak, 0)
-        digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(config.leak_bits // 2 + 1)]
-        m.d.sync += [digit.eq(code) for digit, code in zip(digits, radix_four(retained, len(digits)), strict=True)]
-        rows = [delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place for place, digit in enumerate(digits)]
-        pairs = [delayed(add(rows[place:place + 2]), 1, f"rows_{place}") for place in range(0, len(rows), 2)]
+        digits = []
+        if ice40.saves_multipliers(platform):
+            # digit by digit of a factor that is constant in flight
+            digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(config.leak_bits // 2 + 1)]
+            m.d.sync += [digit.eq(code) for digit, code in zip(digits, radix_four(retained, len(digits)), strict=True)]
+            rows = [delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place
+                    for place, digit in enumerate(digits)]
+            pairs = [delayed(add(rows[place:place + 2]), 1, f"rows_{place}") for place in range(0, len(rows), 2)]
+        else:
+            pairs = [delayed(state * delayed(retained, 1, "retained"), 2, "product")]
 
         cubic = Const(0, signed(1))
         if config.quartic:

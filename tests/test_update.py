@@ -2,6 +2,7 @@
 """The update against the table in its docstring, written out in plain integers."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from link_bench import seeded, simulate
@@ -70,11 +71,12 @@ def random_unit(rng, config):
     }
 
 
-def stream(config, *runs):
+def stream(config, *runs, platform=None):
     """Sends units back to back, ``runs`` of (level, units) one after the other. Checks ``draw`` in every cycle; returns
-    [(next, saturated)] of each run.
+    [(next, saturated)] of each run. The gateware is that for ``platform``, in plain logic.
     """
     dut = Update(config)
+    dut.elaborate = lambda _: Update.elaborate(dut, platform)
     results = []
 
     async def one_run(ctx, level, units):
@@ -108,14 +110,15 @@ def stream(config, *runs):
     return results
 
 
+@pytest.mark.parametrize("platform", [None, SimpleNamespace(device="iCE40UP5K")], ids=["multiplied", "by digits"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_random_units(name):
+def test_random_units(name, platform):
     """One unit a cycle, ``latency`` cycles from inputs to the new state, noise taken after ``draw_stage``."""
     config = CONFIGS[name]
     rng = seeded(1)
     runs = [(random_level(rng, config), [random_unit(rng, config) for _ in range(60)]) for _ in range(40)]
     clipped = []
-    for (level, units), found in zip(runs, stream(config, *runs), strict=True):
+    for (level, units), found in zip(runs, stream(config, *runs, platform=platform), strict=True):
         assert found == [formula(config, level | unit) for unit in units], level
         clipped += [saturated for _, saturated in found]
     print(f"{len(clipped)} units, {sum(clipped)} clipped")
