@@ -47,7 +47,7 @@ def verilog(config: FabricConfig, line: Line) -> str:
     def elaborate(fabric: Fabric, platform):
         m = healthy(fabric, platform)
         parts = m.submodules
-        _stick_cell(parts.factor, fault == Fault.FACTOR_BIT, word=5, lane=2, bit=3, level=1)
+        _stick_cell(parts.factor, fault == Fault.FACTOR_BIT, word=5, lane=2, bit=3, level=1, port="address")
         _stick_cell(parts.state_late, fault == Fault.COPY_BIT, word=7, lane=1, bit=14, level=0)
         _stick_cell(parts.sums, fault == Fault.SUM_BIT, word=70, lane=0, bit=20, level=0)
         _stick_cell(parts.squares, fault == Fault.SQUARE_BIT, word=3, lane=1, bit=12, level=1)
@@ -91,13 +91,14 @@ def _stick(component: Component, port: str, when: Value, *, bit: int, level: int
     _replace(component, port, lambda _, value: Mux(when, value | 1 << bit if level else value & ~(1 << bit), value))
 
 
-def _stick_cell(memory: Component, when: Value, *, word: int, lane: int, bit: int, level: int) -> None:
-    """One bit of a memory keeps its level."""
+def _stick_cell(memory: Component, when: Value, *, word: int, lane: int, bit: int, level: int,
+                port: str = "read_address") -> None:
+    """One bit of a memory, whose words ``port`` names, keeps its level."""
     place = lane * len(memory.read_data[0]) + bit
 
     def change(m, value):
-        address = Signal.like(memory.read_address)
-        m.d.sync += address.eq(memory.read_address)
+        address = Signal.like(getattr(memory, port))
+        m.d.sync += address.eq(getattr(memory, port))
         stuck = value | 1 << place if level else value & ~(1 << place)
         return Mux(when & (address == word), stuck, value)
 

@@ -144,7 +144,7 @@ def test_missing_arrays_are_refused(saved):
 
 def test_a_program_runs_on_the_fabric_it_is_compiled_for(program):
     for config in PRESETS.values():
-        compile_problem(toy(), config, toy_inputs()).check_fits(config)
+        compile_problem(toy(dt=0.25), config, toy_inputs()).check_fits(config)
     program.check_fits(replace(TINY, name="roomy", factor_depth=4096, state_depth=256, sample_depth=0,
                                second_moment=False, quartic=False))
 

@@ -266,19 +266,12 @@ def test_the_law_of_the_chain_is_what_the_integer_model_does():
     assert added.mean() == pytest.approx(law[1] - law[0], abs=4 * error)
 
 
-def test_quantized_columns_fill_their_bits():
-    columns = np.random.default_rng(0).standard_normal((50, 3)) * [1, 10, 0]
-    rounded = precision.quantized(columns, 5)
-    assert np.abs(rounded).max(axis=0) == pytest.approx(np.abs(columns).max(axis=0))
-    assert all(len(np.unique(rounded[:, mode])) <= 31 for mode in range(3))
-
-
-@pytest.mark.parametrize("axis, device", ((precision.FACTORS, "float:exact"), (precision.ROUNDED, "model")))
-def test_few_bits_cost_score_and_covariance(subject, axis, device):
+@pytest.mark.parametrize("axis", (precision.FACTORS, precision.COUPLINGS, precision.ROUNDED))
+def test_few_bits_cost_score_and_covariance(subject, axis):
     few, many = (precision.measure(subject, generators(1), program=ALIGNED, axis=axis, value=bits)
                  for bits in (6, 16))
     assert few["centred"] < many["centred"] and few["covariance_error"] > 10 * many["covariance_error"]
-    assert (few["device"], many["device"]) == (device, "model")
+    assert few["device"] == many["device"] == "model"
 
 
 def test_a_noise_gain_rounds_the_temperature():

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
 
 
 class CheckError(RuntimeError):
@@ -56,3 +58,15 @@ def write_json(path: Path | None, document) -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=1) + "\n")
+
+
+def show(grid) -> None:
+    """Print a table of a page (:class:`ornstein.host.page.Grid`)."""
+    from ornstein.host.page import cell
+
+    table = Table(title=grid.caption, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True)
+    for column in grid.columns:
+        table.add_column(column, no_wrap=True)
+    for row in grid.rows:
+        table.add_row(*map(cell, row))
+    screen.print(table)

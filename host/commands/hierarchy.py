@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from ornstein.host.commands import CheckError, JsonOption, ModelOption, SeedOption, app, screen, stages, write_json
+from ornstein.host.commands import (
+    CheckError,
+    JsonOption,
+    ModelOption,
+    SeedOption,
+    app,
+    screen,
+    show,
+    stages,
+    write_json,
+)
 from ornstein.host.model_file import DEFAULT_MODEL
 
 
@@ -19,7 +27,6 @@ def hierarchy(device: Annotated[str, typer.Option(help="Device URI; its fabric m
     from ornstein.host.demo import DemoError
     from ornstein.host.hierarchy import run_hierarchy
     from ornstein.host.hierarchy_page import conclusions, error_grid, score_grid, size_grid, write_hierarchy_page
-    from ornstein.host.page import cell
     from ornstein.host.results import documents, write_csv
 
     with stages() as say:
@@ -33,13 +40,7 @@ def hierarchy(device: Annotated[str, typer.Option(help="Device URI; its fabric m
         write_json(path, documents(experiments))
     write_csv(output / "results.csv", experiments)
     for grid in (score_grid(result), size_grid(result.large), error_grid(result.large)):
-        table = Table(title=grid.caption, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
-                      collapse_padding=True)
-        for column in grid.columns:
-            table.add_column(column, no_wrap=True)
-        for row in grid.rows:
-            table.add_row(*map(cell, row))
-        screen.print(table)
+        show(grid)
     for sentence in conclusions(result):
         screen.print(sentence, highlight=False)
     screen.print(f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}", soft_wrap=True)

@@ -4,10 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.table import Table
 
-from ornstein.host.commands import CheckError, DeviceOption, JsonOption, SeedOption, app, screen, stages, write_json
+from ornstein.host.commands import (
+    CheckError,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    app,
+    screen,
+    show,
+    stages,
+    write_json,
+)
 
 
 @app.command(epilog="Example:  ornstein images --output build/images")
@@ -24,7 +32,6 @@ def images(device: DeviceOption = "rtl",
     from ornstein.host.images.experiment import run_images
     from ornstein.host.images.parameters import PARAMETERS, Parameters, train_all
     from ornstein.host.images.report import conclusions, denoising_grid, generation_grid, write_images_page
-    from ornstein.host.page import cell
 
     output.mkdir(parents=True, exist_ok=True)
     with stages() as say:
@@ -41,13 +48,7 @@ def images(device: DeviceOption = "rtl",
         write_json(path, result.documents())
     result.write_csv(output / "results.csv")
     for grid in (denoising_grid(result), generation_grid(result)):
-        table = Table(title=grid.caption, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False,
-                      collapse_padding=True)
-        for column in grid.columns:
-            table.add_column(column, no_wrap=True)
-        for row in grid.rows:
-            table.add_row(*map(cell, row))
-        screen.print(table)
+        show(grid)
     for sentence in conclusions(result):
         screen.print(sentence, highlight=False)
     screen.print(f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}", soft_wrap=True)

@@ -12,14 +12,11 @@ from scipy.linalg import solve_discrete_lyapunov
 from ornstein.hdl.config import REFERENCE, STATE_WIDTH, FabricConfig
 from ornstein.host.compiler import compile_problem
 from ornstein.host.demo import COLD_SAMPLES, LOSS, recipe_problem, samples_needed
-from ornstein.host.energy import EnergyError
 from ornstein.host.problem import NEAREST, STOCHASTIC, Problem
-from ornstein.host.program import Program, ProgramError
-from ornstein.host.recipes import Recipe
+from ornstein.host.program import Program
 from ornstein.host.studies.analysis import Axis, Study, sentence_of
 from ornstein.host.studies.subject import EXACT, IDEAL, MODEL, PROGRAMS, Subject, biased, run, summary
 from ornstein.host.studies.sweep import grid
-from ornstein.host.studies.wiring import disturbed
 
 FACTORS, COUPLINGS, ROUNDED, DITHERED, GAIN = (
     "factor bits", "coupling bits", "state bits", "state bits, stochastic", "noise gain bits")
@@ -68,23 +65,8 @@ def fabric_of(bits: int) -> FabricConfig:
                    project_shifts=tuple(shift + more for shift in REFERENCE.project_shifts))
 
 
-def quantized(columns: np.ndarray, bits: int) -> np.ndarray:
-    """Columns (n, modes) rounded to ``bits`` bits, each with a scale of its own that fills them."""
-    peaks = np.abs(columns).max(axis=0)
-    step = np.where(peaks > 0, peaks, 1.0) / ((1 << bits - 1) - 1)
-    return np.rint(columns / step) * step
-
-
-def quantized_recipe(recipe: Recipe, bits: int, interface: bool) -> Recipe:
-    """The float recipe with its coupling factors, and with ``interface`` its interface, in so many bits a mode."""
-    energy = disturbed(recipe.energy, lambda factor: quantized(factor, bits))
-    layers = tuple(replace(layer, project=quantized(layer.project, bits), expand=quantized(layer.expand.T, bits).T)
-                   for layer in recipe.interface.layers) if interface else recipe.interface.layers
-    return replace(recipe, energy=energy, interface=replace(recipe.interface, layers=layers))
-
-
 def measure(subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float) -> dict:
-    """Scores and the covariance's error at so many bits; ``device`` says where they could be had."""
+    """Scores and the covariance's error at so many bits."""
     recipe = subject.recipes[program]
     if axis == IDEAL:
         return summary(EXACT, [subject.score(recipe.predict(subject.model.x_test))], covariance_error=0.0)
@@ -101,26 +83,10 @@ def measure(subject: Subject, generators: list[np.random.Generator], program: st
     else:
         problem = recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES, rounding=rounding)
     exact = recipe.energy.covariance(1.0)
-    try:
-        compiled = compile_problem(problem, fabric, inputs[0], spare=spare)
-        warm = compile_problem(_heated(problem), fabric, inputs[0], spare=spare)
-    except ProgramError:
-        if axis not in (FACTORS, COUPLINGS):
-            raise
-        return _in_float(subject, quantized_recipe(recipe, int(value), axis == FACTORS), exact)
+    compiled, warm = (compile_problem(form, fabric, inputs[0], spare=spare) for form in (problem, _heated(problem)))
     seeds = [int(rng.integers(1, 2**31)) for rng in (generators if rounding == STOCHASTIC else generators[:1])]
     scores = [subject.score(problem.decode(run(compiled, inputs[1], seed))) for seed in seeds]
     return summary(MODEL, scores, covariance_error=covariance_error(warm, exact))
-
-
-def _in_float(subject: Subject, recipe: Recipe, exact: np.ndarray) -> dict:
-    """Results in closed form, for widths whose formats hold no program; score 0 without an equilibrium."""
-    try:
-        recipe.energy.check()
-    except EnergyError:
-        return summary(EXACT, [0.0], covariance_error=None)
-    error = np.linalg.norm(recipe.energy.covariance(1.0) - exact) / np.linalg.norm(exact)
-    return summary(EXACT, [subject.score(recipe.predict(subject.model.x_test))], covariance_error=float(error))
 
 
 def _heated(problem: Problem) -> Problem:

@@ -152,7 +152,7 @@ async def noise_does_no_harm(dut):
 
     @bridge
     def session():
-        link = Link(line, timeout=0.2, retries=20)
+        link = Link(line, timeout=1.0, retries=20)
         link.identify()
         line.noise = 0.001
         values = values_of(Space.FACTOR, 200)
