@@ -51,8 +51,9 @@ def verilog(netlist: dict) -> str:
 def connected(netlist: dict) -> dict:
     """The netlist's ``top`` alone, with what the device connects by itself.
 
-    A pin without a net is left out or, if :data:`PULLED_UP`, set to one. A PLL loses its parameters. A global buffer
-    without an input is the one next to the PLL, which nextpnr connects by its place alone: it gets the clock pin.
+    A pin without a net is left out or, if :data:`PULLED_UP`, set to one. A PLL loses its parameters. What
+    nextpnr connects by its place alone is the PLL's: the pad of its reference, left out, and the global buffer of its
+    clock, which gets the clock pin.
     """
     top = netlist["modules"]["top"]
     clock = top["ports"][CLOCK_PIN]["bits"]
@@ -60,6 +61,8 @@ def connected(netlist: dict) -> dict:
     for name, cell in top["cells"].items():
         kind = cell["type"]
         pins = {pin: bits for pin, bits in cell["connections"].items() if bits}
+        if set(pins) == {"PACKAGE_PIN"}:
+            continue
         pins |= {pin: ["1"] for pin in PULLED_UP.get(kind, ()) if pin not in pins}
         if kind == "SB_GB":
             pins.setdefault("USER_SIGNAL_TO_GLOBAL_BUFFER", clock)
