@@ -6,15 +6,14 @@
 #include "Vtop.h"
 #include "verilated.h"
 
-// Verilator's generated code calls it where a design asks for the time.
 struct Netlist {
     VerilatedContext context;
     Vtop top;
-    uint32_t divisor = 0;              // cycles a bit
-    uint16_t sending = 0;              // bits to come on rx, the lowest first; above them a one that ends them
-    uint32_t send_timer = 0;
-    uint32_t take_timer = 0, taking = 0;  // cycles to the next sample of tx; samples to come
-    uint16_t taken = 0;
+    uint16_t sending = 0;     // bits to come on rx, the lowest first; above them a one that ends them
+    uint32_t send_timer = 0;  // cycles left of the bit on rx
+    uint16_t taken = 0;       // samples of tx, the latest highest
+    uint32_t taking = 0;      // samples to come
+    uint32_t take_timer = 0;  // cycles to the next one
     Netlist() : top(&context, "top") {
         top.clk = 0;
         top.rx = 1;

