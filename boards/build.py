@@ -14,6 +14,8 @@ from ornstein.boards import BOARDS, BoardInfo
 from ornstein.boards.speed import critical_path, demo_speed, missed_mhz
 
 REPORT = "report.json"
+NETLIST = "netlist.json"
+"""The netlist after place and route, as nextpnr writes it."""
 _ROUTED, _LOG, _OUTPUT, _STAMP, _BEST = "routed.json", "top.tim", "build.log", "build.digest", "best"
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -81,7 +83,7 @@ def build(board: str, folder: Path, progress=None) -> dict:
     ------
     BuildError
         The board is unknown, a tool is missing or fails, the design does not fit, or its clock misses its target with
-        every seed; bitstream and report of the best one are kept then.
+        every seed; bitstream, netlist and report of the best one are kept then.
     """
     progress = progress or (lambda line: None)
     if board not in BOARDS:
@@ -93,7 +95,8 @@ def build(board: str, folder: Path, progress=None) -> dict:
     plan = info.module.Platform().build(
         info.module.Board(info.config), name="top", do_build=False, emit_src=False,
         synth_opts=info.synthesis,
-        nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED}")
+        nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED} "
+                     f"--write {NETLIST}")
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"
     place = Path(folder) / board
     stamp, report_file, bitstream = place / _STAMP, place / REPORT, place / toolchain.bitstream
@@ -101,7 +104,7 @@ def build(board: str, folder: Path, progress=None) -> dict:
         progress("nothing has changed since the last build")
         return json.loads(report_file.read_text())
 
-    for stale in (_STAMP, REPORT, toolchain.bitstream, _ROUTED, _LOG, _OUTPUT):
+    for stale in (_STAMP, REPORT, toolchain.bitstream, NETLIST, _ROUTED, _LOG, _OUTPUT):
         (place / stale).unlink(missing_ok=True)
     plan.extract(place)
     best = None
@@ -112,10 +115,12 @@ def build(board: str, folder: Path, progress=None) -> dict:
             best = routed
             report = summary(info, routed, versions, info.module.CLOCKS) | {"seed": seed}
             report_file.write_text(json.dumps(report, indent=2) + "\n")
-            shutil.copy(bitstream, place / _BEST)
+            for made in (bitstream, place / NETLIST):
+                shutil.copy(made, place / f"{made.name}.{_BEST}")
         if missed_mhz(best) <= 0:
             break
-    (place / _BEST).replace(bitstream)
+    for made in (bitstream, place / NETLIST):
+        (place / f"{made.name}.{_BEST}").replace(made)
     if missed_mhz(best) > 0:
         raise BuildError(too_slow(info, best))
     stamp.write_text(digest)

@@ -20,6 +20,7 @@ from ornstein.host.commands import (  # noqa: F401 - importing a module of comma
     programs,
     study,
     train,
+    verify,
 )
 from ornstein.host.data import DataError
 from ornstein.host.device import DeviceError

@@ -21,7 +21,7 @@ def cache_folder() -> Path:
 
 
 def library(name: str, verilog: Callable[[], str], harness: Path, *, depends: str, sources: tuple[Path, ...] = (),
-            define: str | None = None, cache: Path | None = None) -> Path:
+            define: str | None = None, optimise: str = "-O2", cache: Path | None = None) -> Path:
     """The compiled simulator, built if ``cache``, :func:`cache_folder` by default, does not hold it.
 
     Parameters
@@ -32,20 +32,21 @@ def library(name: str, verilog: Callable[[], str], harness: Path, *, depends: st
     depends : what the Verilog depends on besides the gateware's sources, in words that change with it
     sources : files besides the gateware's that the Verilog depends on
     define : a macro that the harness is compiled with
+    optimise : of the C++ compiler: what is run for long is worth more of it
 
     Raises
     ------
     ToolError
         Verilator or a C++ compiler is missing, or the build failed.
     """
-    digest = _digest([harness, Path(__file__), *sources], f"{depends} {define}")
+    digest = _digest([harness, Path(__file__), *sources], f"{depends} {define} {optimise}")
     target = (cache or cache_folder()) / harness.stem / f"{name}-{digest}.so"
     if not target.exists():
-        _build(name, verilog(), harness, define, target)
+        _build(name, verilog(), harness, define, optimise, target)
     return target
 
 
-def _build(name: str, verilog: str, harness: Path, define: str | None, target: Path) -> None:
+def _build(name: str, verilog: str, harness: Path, define: str | None, optimise: str, target: Path) -> None:
     environment = verilator_environment()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -54,7 +55,7 @@ def _build(name: str, verilog: str, harness: Path, define: str | None, target: P
         command = [
             "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", "top", "-O3", "--x-assign", "fast",
             "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--Mdir", scratch,
-            "-MAKEFLAGS", "OPT_FAST=-O2", "-MAKEFLAGS", "OPT_GLOBAL=-O2",
+            "-MAKEFLAGS", f"OPT_FAST={optimise}", "-MAKEFLAGS", f"OPT_GLOBAL={optimise}",
             "-CFLAGS", f"-fPIC -D{define}" if define else "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so",
             str(source), str(harness),
         ]

@@ -89,6 +89,7 @@ def test_seeds_are_tried_until_the_clock_is_met(tmp_path, monkeypatch, reached, 
     def route(info, place, script, bitstream, environment, seed):
         seeds.append(seed)
         bitstream.write_text(str(seed))
+        (place / build.NETLIST).write_text(f"netlist {seed}")
         return ROUTED | {"fmax": {"clk": {"achieved": reached[seed - 1], "constraint": 24.0}}}
 
     plan = SimpleNamespace(digest=lambda: b"", script="script", extract=lambda place: (
@@ -108,6 +109,7 @@ def test_seeds_are_tried_until_the_clock_is_met(tmp_path, monkeypatch, reached, 
     assert seeds == list(range(1, tried + 1))
     best = 1 + max(range(tried), key=reached.__getitem__)
     assert (tmp_path / "icebreaker" / "top.bin").read_text() == str(best)
+    assert (tmp_path / "icebreaker" / build.NETLIST).read_text() == f"netlist {best}"
     assert json.loads((tmp_path / "icebreaker" / build.REPORT).read_text())["seed"] == best
 
 
