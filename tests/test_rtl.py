@@ -69,7 +69,7 @@ def test_a_failed_build_leaves_its_log_and_no_library(tmp_path, monkeypatch):
 @pytest.fixture
 def built(monkeypatch, tmp_path):
     """A cache of libraries that cost nothing to build."""
-    def touch(name, verilog, harness, define, target):
+    def touch(name, verilog, harness, define, optimise, target):
         target.parent.mkdir(parents=True, exist_ok=True)
         target.touch()
     monkeypatch.setattr(verilated, "_build", touch)
