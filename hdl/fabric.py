@@ -40,8 +40,8 @@ class Fabric(wiring.Component):
     Members
     -------
     bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write,
-        three in the control space, and three to read, longer while the engine uses the same port. Addresses beyond the
-        end of a space wrap.
+        three in the control space, and three to read (in a grid of lanes six), longer while the engine uses the same
+        port. Addresses beyond the end of a space wrap.
     events : out; bits of :class:`regmap.Event`
 
     Parameters
@@ -61,17 +61,19 @@ class Fabric(wiring.Component):
         config, bus = self._config, self.bus
         units, ranks, words = config.unit_lanes, config.rank_lanes, config.descriptor_width // 32
 
-        m.submodules.factor = factor = FactorMemory(config.lanes, config.factor_width, config.factor_depth)
-        m.submodules.state = state = LaneMemory(units, STATE_WIDTH, config.state_depth)
-        m.submodules.state_late = state_late = LaneMemory(units, STATE_WIDTH, config.state_depth)
-        m.submodules.drive = drive = LaneMemory(units, STATE_WIDTH, config.drive_depth)
-        m.submodules.rank = rank = LaneMemory(ranks, STATE_WIDTH, config.rank_depth)
+        travel, read_latency = config.travel, config.read_latency
+        factors = [FactorMemory(ranks, config.factor_width, config.factor_depth, travel) for _ in range(units)]
+        for unit, factor in enumerate(factors):
+            m.submodules[f"factor_{unit}"] = factor
+        m.submodules.state = state = LaneMemory(units, STATE_WIDTH, config.state_depth, travel)
+        m.submodules.state_late = state_late = LaneMemory(units, STATE_WIDTH, config.state_depth, travel)
+        m.submodules.drive = drive = LaneMemory(units, STATE_WIDTH, config.drive_depth, travel)
+        m.submodules.rank = rank = LaneMemory(ranks, STATE_WIDTH, config.rank_depth, travel)
         m.submodules.descriptor = descriptor = LaneMemory(
             words, 32, config.descriptor_depth * config.descriptor_beats)
-        m.submodules.activation = activation = LaneMemory(1, STATE_WIDTH + SLOPE_WIDTH,
-                                                                ACTIVATION_ENTRIES)
-        m.submodules.noise_codes = codes = LaneMemory(units, 2, config.state_depth)
-        m.submodules.sums = sums = LaneMemory(units, config.sum_width, 2 * config.state_depth)
+        m.submodules.activation = activation = LaneMemory(1, STATE_WIDTH + SLOPE_WIDTH, ACTIVATION_ENTRIES, travel)
+        m.submodules.noise_codes = codes = LaneMemory(units, 2, config.state_depth, travel)
+        m.submodules.sums = sums = LaneMemory(units, config.sum_width, 2 * config.state_depth, travel)
 
         m.submodules.lanes = lanes = Lanes(config)
         updates = [Update(config) for _ in range(units)]
@@ -116,9 +118,9 @@ class Fabric(wiring.Component):
 
         known_job, asked = Signal(), Signal()
         m.d.sync += [known_job.eq(bus.wdata[regmap.JOB_TAG[0]:][:regmap.JOB_TAG[1]] == tag), asked.eq(bus.request)]
-        absent, only_idle, to_control, to_start, to_drives, from_sums, from_grid = (
+        absent, only_idle, to_control, to_start, to_drives, from_sums = (
             Signal(name=name) for name in (
-                "absent", "only_idle", "to_control", "to_start", "to_drives", "from_sums", "from_grid"))
+                "absent", "only_idle", "to_control", "to_start", "to_drives", "from_sums"))
         m.d.sync += [
             to_start.eq(register(Control.START)),
             absent.eq(within(*(space for space in Space if not regmap.space_size(config, space)))),
@@ -127,7 +129,6 @@ class Fabric(wiring.Component):
             to_control.eq(within(Space.CONTROL) & bus.write),
             to_drives.eq(within(Space.DRIVE) & bus.write),
             from_sums.eq(within(Space.SUM, Space.SQUARE) & ~bus.write),
-            from_grid.eq(within(Space.FACTOR) & ~bus.write & (units > 1)),
         ]
         refusal, refuse = Signal(Status), Signal(Status)
         with m.If(absent):
@@ -137,10 +138,11 @@ class Fabric(wiring.Component):
         with m.Elif(to_start & to_control & ~known_job & pending):
             m.d.comb += refuse.eq(Status.FULL)
         may_write, may_read, may_end = Signal(), Signal(), Signal()
-        write, read, reading, answered = Signal(), Signal(), Signal(), Signal()
+        write, read, answered = Signal(), Signal(), Signal()
+        reading = Signal(read_latency + travel)  # the word is on its way, one place further a cycle
         drive_soon_busy, sums_soon_busy = Signal(), Signal()
         blocked = ((to_drives & drive_soon_busy) | (to_control & ~asked) | (from_sums & sums_soon_busy)
-                   | (from_grid & ~bus.request) | read | reading)
+                   | read | reading.any())
         m.d.comb += [
             write.eq(bus.request & may_write),
             read.eq(bus.request & may_read),
@@ -148,7 +150,7 @@ class Fabric(wiring.Component):
             bus.status.eq(refusal),
         ]
         m.d.sync += [
-            refusal.eq(refuse), reading.eq(read), answered.eq(reading),
+            refusal.eq(refuse), reading.eq(Cat(read, reading)), answered.eq(reading[-1]),
             may_write.eq(~blocked & bus.write & (refuse == Status.OK)),
             may_read.eq(~blocked & ~bus.write & (refuse == Status.OK)),
             may_end.eq(~blocked & (bus.write | (refuse != Status.OK))),
@@ -166,7 +168,13 @@ class Fabric(wiring.Component):
             return Mux(write, lane, 0)
 
         def read_lane(memory_, lane_count):
-            return select(split(lane_count)[0], list(memory_.read_data))
+            """The lane that the bus reads, in a grid a cycle later."""
+            chosen = select(split(lane_count)[0], list(memory_.read_data))
+            if not travel:
+                return chosen
+            lane = Signal(chosen.shape(), name="lane_here", reset_less=True)
+            m.d.sync += lane.eq(chosen)
+            return lane
 
         def fill(memory_, lane_count):
             """The bus's element in every lane; the mask picks the one that is meant."""
@@ -175,8 +183,8 @@ class Fabric(wiring.Component):
         # ---- reads of the engine ----------------------------------------------------------------------------------
         issue, micro = sequencer.issue, sequencer.micro
         late = lanes.unit_soon_micro
+        m.d.comb += [factor.address.eq(Mux(idle, split(config.lanes)[1], sequencer.factor)) for factor in factors]
         m.d.comb += [
-            factor.address.eq(Mux(idle, split(config.lanes)[1], sequencer.factor)),
             state.read_address.eq(Mux(idle, split(units)[1], sequencer.source)),
             rank.read_address.eq(Mux(idle, split(ranks)[1], sequencer.source)),
             drive.read_address.eq(Mux(idle, split(units)[1], Mux(lanes.unit_soon, late.bias, sequencer.source))),
@@ -184,20 +192,27 @@ class Fabric(wiring.Component):
             descriptor.read_address.eq(Mux(idle, split(words)[1], sequencer.descriptor_address)),
             sequencer.descriptor_data.eq(Cat(descriptor.read_data)),
         ]
-        valid_1 = Signal()
-        micro_1 = Signal(micro.shape(), reset_less=True)
-        m.d.sync += [valid_1.eq(issue), micro_1.eq(micro)]
+        issued_valid, issued_micro = issue, micro
+        for time in range(1, read_latency + 1):
+            valid, moved = Signal(name=f"valid_{time}"), Signal(micro.shape(), name=f"micro_{time}", reset_less=True)
+            m.d.sync += [valid.eq(issued_valid), moved.eq(issued_micro)]
+            issued_valid, issued_micro = valid, moved
         m.d.comb += [
-            lanes.valid.eq(valid_1), lanes.micro.eq(micro_1),
-            Cat(lanes.factor).eq(Cat(factor.read_data)),
-            Cat(lanes.vector).eq(Mux(micro_1.from_drive, Cat(drive.read_data), Cat(state.read_data))),
+            lanes.valid.eq(issued_valid), lanes.micro.eq(issued_micro),
+            Cat(lanes.factor).eq(Cat(*(factor.read_data for factor in factors))),
+            Cat(lanes.vector).eq(Mux(issued_micro.from_drive, Cat(drive.read_data), Cat(state.read_data))),
             Cat(lanes.rank).eq(Cat(rank.read_data)),
         ]
 
         # ---- rank words: from the lanes, from the activation table, or from the bus ---------------------------------
         one_rank = Signal(STATE_WIDTH, reset_less=True)
-        m.d.sync += [one_rank.eq(select(Mux(idle, split(ranks)[0], micro_1.lane), list(rank.read_data))),
-                     lanes.fraction.eq(one_rank[:FRACTION_WIDTH])]
+        m.d.sync += one_rank.eq(select(Mux(idle, split(ranks)[0], issued_micro.lane), list(rank.read_data)))
+        fraction = one_rank[:FRACTION_WIDTH]
+        for time in range(read_latency):
+            moved = Signal(FRACTION_WIDTH, name=f"fraction_{time}", reset_less=True)
+            m.d.sync += moved.eq(fraction)
+            fraction = moved
+        m.d.comb += lanes.fraction.eq(fraction)
         m.d.comb += [activation.read_address.eq(Mux(idle, bus.address, one_rank[FRACTION_WIDTH:])),
                      lanes.entry.eq(activation.read_data[0])]
         bus_ranks = written_lanes(Space.RANK, ranks)
@@ -212,15 +227,15 @@ class Fabric(wiring.Component):
             m.d.comb += [rank.write_address.eq(split(ranks)[1]), rank.write_lanes.eq(bus_ranks), *fill(rank, ranks)]
 
         # ---- units: updates, noise, and what they write -------------------------------------------------------------
-        pipe = {0: (lanes.unit_valid, lanes.unit_micro)}
-        for time in range(1, latency + 2):
+        pipe = {-read_latency: (lanes.unit_soon, lanes.unit_soon_micro), 0: (lanes.unit_valid, lanes.unit_micro)}
+        for time in (*range(1 - read_latency, 0), *range(1, latency + 2)):
             valid = Signal(name=f"unit_valid_{time}")
             moved = Signal(micro.shape(), name=f"unit_micro_{time}", reset_less=True)
             m.d.sync += [valid.eq(pipe[time - 1][0]), moved.eq(pipe[time - 1][1])]
             pipe[time] = valid, moved
         drawing = updates[0].draw
         m.d.comb += [
-            codes.read_address.eq(Mux(idle, split(units)[1], pipe[draw_stage - 1][1].dest)),
+            codes.read_address.eq(Mux(idle, split(units)[1], pipe[draw_stage - read_latency][1].dest)),
             codes.write_address.eq(Mux(idle, split(units)[1], pipe[draw_stage][1].dest)),
             codes.write_lanes.eq(Mux(drawing, (1 << units) - 1, written_lanes(Space.NOISE, units))),
         ]
@@ -272,13 +287,13 @@ class Fabric(wiring.Component):
             for unit in range(units):
                 m.d.comb += copy.write_data[unit].eq(Mux(to_state, updates[unit].next, bus.wdata[:16].as_signed()))
 
-        # ---- statistics: read two cycles before the new state, written with it (squares one cycle later) -------------
-        early_valid, early_micro = pipe[latency - 2]
-        soon_valid, soon_micro = pipe[latency - 1]
+        # ---- statistics: what there was is here a cycle before the new state, and written with it (squares one later) -
+        early_valid, early_micro = pipe[latency - 1 - read_latency]
+        soon_micro = pipe[latency - 1][1]
         state_bits = (config.state_depth - 1).bit_length()
         accumulate = Signal()
         m.d.comb += [
-            sums_soon_busy.eq(level.accumulate & (pipe[latency - 3][0] | early_valid)),
+            sums_soon_busy.eq(level.accumulate & (pipe[latency - 2 - read_latency][0] | early_valid)),
             sums.read_address.eq(Mux(level.accumulate & early_valid, Cat(early_micro.dest[:state_bits], bank),
                                      split(units)[1])),
             accumulate.eq(to_state & level.accumulate),
@@ -290,12 +305,13 @@ class Fabric(wiring.Component):
             m.d.sync += so_far.eq(Mux(soon_micro.clear, 0, sums.read_data[unit]))
             m.d.comb += sums.write_data[unit].eq(so_far + updates[unit].next)
         if config.second_moment:
-            m.submodules.squares = squares = LaneMemory(units, config.square_width, 2 * config.state_depth)
+            m.submodules.squares = squares = LaneMemory(units, config.square_width, 2 * config.state_depth, travel)
+            late_valid, late_micro = pipe[latency - read_latency]
             _, last_micro = pipe[latency + 1]
             squaring = Signal()
             m.d.sync += squaring.eq(accumulate)
             m.d.comb += [
-                squares.read_address.eq(Mux(level.accumulate & soon_valid, Cat(soon_micro.dest[:state_bits], bank),
+                squares.read_address.eq(Mux(level.accumulate & late_valid, Cat(late_micro.dest[:state_bits], bank),
                                             split(units)[1])),
                 squares.write_address.eq(Cat(last_micro.dest[:state_bits], bank)),
                 squares.write_lanes.eq(Mux(squaring, (1 << units) - 1, 0)),
@@ -311,7 +327,7 @@ class Fabric(wiring.Component):
         entered, taken = Signal(32), Signal(32)
         half_full = Signal()
         if config.sample_depth:
-            m.submodules.samples = samples = LaneMemory(units, STATE_WIDTH, config.sample_depth)
+            m.submodules.samples = samples = LaneMemory(units, STATE_WIDTH, config.sample_depth, travel)
             sampled = Signal()
             waiting = Signal(range(config.sample_depth + 1))
             m.d.comb += [
@@ -336,7 +352,7 @@ class Fabric(wiring.Component):
         m.d.sync += [
             rank_clipped.eq(lanes.rank_valid & lanes.rank_saturated), state_clipped.eq(new_valid & saturated),
             cycles.eq(cycles + sequencer.running),
-            issued.eq(issued + (valid_1 & (micro_1.operation != Operation.ACTIVATE))),
+            issued.eq(issued + (issued_valid & (issued_micro.operation != Operation.ACTIVATE))),
             rank_saturations.eq(rank_saturations + rank_clipped),
             state_saturations.eq(state_saturations + state_clipped),
         ]
@@ -365,9 +381,10 @@ class Fabric(wiring.Component):
                 m.d.sync += taken.eq(bus.wdata)
 
         # ---- bus writes and reads of what has no other user ----------------------------------------------------------
+        factor_lanes = written_lanes(Space.FACTOR, config.lanes)
+        for unit, factor in enumerate(factors):
+            m.d.comb += [*fill(factor, ranks), factor.write_lanes.eq(factor_lanes[unit * ranks:(unit + 1) * ranks])]
         m.d.comb += [
-            *fill(factor, config.lanes),
-            factor.write_lanes.eq(written_lanes(Space.FACTOR, config.lanes)),
             descriptor.write_address.eq(split(words)[1]), *fill(descriptor, words),
             descriptor.write_lanes.eq(written_lanes(Space.DESCRIPTOR, words)),
             activation.write_address.eq(bus.address), *fill(activation, 1),
@@ -392,7 +409,7 @@ class Fabric(wiring.Component):
             generated.eq(generator[bus.address[:len(halves).bit_length() - 1]]),
         ]
 
-        # words that nobody else reads while the bus may are there with the request, those of other spaces a cycle later
+        # words that nobody else reads while the bus may are asked for before it is granted, those of other spaces then
         early = {
             Space.IDENTITY: identity, Space.CONTROL: control, Space.STATE: read_lane(state, units),
             Space.DRIVE: read_lane(drive, units), Space.DESCRIPTOR: read_lane(descriptor, words),
@@ -407,11 +424,11 @@ class Fabric(wiring.Component):
         if units > 1:  # a grid of lanes takes a cycle for each of its dimensions
             rank_bits = (ranks - 1).bit_length()
             of_unit = [Signal(config.factor_width, name=f"one_factor_{unit}", reset_less=True) for unit in range(units)]
-            m.d.sync += [one.eq(select(bus.address[:rank_bits], list(factor.read_data)[unit * ranks:][:ranks]))
-                         for unit, one in enumerate(of_unit)]
+            m.d.sync += [one.eq(select(bus.address[:rank_bits], list(factor.read_data)))
+                         for one, factor in zip(of_unit, factors, strict=True)]
             m.d.sync += one_factor.eq(select(split(config.lanes)[0][rank_bits:], of_unit))
         else:
-            m.d.sync += one_factor.eq(read_lane(factor, config.lanes))
+            m.d.sync += one_factor.eq(read_lane(factors[0], config.lanes))
         m.d.sync += [answer.eq(value),
                      value.eq(select(bus.space, [early.get(space, early.get(space ^ 1, 0)) for space in Space]))]
         for space, other in late.items():

@@ -13,8 +13,10 @@ from ornstein.hdl.sequencer import micro_layout
 FRACTION_WIDTH = 8
 """Low bits of an activation's argument, between which and the next entry of the table it interpolates."""
 
-LOOKED_UP = 3
-"""Cycles from the issue of ACTIVATE to the table's entry."""
+
+def looked_up(config: FabricConfig) -> int:
+    """Cycles from the issue of ACTIVATE to the table's entry: two memories are read, and one lane of a word chosen."""
+    return 2 * config.read_latency + 1
 
 
 class Multiplier(wiring.Component):
@@ -84,21 +86,22 @@ def tree(m: Module, terms: list, name: str):
 class Lanes(wiring.Component):
     """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or rank lanes (expand).
 
-    Times are cycles after a micro-operation's issue. The accumulators wrap: that a program cannot overflow them is
+    Times are cycles after a micro-operation's issue; the memories' data come at time ``read_latency``. The accumulators wrap: that a program cannot overflow them is
     proved when it is compiled.
 
     Members
     -------
-    valid, micro : in, at time 1, with the memories' data
-    factor : lanes x signed(factor_width), in, at time 1; lane ``u * rank_lanes + r``
-    vector : unit_lanes x signed(16), in, at time 1; state or drive word of PROJECT
-    rank : rank_lanes x signed(16), in, at time 1; rank word of MIX and EXPAND
-    fraction : unsigned(8), in, at time 3 of ACTIVATE; low bits of the activation's argument
+    valid, micro : in, with the memories' data
+    factor : lanes x signed(factor_width), in, likewise; lane ``u * rank_lanes + r``
+    vector : unit_lanes x signed(16), in, likewise; state or drive word of PROJECT
+    rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
+    fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
     entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so
-        that no other operation may be issued in the ``LOOKED_UP - 1`` cycles after an ACTIVATE.
-    activated_valid, activated_micro, activated : out, at time ``ACTIVATED``; the activation's unsigned(16) result
+        that no other operation may be issued in the cycles after an ACTIVATE until then.
+    activated_valid, activated_micro, activated : out, ``Multiplier.latency`` later, which is no later than
+        ``rank_time``; the activation's unsigned(16) result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
-    unit_soon, unit_soon_micro : out, one cycle before ``unit_valid``; time to read what the update needs
+    unit_soon, unit_soon_micro : out, ``read_latency`` before ``unit_valid``; time to read what the update needs
     unit_valid, unit_micro, unit_sums : out, at time ``unit_time``; accumulators of a vector word
     """
 
@@ -119,14 +122,11 @@ class Lanes(wiring.Component):
             "unit_sums": Out(data.ArrayLayout(signed(config.accumulator_width), config.unit_lanes)),
         })
 
-    ACTIVATED = LOOKED_UP + Multiplier.latency
-    """Cycles from the issue of ACTIVATE to its result; no more than from that of PROJECT."""
-
     @staticmethod
     def times(config: FabricConfig) -> tuple[int, int]:
         """(rank_time, unit_time) in cycles after issue."""
         grid = config.unit_lanes > 1
-        products = 1 + grid + Multiplier.latency
+        products = config.read_latency + grid + Multiplier.latency
         return (products + config.unit_lanes.bit_length() - 1 + grid + 2,
                 products + config.rank_lanes.bit_length() - 1 + 1)
 
@@ -136,21 +136,24 @@ class Lanes(wiring.Component):
         rank_time, unit_time = self.times(config)
 
         # the micro-operation beside its data: pipe[t] at time t
-        pipe = {1: (self.valid, self.micro)}
-        for time in range(2, max(rank_time, unit_time) + 1):
+        arrival, entry_time = config.read_latency, looked_up(config)
+        pipe = {arrival: (self.valid, self.micro)}
+        for time in range(arrival + 1, max(rank_time, unit_time) + 1):
             valid, micro = Signal(name=f"valid_{time}"), Signal(self.micro.shape(), name=f"micro_{time}",
                                                                 reset_less=True)
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
             pipe[time] = valid, micro
 
-        # a grid of lanes fills its chip: words get a cycle to travel from the memories to the lanes
+        # a grid of lanes fills its chip: words get a cycle to reach the rank lanes of every unit lane
         alone = config.unit_lanes == 1
-        factor, vector, rank_word, (_, feeding) = self.factor, self.vector, self.rank, pipe[1]
+        factor, vector, rank_words, (_, feeding) = self.factor, self.vector, [self.rank], pipe[arrival]
         if not alone:
-            factor, vector, rank_word = (Signal(word.shape(), name=name, reset_less=True) for name, word in (
-                ("factor_2", self.factor), ("vector_2", self.vector), ("rank_2", self.rank)))
-            m.d.sync += [factor.eq(self.factor), vector.eq(self.vector), rank_word.eq(self.rank)]
-            feeding = pipe[2][1]
+            factor, vector, *rank_words = (
+                Signal(word.shape(), name=name, reset_less=True, attrs={"keep": 1}) for name, word in (
+                    ("factor_there", self.factor), ("vector_there", self.vector),
+                    *((f"rank_there_{unit}", self.rank) for unit in range(config.unit_lanes))))
+            m.d.sync += [factor.eq(self.factor), vector.eq(self.vector), *(word.eq(self.rank) for word in rank_words)]
+            feeding = pipe[arrival + 1][1]
 
         project = feeding.operation == Operation.PROJECT
         mix = feeding.operation == Operation.MIX
@@ -160,11 +163,11 @@ class Lanes(wiring.Component):
                 first = unit == rank == 0  # it interpolates activations too
                 multiplier = Multiplier(config, max(config.factor_width, first * SLOPE_WIDTH))
                 m.submodules[f"multiplier_{unit}_{rank}"] = multiplier
-                other = rank_word[rank] if unit == 0 else Mux(mix, 0, rank_word[rank])
+                other = rank_words[unit][rank] if unit == 0 else Mux(mix, 0, rank_words[unit][rank])
                 m.d.comb += [
                     multiplier.a.eq(factor[unit * config.rank_lanes + rank]),
                     multiplier.b.eq(Mux(project, vector[unit], other)),
-                    multiplier.enable.eq(pipe[Multiplier.latency][0] if alone else 1),
+                    multiplier.enable.eq(pipe[arrival + Multiplier.latency - 1][0] if alone else 1),
                 ]
                 multipliers.append(multiplier)
                 products.append(multiplier.sum[:config.product_width].as_signed())
@@ -206,16 +209,17 @@ class Lanes(wiring.Component):
 
         # activate: the first lane makes (value << 8) + slope * fraction + half
         lane = multipliers[0]
-        looked_up, activating = Signal(), Signal()
+        found, activating = Signal(), Signal()
         value = Signal(STATE_WIDTH, reset_less=True)
-        m.d.comb += looked_up.eq(pipe[LOOKED_UP][0] & (pipe[LOOKED_UP][1].operation == Operation.ACTIVATE))
-        m.d.sync += [activating.eq(looked_up), value.eq(self.entry[:STATE_WIDTH])]
-        with m.If(looked_up):
+        m.d.comb += found.eq(pipe[entry_time][0] & (pipe[entry_time][1].operation == Operation.ACTIVATE))
+        m.d.sync += [activating.eq(found), value.eq(self.entry[:STATE_WIDTH])]
+        with m.If(found):
             m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
         with m.If(activating):
             m.d.comb += [lane.enable.eq(1), lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value))]
         m.d.sync += self.activated_valid.eq(activating)
-        m.d.comb += [self.activated.eq(lane.sum[FRACTION_WIDTH:]), self.activated_micro.eq(pipe[self.ACTIVATED][1])]
+        m.d.comb += [self.activated.eq(lane.sum[FRACTION_WIDTH:]),
+                     self.activated_micro.eq(pipe[entry_time + Multiplier.latency][1])]
 
         # expand: sum over rank lanes, accumulate per unit lane
         valid, micro = pipe[unit_time - 1]
@@ -224,10 +228,11 @@ class Lanes(wiring.Component):
             total = tree(m, products[unit * config.rank_lanes:(unit + 1) * config.rank_lanes], f"unit_{unit}")
             with m.If(expanding):
                 m.d.sync += self.unit_sums[unit].eq(Mux(micro.first, 0, self.unit_sums[unit]) + total)
+        soon_valid, soon_micro = pipe[unit_time - config.read_latency]
         m.d.comb += [
-            self.unit_soon.eq(expanding & micro.last),
-            self.unit_soon_micro.eq(micro),
+            self.unit_soon.eq(soon_valid & (soon_micro.operation == Operation.EXPAND) & soon_micro.last),
+            self.unit_soon_micro.eq(soon_micro),
             self.unit_micro.eq(pipe[unit_time][1]),
         ]
-        m.d.sync += self.unit_valid.eq(self.unit_soon)
+        m.d.sync += self.unit_valid.eq(expanding & micro.last)
         return m

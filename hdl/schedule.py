@@ -9,7 +9,7 @@ from dataclasses import replace
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.fabric import latencies
 from ornstein.hdl.isa import Operation, Pass
-from ornstein.hdl.lanes import LOOKED_UP
+from ornstein.hdl.lanes import looked_up
 from ornstein.hdl.sequencer import shortest_pass
 
 
@@ -86,7 +86,7 @@ def place_waits(config: FabricConfig, passes: list[Pass], *, bank_offset: int = 
             memory, first, last = writes(earlier)
             latency = unit_latency if earlier.operation == Operation.EXPAND else rank_latency
             # an activation comes late to the multiplier that it shares with all others
-            interrupts = earlier.operation == Operation.ACTIVATE != step.operation and now - end < LOOKED_UP
+            interrupts = earlier.operation == Operation.ACTIVATE != step.operation and now - end < looked_up(config)
             depends = any(memory == kind and first < stop and start < last for kind, start, stop in needs)
             # the activation table's results take a shorter way to the rank memory than sums do
             overtakes = step.operation == Operation.ACTIVATE != earlier.operation and memory == "rank"

@@ -47,7 +47,7 @@ def verilog(config: FabricConfig, line: Line) -> str:
     def elaborate(fabric: Fabric, platform):
         m = healthy(fabric, platform)
         parts = m.submodules
-        _stick_cell(parts.factor, fault == Fault.FACTOR_BIT, word=5, lane=2, bit=3, level=1, port="address")
+        _stick_cell(parts.factor_1, fault == Fault.FACTOR_BIT, word=5, lane=0, bit=3, level=1, port="address")
         _stick_cell(parts.state_late, fault == Fault.COPY_BIT, word=7, lane=1, bit=14, level=0)
         _stick_cell(parts.sums, fault == Fault.SUM_BIT, word=70, lane=0, bit=20, level=0)
         _stick_cell(parts.squares, fault == Fault.SQUARE_BIT, word=3, lane=1, bit=12, level=1)
@@ -97,8 +97,11 @@ def _stick_cell(memory: Component, when: Value, *, word: int, lane: int, bit: in
     place = lane * len(memory.read_data[0]) + bit
 
     def change(m, value):
-        address = Signal.like(getattr(memory, port))
-        m.d.sync += address.eq(getattr(memory, port))
+        address = getattr(memory, port)
+        for _ in range(CONFIG.read_latency):
+            later = Signal.like(address)
+            m.d.sync += later.eq(address)
+            address = later
         stuck = value | 1 << place if level else value & ~(1 << place)
         return Mux(when & (address == word), stuck, value)
 

@@ -7,7 +7,7 @@ import pytest
 from ornstein.hdl.config import TINY, WIDE
 from ornstein.hdl.fabric import latencies
 from ornstein.hdl.isa import Operation, Pass
-from ornstein.hdl.lanes import LOOKED_UP
+from ornstein.hdl.lanes import looked_up
 from ornstein.hdl.schedule import check_pass, place_waits, reads, writes
 
 RANK, UNIT = latencies(TINY)
@@ -89,7 +89,7 @@ def test_the_first_pass_does_not_wait_unless_the_list_is_repeated():
 def test_needing_the_last_result_waits(first, second):
     assert waits(first, second) == [0, 1]
     # and one word beside it, or in another memory, does not, except for the three hazards below
-    apart = project(source=50, dest=30, inner=LOOKED_UP)
+    apart = project(source=50, dest=30, inner=looked_up(TINY))
     assert waits(first, apart, expand(dest=40, source=24))[2] == 0
     assert waits(first, expand(dest=40, source=24)) == [0, int(first.operation == Operation.ACTIVATE)]
 
@@ -110,10 +110,10 @@ def test_an_activation_would_overtake_sums_on_their_way_to_the_rank_memory():
 
 
 def test_an_activation_ends_on_a_lane_that_others_need():
-    for between in range(1, LOOKED_UP + 1):
+    for between in range(1, looked_up(TINY) + 1):
         passes = activate(), activate(source=8, dest=8, outer=1, inner=between), project(source=50, dest=20)
         assert waits(*passes) == [0, 0, 1], "activations follow each other, other operations must keep away"
-    for between in range(1, LOOKED_UP + 1):
+    for between in range(1, looked_up(TINY) + 1):
         passes = activate(), mix(source=30, dest=50, outer=1, inner=between), project(source=50, dest=20)
         assert waits(*passes) == [0, 1, 0], "a wait is enough for all that follow"
 

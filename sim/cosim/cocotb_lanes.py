@@ -12,13 +12,14 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ornstein.hdl.config import preset
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import LOOKED_UP, Lanes
+from ornstein.hdl.lanes import Lanes, looked_up
 from ornstein.hdl.sequencer import micro_layout
 
 CONFIG = preset(os.environ["FABRIC"])
 RANKS, UNITS = CONFIG.rank_lanes, CONFIG.unit_lanes
 MICRO = micro_layout(CONFIG)
-RANK_TIME, UNIT_TIME = Lanes.times(CONFIG)
+ARRIVAL = CONFIG.read_latency
+RANK_TIME, UNIT_TIME = (time - ARRIVAL for time in Lanes.times(CONFIG))  # after the memories' data
 PERIOD = 20  # ns
 LOOPS = 600
 LONGEST = 8
@@ -100,15 +101,15 @@ async def inner_loops_of_all_operations(dut):
         await ReadOnly()
         assert dut.rank_valid.value == (now in rank_results), now
         assert dut.unit_valid.value == (now in unit_results), now
-        assert dut.unit_soon.value == (now + 1 in unit_results), now
+        assert dut.unit_soon.value == (now + ARRIVAL in unit_results), now
         if now in rank_results:
             found = unpacked(dut.rank_next.value.to_unsigned(), 16, RANKS)
             assert (dest_of(dut.rank_micro.value), found, dut.rank_saturated.value) == rank_results.pop(now)
         if now in unit_results:
             found = unpacked(dut.unit_sums.value.to_unsigned(), CONFIG.accumulator_width, UNITS)
             assert (dest_of(dut.unit_micro.value), found) == unit_results.pop(now)
-        if now + 1 in unit_results:
-            assert dest_of(dut.unit_soon_micro.value) == unit_results[now + 1][0]
+        if now + ARRIVAL in unit_results:
+            assert dest_of(dut.unit_soon_micro.value) == unit_results[now + ARRIVAL][0]
         await RisingEdge(dut.clk)
         now += 1
 
@@ -121,16 +122,15 @@ async def inner_loops_of_all_operations(dut):
                 await cycle()
             dut.valid.value = 1
             dut.micro.value, dut.factor.value, dut.vector.value, dut.rank.value = values
-            # the memories' data come at time 1
             if last and operation == Operation.EXPAND:
-                unit_results[now + UNIT_TIME - 1] = result
+                unit_results[now + UNIT_TIME] = result
             elif last and operation != Operation.ACTIVATE:
-                rank_results[now + RANK_TIME - 1] = result
+                rank_results[now + RANK_TIME] = result
                 saturated += result[2]
             await cycle()
         if operation == Operation.ACTIVATE:
             dut.valid.value = 0
-            for _ in range(LOOKED_UP - 1):
+            for _ in range(looked_up(CONFIG) - 1):
                 await cycle()
     dut.valid.value = 0
     for _ in range(max(RANK_TIME, UNIT_TIME) + 2):
