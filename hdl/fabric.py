@@ -1,5 +1,7 @@
 """The fabric: memories, sequencer, lanes, updates, noise and read-out behind one bus. It knows only units and words."""
 
+from types import SimpleNamespace
+
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -34,13 +36,27 @@ def latencies(config: FabricConfig) -> tuple[int, int]:
     return rank_time + 1, unit_time + Update.stages(config)[1] + 3
 
 
+def _relayed(m: Module, bus) -> SimpleNamespace:
+    """The bus behind a register, for a fabric far away; a request comes once what it asks for has settled there."""
+    there = SimpleNamespace(done=bus.done, status=bus.status, rdata=bus.rdata)
+    for name in ("space", "address", "write", "wdata"):
+        value = getattr(bus, name)
+        moved = Signal.like(value, name=f"bus_{name}", reset_less=True)
+        m.d.sync += moved.eq(value)
+        setattr(there, name, moved)
+    coming = Signal(3)
+    m.d.sync += coming.eq(Mux(bus.done, 0, Cat(bus.request, coming)))
+    there.request = coming[-1]
+    return there
+
+
 class Fabric(wiring.Component):
     """All of the machine but its link.
 
     Members
     -------
     bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write,
-        three in the control space, and three to read (in a grid of lanes six), longer while the engine uses the same
+        three in the control space, and three to read (in a grid of lanes nine), longer while the engine uses the same
         port. Addresses beyond the end of a space wrap.
     events : out; bits of :class:`regmap.Event`
 
@@ -58,8 +74,9 @@ class Fabric(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config, bus = self._config, self.bus
+        config = self._config
         units, ranks, words = config.unit_lanes, config.rank_lanes, config.descriptor_width // 32
+        bus = _relayed(m, self.bus) if config.travel else self.bus
 
         travel, read_latency = config.travel, config.read_latency
         factors = [FactorMemory(ranks, config.factor_width, config.factor_depth, travel) for _ in range(units)]
@@ -92,6 +109,7 @@ class Fabric(wiring.Component):
         tag, done_count = Signal(regmap.JOB_TAG[1]), Signal(regmap.STATUS_DONE[1])
         bank = Signal()
         idle = Signal()
+        free = Signal(init=1) if travel else idle  # the bus has the memories' ports
 
         def job_field(place):
             return job[place[0]:place[0] + place[1]]
@@ -103,6 +121,8 @@ class Fabric(wiring.Component):
             sequencer.levels.eq(job_field(regmap.JOB_LEVELS)),
             sequencer.bank.eq(bank),
         ]
+        if travel:
+            m.d.sync += free.eq(idle)
         with m.If(sequencer.start):
             m.d.sync += [pending.eq(0), bank.eq(job_field(regmap.JOB_BANK))]
         with m.If(sequencer.finished):
@@ -115,6 +135,48 @@ class Fabric(wiring.Component):
 
         def register(number):
             return within(Space.CONTROL) & (bus.address[:CONTROL_BITS] == number)
+
+        granted = Signal()
+        write = Signal() if travel else granted  # in a grid a cycle later
+        if travel:
+            m.d.sync += write.eq(granted)
+
+        def beside(space, lane_count, name=None):
+            """The bus as a memory sees it; in a grid through registers of its own, a cycle later."""
+            name = name or space.name.lower()
+            bits = (lane_count - 1).bit_length()
+            address = bus.address[:(regmap.space_size(config, space) - 1).bit_length()]
+            lane = Signal(lane_count, name=f"{name}_lane", reset_less=True)
+            m.d.sync += lane.eq(Mux(within(space), 1 << address[:bits] if lane_count > 1 else 1, 0))
+            seen = {"address": address, "wdata": bus.wdata[:regmap.element_bits(config, space)], "write": write,
+                    "free": free}
+            if travel:
+                for part, value in seen.items():
+                    there = Signal(len(value), name=f"{name}_{part}", reset_less=True, attrs={"keep": 1})
+                    m.d.sync += there.eq(value)
+                    seen[part] = there
+            return SimpleNamespace(wdata=seen["wdata"], free=seen["free"], lane=seen["address"][:bits],
+                                   word=seen["address"][bits:], written=Mux(seen["write"], lane, 0))
+
+        def read_lane(memory_, view):
+            """The lane that the bus reads, in a grid a cycle later."""
+            chosen = select(view.lane, list(memory_.read_data))
+            if not travel:
+                return chosen
+            lane = Signal(chosen.shape(), name="lane_here", reset_less=True)
+            m.d.sync += lane.eq(chosen)
+            return lane
+
+        def fill(memory_, view):
+            """The bus's element in every lane; the mask picks the one that is meant."""
+            return [lane.eq(view.wdata) for lane in memory_.write_data]
+
+        on_control, on_state, on_copy, on_drive, on_rank, on_descriptor, on_activation, on_noise, on_sum = (
+            beside(space, lane_count, name) for space, lane_count, name in (
+                (Space.CONTROL, 1, None), (Space.STATE, units, "state"), (Space.STATE, units, "state_late"),
+                (Space.DRIVE, units, None), (Space.RANK, ranks, None), (Space.DESCRIPTOR, words, None),
+                (Space.ACTIVATION, 1, None), (Space.NOISE, units, None), (Space.SUM, units, None)))
+        on_factors = [beside(Space.FACTOR, config.lanes, f"factor_{unit}") for unit in range(units)]
 
         known_job, asked = Signal(), Signal()
         m.d.sync += [known_job.eq(bus.wdata[regmap.JOB_TAG[0]:][:regmap.JOB_TAG[1]] == tag), asked.eq(bus.request)]
@@ -133,18 +195,18 @@ class Fabric(wiring.Component):
         refusal, refuse = Signal(Status), Signal(Status)
         with m.If(absent):
             m.d.comb += refuse.eq(Status.ADDRESS)
-        with m.Elif(~idle & only_idle):
+        with m.Elif(~on_control.free & only_idle):
             m.d.comb += refuse.eq(Status.BUSY)
         with m.Elif(to_start & to_control & ~known_job & pending):
             m.d.comb += refuse.eq(Status.FULL)
         may_write, may_read, may_end = Signal(), Signal(), Signal()
-        write, read, answered = Signal(), Signal(), Signal()
+        read, answered = Signal(), Signal()
         reading = Signal(read_latency + travel)  # the word is on its way, one place further a cycle
         drive_soon_busy, sums_soon_busy = Signal(), Signal()
         blocked = ((to_drives & drive_soon_busy) | (to_control & ~asked) | (from_sums & sums_soon_busy)
                    | read | reading.any())
         m.d.comb += [
-            write.eq(bus.request & may_write),
+            granted.eq(bus.request & may_write),
             read.eq(bus.request & may_read),
             bus.done.eq((bus.request & may_end) | answered),
             bus.status.eq(refusal),
@@ -156,40 +218,18 @@ class Fabric(wiring.Component):
             may_end.eq(~blocked & (bus.write | (refuse != Status.OK))),
         ]
 
-        def split(lane_count):
-            """(lane, word) of the bus address in a memory with so many lanes."""
-            bits = (lane_count - 1).bit_length()
-            return bus.address[:bits], bus.address[bits:]
-
-        def written_lanes(space, lane_count):
-            """The lanes of a memory that the bus writes: the one that is addressed, in the cycle of `write`."""
-            lane = Signal(lane_count, name=f"{space.name.lower()}_lane", reset_less=True)
-            m.d.sync += lane.eq(Mux(within(space), 1 << split(lane_count)[0] if lane_count > 1 else 1, 0))
-            return Mux(write, lane, 0)
-
-        def read_lane(memory_, lane_count):
-            """The lane that the bus reads, in a grid a cycle later."""
-            chosen = select(split(lane_count)[0], list(memory_.read_data))
-            if not travel:
-                return chosen
-            lane = Signal(chosen.shape(), name="lane_here", reset_less=True)
-            m.d.sync += lane.eq(chosen)
-            return lane
-
-        def fill(memory_, lane_count):
-            """The bus's element in every lane; the mask picks the one that is meant."""
-            return [memory_.write_data[lane].eq(bus.wdata) for lane in range(lane_count)]
-
         # ---- reads of the engine ----------------------------------------------------------------------------------
         issue, micro = sequencer.issue, sequencer.micro
         late = lanes.unit_soon_micro
-        m.d.comb += [factor.address.eq(Mux(idle, split(config.lanes)[1], sequencer.factor)) for factor in factors]
+        m.d.comb += [factor.address.eq(Mux(view.free, view.word, sequencer.factor))
+                     for factor, view in zip(factors, on_factors, strict=True)]
         m.d.comb += [
-            state.read_address.eq(Mux(idle, split(units)[1], sequencer.source)),
-            rank.read_address.eq(Mux(idle, split(ranks)[1], sequencer.source)),
-            drive.read_address.eq(Mux(idle, split(units)[1], Mux(lanes.unit_soon, late.bias, sequencer.source))),
+            state.read_address.eq(Mux(on_state.free, on_state.word, sequencer.source)),
+            rank.read_address.eq(Mux(on_rank.free, on_rank.word, sequencer.source)),
+            drive.read_address.eq(Mux(on_drive.free, on_drive.word,
+                                      Mux(lanes.unit_soon, late.bias, sequencer.source))),
             state_late.read_address.eq(late.dest),
-            descriptor.read_address.eq(Mux(idle, split(words)[1], sequencer.descriptor_address)),
+            descriptor.read_address.eq(Mux(on_descriptor.free, on_descriptor.word, sequencer.descriptor_address)),
             sequencer.descriptor_data.eq(Cat(descriptor.read_data)),
         ]
         issued_valid, issued_micro = issue, micro
@@ -206,16 +246,16 @@ class Fabric(wiring.Component):
 
         # ---- rank words: from the lanes, from the activation table, or from the bus ---------------------------------
         one_rank = Signal(STATE_WIDTH, reset_less=True)
-        m.d.sync += one_rank.eq(select(Mux(idle, split(ranks)[0], issued_micro.lane), list(rank.read_data)))
+        m.d.sync += one_rank.eq(select(Mux(on_rank.free, on_rank.lane, issued_micro.lane), list(rank.read_data)))
         fraction = one_rank[:FRACTION_WIDTH]
         for time in range(read_latency):
             moved = Signal(FRACTION_WIDTH, name=f"fraction_{time}", reset_less=True)
             m.d.sync += moved.eq(fraction)
             fraction = moved
         m.d.comb += lanes.fraction.eq(fraction)
-        m.d.comb += [activation.read_address.eq(Mux(idle, bus.address, one_rank[FRACTION_WIDTH:])),
+        m.d.comb += [activation.read_address.eq(Mux(on_activation.free, on_activation.word,
+                                                    one_rank[FRACTION_WIDTH:])),
                      lanes.entry.eq(activation.read_data[0])]
-        bus_ranks = written_lanes(Space.RANK, ranks)
         with m.If(lanes.rank_valid):
             m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1),
                          Cat(rank.write_data).eq(Cat(lanes.rank_next))]
@@ -224,7 +264,8 @@ class Fabric(wiring.Component):
                          rank.write_lanes.eq(1 << lanes.activated_micro.lane)]
             m.d.comb += [rank.write_data[lane].eq(lanes.activated) for lane in range(ranks)]
         with m.Else():
-            m.d.comb += [rank.write_address.eq(split(ranks)[1]), rank.write_lanes.eq(bus_ranks), *fill(rank, ranks)]
+            m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written),
+                         *fill(rank, on_rank)]
 
         # ---- units: updates, noise, and what they write -------------------------------------------------------------
         pipe = {-read_latency: (lanes.unit_soon, lanes.unit_soon_micro), 0: (lanes.unit_valid, lanes.unit_micro)}
@@ -235,13 +276,16 @@ class Fabric(wiring.Component):
             pipe[time] = valid, moved
         drawing = updates[0].draw
         m.d.comb += [
-            codes.read_address.eq(Mux(idle, split(units)[1], pipe[draw_stage - read_latency][1].dest)),
-            codes.write_address.eq(Mux(idle, split(units)[1], pipe[draw_stage][1].dest)),
-            codes.write_lanes.eq(Mux(drawing, (1 << units) - 1, written_lanes(Space.NOISE, units))),
+            codes.read_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage - read_latency][1].dest)),
+            codes.write_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage][1].dest)),
+            codes.write_lanes.eq(Mux(drawing, (1 << units) - 1, on_noise.written)),
         ]
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
             micro_0 = lanes.unit_micro
+            if travel:
+                micro_0 = Signal(micro.shape(), name=f"unit_micro_there_{unit}", reset_less=True, attrs={"keep": 1})
+                m.d.sync += micro_0.eq(pipe[-1][1])
             m.d.comb += [
                 update.valid.eq(lanes.unit_valid),
                 update.state.eq(state_late.read_data[unit].as_signed()),
@@ -264,7 +308,7 @@ class Fabric(wiring.Component):
                 source.seed.eq(seeds[unit]),
                 source.load.eq(sequencer.start & job_field(regmap.JOB_RESEED)),
                 source.advance.eq(drawing),
-                codes.write_data[unit].eq(Mux(drawing, source.code, bus.wdata[:2].as_signed())),
+                codes.write_data[unit].eq(Mux(drawing, source.code, on_noise.wdata.as_signed())),
             ]
 
         new_valid, new_micro = pipe[latency]
@@ -272,22 +316,21 @@ class Fabric(wiring.Component):
         m.d.comb += [
             to_state.eq(new_valid & ~new_micro.to_drive),
             to_drive.eq(new_valid & new_micro.to_drive),
-            drive_soon_busy.eq(pipe[latency - 1][0] & pipe[latency - 1][1].to_drive),
-            drive.write_address.eq(Mux(to_drive, new_micro.dest, split(units)[1])),
-            drive.write_lanes.eq(Mux(to_drive, (1 << units) - 1, written_lanes(Space.DRIVE, units))),
+            drive_soon_busy.eq(pipe[latency - 1 - 2 * travel][0] & pipe[latency - 1 - 2 * travel][1].to_drive),
+            drive.write_address.eq(Mux(to_drive, new_micro.dest, on_drive.word)),
+            drive.write_lanes.eq(Mux(to_drive, (1 << units) - 1, on_drive.written)),
         ]
         for unit in range(units):
-            m.d.comb += drive.write_data[unit].eq(Mux(to_drive, updates[unit].next, bus.wdata[:16].as_signed()))
-        bus_states = written_lanes(Space.STATE, units)
-        for copy in (state, state_late):
+            m.d.comb += drive.write_data[unit].eq(Mux(to_drive, updates[unit].next, on_drive.wdata.as_signed()))
+        for copy, view in ((state, on_state), (state_late, on_copy)):
             m.d.comb += [
-                copy.write_address.eq(Mux(to_state, new_micro.dest, split(units)[1])),
-                copy.write_lanes.eq(Mux(to_state, (1 << units) - 1, bus_states)),
+                copy.write_address.eq(Mux(to_state, new_micro.dest, view.word)),
+                copy.write_lanes.eq(Mux(to_state, (1 << units) - 1, view.written)),
             ]
             for unit in range(units):
-                m.d.comb += copy.write_data[unit].eq(Mux(to_state, updates[unit].next, bus.wdata[:16].as_signed()))
+                m.d.comb += copy.write_data[unit].eq(Mux(to_state, updates[unit].next, view.wdata.as_signed()))
 
-        # ---- statistics: what there was is here a cycle before the new state, and written with it (squares one later) -
+        # ---- statistics: read to be here a cycle before the new state, written with it (squares one cycle later) -----
         early_valid, early_micro = pipe[latency - 1 - read_latency]
         soon_micro = pipe[latency - 1][1]
         state_bits = (config.state_depth - 1).bit_length()
@@ -295,7 +338,7 @@ class Fabric(wiring.Component):
         m.d.comb += [
             sums_soon_busy.eq(level.accumulate & (pipe[latency - 2 - read_latency][0] | early_valid)),
             sums.read_address.eq(Mux(level.accumulate & early_valid, Cat(early_micro.dest[:state_bits], bank),
-                                     split(units)[1])),
+                                     on_sum.word)),
             accumulate.eq(to_state & level.accumulate),
             sums.write_address.eq(Cat(new_micro.dest[:state_bits], bank)),
             sums.write_lanes.eq(Mux(accumulate, (1 << units) - 1, 0)),
@@ -306,13 +349,14 @@ class Fabric(wiring.Component):
             m.d.comb += sums.write_data[unit].eq(so_far + updates[unit].next)
         if config.second_moment:
             m.submodules.squares = squares = LaneMemory(units, config.square_width, 2 * config.state_depth, travel)
+            on_square = beside(Space.SQUARE, units)
             late_valid, late_micro = pipe[latency - read_latency]
             _, last_micro = pipe[latency + 1]
             squaring = Signal()
             m.d.sync += squaring.eq(accumulate)
             m.d.comb += [
                 squares.read_address.eq(Mux(level.accumulate & late_valid, Cat(late_micro.dest[:state_bits], bank),
-                                            split(units)[1])),
+                                            on_square.word)),
                 squares.write_address.eq(Cat(last_micro.dest[:state_bits], bank)),
                 squares.write_lanes.eq(Mux(squaring, (1 << units) - 1, 0)),
             ]
@@ -328,11 +372,12 @@ class Fabric(wiring.Component):
         half_full = Signal()
         if config.sample_depth:
             m.submodules.samples = samples = LaneMemory(units, STATE_WIDTH, config.sample_depth, travel)
+            on_sample = beside(Space.SAMPLE, units)
             sampled = Signal()
             waiting = Signal(range(config.sample_depth + 1))
             m.d.comb += [
                 sampled.eq(to_state & new_micro.sample),
-                samples.read_address.eq(split(units)[1]),
+                samples.read_address.eq(on_sample.word),
                 samples.write_address.eq(entered),
                 samples.write_lanes.eq(Mux(sampled, (1 << units) - 1, 0)),
             ]
@@ -366,35 +411,35 @@ class Fabric(wiring.Component):
             Control.SAMPLES: entered, Control.TAKEN: taken,
         }
         to_offset, to_clear, to_taken, clear = Signal(), Signal(), Signal(), Signal()
+        written = on_control.written[0]
         m.d.sync += [
             to_offset.eq(register(Control.BANK_OFFSET)), to_clear.eq(register(Control.CLEAR)),
-            to_taken.eq(register(Control.TAKEN)), clear.eq(write & to_clear),
+            to_taken.eq(register(Control.TAKEN)), clear.eq(written & to_clear),
         ]
-        with m.If(write & to_start & ~known_job):
-            m.d.sync += [job.eq(bus.wdata), pending.eq(1), tag.eq(bus.wdata[regmap.JOB_TAG[0]:])]
-        with m.If(write & to_offset):
-            m.d.sync += bank_offset.eq(bus.wdata)
+        with m.If(written & to_start & ~known_job):
+            m.d.sync += [job.eq(on_control.wdata), pending.eq(1), tag.eq(on_control.wdata[regmap.JOB_TAG[0]:])]
+        with m.If(written & to_offset):
+            m.d.sync += bank_offset.eq(on_control.wdata)
         with m.If(clear):
             m.d.sync += [counter.eq(0) for counter in counters]
         if config.sample_depth:
-            with m.If(write & to_taken):
-                m.d.sync += taken.eq(bus.wdata)
+            with m.If(written & to_taken):
+                m.d.sync += taken.eq(on_control.wdata)
 
         # ---- bus writes and reads of what has no other user ----------------------------------------------------------
-        factor_lanes = written_lanes(Space.FACTOR, config.lanes)
-        for unit, factor in enumerate(factors):
-            m.d.comb += [*fill(factor, ranks), factor.write_lanes.eq(factor_lanes[unit * ranks:(unit + 1) * ranks])]
+        for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True)):
+            m.d.comb += [*fill(factor, view), factor.write_lanes.eq(view.written[unit * ranks:(unit + 1) * ranks])]
         m.d.comb += [
-            descriptor.write_address.eq(split(words)[1]), *fill(descriptor, words),
-            descriptor.write_lanes.eq(written_lanes(Space.DESCRIPTOR, words)),
-            activation.write_address.eq(bus.address), *fill(activation, 1),
-            activation.write_lanes.eq(written_lanes(Space.ACTIVATION, 1)),
+            descriptor.write_address.eq(on_descriptor.word), *fill(descriptor, on_descriptor),
+            descriptor.write_lanes.eq(on_descriptor.written),
+            activation.write_address.eq(on_activation.word), *fill(activation, on_activation),
+            activation.write_lanes.eq(on_activation.written),
         ]
         halves = [(unit, half) for unit in range(units) for half in range(2)]
-        seed_half = written_lanes(Space.SEED, len(halves))
+        on_seed = beside(Space.SEED, len(halves))
         for place, (unit, half) in enumerate(halves):
-            with m.If(seed_half[place]):
-                m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(bus.wdata)
+            with m.If(on_seed.written[place]):
+                m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(on_seed.wdata)
         generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
         one_factor = Signal(signed(config.factor_width), reset_less=True)
@@ -406,29 +451,29 @@ class Fabric(wiring.Component):
                     m.d.sync += identity.eq(value)
         m.d.sync += [
             control.eq(select(bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control])),
-            generated.eq(generator[bus.address[:len(halves).bit_length() - 1]]),
+            generated.eq(generator[on_seed.lane]),
         ]
 
         # words that nobody else reads while the bus may are asked for before it is granted, those of other spaces then
         early = {
-            Space.IDENTITY: identity, Space.CONTROL: control, Space.STATE: read_lane(state, units),
-            Space.DRIVE: read_lane(drive, units), Space.DESCRIPTOR: read_lane(descriptor, words),
-            Space.ACTIVATION: activation.read_data[0], Space.SEED: generated, Space.NOISE: read_lane(codes, units),
+            Space.IDENTITY: identity, Space.CONTROL: control, Space.STATE: read_lane(state, on_state),
+            Space.DRIVE: read_lane(drive, on_drive), Space.DESCRIPTOR: read_lane(descriptor, on_descriptor),
+            Space.ACTIVATION: activation.read_data[0], Space.SEED: generated, Space.NOISE: read_lane(codes, on_noise),
         }
-        late = {Space.FACTOR: one_factor, Space.RANK: one_rank, Space.SUM: read_lane(sums, units)}
+        late = {Space.FACTOR: one_factor, Space.RANK: one_rank, Space.SUM: read_lane(sums, on_sum)}
         if config.second_moment:
-            late[Space.SQUARE] = read_lane(squares, units)
+            late[Space.SQUARE] = read_lane(squares, on_square)
         if config.sample_depth:
-            late[Space.SAMPLE] = read_lane(samples, units)
+            late[Space.SAMPLE] = read_lane(samples, on_sample)
         value, answer = (Signal(bus.rdata.shape(), name=name, reset_less=True) for name in ("value", "answer"))
         if units > 1:  # a grid of lanes takes a cycle for each of its dimensions
             rank_bits = (ranks - 1).bit_length()
             of_unit = [Signal(config.factor_width, name=f"one_factor_{unit}", reset_less=True) for unit in range(units)]
-            m.d.sync += [one.eq(select(bus.address[:rank_bits], list(factor.read_data)))
-                         for one, factor in zip(of_unit, factors, strict=True)]
-            m.d.sync += one_factor.eq(select(split(config.lanes)[0][rank_bits:], of_unit))
+            m.d.sync += [one.eq(select(view.lane[:rank_bits], list(factor.read_data)))
+                         for one, factor, view in zip(of_unit, factors, on_factors, strict=True)]
+            m.d.sync += one_factor.eq(select(bus.address[rank_bits:], of_unit))
         else:
-            m.d.sync += one_factor.eq(read_lane(factors[0], config.lanes))
+            m.d.sync += one_factor.eq(read_lane(factors[0], on_factors[0]))
         m.d.sync += [answer.eq(value),
                      value.eq(select(bus.space, [early.get(space, early.get(space ^ 1, 0)) for space in Space]))]
         for space, other in late.items():

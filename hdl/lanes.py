@@ -86,8 +86,8 @@ def tree(m: Module, terms: list, name: str):
 class Lanes(wiring.Component):
     """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or rank lanes (expand).
 
-    Times are cycles after a micro-operation's issue; the memories' data come at time ``read_latency``. The accumulators wrap: that a program cannot overflow them is
-    proved when it is compiled.
+    Times are cycles after a micro-operation's issue; the memories' data come at time ``read_latency``. The accumulators
+    wrap: that a program cannot overflow them is proved when it is compiled.
 
     Members
     -------
@@ -146,19 +146,29 @@ class Lanes(wiring.Component):
 
         # a grid of lanes fills its chip: words get a cycle to reach the rank lanes of every unit lane
         alone = config.unit_lanes == 1
-        factor, vector, rank_words, (_, feeding) = self.factor, self.vector, [self.rank], pipe[arrival]
+        factor, vector, rank_words = self.factor, self.vector, [self.rank]
         if not alone:
             factor, vector, *rank_words = (
                 Signal(word.shape(), name=name, reset_less=True, attrs={"keep": 1}) for name, word in (
                     ("factor_there", self.factor), ("vector_there", self.vector),
                     *((f"rank_there_{unit}", self.rank) for unit in range(config.unit_lanes))))
             m.d.sync += [factor.eq(self.factor), vector.eq(self.vector), *(word.eq(self.rank) for word in rank_words)]
-            feeding = pipe[arrival + 1][1]
 
-        project = feeding.operation == Operation.PROJECT
-        mix = feeding.operation == Operation.MIX
+        def ahead(time, decoded, name):
+            """What ``decoded`` makes of the micro-operation at that time; in a grid each user has it from a register of
+            its own, decoded a cycle ahead."""
+            if alone:
+                return decoded(*pipe[time])
+            value = decoded(*pipe[time - 1])
+            there = Signal(len(value), name=name, reset_less=True, attrs={"keep": 1})
+            m.d.sync += there.eq(value)
+            return there
+
         multipliers, products = [], []
         for unit in range(config.unit_lanes):
+            time = arrival if alone else arrival + 1
+            project = ahead(time, lambda _, micro: micro.operation == Operation.PROJECT, f"project_{unit}")
+            mix = ahead(time, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}")
             for rank in range(config.rank_lanes):
                 first = unit == rank == 0  # it interpolates activations too
                 multiplier = Multiplier(config, max(config.factor_width, first * SLOPE_WIDTH))
@@ -175,31 +185,37 @@ class Lanes(wiring.Component):
         # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one unit lane the
         # multipliers accumulate.
         shifts = config.project_shifts
-        valid, micro = pipe[rank_time - 3]
-        accumulating = (micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX)
-        half = Signal(signed(config.accumulator_width))
-        m.d.comb += half.eq(select(micro.shift, [1 << shift - 1 for shift in shifts]))
-        shifting = pipe[rank_time - 2][1]
+        def accumulating(valid, micro):
+            return valid & ((micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX))
+
+        def start(_, micro):
+            return select(micro.shift, [C(1 << shift - 1, config.accumulator_width) for shift in shifts])
+
         ready, done = pipe[rank_time - 1]
         clipped = Signal(config.rank_lanes)
         for rank in range(config.rank_lanes):
+            adds = ahead(rank_time - 3, accumulating, f"rank_adds_{rank}")
+            first = ahead(rank_time - 3, lambda _, micro: micro.first, f"rank_first_{rank}")
+            half = ahead(rank_time - 3, start, f"rank_half_{rank}").as_signed()
+            shift = ahead(rank_time - 2, lambda _, micro: micro.shift, f"rank_shift_{rank}")
             if alone:
                 accumulator = multipliers[rank].sum
-                m.d.comb += multipliers[rank].addend.eq(
-                    Mux(accumulating, Mux(micro.first, half, accumulator), 0))
+                m.d.comb += multipliers[rank].addend.eq(Mux(adds, Mux(first, half, accumulator), 0))
             else:
                 total = tree(m, products[rank::config.rank_lanes], f"rank_{rank}")
                 accumulator = Signal(signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True)
-                with m.If(valid & accumulating):
-                    m.d.sync += accumulator.eq(Mux(micro.first, half, accumulator) + total)
+                with m.If(adds):
+                    m.d.sync += accumulator.eq(Mux(first, half, accumulator) + total)
             shifted, over, negative = (Signal(width, name=f"rank_{name}_{rank}", reset_less=True) for name, width in (
                 ("shifted", STATE_WIDTH), ("over", 1), ("negative", 1)))
             m.d.sync += [
-                shifted.eq(shift_right(accumulator, shifting.shift, shifts)),
-                over.eq(overflow(accumulator, shifting.shift, shifts, STATE_WIDTH)),
+                shifted.eq(shift_right(accumulator, shift, shifts)),
+                over.eq(overflow(accumulator, shift, shifts, STATE_WIDTH)),
                 negative.eq(accumulator[-1]),
             ]
-            m.d.sync += self.rank_next[rank].eq(saturated(shifted, over, negative))
+            following = Signal(signed(STATE_WIDTH), name=f"rank_next_{rank}", reset_less=True)
+            m.d.sync += following.eq(saturated(shifted, over, negative))
+            m.d.comb += self.rank_next[rank].eq(following)
             m.d.comb += clipped[rank].eq(over)
         rank_done = Signal()
         m.d.comb += rank_done.eq(ready & done.last & ((done.operation == Operation.PROJECT)
@@ -222,17 +238,23 @@ class Lanes(wiring.Component):
                      self.activated_micro.eq(pipe[entry_time + Multiplier.latency][1])]
 
         # expand: sum over rank lanes, accumulate per unit lane
-        valid, micro = pipe[unit_time - 1]
-        expanding = valid & (micro.operation == Operation.EXPAND)
+        def expanding(valid, micro):
+            return valid & (micro.operation == Operation.EXPAND)
+
         for unit in range(config.unit_lanes):
+            adds = ahead(unit_time - 1, expanding, f"unit_adds_{unit}")
+            first = ahead(unit_time - 1, lambda _, micro: micro.first, f"unit_first_{unit}")
             total = tree(m, products[unit * config.rank_lanes:(unit + 1) * config.rank_lanes], f"unit_{unit}")
-            with m.If(expanding):
-                m.d.sync += self.unit_sums[unit].eq(Mux(micro.first, 0, self.unit_sums[unit]) + total)
+            accumulator = Signal(signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True)
+            with m.If(adds):
+                m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
+            m.d.comb += self.unit_sums[unit].eq(accumulator)
         soon_valid, soon_micro = pipe[unit_time - config.read_latency]
         m.d.comb += [
-            self.unit_soon.eq(soon_valid & (soon_micro.operation == Operation.EXPAND) & soon_micro.last),
+            self.unit_soon.eq(expanding(soon_valid, soon_micro) & soon_micro.last),
             self.unit_soon_micro.eq(soon_micro),
             self.unit_micro.eq(pipe[unit_time][1]),
         ]
-        m.d.sync += self.unit_valid.eq(expanding & micro.last)
+        valid, micro = pipe[unit_time - 1]
+        m.d.sync += self.unit_valid.eq(expanding(valid, micro) & micro.last)
         return m

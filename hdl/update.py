@@ -108,7 +108,8 @@ class Update(wiring.Component):
 
         def delayed(value, cycles, name):
             for cycle in range(cycles):
-                stage = Signal(value.shape(), name=f"{name}_{cycle + 1}", reset_less=True)
+                # each unit lane has its own, even of what it shares with the others
+                stage = Signal(value.shape(), name=f"{name}_{cycle + 1}", reset_less=True, attrs={"keep": 1})
                 m.d.sync += stage.eq(value)
                 value = stage
             return value
@@ -162,7 +163,8 @@ class Update(wiring.Component):
         codes = code + delayed(Mux(noisy & self.midpoint, self.previous, 0), 1, "previous")
         once, twice, negative = (Signal(name=name, reset_less=True) for name in ("once", "twice", "negative"))
         rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
-        magnitude = Mux(once, self.amplitude, 0) | Mux(twice, self.amplitude << 1, 0)
+        amplitude = delayed(self.amplitude, config.travel, "amplitude")
+        magnitude = Mux(once, amplitude, 0) | Mux(twice, amplitude << 1, 0)
         m.d.sync += [
             once.eq(codes[0]), twice.eq(~codes[0] & codes[1]), negative.eq(codes[-1]),
             rounding.eq(Mux(self.dither_on, self.dither, round_term())
