@@ -16,7 +16,15 @@ module SB_PLL40_PAD(input PACKAGEPIN, input BYPASS, input RESETB, output LOCK, o
   assign LOCK = 1'b1;
 endmodule
 
-module ICESTORM_PLL(output LOCK, input BYPASS, input RESETB);
+module SB_PLL40_CORE(
+  input REFERENCECLK, EXTFEEDBACK, BYPASS, RESETB, LATCHINPUTVALUE, SDI, SCLK, input [7:0] DYNAMICDELAY,
+  output LOCK, PLLOUTCORE, PLLOUTGLOBAL, SDO
+);
+  assign PLLOUTGLOBAL = REFERENCECLK;
+  assign LOCK = 1'b1;
+endmodule
+
+module ICESTORM_PLL(output LOCK, input REFERENCECLK, BYPASS, RESETB);
   assign LOCK = 1'b1;
 endmodule
 
