@@ -10,8 +10,10 @@ from ornstein.hdl.config import HX8K, FabricConfig
 from ornstein.hdl.regmap import Line
 
 CONFIG = HX8K
+REFERENCE = 12_000_000
+"""Of the oscillator, in Hz."""
 CLOCKS = {"sync": 48_000_000}
-"""The fabric's: what the PLL makes of the 12 MHz oscillator, a multiple of the baud rate."""
+"""The fabric's: what the PLL makes of the oscillator's, a multiple of the baud rate."""
 LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000, 12_000_000))
 """The FT2232H makes these rates exactly, and so does the fabric's clock."""
 
@@ -32,7 +34,7 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk12"))
-        m.submodules.pll = pll = ice40.PllClock(oscillator.i, reference=12_000_000, frequency=CLOCKS["sync"])
+        m.submodules.pll = pll = ice40.PllClock(oscillator.i, reference=REFERENCE, frequency=CLOCKS["sync"])
         m.domains.sync = sync = ClockDomain()
         m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
         on_uart(m, platform, self._config, LINE)

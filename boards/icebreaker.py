@@ -10,8 +10,10 @@ from ornstein.hdl.config import ICEBREAKER, FabricConfig
 from ornstein.hdl.regmap import Line
 
 CONFIG = ICEBREAKER
+REFERENCE = 12_000_000
+"""Of the oscillator, in Hz."""
 CLOCKS = {"sync": 36_000_000}
-"""The fabric's: what the PLL makes of the 12 MHz oscillator, a multiple of the baud rate, met with margin."""
+"""The fabric's: what the PLL makes of the oscillator's, a multiple of the baud rate, met with margin."""
 LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
 """The FT2232H makes these rates exactly, and so does the fabric's clock."""
 
@@ -32,7 +34,7 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pad = request(platform, "clk12")
-        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=12_000_000, frequency=CLOCKS["sync"])
+        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=REFERENCE, frequency=CLOCKS["sync"])
         m.domains.sync = sync = ClockDomain()
         m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
         on_uart(m, platform, self._config, LINE)

@@ -1,22 +1,24 @@
 """A board's netlist against the integer model: the same host code and link bytes as on the board, bit by bit."""
 
-import json
-from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 
-from ornstein.boards import BOARDS
+from ornstein.boards import BOARDS, BoardInfo
 from ornstein.boards.build import NETLIST, BuildError
 from ornstein.host.fabric_device import FabricDevice
 from ornstein.host.model_device import ModelDevice
 from ornstein.host.selftest import builtin_program
-from ornstein.sim.netlist import CELL_PREFIXES, NetlistTransport, library
+from ornstein.sim import bitstream, netlist
+from ornstein.sim.netlist import Netlist, NetlistTransport, library
 
-LEVELS = {"synth": "top.json", "routed": NETLIST}
-"""Files of a build that hold the netlist after synthesis, and after place and route."""
-BOARDS_WITH_MODELS = ("icebreaker",)
-"""Boards whose primitives all have simulation models, and whose pins :file:`sim/netlist.v` knows."""
+LEVELS = {"synth": (netlist.read, "top.json"), "routed": (netlist.read, NETLIST),
+          "bitstream": (bitstream.read, "top.bin", "top.pcf")}
+"""The netlist after synthesis, after place and route, and as the board gets it: what reads it, and files of a build."""
+BOARD_LEVELS = {"icebreaker": ("synth", "routed"), "hx8k": ("synth", "routed", "bitstream")}
+"""Levels at which a board can be verified: its primitives have simulation models, and :file:`sim/netlist.v` knows its
+pins. IceStorm cannot turn multipliers and SPRAM of a bitstream back."""
 INPUTS, SEED = 2, 3
 _TIMEOUT = 120.0
 """Seconds of silence after which the link asks again; a simulated cycle takes some ten microseconds."""
@@ -31,7 +33,7 @@ def verify(board: str, level: str, folder: Path, progress=None) -> dict:
     Parameters
     ----------
     board : a key of ``BOARDS`` that was built in ``folder``
-    level : a key of :data:`LEVELS`
+    level : one of the board's in :data:`BOARD_LEVELS`
     progress : called with a line of text
 
     Returns
@@ -49,50 +51,61 @@ def verify(board: str, level: str, folder: Path, progress=None) -> dict:
         The netlist does not answer as a device.
     """
     progress = progress or (lambda line: None)
-    file = netlist_file(board, level, folder)
+    read, files = netlist_files(board, level, folder)
     info = BOARDS[board]
-    cells = netlist_cells(file)
+    progress("reading the netlist")
+    made = read(*files)
     progress("building the simulator")
-    built = library(f"{board}-{level}", file)
+    built = library(f"{board}-{level}", made)
     transport = NetlistTransport(built, info.module.LINE, tick=lambda cycles: progress(f"{cycles:,} cycles"))
     with FabricDevice(transport, f"netlist:{board}-{level}", timeout=_TIMEOUT) as device, \
             ModelDevice(info.config) as model:
         baud = device.link.baud
         program, inputs = builtin_program(info.config)
         inputs = inputs[:INPUTS]
-        differences = [] if device.config == info.config else ["identity: the fabric is not the board's"]
+        differences = clock_differences(info, made)
         found = right = None
-        if not differences:
+        if device.config != info.config:
+            differences.append("identity: the fabric is not the board's")
+        else:
             device.load(program)
             loaded = device.verify()
             model.load(program)
             found, right = device.run(inputs, seed=SEED), model.run(inputs, seed=SEED)
-            differences = compare(found, right)
-    compared = {"identity": 1} if found is None else {
-        "identity": 1, "elements of the program, read back": loaded, "sums": found.sums.size,
+            differences += compare(found, right)
+    compared = {"clock": 1, "identity": 1} if found is None else {
+        "clock": 1, "identity": 1, "elements of the program, read back": loaded, "sums": found.sums.size,
         "counters": sum(value is not None for value in right.counters.values())}
-    return {"board": board, "level": level, "cells": cells, "cycles": transport.cycles, "bytes_sent": transport.sent,
-            "bytes_received": transport.received, "baud": baud, "steps": program.problem.steps, "inputs": len(inputs),
-            "compared": compared, "differences": differences}
+    return {"board": board, "level": level, "cells": made.cells, "cycles": transport.cycles,
+            "bytes_sent": transport.sent, "bytes_received": transport.received, "baud": baud,
+            "steps": program.problem.steps, "inputs": len(inputs), "compared": compared, "differences": differences}
 
 
-def netlist_file(board: str, level: str, folder: Path) -> Path:
-    """The netlist's file. Raises BuildError if there is none, or none that can be simulated."""
+def netlist_files(board: str, level: str, folder: Path) -> tuple[Callable[..., Netlist], list[Path]]:
+    """What reads the netlist, and its files.
+
+    Raises BuildError if the board cannot be verified at that level, or a file is missing.
+    """
     if board not in BOARDS:
         raise BuildError(f"no board is called {board!r}; there are {', '.join(BOARDS)}")
-    if board not in BOARDS_WITH_MODELS:
-        raise BuildError(f"the netlist of {board} cannot be simulated here; verify takes "
-                         f"{', '.join(BOARDS_WITH_MODELS)}")
-    file = Path(folder) / board / LEVELS[level]
-    if not file.is_file():
-        raise BuildError(f"{file} is missing; make it with: ornstein build {board} --output {folder}")
-    return file
+    if board not in BOARD_LEVELS:
+        raise BuildError(f"the netlist of {board} cannot be simulated here; verify takes {', '.join(BOARD_LEVELS)}")
+    if level not in BOARD_LEVELS[board]:
+        raise BuildError(f"{board} cannot be verified at the level {level!r}; there are "
+                         f"{', '.join(BOARD_LEVELS[board])}")
+    read, *names = LEVELS[level]
+    files = [Path(folder) / board / name for name in names]
+    for file in files:
+        if not file.is_file():
+            raise BuildError(f"{file} is missing; make it with: ornstein build {board} --output {folder}")
+    return read, files
 
 
-def netlist_cells(file: Path) -> int:
-    """How many cells of the device the netlist has."""
-    kinds = Counter(cell["type"] for cell in json.loads(file.read_text())["modules"]["top"]["cells"].values())
-    return sum(count for kind, count in kinds.items() if kind.startswith(CELL_PREFIXES))
+def clock_differences(info: BoardInfo, made: Netlist) -> list[str]:
+    """Whether the PLL, which the simulation leaves out, is set to make another clock than the board's."""
+    wanted, makes = info.module.CLOCKS["sync"], info.module.REFERENCE * made.pll
+    return [] if makes == wanted else [
+        f"clock: the PLL is set to {float(makes) / 1e6:g} MHz instead of {wanted / 1e6:g} MHz"]
 
 
 def compare(found, right) -> list[str]:

