@@ -14,7 +14,14 @@ from scipy.linalg import block_diag
 
 
 class EnergyError(ValueError):
-    """An energy that cannot be relaxed: shapes that disagree, values not finite, or unbounded below."""
+    """An energy that cannot be relaxed: shapes that disagree, values not finite, or unbounded below.
+
+    ``smallest`` is the eigenvalue of M that rules it out, None where something else does.
+    """
+
+    def __init__(self, message: str, smallest: float | None = None):
+        super().__init__(message)
+        self.smallest = smallest
 
 
 @dataclass(frozen=True)
@@ -94,7 +101,7 @@ class Energy:
         if smallest <= 0 and not self.j4:                 # a quartic term bounds any energy, which may have many wells
             raise EnergyError(
                 f"M is not positive definite: its smallest eigenvalue is {smallest:.4g}; "
-                "raise j2, weaken the coupling or choose another rank"
+                "raise j2, weaken the coupling or choose another rank", smallest
             )
         return self
 

@@ -72,6 +72,24 @@ def mean_error(matrix: np.ndarray, *, kT: float, dt: float, samples: int) -> np.
     return np.sqrt(2 * kT * (inverse @ inverse).diagonal() / (samples * dt))
 
 
+def average_variance(rates: np.ndarray, kT: float, dt: float, steps: int, integrator: str) -> np.ndarray:
+    """Variance of the average of ``steps`` consecutive equilibrium states of modes (m,), exact in discrete time.
+
+    With a = 1 - dt lambda the autocovariance is C_k = C_1 a^(k - 1). Euler-Maruyama has C_0 = kT / lambda / (1 - dt
+    lambda / 2) and C_1 = a C_0; Leimkuhler-Matthews, whose neighbouring steps share a normal, C_0 = kT / lambda and
+    C_1 = a C_0 + kT dt / 2. For many steps both go to the law 2 kT / (lambda^2 N dt).
+    """
+    a = 1 - dt * rates
+    if integrator == LM:
+        now = kT / rates
+        following = a * now + kT * dt / 2
+    else:
+        now = kT / rates / (1 - dt * rates / 2)
+        following = a * now
+    pairs = (steps * (1 - a) - (1 - a**steps)) / (1 - a) ** 2
+    return (steps * now + 2 * following * pairs) / steps**2
+
+
 def covariance_error(covariance: np.ndarray, samples: float) -> float:
     """Expected relative Frobenius error of a covariance estimated from that many independent normal samples."""
     trace, square = np.trace(covariance), np.sum(covariance**2)

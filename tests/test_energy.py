@@ -69,8 +69,9 @@ def test_quartic_energy_has_no_closed_form():
 def test_indefinite_matrix_is_refused_by_its_eigenvalue():
     energy = small_energy(across=1.0)
     smallest = np.linalg.eigvalsh(energy.matrix())[0]
-    with pytest.raises(EnergyError, match=f"smallest eigenvalue is {smallest:.4g}"):
+    with pytest.raises(EnergyError, match=f"smallest eigenvalue is {smallest:.4g}") as refused:
         energy.check()
+    assert refused.value.smallest == pytest.approx(smallest)
 
 
 def broken(change) -> Energy:

@@ -38,6 +38,7 @@ from ornstein.host.results import (
     script_cosine,
     write_csv,
 )
+from ornstein.sim.reference import average_variance
 
 SIZE = 16
 
@@ -267,9 +268,9 @@ def test_variance_of_an_average_is_exact(integrator):
     if integrator == LM:
         normals = (normals + np.eye(total, total + 1, 1)) / 2
     average = (response @ normals * np.sqrt(2 * kT * dt))[burn:].mean(axis=0)
-    found = dynamics.average_variance(np.array([rate]), kT, dt, steps, integrator)
+    found = average_variance(np.array([rate]), kT, dt, steps, integrator)
     np.testing.assert_allclose(found, average @ average, rtol=1e-10)
-    long = dynamics.average_variance(np.array([rate]), kT, dt, 10**7, integrator)
+    long = average_variance(np.array([rate]), kT, dt, 10**7, integrator)
     np.testing.assert_allclose(long, 2 * kT / (rate**2 * 10**7 * dt), rtol=1e-5)
 
 

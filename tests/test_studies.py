@@ -3,12 +3,16 @@
 import csv
 import html
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.signal import lfilter
 from threadpoolctl import threadpool_limits
+from typer.testing import CliRunner
 
 from ornstein.hdl.config import REFERENCE
+from ornstein.host.commands import app
 from ornstein.host.compiler import compile_problem
 from ornstein.host.demo import compile_recipe
 from ornstein.host.device import open_device
@@ -16,10 +20,10 @@ from ornstein.host.energy import Coupling, Energy, Module
 from ornstein.host.model_file import TrainedModel
 from ornstein.host.problem import BIAS, Problem, Stage
 from ornstein.host.studies import converters, mixing, noise, precision, temperature, wiring
-from ornstein.host.studies.analysis import Axis, Study, thresholds
+from ornstein.host.studies.analysis import Axis, thresholds
 from ornstein.host.studies.catalogue import STUDIES, run_study
 from ornstein.host.studies.report import write_report
-from ornstein.host.studies.subject import ALIGNED, FULL, IDEAL, PROGRAMS, Subject, summary
+from ornstein.host.studies.subject import ALIGNED, FULL, IDEAL, PROGRAMS, TITLES, Subject, summary
 
 
 @pytest.fixture(scope="module")
@@ -304,9 +308,18 @@ def test_the_mixing_time_of_a_harmonic_chain_is_twice_its_relaxation_time(subjec
     """lambda_min = 0.1, so 20; the window's bias is -2.5 %, the error of two draws 4 %."""
     row = mixing.measure(subject, generators(4), program=ALIGNED, axis=mixing.GAP, value=0.1)
     assert row["theory"] == pytest.approx(20)
+    assert row["autocorrelation_time_error"] == pytest.approx(20 * 0.056 / 2, rel=0.1)
     assert row["autocorrelation_time"] == pytest.approx(20 * 0.975, abs=4 * 20 * 0.056 / 2)
     assert row["effective_samples"] == pytest.approx(row["steps"] * row["chains"] / row["autocorrelation_time"],
                                                      rel=0.01)
+
+
+def test_the_error_of_a_mixing_time_is_the_spread_of_repetitions():
+    """First-order chains with a = 0.9, so a time of 19: the spread of 100 repetitions is known to 7 %."""
+    drawn = np.random.default_rng(0).standard_normal((7600, 4, 100))
+    chains = lfilter([1], [1, -0.9], drawn, axis=0)
+    found = [mixing.autocorrelation_time(chains[..., one:one + 1]) for one in range(100)]
+    assert np.std(found) == pytest.approx(mixing.time_error(19, 4 * 7600 / 19), rel=0.3)
 
 
 def test_the_mean_field_of_a_single_mode_is_self_consistent():
@@ -321,14 +334,6 @@ def test_a_quartic_term_mixes_faster(subject):
 
 
 # ---- temperature -----------------------------------------------------------------------------------------------------
-
-
-def test_the_variance_of_a_mean_is_exact_for_one_step_and_for_two():
-    energy = Energy((Module("a", 1),), j2=0.1)                      # one unit, lambda = 0.2
-    variance, following = 0.7 / 0.2, 0.8 * 0.7 / 0.2 + 0.35
-    assert temperature.mean_variance(energy, 0.7, 1) == pytest.approx(variance)
-    assert temperature.mean_variance(energy, 0.7, 2) == pytest.approx((variance + following) / 2)
-    assert temperature.mean_variance(energy, 0.7, 10**6) == pytest.approx(2 * 0.7 / 0.2**2 / 10**6, rel=1e-4)
 
 
 @pytest.mark.parametrize("program, kT", ((FULL, 1e-5), (ALIGNED, 1e-2)))
@@ -350,13 +355,18 @@ def test_every_study_asks_something_of_every_program():
         assert len({json.dumps(point, sort_keys=True) for point in study.points}) == len(study.points)
 
 
-def test_a_study_writes_its_rows_its_answer_and_a_page(subject, tmp_path):
+def small_study():
+    """The study of the wiring's yield, at two fractions and with two draws."""
     whole = STUDIES["yield"]
     kept = tuple(point for point in whole.points if point["axis"] == IDEAL or point["value"] in (1e-3, 1e-1))
-    small = Study(whole.name, whole.question, whole.axes, kept, whole.measure, whole.conclude, whole.method, draws=2)
+    return replace(whole, points=kept, draws=2)
+
+
+def test_a_study_writes_its_rows_its_answer_and_a_page(subject, tmp_path):
+    small = small_study()
     answer = run_study(small, subject, tmp_path)
     rows = list(csv.DictReader((tmp_path / "yield.csv").read_text().splitlines()))
-    assert len(rows) == len(kept) == 15
+    assert len(rows) == len(small.points) == 15
     assert {"program", "axis", "value", "device", "draws", "centred", "error", "loss"} <= set(rows[0])
     document = json.loads((tmp_path / "yield.json").read_text())
     assert document["conclusion"] == answer.conclusion and answer.conclusion.count(".") >= 1
@@ -364,3 +374,29 @@ def test_a_study_writes_its_rows_its_answer_and_a_page(subject, tmp_path):
     page = html.unescape(write_report(tmp_path, "yield.html", [answer]).read_text())
     assert answer.conclusion in page and "data:image/svg+xml" in page
     assert (tmp_path / "figures" / "yield.png").stat().st_size > 10_000
+
+
+def test_the_command_prints_where_the_score_is_lost_and_takes_up_the_points_found(tmp_path, monkeypatch):
+    from ornstein.host import cli  # noqa: F401 - registers the commands
+
+    monkeypatch.setitem(STUDIES, "yield", small_study())
+    command = ["study", "yield", "--workers", "0", "--output", str(tmp_path), "--json", str(tmp_path / "said.json")]
+    first = CliRunner().invoke(app, command)
+    assert first.exit_code == 0, first.output
+    document = json.loads((tmp_path / "yield.json").read_text())
+    assert document["conclusion"] in first.output
+    assert json.loads((tmp_path / "said.json").read_text()) == {"yield": document["conclusion"]}
+    printed = [line for line in first.output.splitlines() if line.strip().startswith(("dead", "stuck"))]
+    assert len(printed) == len(document["loses_one_percent"])
+    assert all(any(title in line for title in TITLES.values()) for line in printed)
+    log = (tmp_path / "yield.jsonl").read_bytes()
+    assert CliRunner().invoke(app, command).output == first.output
+    assert (tmp_path / "yield.jsonl").read_bytes() == log
+
+
+def test_a_study_that_is_not_there_is_named_beside_those_that_are():
+    from ornstein.host import cli  # noqa: F401 - registers the commands
+
+    result = CliRunner().invoke(app, ["study", "weather"])
+    assert result.exit_code == 2
+    assert "weather" in result.output and all(name in result.output for name in STUDIES)

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ornstein.host.commands import CheckError, JsonOption, ModelOption, SeedOption, app, progress, screen, write_json
+from ornstein.host.commands import (
+    CheckError,
+    JsonOption,
+    ModelOption,
+    SeedOption,
+    app,
+    progress,
+    screen,
+    show,
+    write_json,
+)
 from ornstein.host.model_file import DEFAULT_MODEL
 
 
@@ -23,7 +33,7 @@ def study(name: Annotated[str, typer.Argument(help="A study, or all; see --list.
     """Answer a question that the paper leaves open: a sweep with a plot and its conclusion in one sentence."""
     from ornstein.host.model_file import TrainedModel
     from ornstein.host.studies.catalogue import STUDIES, run_study
-    from ornstein.host.studies.report import write_report
+    from ornstein.host.studies.report import threshold_grid, write_report
     from ornstein.host.studies.subject import Subject
     from ornstein.host.studies.sweep import SweepError
 
@@ -46,6 +56,7 @@ def study(name: Annotated[str, typer.Argument(help="A study, or all; see --list.
                     progress=lambda done, total, bar=bar, task=task: bar.update(task, completed=done)))
             except SweepError as error:
                 raise CheckError(str(error)) from None
+        show(threshold_grid(answers[-1]))
         screen.print(f"[bold]{each.name}[/bold]: {answers[-1].conclusion}", soft_wrap=True, highlight=False)
     page = write_report(output, "report.html" if name == "all" else f"{name}.html", answers)
     write_json(json_file, {answer.study.name: answer.conclusion for answer in answers})

@@ -16,7 +16,7 @@ from ornstein.host.paper.subjects import Gateware, Subject
 from ornstein.host.problem import EM, LM, Stage, relaxation_steps
 from ornstein.host.recipes import Recipe
 from ornstein.host.results import QUANTITIES, Experiment, Progress, scored
-from ornstein.sim.reference import relax, stationary_covariance
+from ornstein.sim.reference import average_variance, relax, stationary_covariance
 
 TIME_STEPS = (0.5, 1.0, 2.0, 4.0)
 SAMPLING_STEPS = (0.5, 1.0, 2.0)
@@ -94,24 +94,6 @@ def _relaxation_rows(experiment: Experiment, row: str, measured: np.ndarray, law
 
 
 # ---- H ---------------------------------------------------------------------------------------------------------------
-
-
-def average_variance(rates: np.ndarray, kT: float, dt: float, steps: int, integrator: str) -> np.ndarray:
-    """Variance of the average of ``steps`` consecutive equilibrium states of modes (m,), exact in discrete time.
-
-    With a = 1 - dt lambda the autocovariance is C_k = C_1 a^(k - 1). Euler-Maruyama has C_0 = kT / lambda / (1 - dt
-    lambda / 2) and C_1 = a C_0; Leimkuhler-Matthews, whose neighbouring steps share a normal, C_0 = kT / lambda and
-    C_1 = a C_0 + kT dt / 2. For many steps both go to the law 2 kT / (lambda^2 N dt).
-    """
-    a = 1 - dt * rates
-    if integrator == LM:
-        now = kT / rates
-        following = a * now + kT * dt / 2
-    else:
-        now = kT / rates / (1 - dt * rates / 2)
-        following = a * now
-    pairs = (steps * (1 - a) - (1 - a**steps)) / (1 - a) ** 2
-    return (steps * now + 2 * following * pairs) / steps**2
 
 
 @dataclass(frozen=True)

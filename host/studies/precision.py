@@ -23,8 +23,8 @@ FACTORS, COUPLINGS, ROUNDED, DITHERED, GAIN = (
 AXES = (
     Axis(FACTORS, "bits of couplings and interface", falling=True, linear=True),
     Axis(COUPLINGS, "bits of the couplings alone", falling=True, linear=True),
-    Axis(ROUNDED, "bits of the state, rounding to nearest", falling=True, linear=True),
-    Axis(DITHERED, "bits of the state, stochastic rounding", falling=True, linear=True),
+    Axis(ROUNDED, "bits of the state, to nearest", falling=True, linear=True),
+    Axis(DITHERED, "bits of the state, stochastic", falling=True, linear=True),
     Axis(GAIN, "bits of the noise gain", falling=True, linear=True),
 )
 FACTOR_BITS, STATE_BITS, GAIN_BITS = range(4, 17), range(6, 17), range(4, 17)
@@ -128,6 +128,4 @@ STUDY = Study(
            "are a coarser LSB, which coarsens the projections with it; biases keep their own finer one. The "
            "covariance at kT = 1 is the law of the quantized chain, a discrete Lyapunov equation in the realised "
            "couplings, to which rounding the state adds a twelfth of a squared LSB a step; what projections round is "
-           "not in it. Error bars are standard errors over noise and dither; the rest has no random part. Where few "
-           "bits of factors hold no program, the closed form with factors rounded to as many bits a mode stands in "
-           "(device float:exact), and scores 0 if M is no longer positive definite.")
+           "not in it. Error bars are standard errors over noise and dither; the rest has no random part.")

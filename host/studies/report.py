@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
 from ornstein.host.page import (
     BLUE,
@@ -18,6 +18,7 @@ from ornstein.host.page import (
     Section,
     house_style,
     new_figure,
+    sentence,
     write_page,
 )
 from ornstein.host.studies.analysis import LOSS, Axis, Threshold, curve
@@ -31,7 +32,7 @@ _COLUMNS = 3
 _PANEL = 2.7  # inches of height
 _FLOOR = 1e-4
 _ROOF = 1.3
-_FEW = 300
+_FEW, _FEWER = 300, 30
 
 
 def write_report(folder: Path, name: str, answers: Iterable[Answer]) -> Path:
@@ -46,13 +47,17 @@ def write_report(folder: Path, name: str, answers: Iterable[Answer]) -> Path:
 def section(answer: Answer) -> Section:
     """What a page says about one study."""
     study = answer.study
-    grid = Grid(f"Where the centred cosine has fallen by {LOSS:g}; from and to are one standard error each way, by "
-                "bootstrap over the draws",
-                ("what", "program", "undisturbed", "loses 1 % at", "from", "to"), [_row(row) for row in answer.lost])
     draw = times if study is MIXING else losses
-    return Section(study.question, [answer.conclusion], [grid],
+    return Section(study.question, [answer.conclusion], [threshold_grid(answer)],
                    [Exhibit(study.name, study.name.capitalize(), draw(answer),
                              f"Losses of {_FLOOR:g} and less stand on the lower edge. {study.method}")])
+
+
+def threshold_grid(answer: Answer) -> Grid:
+    """Where every program loses one per cent along every axis that has scores."""
+    return Grid(f"{sentence(answer.study.name)}: where the centred cosine has fallen by {LOSS:g}; from and to are one "
+                "standard error each way, by bootstrap over the draws",
+                ("what", "program", "undisturbed", "loses 1 % at", "from", "to"), [_row(row) for row in answer.lost])
 
 
 def _row(found: Threshold) -> tuple:
@@ -97,7 +102,7 @@ def _times(panel, axis: Axis, rows: list[dict]) -> None:
         if points:
             values = [row[across] for row in points]
             panel.errorbar(values, [row["autocorrelation_time"] for row in points],
-                           yerr=[row["autocorrelation_time_error"] or 0 for row in points], fmt="o", color=colour,
+                           yerr=[row["autocorrelation_time_error"] for row in points], fmt="o", color=colour,
                            label=TITLES[program], markersize=3.5, elinewidth=1)
             panel.plot(values, [row["theory"] for row in points], color=INK, linewidth=0.9, linestyle=":",
                        marker="_", label="theory")
@@ -109,10 +114,10 @@ def _times(panel, axis: Axis, rows: list[dict]) -> None:
 
 
 def _few_decades(direction) -> None:
-    """Ticks at 1, 2 and 5 in plain numbers along a logarithmic axis that spans too little for powers of ten."""
+    """Ticks at 1, 2 and 5, or 1 and 3, in plain numbers along a logarithmic axis too short for powers of ten."""
     low, high = direction.get_view_interval()
     if high < _FEW * low:
-        direction.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        direction.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _FEWER * low else (1, 3)))
         direction.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         direction.set_minor_formatter(NullFormatter())
 
@@ -127,6 +132,8 @@ def _losses(panel, axis: Axis, rows: list[dict]) -> None:
     if not axis.linear:
         panel.set_xscale("log")
         _few_decades(panel.xaxis)
+    elif all(float(row["value"]).is_integer() for row in rows if row["axis"] == axis.name):
+        panel.xaxis.set_major_locator(MaxNLocator(6, integer=True))
     if axis.falling:
         panel.invert_xaxis()
     panel.set_xlabel(axis.label)

@@ -2,29 +2,15 @@
 
 import numpy as np
 
-from ornstein.host.energy import Energy
+from ornstein.host.problem import LM
 from ornstein.host.studies.analysis import Axis, Study, sentence_of
 from ornstein.host.studies.subject import IDEAL, MODEL, PROGRAMS, Subject, summary
 from ornstein.host.studies.sweep import grid
+from ornstein.sim.reference import average_variance
 
 TEMPERATURES = (*(float(f"{digit}e{exponent}") for exponent in range(-7, 0) for digit in (1, 3)), 1.0)
 SAMPLES = (16, 256)
 AXES = tuple(Axis(f"{samples} samples", f"temperature kT, {samples} averaged steps") for samples in SAMPLES)
-
-
-def mean_variance(energy: Energy, kT: float, samples: int, dt: float = 1.0) -> np.ndarray:
-    """Variance (units,) of a mean over ``samples`` consecutive steps in equilibrium, Leimkuhler-Matthews; exact.
-
-    A mode of M with eigenvalue l is a chain with a = 1 - dt l, variance C0 = kT / l and autocovariances
-    C1 a^(k - 1), C1 = a C0 + kT dt / 2 (half of a step's noise is in the next step too), so that
-    N^2 var = N C0 + 2 C1 sum_k (N - k) a^(k - 1) = N C0 + 2 C1 (N (1 - a) - 1 + a^N) / (1 - a)^2.
-    """
-    values, vectors = np.linalg.eigh(energy.matrix())
-    decay = 1 - dt * values
-    variance = kT / values
-    following = decay * variance + kT * dt / 2
-    total = samples * variance + 2 * following * (samples * dt * values - 1 + decay**samples) / (dt * values) ** 2
-    return vectors**2 @ (total / samples**2)
 
 
 def expected_score(subject: Subject, program: str, cold: np.ndarray, kT: float, samples: int) -> float:
@@ -34,8 +20,9 @@ def expected_score(subject: Subject, program: str, cold: np.ndarray, kT: float, 
     cos becomes cos |p| / sqrt(|p|^2 + V).
     """
     recipe = subject.recipes[program]
-    decoder = recipe.energy.slices[recipe.energy.modules[1].name]
-    spread = float(np.sum(mean_variance(recipe.energy, kT, samples)[decoder] * recipe.readout.scale**2))
+    rates, vectors = np.linalg.eigh(recipe.energy.matrix())
+    seen = vectors[recipe.energy.slices[recipe.energy.modules[1].name]] * recipe.readout.scale[:, None]
+    spread = float(np.sum(seen**2 @ average_variance(rates, kT, 1.0, samples, LM)))
     centre = subject.model.y_train.mean(axis=0)
     answer, target = cold - centre, subject.model.y_test - centre
     length = np.sum(answer**2, axis=1)
