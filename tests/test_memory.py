@@ -1,6 +1,8 @@
+import pytest
+from amaranth.sim import Simulator
 from vendor_bench import assert_equal
 
-from ornstein.hdl.memory import FactorMemory
+from ornstein.hdl.memory import FactorMemory, LaneMemory
 
 
 def test_factor_memory_equals_plain_memory(tmp_path):
@@ -12,3 +14,27 @@ def test_factor_memory_equals_plain_memory(tmp_path):
         "write_data": "{$urandom, $urandom, $urandom}",
         "write_lanes": "warm ? '1 : ($urandom % 2) ? 0 : $urandom",
     }, compare="write_lanes == 0", outputs=["read_data"])
+
+
+@pytest.mark.parametrize("travel", [0, 1])
+def test_travel_delays_writes_and_reads(travel):
+    """A write reaches the cells ``travel`` cycles later; a word comes ``1 + 2 * travel`` cycles after its address."""
+    dut = LaneMemory(2, 8, 16, travel)
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+
+    async def bench(ctx):
+        ctx.set(dut.write_address, 5)
+        ctx.set(dut.write_data, [0x21, 0x43])
+        ctx.set(dut.write_lanes, 0b10)
+        ctx.set(dut.read_address, 3)
+        await ctx.tick()
+        ctx.set(dut.write_lanes, 0)
+        ctx.set(dut.read_address, 5)     # travels behind the write, so the word is the new one
+        for _ in range(1 + 2 * travel):
+            assert list(ctx.get(dut.read_data)) == [0, 0]
+            await ctx.tick()
+        assert list(ctx.get(dut.read_data)) == [0, 0x43]
+
+    sim.add_testbench(bench)
+    sim.run()
