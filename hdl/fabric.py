@@ -56,8 +56,8 @@ class Fabric(wiring.Component):
     Members
     -------
     bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write,
-        three in the control space, and three to read (in a grid of lanes nine), longer while the engine uses the same
-        port. Addresses beyond the end of a space wrap.
+        three in the control space, and three to read, longer while the engine uses the same port. In a grid of lanes
+        each takes three more, and a read again three. Addresses beyond the end of a space wrap.
     events : out; bits of :class:`regmap.Event`
 
     Parameters

@@ -185,6 +185,7 @@ class Lanes(wiring.Component):
         # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one unit lane the
         # multipliers accumulate.
         shifts = config.project_shifts
+
         def accumulating(valid, micro):
             return valid & ((micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX))
 
