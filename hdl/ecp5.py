@@ -1,17 +1,60 @@
 """Primitives of the Lattice ECP5 that synthesis does not infer.
 
-Source: Lattice, data sheet FPGA-DS-02012 and "ECP5 sysCLOCK PLL/DLL Design and Usage Guide" FPGA-TN-02200.
+Sources: Lattice, data sheet FPGA-DS-02012, "ECP5 sysCLOCK PLL/DLL Design and Usage Guide" FPGA-TN-02200 and "ECP5
+sysDSP Usage Guide" FPGA-TN-02205. Yosys brings no simulation models of them: what is said here of their settings is
+compared with the guides, not with a netlist.
 """
 
-from amaranth.hdl import ClockDomain, Const, Instance, Module, Signal
+from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
-from amaranth.lib.wiring import In
+from amaranth.lib.wiring import In, Out
+
+MULTIPLIER_WIDTH = 18
+"""Bits of each factor of a MULT18X18D."""
 
 OSCILLATOR_HZ = 400e6, 800e6
 """Range of the PLL's own oscillator."""
 COMPARED_HZ = 10e6
 """Lowest frequency that the PLL's phase detector compares."""
+
+
+def is_target(platform) -> bool:
+    """Whether ``platform`` has these primitives. Simulation has no platform at all."""
+    return getattr(platform, "device", "").startswith("LFE5U")
+
+
+class Multiply(wiring.Component):
+    """A multiplier with registers at its factors and its product, on an ECP5 those of a MULT18X18D.
+
+    Members
+    -------
+    a, b : signed(18), in
+    product : signed(36), out; two cycles after ``a`` and ``b``; undefined before
+    """
+
+    a: In(signed(MULTIPLIER_WIDTH))
+    b: In(signed(MULTIPLIER_WIDTH))
+    product: Out(signed(2 * MULTIPLIER_WIDTH))
+
+    def elaborate(self, platform):
+        m = Module()
+        if not is_target(platform):
+            a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
+            m.d.sync += [a.eq(self.a), b.eq(self.b), self.product.eq(a * b)]
+            return m
+        registers = {f"p_REG_{name}_CLK": "CLK0" for name in ("INPUTA", "INPUTB", "OUTPUT")}
+        settings = {"p_CLK0_DIV": "DISABLED", "p_GSR": "DISABLED", "p_RESETMODE": "SYNC", "p_SOURCEB_MODE": "B_INPUT"}
+        ones = {f"i_{name}": Const(1, 1) for name in ("SIGNEDA", "SIGNEDB", "CE0", "CE1", "CE2", "CE3")}
+        zeros = {f"i_{name}": Const(0, 1) for name in (
+            "SOURCEA", "SOURCEB", "CLK1", "CLK2", "CLK3", "RST0", "RST1", "RST2", "RST3",
+            *(f"C{bit}" for bit in range(MULTIPLIER_WIDTH)))}
+        m.submodules.mult18x18d = Instance(
+            "MULT18X18D", **registers, **settings, **ones, **zeros, i_CLK0=ClockSignal(),
+            **{f"i_{name}{bit}": value for name, factor in (("A", self.a), ("B", self.b))
+               for bit, value in enumerate(factor)},
+            **{f"o_P{bit}": value for bit, value in enumerate(self.product)})
+        return m
 
 
 class Clocks(wiring.Component):

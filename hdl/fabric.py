@@ -100,7 +100,7 @@ class Fabric(wiring.Component):
             m.submodules[f"noise_{unit}"] = sources[unit]
         unit_time = Lanes.times(config)[1]
         draw_stage, latency = updates[0].draw_stage, updates[0].latency
-        m.submodules.sequencer = sequencer = Sequencer(config, drain=unit_time + latency + 4)
+        m.submodules.sequencer = sequencer = Sequencer(config, drain=unit_time + latency + 4 + travel)
         level = sequencer.level
 
         # ---- jobs -------------------------------------------------------------------------------------------------
@@ -145,22 +145,28 @@ class Fabric(wiring.Component):
             """The bus as a memory sees it; in a grid through registers of its own, a cycle later."""
             name = name or space.name.lower()
             bits = (lane_count - 1).bit_length()
-            address = bus.address[:(regmap.space_size(config, space) - 1).bit_length()]
-            lane = Signal(lane_count, name=f"{name}_lane", reset_less=True)
-            m.d.sync += lane.eq(Mux(within(space), 1 << address[:bits] if lane_count > 1 else 1, 0))
-            seen = {"address": address, "wdata": bus.wdata[:regmap.element_bits(config, space)], "write": write,
-                    "free": free}
+            seen = {"address": bus.address[:(regmap.space_size(config, space) - 1).bit_length()],
+                    "wdata": bus.wdata[:regmap.element_bits(config, space)], "write": write, "free": free,
+                    "meant": within(space)}
             if travel:
                 for part, value in seen.items():
                     there = Signal(len(value), name=f"{name}_{part}", reset_less=True, attrs={"keep": 1})
                     m.d.sync += there.eq(value)
                     seen[part] = there
-            return SimpleNamespace(wdata=seen["wdata"], free=seen["free"], lane=seen["address"][:bits],
-                                   word=seen["address"][bits:], written=Mux(seen["write"], lane, 0))
+            view = SimpleNamespace(wdata=seen["wdata"], free=seen["free"], lane=seen["address"][:bits],
+                                   word=seen["address"][bits:])
+            lane = Signal(lane_count, name=f"{name}_lane", reset_less=True)
+            m.d.sync += lane.eq(Mux(seen["meant"], 1 << view.lane if lane_count > 1 else 1, 0))
+            view.written = Mux(seen["write"], lane, 0)
+            return view
 
         def read_lane(memory_, view):
             """The lane that the bus reads, in a grid a cycle later."""
-            chosen = select(view.lane, list(memory_.read_data))
+            word = memory_.read_data
+            if travel and memory_ is descriptor:  # which has no travel, but as much time
+                word = Signal.like(word, name="descriptor_here", reset_less=True)
+                m.d.sync += word.eq(memory_.read_data)
+            chosen = select(view.lane, list(word))
             if not travel:
                 return chosen
             lane = Signal(chosen.shape(), name="lane_here", reset_less=True)
@@ -219,15 +225,23 @@ class Fabric(wiring.Component):
         ]
 
         # ---- reads of the engine ----------------------------------------------------------------------------------
-        issue, micro = sequencer.issue, sequencer.micro
+        def relayed(value, name):
+            """The sequencer's, in a grid a cycle later and in a register for each memory."""
+            if not travel:
+                return value
+            there = Signal(value.shape(), name=name, reset_less=True, attrs={"keep": 1})
+            m.d.sync += there.eq(value)
+            return there
+
+        issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
-        m.d.comb += [factor.address.eq(Mux(view.free, view.word, sequencer.factor))
-                     for factor, view in zip(factors, on_factors, strict=True)]
+        m.d.comb += [factor.address.eq(Mux(view.free, view.word, relayed(sequencer.factor, f"factor_{unit}_issued")))
+                     for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True))]
         m.d.comb += [
-            state.read_address.eq(Mux(on_state.free, on_state.word, sequencer.source)),
-            rank.read_address.eq(Mux(on_rank.free, on_rank.word, sequencer.source)),
+            state.read_address.eq(Mux(on_state.free, on_state.word, relayed(sequencer.source, "state_issued"))),
+            rank.read_address.eq(Mux(on_rank.free, on_rank.word, relayed(sequencer.source, "rank_issued"))),
             drive.read_address.eq(Mux(on_drive.free, on_drive.word,
-                                      Mux(lanes.unit_soon, late.bias, sequencer.source))),
+                                      Mux(lanes.unit_soon, late.bias, relayed(sequencer.source, "drive_issued")))),
             state_late.read_address.eq(late.dest),
             descriptor.read_address.eq(Mux(on_descriptor.free, on_descriptor.word, sequencer.descriptor_address)),
             sequencer.descriptor_data.eq(Cat(descriptor.read_data)),
@@ -257,15 +271,19 @@ class Fabric(wiring.Component):
                                                     one_rank[FRACTION_WIDTH:])),
                      lanes.entry.eq(activation.read_data[0])]
         with m.If(lanes.rank_valid):
-            m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1),
-                         Cat(rank.write_data).eq(Cat(lanes.rank_next))]
+            m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1)]
         with m.Elif(lanes.activated_valid):
             m.d.comb += [rank.write_address.eq(lanes.activated_micro.dest),
                          rank.write_lanes.eq(1 << lanes.activated_micro.lane)]
-            m.d.comb += [rank.write_data[lane].eq(lanes.activated) for lane in range(ranks)]
         with m.Else():
-            m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written),
-                         *fill(rank, on_rank)]
+            m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written)]
+        for lane in range(ranks):
+            summed = lanes.rank_valid
+            if travel:
+                summed = Signal(name=f"summed_{lane}", attrs={"keep": 1})
+                m.d.sync += summed.eq(lanes.rank_soon)
+            m.d.comb += rank.write_data[lane].eq(
+                Mux(summed, lanes.rank_next[lane], Mux(lanes.activated_valid, lanes.activated, on_rank.wdata)))
 
         # ---- units: updates, noise, and what they write -------------------------------------------------------------
         pipe = {-read_latency: (lanes.unit_soon, lanes.unit_soon_micro), 0: (lanes.unit_valid, lanes.unit_micro)}
@@ -282,8 +300,11 @@ class Fabric(wiring.Component):
         ]
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
-            micro_0 = lanes.unit_micro
+            micro_0, load = lanes.unit_micro, sequencer.start & job_field(regmap.JOB_RESEED)
             if travel:
+                loads = Signal(name=f"loads_{unit}", attrs={"keep": 1})
+                m.d.sync += loads.eq(load)
+                load = loads
                 micro_0 = Signal(micro.shape(), name=f"unit_micro_there_{unit}", reset_less=True, attrs={"keep": 1})
                 m.d.sync += micro_0.eq(pipe[-1][1])
             m.d.comb += [
@@ -306,7 +327,7 @@ class Fabric(wiring.Component):
                 update.previous.eq(codes.read_data[unit].as_signed()),
                 update.dither.eq(source.dither),
                 source.seed.eq(seeds[unit]),
-                source.load.eq(sequencer.start & job_field(regmap.JOB_RESEED)),
+                source.load.eq(load),
                 source.advance.eq(drawing),
                 codes.write_data[unit].eq(Mux(drawing, source.code, on_noise.wdata.as_signed())),
             ]
@@ -428,7 +449,8 @@ class Fabric(wiring.Component):
 
         # ---- bus writes and reads of what has no other user ----------------------------------------------------------
         for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True)):
-            m.d.comb += [*fill(factor, view), factor.write_lanes.eq(view.written[unit * ranks:(unit + 1) * ranks])]
+            m.d.comb += [factor.write_data.eq(view.wdata),
+                         factor.write_lanes.eq(view.written[unit * ranks:(unit + 1) * ranks])]
         m.d.comb += [
             descriptor.write_address.eq(on_descriptor.word), *fill(descriptor, on_descriptor),
             descriptor.write_lanes.eq(on_descriptor.written),

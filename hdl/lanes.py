@@ -4,7 +4,7 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ice40
+from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, saturated, select, shift_right
 from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
@@ -20,23 +20,23 @@ def looked_up(config: FabricConfig) -> int:
 
 
 class Multiplier(wiring.Component):
-    """One lane: ``sum`` becomes ``a * b + addend`` with ``a``, ``b`` of the cycle before, in cycles with ``enable``.
+    """One lane: ``sum`` becomes ``a * b + addend`` in cycles with ``enable``.
 
-    On an iCE40UP5K it is one MAC16, adder and registers included; on an iCE40 without multipliers a sum of multiples
-    of ``b``, one for each pair of bits of ``a``.
+    In a grid of lanes factors and product have registers more, on an ECP5 those of its multipliers. On an iCE40UP5K a
+    lane is one MAC16, adder and registers included; on an iCE40 without multipliers a sum of multiples of ``b``, one
+    for each pair of bits of ``a``.
 
     Members
     -------
     a : signed(width), in
     b : signed(16), in
-    addend : signed(accumulator_width), in; one cycle after ``a`` and ``b``
+    addend : signed(accumulator_width), in; ``latency - 1`` cycles after ``a`` and ``b``
     enable : in; likewise
     sum : signed(accumulator_width), out; ``latency`` cycles after ``a`` and ``b``; wraps
     """
 
-    latency = 2
-
     def __init__(self, config: FabricConfig, width: int):
+        self._travel = config.travel
         super().__init__({
             "a": In(signed(width)),
             "b": In(signed(STATE_WIDTH)),
@@ -45,24 +45,33 @@ class Multiplier(wiring.Component):
             "sum": Out(signed(config.accumulator_width)),
         })
 
+    @staticmethod
+    def latency(config: FabricConfig) -> int:
+        """Cycles from ``a`` and ``b`` to ``sum``."""
+        return 2 + 2 * config.travel
+
     def elaborate(self, platform):
         m = Module()
-        if ice40.is_target(platform) and len(self.sum) <= 2 * ice40.MULTIPLIER_WIDTH:
+        if ice40.is_target(platform) and not self._travel and len(self.sum) <= 2 * ice40.MULTIPLIER_WIDTH:
             m.submodules.mac = mac = ice40.MultiplyAdd()
             m.d.comb += [mac.a.eq(self.a), mac.b.eq(self.b), mac.addend.eq(self.addend), mac.enable.eq(self.enable),
                          self.sum.eq(mac.sum)]
             return m
-        a = Signal(self.a.shape(), reset_less=True)
-        b = Signal(self.b.shape(), reset_less=True)
-        total = Signal(self.sum.shape(), reset_less=True)
-        product = a * b
+        a, b, total = (Signal(value.shape(), name=name, reset_less=True) for value, name in (
+            (self.a, "a"), (self.b, "b"), (self.sum, "total")))
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
-        if ice40.lacks_multipliers(platform):
-            codes = radix_four(self.a, len(self.a) // 2 + 1)
+        if self._travel:
+            m.submodules.multiply = multiply = ecp5.Multiply()
+            m.d.comb += [multiply.a.eq(a), multiply.b.eq(b)]
+            product = multiply.product[:len(a) + len(b)].as_signed()
+        elif ice40.lacks_multipliers(platform):
+            codes = radix_four(self.a, len(a) // 2 + 1)
             digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(len(codes))]
             m.d.sync += [digit.eq(code) for digit, code in zip(digits, codes, strict=True)]
             rows = [multiple(b, digit) << 2 * place for place, digit in enumerate(digits)]
             product = add_up(m, [borrows(digits).as_signed(), *rows], "product")
+        else:
+            product = a * b
         with m.If(self.enable):
             m.d.sync += total.eq(product + self.addend)
         m.d.comb += self.sum.eq(total)
@@ -98,9 +107,10 @@ class Lanes(wiring.Component):
     fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
     entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so
         that no other operation may be issued in the cycles after an ACTIVATE until then.
-    activated_valid, activated_micro, activated : out, ``Multiplier.latency`` later, which is no later than
-        ``rank_time``; the activation's unsigned(16) result
+    activated_valid, activated_micro, activated : out, later by the multiplier's latency and a grid's cycle to get
+        there, but not after ``rank_time``; the activation's unsigned(16) result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
+    rank_soon : out, ``rank_valid`` a cycle earlier
     unit_soon, unit_soon_micro : out, ``read_latency`` before ``unit_valid``; time to read what the update needs
     unit_valid, unit_micro, unit_sums : out, at time ``unit_time``; accumulators of a vector word
     """
@@ -115,7 +125,7 @@ class Lanes(wiring.Component):
             "rank": In(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
             "fraction": In(FRACTION_WIDTH), "entry": In(STATE_WIDTH + SLOPE_WIDTH),
             "activated_valid": Out(1), "activated_micro": Out(micro), "activated": Out(STATE_WIDTH),
-            "rank_valid": Out(1), "rank_micro": Out(micro), "rank_saturated": Out(1),
+            "rank_soon": Out(1), "rank_valid": Out(1), "rank_micro": Out(micro), "rank_saturated": Out(1),
             "rank_next": Out(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
             "unit_soon": Out(1), "unit_soon_micro": Out(micro),
             "unit_valid": Out(1), "unit_micro": Out(micro),
@@ -126,7 +136,7 @@ class Lanes(wiring.Component):
     def times(config: FabricConfig) -> tuple[int, int]:
         """(rank_time, unit_time) in cycles after issue."""
         grid = config.unit_lanes > 1
-        products = config.read_latency + grid + Multiplier.latency
+        products = config.read_latency + grid + Multiplier.latency(config)
         return (products + config.unit_lanes.bit_length() - 1 + grid + 2,
                 products + config.rank_lanes.bit_length() - 1 + 1)
 
@@ -144,6 +154,12 @@ class Lanes(wiring.Component):
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
             pipe[time] = valid, micro
 
+        def moved(value, name):
+            """The value a cycle later, in a register that is not shared."""
+            there = Signal(len(value), name=name, reset_less=True, attrs={"keep": 1})
+            m.d.sync += there.eq(value)
+            return there
+
         # a grid of lanes fills its chip: words get a cycle to reach the rank lanes of every unit lane
         alone = config.unit_lanes == 1
         factor, vector, rank_words = self.factor, self.vector, [self.rank]
@@ -159,10 +175,7 @@ class Lanes(wiring.Component):
             its own, decoded a cycle ahead."""
             if alone:
                 return decoded(*pipe[time])
-            value = decoded(*pipe[time - 1])
-            there = Signal(len(value), name=name, reset_less=True, attrs={"keep": 1})
-            m.d.sync += there.eq(value)
-            return there
+            return moved(decoded(*pipe[time - 1]), name)
 
         multipliers, products = [], []
         for unit in range(config.unit_lanes):
@@ -177,7 +190,7 @@ class Lanes(wiring.Component):
                 m.d.comb += [
                     multiplier.a.eq(factor[unit * config.rank_lanes + rank]),
                     multiplier.b.eq(Mux(project, vector[unit], other)),
-                    multiplier.enable.eq(pipe[arrival + Multiplier.latency - 1][0] if alone else 1),
+                    multiplier.enable.eq(pipe[arrival + Multiplier.latency(config) - 1][0] if alone else 1),
                 ]
                 multipliers.append(multiplier)
                 products.append(multiplier.sum[:config.product_width].as_signed())
@@ -218,25 +231,29 @@ class Lanes(wiring.Component):
             m.d.sync += following.eq(saturated(shifted, over, negative))
             m.d.comb += self.rank_next[rank].eq(following)
             m.d.comb += clipped[rank].eq(over)
-        rank_done = Signal()
-        m.d.comb += rank_done.eq(ready & done.last & ((done.operation == Operation.PROJECT)
-                                                      | (done.operation == Operation.MIX)))
-        m.d.sync += [self.rank_valid.eq(rank_done), self.rank_saturated.eq(clipped.any())]
+        m.d.comb += self.rank_soon.eq(ready & done.last & ((done.operation == Operation.PROJECT)
+                                                           | (done.operation == Operation.MIX)))
+        m.d.sync += [self.rank_valid.eq(self.rank_soon), self.rank_saturated.eq(clipped.any())]
         m.d.comb += self.rank_micro.eq(pipe[rank_time][1])
 
         # activate: the first lane makes (value << 8) + slope * fraction + half
         lane = multipliers[0]
-        found, activating = Signal(), Signal()
-        value = Signal(STATE_WIDTH, reset_less=True)
+        found, entry, fraction = Signal(), self.entry, self.fraction
         m.d.comb += found.eq(pipe[entry_time][0] & (pipe[entry_time][1].operation == Operation.ACTIVATE))
-        m.d.sync += [activating.eq(found), value.eq(self.entry[:STATE_WIDTH])]
+        if not alone:
+            entry_time += 1
+            found, entry, fraction = (moved(value, name) for value, name in (
+                (found, "found"), (entry, "entry"), (fraction, "fraction")))
         with m.If(found):
-            m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
+            m.d.comb += [lane.a.eq(entry[STATE_WIDTH:].as_signed()), lane.b.eq(fraction)]
+        activating, value = found, entry[:STATE_WIDTH]
+        for cycle in range(1, Multiplier.latency(config)):
+            activating, value = moved(activating, f"activating_{cycle}"), moved(value, f"value_{cycle}")
         with m.If(activating):
             m.d.comb += [lane.enable.eq(1), lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value))]
         m.d.sync += self.activated_valid.eq(activating)
         m.d.comb += [self.activated.eq(lane.sum[FRACTION_WIDTH:]),
-                     self.activated_micro.eq(pipe[entry_time + Multiplier.latency][1])]
+                     self.activated_micro.eq(pipe[entry_time + Multiplier.latency(config)][1])]
 
         # expand: sum over rank lanes, accumulate per unit lane
         def expanding(valid, micro):

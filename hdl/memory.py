@@ -1,6 +1,6 @@
 """The memories of the fabric: words of equal lanes, one read port, one write port with a lane mask."""
 
-from amaranth.hdl import Cat, Module, Signal
+from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -11,8 +11,8 @@ class LaneMemory(wiring.Component):
     """``depth`` words of ``lanes`` entries of ``width`` bits, zero at power-up.
 
     Read latency is one cycle, and ``travel`` cycles more each way. A word that is read in the cycle that writes it is
-    undefined on the chip (that saves the emulation logic), so every schedule keeps the two apart. Lanes are separate
-    in the RAM: to read one lane of a word while another lane of it is written is well defined, which ACTIVATE in place
+    undefined on the chip (that saves the emulation logic), so every schedule keeps the two apart. Lanes are memories of
+    their own: to read one lane of a word while another lane of it is written is well defined, which ACTIVATE in place
     relies on.
 
     Parameters
@@ -41,42 +41,48 @@ class LaneMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.cells = cells = memory.Memory(shape=self._lanes * self._width, depth=self._depth, init=[],
-                                                   attrs={"no_rw_check": 1})
-        write = cells.write_port(granularity=self._width)
-        read = cells.read_port(domain="comb")
-        word = Signal(self._lanes * self._width, reset_less=True)
-        m.d.sync += word.eq(read.data)
+        for lane in range(self._lanes):  # in a grid each goes where its words are used
+            m.submodules[f"cells_{lane}"] = cells = memory.Memory(shape=self._width, depth=self._depth, init=[],
+                                                                  attrs={"no_rw_check": 1})
+            write, read = cells.write_port(), cells.read_port(domain="comb")
+            word = Signal(self._width, name=f"word_{lane}", reset_less=True)
+            m.d.sync += word.eq(read.data)
 
-        def moved(value, name):
-            if not self._travel:
-                return value
-            # kept beside the cells even where another memory is told the same
-            there = Signal(len(value), name=name, reset_less=True, attrs={"keep": 1})
-            m.d.sync += there.eq(value)
-            return there
+            def moved(value, name, lane=lane):
+                return _moved(m, value, f"{name}_{lane}", self._travel)
 
-        m.d.comb += [
-            write.addr.eq(moved(self.write_address, "write_address_there")),
-            write.data.eq(moved(Cat(self.write_data), "write_data_there")),
-            write.en.eq(moved(self.write_lanes, "write_lanes_there")),
-            read.addr.eq(moved(self.read_address, "read_address_there")),
-            self.read_data.eq(moved(word, "word_here")),
-        ]
+            m.d.comb += [
+                write.addr.eq(moved(self.write_address, "write_address")),
+                write.data.eq(moved(self.write_data[lane], "write_data")),
+                write.en.eq(moved(self.write_lanes[lane], "write_lane")),
+                read.addr.eq(moved(self.read_address, "read_address")),
+                self.read_data[lane].eq(moved(word, "read_data")),
+            ]
         return m
+
+
+def _moved(m: Module, value, name: str, travel: int):
+    """The value on its way to a memory's cells or from them, ``travel`` cycles later."""
+    if not travel:
+        return value
+    # kept beside the cells even where another memory is told the same
+    there = Signal(len(value), name=f"{name}_moved", reset_less=True, attrs={"keep": 1})
+    m.d.sync += there.eq(value)
+    return there
 
 
 class FactorMemory(wiring.Component):
     """A lane memory with a single port, undefined at power-up.
 
     An iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in each, and only the low
-    bits in block RAM. Elsewhere it is a plain lane memory, with its ``travel``.
+    bits in block RAM. With ``travel`` the lanes lie in the block RAMs without gaps and cannot be written one by one:
+    a write puts back what it found in the others. Elsewhere it is a plain lane memory.
 
     Members
     -------
-    address : range(depth), in
+    address : range(depth), in; with ``travel`` there a cycle before a write; writes are three cycles apart then
     read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address; undefined after a write
-    write_data : lanes x unsigned(width), in
+    write_data : unsigned(width), in; what to write in each of those lanes
     write_lanes : one bit a lane, in; the lanes to write
     """
 
@@ -86,32 +92,57 @@ class FactorMemory(wiring.Component):
         self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
         word = data.ArrayLayout(width, lanes)
         super().__init__({
-            "address": In(range(depth)), "read_data": Out(word), "write_data": In(word), "write_lanes": In(lanes),
+            "address": In(range(depth)), "read_data": Out(word), "write_data": In(width), "write_lanes": In(lanes),
         })
 
     def elaborate(self, platform):
         m = Module()
-        lanes, low_bits = self._lanes, self._width - self.HIGH_BITS
-        fits = lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH and low_bits > 0
-        if not (ice40.is_target(platform) and fits and not self._travel):
-            m.submodules.plain = plain = LaneMemory(lanes, self._width, self._depth, self._travel)
+        fits = (self._lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH
+                and self._width > self.HIGH_BITS)
+        if self._travel:
+            self._without_gaps(m)
+        elif ice40.is_target(platform) and fits:
+            self._in_two_kinds(m)
+        else:
+            m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
             m.d.comb += [plain.read_address.eq(self.address), plain.write_address.eq(self.address),
-                         Cat(plain.write_data).eq(Cat(self.write_data)), plain.write_lanes.eq(self.write_lanes),
-                         Cat(self.read_data).eq(Cat(plain.read_data))]
-            return m
-        for first in range(0, lanes, 2):
+                         *(lane.eq(self.write_data) for lane in plain.write_data),
+                         plain.write_lanes.eq(self.write_lanes), Cat(self.read_data).eq(Cat(plain.read_data))]
+        return m
+
+    def _without_gaps(self, m: Module):
+        m.submodules.cells = cells = memory.Memory(shape=data.ArrayLayout(self._width, self._lanes),
+                                                   depth=self._depth, init=[], attrs={"no_rw_check": 1})
+        write, read = cells.write_port(), cells.read_port(domain="comb")
+        word = Signal.like(read.data, name="word", reset_less=True)
+        m.d.sync += word.eq(read.data)
+
+        def moved(value, name):
+            return _moved(m, value, name, self._travel)
+
+        address, written, lanes = (moved(value, name) for value, name in (
+            (self.address, "address"), (self.write_data, "write_data"), (self.write_lanes, "write_lanes")))
+        whole = Cat(Mux(lanes[lane], written, word[lane]) for lane in range(self._lanes))
+        m.d.comb += [
+            read.addr.eq(address), Cat(self.read_data).eq(moved(Cat(word), "read_data")),
+            write.addr.eq(moved(address, "write_address")), Cat(write.data).eq(moved(whole, "whole")),
+            write.en.eq(moved(moved(self.write_lanes.any(), "write_soon"), "write")),
+        ]
+
+    def _in_two_kinds(self, m: Module):
+        low_bits = self._width - self.HIGH_BITS
+        for first in range(0, self._lanes, 2):
             m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
             m.d.comb += [high.address.eq(self.address), high.write.eq(self.write_lanes[first:first + 2].any())]
-            for half, lane in enumerate(range(first, min(first + 2, lanes))):
+            for half, lane in enumerate(range(first, min(first + 2, self._lanes))):
                 m.submodules[f"low_{lane}"] = low = LaneMemory(1, low_bits, self._depth)
                 byte = slice(self.HIGH_BITS * half, self.HIGH_BITS * (half + 1))
                 m.d.comb += [
-                    high.write_data[byte].eq(self.write_data[lane][low_bits:]),
+                    high.write_data[byte].eq(self.write_data[low_bits:]),
                     high.write_nibbles[2 * half:2 * half + 2].eq(self.write_lanes[lane].replicate(2)),
                     low.write_address.eq(self.address),
-                    low.write_data[0].eq(self.write_data[lane]),
+                    low.write_data[0].eq(self.write_data),
                     low.write_lanes.eq(self.write_lanes[lane]),
                     low.read_address.eq(self.address),
                     self.read_data[lane].eq(Cat(low.read_data[0], high.read_data[byte])),
                 ]
-        return m

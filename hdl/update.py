@@ -22,7 +22,7 @@ from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ice40
+from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import borrows, multiple, overflow, radix_four, saturated, select, shift_right
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
 
@@ -46,7 +46,7 @@ class Update(wiring.Component):
     accumulator : signed(accumulator_width), in; the coupling sum
     coupled, biased, noisy : in, with the unit; whether accumulator, drive and noise count
     keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and amplitude; keep and
-        leak from one cycle before the first unit
+        leak from ``1 + travel`` cycles before the first unit
     leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
     quartic : unsigned(16), in; ignored unless the build has the quartic term
     shift, bias_shift : in; indices into the configuration's shifts
@@ -91,7 +91,7 @@ class Update(wiring.Component):
     @staticmethod
     def stages(config: FabricConfig) -> tuple[int, int]:
         """(draw_stage, latency) in cycles."""
-        products = 3 if config.quartic else 1
+        products = 3 if config.quartic else 1 + 2 * config.travel  # in a grid the state travels to the multiplier
         return products, products + 5
 
     @property
@@ -137,6 +137,11 @@ class Update(wiring.Component):
             rows = [delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place
                     for place, digit in enumerate(digits)]
             pairs = [delayed(add(rows[place:place + 2]), 1, f"rows_{place}") for place in range(0, len(rows), 2)]
+        elif config.travel:
+            m.submodules.multiply = multiply = ecp5.Multiply()
+            m.d.comb += [multiply.a.eq(delayed(self.state, wait - 1, "early")),
+                         multiply.b.eq(delayed(retained, 2, "retained"))]
+            pairs = [delayed(multiply.product, 1, "product")]
         else:
             pairs = [delayed(state * delayed(retained, 1, "retained"), 2, "product")]
 

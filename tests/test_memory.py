@@ -1,3 +1,5 @@
+from random import Random
+
 import pytest
 from amaranth.sim import Simulator
 from vendor_bench import assert_equal
@@ -11,7 +13,7 @@ def test_factor_memory_equals_plain_memory(tmp_path):
     bits = (depth - 1).bit_length()
     assert_equal(lambda: FactorMemory(lanes, 12, depth), tmp_path, warm=depth, stimuli={
         "address": f"warm ? cycle : {bits}'($urandom)",
-        "write_data": "{$urandom, $urandom, $urandom}",
+        "write_data": "$urandom",
         "write_lanes": "warm ? '1 : ($urandom % 2) ? 0 : $urandom",
     }, compare="write_lanes == 0", outputs=["read_data"])
 
@@ -35,6 +37,38 @@ def test_travel_delays_writes_and_reads(travel):
             assert list(ctx.get(dut.read_data)) == [0, 0]
             await ctx.tick()
         assert list(ctx.get(dut.read_data)) == [0, 0x43]
+
+    sim.add_testbench(bench)
+    sim.run()
+
+
+def test_factors_without_gaps():
+    """A write leaves the word's other lanes as they were, and stands when the address has gone on."""
+    lanes, travel = 3, 1
+    dut = FactorMemory(lanes, 12, 16, travel)
+    sim = Simulator(dut)
+    sim.add_clock(1e-6)
+    random = Random(5)
+    expected = {word: [0] * lanes for word in range(16)}
+
+    async def bench(ctx):
+        for _ in range(200):
+            word, mask, value = random.randrange(16), random.randrange(1, 1 << lanes), random.randrange(1 << 12)
+            ctx.set(dut.address, word)
+            await ctx.tick()
+            ctx.set(dut.write_data, value)
+            ctx.set(dut.write_lanes, mask)
+            await ctx.tick()
+            ctx.set(dut.write_lanes, 0)
+            ctx.set(dut.address, random.randrange(16))
+            await ctx.tick()
+            for lane in range(lanes):
+                if mask >> lane & 1:
+                    expected[word][lane] = value
+            ctx.set(dut.address, word)
+            for _ in range(1 + 2 * travel):
+                await ctx.tick()
+            assert list(ctx.get(dut.read_data)) == expected[word]
 
     sim.add_testbench(bench)
     sim.run()
