@@ -225,13 +225,17 @@ class Fabric(wiring.Component):
         ]
 
         # ---- reads of the engine ----------------------------------------------------------------------------------
-        def relayed(value, name):
-            """The sequencer's, in a grid a cycle later and in a register for each memory."""
+        def own(now, soon, name):
+            """What ``soon`` was a cycle ago: ``now``, in a grid from a register for this user alone."""
             if not travel:
-                return value
-            there = Signal(value.shape(), name=name, reset_less=True, attrs={"keep": 1})
-            m.d.sync += there.eq(value)
+                return now
+            there = Signal(soon.shape(), name=name, reset_less=True, attrs={"keep": 1})
+            m.d.sync += there.eq(soon)
             return there
+
+        def relayed(value, name):
+            """The sequencer's, in a grid a cycle later."""
+            return own(value, value, name)
 
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
@@ -278,10 +282,7 @@ class Fabric(wiring.Component):
         with m.Else():
             m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written)]
         for lane in range(ranks):
-            summed = lanes.rank_valid
-            if travel:
-                summed = Signal(name=f"summed_{lane}", attrs={"keep": 1})
-                m.d.sync += summed.eq(lanes.rank_soon)
+            summed = own(lanes.rank_valid, lanes.rank_soon, f"summed_{lane}")
             m.d.comb += rank.write_data[lane].eq(
                 Mux(summed, lanes.rank_next[lane], Mux(lanes.activated_valid, lanes.activated, on_rank.wdata)))
 
@@ -300,13 +301,9 @@ class Fabric(wiring.Component):
         ]
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
-            micro_0, load = lanes.unit_micro, sequencer.start & job_field(regmap.JOB_RESEED)
-            if travel:
-                loads = Signal(name=f"loads_{unit}", attrs={"keep": 1})
-                m.d.sync += loads.eq(load)
-                load = loads
-                micro_0 = Signal(micro.shape(), name=f"unit_micro_there_{unit}", reset_less=True, attrs={"keep": 1})
-                m.d.sync += micro_0.eq(pipe[-1][1])
+            load = sequencer.start & job_field(regmap.JOB_RESEED)
+            load = own(load, load, f"load_{unit}")  # in a grid a cycle later, long before the first draw
+            micro_0 = own(lanes.unit_micro, pipe[-1][1], f"unit_micro_there_{unit}")
             m.d.comb += [
                 update.valid.eq(lanes.unit_valid),
                 update.state.eq(state_late.read_data[unit].as_signed()),
@@ -333,23 +330,28 @@ class Fabric(wiring.Component):
             ]
 
         new_valid, new_micro = pipe[latency]
-        to_state, to_drive = Signal(), Signal()
+        to_state, to_drive, state_soon, drive_soon = (
+            Signal(name=name) for name in ("to_state", "to_drive", "state_soon", "drive_soon"))
         m.d.comb += [
             to_state.eq(new_valid & ~new_micro.to_drive),
             to_drive.eq(new_valid & new_micro.to_drive),
+            state_soon.eq(pipe[latency - 1][0] & ~pipe[latency - 1][1].to_drive),
+            drive_soon.eq(pipe[latency - 1][0] & pipe[latency - 1][1].to_drive),
             drive_soon_busy.eq(pipe[latency - 1 - 2 * travel][0] & pipe[latency - 1 - 2 * travel][1].to_drive),
             drive.write_address.eq(Mux(to_drive, new_micro.dest, on_drive.word)),
             drive.write_lanes.eq(Mux(to_drive, (1 << units) - 1, on_drive.written)),
         ]
         for unit in range(units):
-            m.d.comb += drive.write_data[unit].eq(Mux(to_drive, updates[unit].next, on_drive.wdata.as_signed()))
-        for copy, view in ((state, on_state), (state_late, on_copy)):
+            m.d.comb += drive.write_data[unit].eq(Mux(own(to_drive, drive_soon, f"to_drive_{unit}"),
+                                                      updates[unit].next, on_drive.wdata.as_signed()))
+        for name, copy, view in (("state", state, on_state), ("late", state_late, on_copy)):
             m.d.comb += [
                 copy.write_address.eq(Mux(to_state, new_micro.dest, view.word)),
                 copy.write_lanes.eq(Mux(to_state, (1 << units) - 1, view.written)),
             ]
             for unit in range(units):
-                m.d.comb += copy.write_data[unit].eq(Mux(to_state, updates[unit].next, view.wdata.as_signed()))
+                m.d.comb += copy.write_data[unit].eq(Mux(own(to_state, state_soon, f"to_{name}_{unit}"),
+                                                         updates[unit].next, view.wdata.as_signed()))
 
         # ---- statistics: read to be here a cycle before the new state, written with it (squares one cycle later) -----
         early_valid, early_micro = pipe[latency - 1 - read_latency]
@@ -362,7 +364,8 @@ class Fabric(wiring.Component):
                                      on_sum.word)),
             accumulate.eq(to_state & level.accumulate),
             sums.write_address.eq(Cat(new_micro.dest[:state_bits], bank)),
-            sums.write_lanes.eq(Mux(accumulate, (1 << units) - 1, 0)),
+            sums.write_lanes.eq(Cat(own(accumulate, state_soon & level.accumulate, f"accumulate_{unit}")
+                                    for unit in range(units))),
         ]
         for unit in range(units):
             so_far = Signal(signed(config.sum_width), name=f"sum_{unit}", reset_less=True)
