@@ -19,8 +19,8 @@ __all__ = ["Bridge"]
 
 
 def _counted(value: Signal, held: Signal) -> Value:
-    """``value + 1`` unless ``held``, with the carry on top inverted. Meant for ``Mux(held, other, ...)``: written like
-    this, counter and choice are one cell a bit."""
+    """``value + 1`` unless ``held``. Meant for ``Mux(held, other, ...)``: written like this, the choice is made in the
+    counter's cells."""
     return value - (~held).replicate(len(value))
 
 
@@ -113,7 +113,7 @@ class Bridge(wiring.Component):
         # a frame is short up to ten bytes: then these two bits are set for the first time
         with m.If(take & pointer[3] & pointer[1]):
             m.d.sync += short.eq(0)
-        with m.If(ending | (receiving & self.silence & ~coming)):
+        with m.If(ending | (receiving & self.silence & ~self.i.valid)):
             m.d.sync += [pointer.eq(0), short.eq(1)]
         with m.If(checking):
             m.d.sync += pointer.eq(0)
@@ -134,7 +134,7 @@ class Bridge(wiring.Component):
         in_header = Signal()
         address_up, missing_up = _counted(address, heading), _counted(missing, heading)
         m.d.comb += in_header.eq(take & heading)
-        m.d.sync += none.eq(~missing_up[-1])
+        m.d.sync += none.eq(missing.all())
         # the byte in work has the place before the pointer
         with m.If(in_header & (pointer[:3] == 2)):
             m.d.sync += [reads.eq(fetched == Opcode.READ), writes.eq(fetched == Opcode.WRITE),
@@ -160,7 +160,7 @@ class Bridge(wiring.Component):
         unit_passed = Signal()
         m.d.comb += unit_passed.eq(low & ~low_before)
         m.d.sync += [timer.eq(timer_down), self.silence.eq(timer_down[-1]), low_before.eq(low)]
-        with m.If(coming | checking | self.silence):
+        with m.If((receiving & self.i.valid) | checking | self.silence):
             m.d.sync += timer.eq(self._timeout - 2)
 
         # ---- elements: bytes enter the word at the place of their last one, and leave it at the bottom ---------------

@@ -30,7 +30,7 @@ class Deframer(wiring.Component):
     Members
     -------
     i : In(stream of 8), bytes from the line
-    o : Out(stream of :class:`Item`)
+    o : Out(stream of :class:`Item`); to let an ESC pass, it has to be ready although it is not valid
     """
 
     i: In(stream.Signature(8))
@@ -44,7 +44,7 @@ class Deframer(wiring.Component):
         m.d.comb += [
             escape.eq((byte == ESC) & ~escaped),
             self.o.valid.eq(self.i.valid & ~escape),
-            self.i.ready.eq(self.o.ready | escape),
+            self.i.ready.eq(self.o.ready),
             item.data.eq(byte),
             item.end.eq(byte == END),
             item.error.eq(escaped & (byte != ESC_END) & (byte != ESC_ESC)),
