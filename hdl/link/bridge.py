@@ -1,37 +1,40 @@
 """The device's end of the link: byte stream in, bus transactions, byte stream out."""
 
-from amaranth.hdl import Cat, Module, Mux, Signal
-from amaranth.lib import crc, data, stream, wiring
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.lib import stream, wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2, exact_log2
 
+from ornstein.hdl.blockram import UNCHECKED, output
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.link.checksum import Checksum
 from ornstein.hdl.link.slip import Deframer, Framer, Outgoing
-from ornstein.hdl.protocol import (
-    CRC_BYTES,
-    MAX_REQUEST,
-    REQUEST_HEADER,
-    REQUEST_HEADER_BYTES,
-    WAIT_UNIT,
-    Opcode,
-    Status,
-)
-from ornstein.hdl.regmap import Event, Space, bus_width, element_bytes, space_size
+from ornstein.hdl.link.states import States
+from ornstein.hdl.protocol import MAX_REQUEST, REQUEST_HEADER, WAIT_UNIT, Opcode, Status
+from ornstein.hdl.regmap import Event, Space, bus_width, element_bits, element_bytes, space_size
 
 __all__ = ["Bridge"]
+
+
+def _counted(value: Signal, held: Signal) -> Value:
+    """``value + 1`` unless ``held``. Meant for ``Mux(held, other, ...)``: written like this, the choice is made in the
+    counter's cells."""
+    return value - (~held).replicate(len(value))
 
 
 class Bridge(wiring.Component):
     """Executes the requests of :mod:`ornstein.hdl.protocol`.
 
-    A request is collected in a buffer and executed once its CRC proved right; meanwhile ``i`` is not ready. The
-    answer is streamed, its CRC computed on the way. A request that is not finished ``timeout`` cycles after its last
-    byte is forgotten.
+    A request is collected in a buffer, a byte every second cycle, and executed once its CRC proved right; meanwhile
+    ``i`` is not ready. The answer is streamed, its CRC computed on the way. A request that is not finished ``timeout``
+    cycles after its last byte is forgotten.
 
     A WRITE takes ``element_bytes + 1`` cycles per element and a READ as many while ``o`` is ready, both plus the
     cycles that the bus keeps ``request`` waiting.
+
+    Of an address only the bits that the largest space needs are kept, so addresses beyond its end wrap.
 
     Parameters
     ----------
@@ -44,9 +47,9 @@ class Bridge(wiring.Component):
     o : Out(stream of 8), bytes to the host
     bus : Out(BusSignature(bus_width(config)))
     events : In(len(Event)), levels
-    resting : Out(1), no request is in work and the last byte of the answer has been given away
+    resting : Out(1), no request is in work, no byte has just come, and the last one of the answer has been given away
     valid : Out(1), one cycle for each request whose CRC is right
-    silence : Out(1), one cycle after each ``timeout`` cycles without a byte
+    silence : Out(1), one cycle after each ``timeout`` cycles without a byte, and one at power-up
     """
 
     def __init__(self, config: FabricConfig, *, timeout: int):
@@ -68,259 +71,269 @@ class Bridge(wiring.Component):
         m = Module()
         m.submodules.deframer = deframer = Deframer()
         m.submodules.framer = framer = Framer()
-        m.submodules.crc = checksum = crc.Processor(crc.catalog.CRC16_IBM_3740(8))
-        # a byte is never read in the cycle in which it is written: no logic for collisions is needed
-        m.submodules.buffer = buffer = Memory(shape=8, depth=MAX_REQUEST, init=[], attrs={"no_rw_check": 1})
+        m.submodules.checksum = checksum = Checksum()
+        m.submodules.buffer = buffer = Memory(shape=8, depth=MAX_REQUEST, init=[], attrs=UNCHECKED)
         connect(m, flipped(self.i), deframer.i)
         connect(m, framer.o, flipped(self.o))
+        bus, item = self.bus, deframer.o.payload
+        spaces = [space for space in Space if space_size(self._config, space)]
+        sizes = {space: element_bytes(self._config, space) for space in spaces}
 
-        header = Signal(data.StructLayout(dict(REQUEST_HEADER)), reset_less=True)
-        pointer = Signal(range(MAX_REQUEST + 1))  # bytes received, then the next byte to take out of the buffer
-        short = Signal(init=1)                    # too few bytes for any request
-        damaged = Signal()                        # too many bytes, or a wrong escape
-        word = Signal.like(self.bus.wdata, reset_less=True)       # the element in work
-        byte = Signal(range(self.bus.wdata.shape().width // 8))  # place in the element
-        index = Signal.like(header.count)         # elements received, then the number of the element in work
-        send = Signal(Outgoing, reset_less=True)  # the byte on its way to the framer
-        sending = Signal()
-        summed = Signal(reset_less=True)          # it counts in the CRC
-        status = Signal(Status, reset_less=True)
-        more = Signal(reset_less=True)            # data follow the status
-        timer = Signal(ceil_log2(self._timeout))  # cycles since the last byte
-        unit = Signal()                           # a unit of WAIT's patience has passed
+        states = States(m, "RECEIVE", "STORED", "SETTLE", "CHECK", "REPLAY", "START", "GATHER", "TRANSFER", "WAIT",
+                        "SEQUENCE", "STATUS", "DATA", "CRC_HIGH", "CRC_LOW")
+        receiving, stored, checking, replaying, starting, gathering, waiting, ending = (
+            states[name] for name in ("RECEIVE", "STORED", "CHECK", "REPLAY", "START", "GATHER", "WAIT", "CRC_LOW"))
 
-        known = Signal(reset_less=True)           # the header's space exists
-        last_byte = Signal.like(byte, reset_less=True)
-        m.d.sync += known.eq(0)
-        with m.Switch(header.space):
-            for space in Space:
-                if space_size(self._config, space):
-                    with m.Case(space):
-                        m.d.sync += [known.eq(1), last_byte.eq(element_bytes(self._config, space) - 1)]
-
+        # ---- the buffer: every byte of a request goes through it, those of the header a second time in REPLAY --------
+        pointer = Signal(range(MAX_REQUEST + 1))  # the place of the next byte to fetch
+        fetched = Signal(8, reset_less=True, attrs=output(platform))
         fetch = Signal()
-        fetched = Signal(8, reset_less=True)
+        take = Signal()                           # look at the byte fetched last
+        fresh = Signal()                          # it has just been received
+        short = Signal(init=1)                    # too few bytes for any request
+        damaged = Signal(reset_less=True)         # too many bytes, or a wrong escape
+        coming = Signal()                         # a byte or an end
+        blank = Signal()                          # nothing has come of a frame
         write_port = buffer.write_port()
         read_port = buffer.read_port(domain="comb")
         m.d.comb += [
+            deframer.o.ready.eq(receiving),
+            coming.eq(receiving & deframer.o.valid),
             write_port.addr.eq(pointer),
-            write_port.data.eq(deframer.o.payload.data),
+            write_port.data.eq(item.data),
+            write_port.en.eq(coming & ~item.end),
             read_port.addr.eq(pointer),
+            fetch.eq(stored | replaying | gathering),
+            take.eq(fresh | replaying | gathering),
+            blank.eq(receiving & short & (pointer[:4] == 0)),
         ]
+        m.d.sync += fresh.eq(stored)
         with m.If(fetch):
             m.d.sync += [fetched.eq(read_port.data), pointer.eq(pointer + 1)]
+        # a frame is short up to ten bytes: then these two bits are set for the first time
+        with m.If(take & pointer[3] & pointer[1]):
+            m.d.sync += short.eq(0)
+        with m.If(ending | (receiving & self.silence & ~self.i.valid)):
+            m.d.sync += [pointer.eq(0), short.eq(1)]
+        with m.If(checking):
+            m.d.sync += pointer.eq(0)
+        with m.If(blank):
+            m.d.sync += damaged.eq(0)
+        with m.If(coming & (item.error | (pointer[-1] & ~item.end))):
+            m.d.sync += damaged.eq(1)
 
-        element_done = Signal()
-        next_byte = Signal()
-        next_element = Signal()
-        m.d.comb += element_done.eq(byte == last_byte)
-        with m.If(next_byte):
-            m.d.sync += byte.eq(Mux(element_done, 0, byte + 1))
-        with m.If(next_element):
-            m.d.sync += index.eq(index + 1)
+        # ---- the header ----------------------------------------------------------------------------------------------
+        heading = Signal(reset_less=True)         # the byte fetched last belongs to it
+        reads, writes, waits = (Signal(name=name, reset_less=True) for name in ("reads", "writes", "waits"))
+        space = Signal.like(bus.space, reset_less=True)
+        known = Signal(reset_less=True)           # there is such a space
+        address = Signal(range(max(space_size(self._config, each) for each in spaces)), reset_less=True)
+        missing = Signal(dict(REQUEST_HEADER)["count"], reset_less=True)  # elements to come; complemented, to count up
+        none = Signal(reset_less=True)            # in the cycle before, no elements were to come
+        next_address, next_element = Signal(), Signal()
+        in_header = Signal()
+        address_up, missing_up = _counted(address, heading), _counted(missing, heading)
+        m.d.comb += in_header.eq(take & heading)
+        m.d.sync += none.eq(missing.all())
+        # the byte in work has the place before the pointer
+        with m.If(in_header & (pointer[:3] == 2)):
+            m.d.sync += [reads.eq(fetched == Opcode.READ), writes.eq(fetched == Opcode.WRITE),
+                         waits.eq(fetched == Opcode.WAIT)]
+        with m.If(in_header & (pointer[:3] == 3)):
+            m.d.sync += [space.eq(fetched), known.eq(Cat(fetched == each for each in spaces).any())]
+        for number in range(-(-len(address) // 8)):
+            part = slice(8 * number, min(8 * number + 8, len(address)))
+            with m.If((in_header & (pointer[:3] == 4 + number)) | next_address):
+                m.d.sync += address[part].eq(Mux(heading, fetched, address_up[part]))
+        with m.If(in_header | next_element):      # the header's last bytes stay
+            m.d.sync += missing.eq(Mux(heading, Cat(missing[8:], ~fetched), missing_up))
+        with m.If(take & pointer[3]):
+            m.d.sync += heading.eq(0)
+        with m.If(blank | checking):
+            m.d.sync += heading.eq(1)
 
-        checking, again = Signal(), Signal()  # in the states CHECK and AGAIN
-        restart = Signal()
-        m.d.comb += restart.eq(checking | again)
-        m.d.sync += [checking.eq(0), again.eq(0)]
-        m.d.sync += checksum.start.eq(restart)  # soon enough for the next byte
-        with m.If(restart):
-            m.d.sync += [pointer.eq(0), index.eq(0), byte.eq(0), damaged.eq(0), short.eq(1)]
+        # ---- time ----------------------------------------------------------------------------------------------------
+        timer = Signal(ceil_log2(self._timeout), reset_less=True)
+        timer_down = timer - 1
+        low = timer[exact_log2(WAIT_UNIT) - 1]    # set again when the bits below WAIT_UNIT have come down to zero
+        low_before = Signal(reset_less=True)
+        unit_passed = Signal()
+        m.d.comb += unit_passed.eq(low & ~low_before)
+        m.d.sync += [timer.eq(timer_down), self.silence.eq(timer_down[-1]), low_before.eq(low)]
+        with m.If((receiving & self.i.valid) | checking | self.silence):
+            m.d.sync += timer.eq(self._timeout - 2)
 
-        # decoded in the cycle before it is needed
-        no_data = Signal(reset_less=True)
-        reads = Signal(reset_less=True)
-        writes = Signal(reset_less=True)
-        waits = Signal(reset_less=True)
-        intact = Signal(reset_less=True)
-        patient = Signal(reset_less=True)         # a WAIT as it should be
-        proper = Signal(reset_less=True)          # a READ or WRITE of as many bytes as it should have
-        complete = Signal(reset_less=True)
-        m.d.sync += [
-            no_data.eq(pointer == REQUEST_HEADER_BYTES + CRC_BYTES),
-            reads.eq(header.opcode == Opcode.READ),
-            writes.eq(header.opcode == Opcode.WRITE),
-            waits.eq(header.opcode == Opcode.WAIT),
-            complete.eq(index == header.count),
-            intact.eq(checksum.match_detected & ~damaged & ~short),
-            patient.eq(waits & no_data),
-            proper.eq((reads & no_data & ~complete) | (writes & ~no_data & complete & (byte == 0))),
-        ]
-        final = Signal(reset_less=True)           # the element read last is the last one
+        # ---- elements: bytes enter the word at the place of their last one, and leave it at the bottom ---------------
+        word = Signal.like(bus.wdata, reset_less=True)
+        byte = Signal(range(len(word) // 8), reset_less=True)  # place in the element
+        last_byte = Signal.like(byte, reset_less=True)
+        filled = Signal(reset_less=True)          # more than a header has come
+        element_done, next_byte = Signal(), Signal()
+        moved = Signal()                          # a byte leaves the word
+        m.d.sync += last_byte.eq(sizes[Space.CONTROL] - 1)  # the header's bytes enter like those of a register
+        with m.If(~heading):
+            with m.Switch(space):
+                for each, size in sizes.items():
+                    with m.Case(each):
+                        m.d.sync += last_byte.eq(size - 1)
+        entering = {size: max(element_bits(self._config, each) for each in spaces if sizes[each] == size)
+                    for size in sizes.values()}
+        shifted = [Mux(last_byte == place // 8, fetched[place % 8], above)
+                   if place < entering.get(place // 8 + 1, 0) else above
+                   for place, above in enumerate(Cat(word[8:], fetched))]
         m.d.comb += [
-            self.bus.space.eq(header.space),
-            self.bus.address.eq(header.address),
-            self.bus.write.eq(writes),
-            self.bus.wdata.eq(word),
+            element_done.eq(byte == last_byte),
+            # the last two bytes are the CRC, so elements are counted two bytes late
+            next_byte.eq((take & ~heading & ~short) | moved),
+            next_element.eq((next_byte & element_done) | (starting & reads) | (waiting & unit_passed)),
         ]
-        m.d.sync += [
-            timer.eq(timer + 1),
-            self.silence.eq(timer == self._timeout - 1),
-            unit.eq(timer[:exact_log2(WAIT_UNIT)].all()),
-        ]
+        with m.If(next_byte):
+            m.d.sync += [byte.eq(Mux(element_done, 0, byte + 1)), filled.eq(1)]
+        with m.If(blank):
+            m.d.sync += [byte.eq(0), filled.eq(0)]
+        with m.If(take | moved):
+            m.d.sync += word.eq(Cat(shifted))
 
-        sent = Signal()
-        free = Signal()
+        # ---- the answer ----------------------------------------------------------------------------------------------
+        send = Signal(Outgoing, reset_less=True)  # the byte on its way to the framer
+        sending = Signal()
+        status = Signal(Status, reset_less=True)
+        more = Signal(reset_less=True)            # data follow the status
+        outgoing, load = Signal(8), Signal()
+        sent, free = Signal(), Signal()
         m.d.comb += [
             framer.i.valid.eq(sending),
             framer.i.payload.eq(send),
             sent.eq(sending & framer.i.ready),
             free.eq(~sending | framer.i.ready),
+            outgoing.eq(word[:8]),
+            self.resting.eq(receiving & ~sending),
+            checksum.start.eq(blank | checking),
+            checksum.data.eq(Mux(receiving, fetched, send.data)),
+            checksum.valid.eq(fresh | (sent & ~send.last)),
         ]
         with m.If(sent):
             m.d.sync += sending.eq(0)
+        with m.If(load):
+            m.d.sync += [send.data.eq(outgoing), send.last.eq(ending)]
 
-        request = Signal()     # in the state TRANSFER
-        receiving = Signal(init=1)  # in the state RECEIVE
-        m.d.comb += [self.bus.request.eq(request), deframer.o.ready.eq(receiving),
-                     self.resting.eq(receiving & ~sending)]
+        def offer():
+            """Sends ``outgoing``."""
+            m.d.comb += load.eq(1)
+            m.d.sync += sending.eq(1)
 
-        def begin_transfer():
-            m.d.sync += request.eq(1)
-            m.next = "TRANSFER"
-
-        outgoing, last, in_crc = Signal(8), Signal(), Signal()
-        with m.If(free):
-            m.d.sync += [send.data.eq(outgoing), send.last.eq(last), summed.eq(in_crc)]
-
-        def offer(byte):
-            """The byte to send as soon as the way is free."""
-            m.d.comb += [outgoing.eq(byte), in_crc.eq(1)]
-
-        item = deframer.o.payload
-        taking = Signal()
+        # ---- what is asked for ---------------------------------------------------------------------------------------
+        intact, accepted = Signal(reset_less=True), Signal(reset_less=True)
+        proper = Signal()                         # as many bytes as there should be
+        event = Signal()
         m.d.comb += [
-            taking.eq(receiving & deframer.o.valid & ~item.end),
-            write_port.en.eq(taking),
-            checksum.data.eq(Mux(receiving, item.data, send.data)),
-            checksum.valid.eq(taking | (sent & summed)),
+            bus.request.eq(states["TRANSFER"]),
+            bus.space.eq(space),
+            bus.address.eq(address),
+            bus.write.eq(writes),
+            bus.wdata.eq(word),
+            next_address.eq(bus.request & bus.done),
+            proper.eq(Mux(writes, filled & none & (byte == 0), ~filled & (waits | (reads & ~none)))),
+            event.eq((self.events & address).any()),
         ]
-        with m.If(taking):
-            # a request that is too long stays so, whatever it overwrites
-            with m.If(~pointer[-1]):
-                m.d.sync += pointer.eq(pointer + 1)
-            with m.If(pointer[-1]):
-                m.d.sync += damaged.eq(1)
-            with m.If(pointer < REQUEST_HEADER_BYTES):
-                m.d.sync += header.eq(Cat(header.as_value()[8:], item.data))
-            # the last two bytes are the CRC, so elements are counted two bytes late
-            with m.If(pointer == REQUEST_HEADER_BYTES + CRC_BYTES - 1):
-                m.d.sync += short.eq(0)
-            m.d.comb += [next_byte.eq(~short), next_element.eq(~short & element_done)]
-        with m.If(receiving & deframer.o.valid & item.error):
-            m.d.sync += damaged.eq(1)
-        with m.If(request & self.bus.done):
-            m.d.comb += next_element.eq(1)
-            m.d.sync += [
-                request.eq(0),
-                header.address.eq(header.address + 1),
-                word.eq(self.bus.rdata),
-                status.eq(self.bus.status),
-                more.eq(reads & (self.bus.status == Status.OK)),
-                final.eq(complete),
-            ]
+        m.d.sync += intact.eq(checksum.right & ~damaged & ~short)
+        with m.If(bus.request & bus.done):
+            m.d.sync += [word.eq(bus.rdata), status.eq(bus.status), more.eq(reads & (bus.status == Status.OK))]
+        with m.If(waiting):
+            m.d.sync += [word.eq(self.events), status.eq(Mux(event, Status.OK, Status.TIMEOUT)), more.eq(1)]
 
-        with m.FSM():
-            with m.State("RECEIVE"):
-                with m.If(deframer.o.valid):
-                    m.d.sync += timer.eq(0)
-                    with m.If(item.end):
-                        with m.If(pointer == 0):
-                            m.d.sync += damaged.eq(0)
-                        with m.Else():
-                            m.d.sync += receiving.eq(0)
-                            m.next = "SETTLE"
-                with m.Elif(self.silence):
-                    m.d.sync += [receiving.eq(0), again.eq(1)]
-                    m.next = "AGAIN"
+        with states("RECEIVE"):
+            with m.If(coming & ~item.end):
+                states.go("STORED")
+            with m.Elif(coming & ~blank):
+                states.go("SETTLE")
 
-            with m.State("SETTLE"):
-                m.d.sync += checking.eq(1)
-                m.next = "CHECK"
+        with states("STORED"):
+            states.go("RECEIVE")
 
-            with m.State("CHECK"):
-                m.d.sync += [pointer.eq(REQUEST_HEADER_BYTES), timer.eq(0), more.eq(0), status.eq(Status.MALFORMED)]
-                m.next = "SEQUENCE"
-                m.d.comb += self.valid.eq(intact)
-                with m.If(~intact):
-                    m.d.sync += [header.sequence.eq(0), status.eq(Status.CORRUPT)]
-                with m.Elif(patient):
-                    m.next = "WAIT"
-                with m.Elif(reads | writes):
-                    m.d.sync += index.eq(1)
-                    with m.If(~known):
-                        m.d.sync += status.eq(Status.ADDRESS)
-                    with m.Elif(proper):
-                        m.next = "FETCH"
+        with states("SETTLE"):
+            with m.If(~sending):
+                states.go("CHECK")
 
-            with m.State("FETCH"):
-                m.d.comb += fetch.eq(1)
-                m.next = "GATHER"
-                with m.If(reads):
-                    begin_transfer()
+        with states("CHECK"):
+            m.d.comb += self.valid.eq(intact)
+            m.d.sync += [more.eq(0), accepted.eq(proper & (known | waits)), send.eq(0)]
+            with m.If(intact):
+                m.d.sync += status.eq(Mux((reads | writes) & ~known, Status.ADDRESS, Status.MALFORMED))
+                states.go("REPLAY")
+            with m.Else():
+                m.d.sync += status.eq(Status.CORRUPT)
+                states.go("SEQUENCE")
 
-            with m.State("GATHER"):
-                m.d.comb += [fetch.eq(1), next_byte.eq(1)]
-                m.d.sync += word.word_select(byte, 8).eq(fetched)
-                with m.If(element_done):
-                    begin_transfer()
+        # the sequence number is sent later; counting the elements has used up the count, which is loaded again
+        with states("REPLAY"):
+            m.d.comb += load.eq(pointer[:4] == 1 + sizes[Space.CONTROL])
+            with m.If(pointer[3]):
+                states.go("START")
 
-            with m.State("TRANSFER"):
-                with m.If(self.bus.done):
-                    m.next = "SEQUENCE"
-                    with m.If(more):
-                        m.next = "DATA"
-                        with m.If(self.bus.status != Status.OK):
-                            m.next = "CRC_HIGH"
-                    with m.Elif(writes & ~complete & (self.bus.status == Status.OK)):
-                        m.next = "GATHER"
+        with states("START"):
+            with m.If(~accepted):
+                states.go("SEQUENCE")
+            with m.Elif(reads):
+                states.go("TRANSFER")
+            with m.Elif(writes):
+                states.go("GATHER")
+            with m.Else():
+                states.go("WAIT")
 
-            with m.State("WAIT"):
-                m.d.comb += next_element.eq(unit)
-                m.d.sync += [word.eq(self.events), more.eq(1), status.eq(Status.OK)]
-                with m.If((self.events & header.address).any()):
-                    m.next = "SEQUENCE"
-                with m.Elif(complete):
-                    m.d.sync += status.eq(Status.TIMEOUT)
-                    m.next = "SEQUENCE"
+        with states("GATHER"):
+            with m.If(none):
+                states.go("SEQUENCE")
+            with m.Elif(element_done):
+                states.go("TRANSFER")
 
-            with m.State("SEQUENCE"):
-                offer(header.sequence)
-                with m.If(free):
-                    m.d.sync += sending.eq(1)
-                    m.next = "STATUS"
+        with states("TRANSFER"):
+            with m.If(bus.done):
+                with m.If(more):
+                    with m.If(bus.status == Status.OK):
+                        states.go("DATA")
+                    with m.Else():
+                        states.go("CRC_HIGH")
+                with m.Elif(writes & (bus.status == Status.OK)):
+                    states.go("GATHER")
+                with m.Else():
+                    states.go("SEQUENCE")
 
-            with m.State("STATUS"):
-                offer(status)
-                with m.If(free):
-                    m.d.sync += sending.eq(1)
-                    m.next = "CRC_HIGH"
-                    with m.If(more):
-                        m.next = "DATA"
+        with states("WAIT"):
+            with m.If(event | none):
+                states.go("SEQUENCE")
 
-            with m.State("DATA"):
-                offer(word.word_select(byte, 8))
-                m.d.comb += next_byte.eq(free)
-                with m.If(free):
-                    m.d.sync += sending.eq(1)
-                    with m.If(element_done | ~reads):
-                        m.next = "CRC_HIGH"
-                        with m.If(reads & ~final):
-                            begin_transfer()
+        with states("SEQUENCE"):
+            m.d.sync += sending.eq(1)
+            states.go("STATUS")
 
-            with m.State("CRC_HIGH"):
-                m.d.comb += outgoing.eq(checksum.crc[8:])
-                with m.If(~sending):
-                    m.d.sync += sending.eq(1)
-                    m.next = "CRC_LOW"
+        with states("STATUS"):
+            m.d.comb += outgoing.eq(status)
+            with m.If(free):
+                offer()
+                with m.If(more):
+                    states.go("DATA")
+                with m.Else():
+                    states.go("CRC_HIGH")
 
-            with m.State("CRC_LOW"):
-                m.d.comb += [outgoing.eq(checksum.crc[:8]), last.eq(1)]
-                with m.If(free):
-                    m.d.sync += [sending.eq(1), again.eq(1)]
-                    m.next = "AGAIN"
+        with states("DATA"):
+            with m.If(free):
+                offer()
+                m.d.comb += moved.eq(1)
+                with m.If(~reads | (element_done & none)):
+                    states.go("CRC_HIGH")
+                with m.Elif(element_done):
+                    states.go("TRANSFER")
 
-            with m.State("AGAIN"):
-                m.d.sync += receiving.eq(1)
-                m.next = "RECEIVE"
+        with states("CRC_HIGH"):
+            m.d.comb += outgoing.eq(checksum.high)
+            with m.If(~sending):
+                offer()
+                states.go("CRC_LOW")
+
+        with states("CRC_LOW"):
+            m.d.comb += outgoing.eq(checksum.high)
+            with m.If(~sending):
+                offer()
+                states.go("RECEIVE")
         return m

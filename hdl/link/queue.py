@@ -6,6 +6,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from ornstein.hdl.blockram import UNCHECKED, output
+
 __all__ = ["Queue"]
 
 
@@ -33,8 +35,7 @@ class Queue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         # the cell that is being written is read only while the queue is empty, and then the value is not used
-        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=[],
-                                                attrs={"no_rw_check": 1})
+        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=[], attrs=UNCHECKED)
         write_port = storage.write_port()
         read_port = storage.read_port(domain="comb")
         pointer_bits = exact_log2(self._depth)
@@ -42,7 +43,7 @@ class Queue(wiring.Component):
         read = Signal(pointer_bits)
         held = Signal(pointer_bits + 1)  # elements in the memory
         taken = Signal()
-        payload = Signal(self._shape, reset_less=True)
+        payload = Signal(self._shape, reset_less=True, attrs=output(platform))
         m.d.comb += [
             self.i.ready.eq(~held[-1]),
             write_port.addr.eq(written),

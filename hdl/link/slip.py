@@ -14,7 +14,7 @@ class Item(data.Struct):
 
     data: 8
     end: 1      # a frame ends here; there is no data
-    error: 1    # this follows an ESC that escapes nothing: the frame is damaged
+    error: 1    # this follows an ESC that escapes nothing: the frame is damaged, the data mean nothing
 
 
 class Outgoing(data.Struct):
@@ -25,12 +25,12 @@ class Outgoing(data.Struct):
 
 
 class Deframer(wiring.Component):
-    """Takes SLIP apart. Latency 1; one byte a cycle. Every END is passed on, also that of an empty frame.
+    """Takes SLIP apart. Latency 0; one byte a cycle. Every END is passed on, also that of an empty frame.
 
     Members
     -------
     i : In(stream of 8), bytes from the line
-    o : Out(stream of :class:`Item`), from registers
+    o : Out(stream of :class:`Item`); to let an ESC pass, it has to be ready although it is not valid
     """
 
     i: In(stream.Signature(8))
@@ -38,36 +38,27 @@ class Deframer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        byte, item = self.i.payload, self.o.payload
         escaped = Signal()
         escape = Signal()  # an ESC, which says nothing by itself
-        item = Signal(Item, reset_less=True)
         m.d.comb += [
-            escape.eq((self.i.payload == ESC) & ~escaped),
-            self.i.ready.eq(self.o.ready | ~self.o.valid),
-            self.o.payload.eq(item),
+            escape.eq((byte == ESC) & ~escaped),
+            self.o.valid.eq(self.i.valid & ~escape),
+            self.i.ready.eq(self.o.ready),
+            item.data.eq(byte),
+            item.end.eq(byte == END),
+            item.error.eq(escaped & (byte != ESC_END) & (byte != ESC_ESC)),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += [
-                self.o.valid.eq(self.i.valid & ~escape),
-                item.data.eq(self.i.payload),
-                item.end.eq(self.i.payload == END),
-                item.error.eq(0),
-            ]
-            with m.If(self.i.valid):
-                m.d.sync += escaped.eq(escape)
-            with m.If(escaped):
-                with m.Switch(self.i.payload):
-                    with m.Case(ESC_END):
-                        m.d.sync += item.data.eq(END)
-                    with m.Case(ESC_ESC):
-                        m.d.sync += item.data.eq(ESC)
-                    with m.Default():
-                        m.d.sync += item.error.eq(1)
+        with m.If(escaped):
+            # right for the two bytes that may follow an ESC, and only four bits differ
+            m.d.comb += item.data.eq(byte ^ Mux(byte[0], ESC_ESC ^ ESC, ESC_END ^ END))
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += escaped.eq(escape)
         return m
 
 
 class Framer(wiring.Component):
-    """Puts frames into SLIP, with END before and after each. Latency 1, at a frame's first byte 2; one byte a cycle,
+    """Puts frames into SLIP, with END before and after each. Latency 0, at a frame's first byte 1; one byte a cycle,
     two cycles for an escaped one.
 
     Members
@@ -81,40 +72,33 @@ class Framer(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        held = Signal(Outgoing, reset_less=True)
-        full = Signal()
-        is_end = Signal(reset_less=True)
-        special = Signal(reset_less=True)
-        sent = Signal()  # the held byte leaves
-        m.d.comb += self.i.ready.eq(~full | sent)
-        with m.If(self.i.ready):
-            m.d.sync += [
-                full.eq(self.i.valid),
-                held.eq(self.i.payload),
-                is_end.eq(self.i.payload.data == END),
-                special.eq((self.i.payload.data == END) | (self.i.payload.data == ESC)),
-            ]
+        byte = self.i.payload.data
+        special = Signal()
+        was_end = Signal(reset_less=True)   # of the byte taken last
+        was_last = Signal(reset_less=True)
+        m.d.comb += special.eq((byte == END) | (byte == ESC))
         with m.FSM():
             with m.State("BEGIN"):
-                m.d.comb += [self.o.payload.eq(END), self.o.valid.eq(full)]
-                with m.If(full & self.o.ready):
+                m.d.comb += [self.o.payload.eq(END), self.o.valid.eq(self.i.valid)]
+                with m.If(self.i.valid & self.o.ready):
                     m.next = "BYTE"
             with m.State("BYTE"):
-                m.d.comb += [self.o.payload.eq(held.data), self.o.valid.eq(full)]
-                with m.If(special):
-                    m.d.comb += self.o.payload.eq(ESC)
-                    with m.If(full & self.o.ready):
+                m.d.comb += [
+                    self.o.payload.eq(Mux(special, ESC, byte)),
+                    self.o.valid.eq(self.i.valid),
+                    self.i.ready.eq(self.o.ready),
+                ]
+                with m.If(self.i.valid & self.o.ready):
+                    m.d.sync += [was_end.eq(byte == END), was_last.eq(self.i.payload.last)]
+                    with m.If(special):
                         m.next = "ESCAPED"
-                with m.Elif(full & self.o.ready):
-                    m.d.comb += sent.eq(1)
-                    with m.If(held.last):
+                    with m.Elif(self.i.payload.last):
                         m.next = "END"
             with m.State("ESCAPED"):
-                m.d.comb += [self.o.payload.eq(Mux(is_end, ESC_END, ESC_ESC)), self.o.valid.eq(1)]
+                m.d.comb += [self.o.payload.eq(Mux(was_end, ESC_END, ESC_ESC)), self.o.valid.eq(1)]
                 with m.If(self.o.ready):
-                    m.d.comb += sent.eq(1)
                     m.next = "BYTE"
-                    with m.If(held.last):
+                    with m.If(was_last):
                         m.next = "END"
             with m.State("END"):
                 m.d.comb += [self.o.payload.eq(END), self.o.valid.eq(1)]
