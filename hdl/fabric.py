@@ -11,7 +11,7 @@ from ornstein.hdl.arithmetic import select
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes
+from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes, Multiplier, looked_up
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
@@ -33,6 +33,7 @@ def latencies(config: FabricConfig) -> tuple[int, int]:
     from the last of EXPAND to a read of the states or biases it wrote, the previous noise and the sums included.
     """
     rank_time, unit_time = Lanes.times(config)
+    rank_time = max(rank_time, looked_up(config) + Multiplier.latency)
     return rank_time + 1, unit_time + Update.stages(config)[1] + 3
 
 
@@ -256,16 +257,17 @@ class Fabric(wiring.Component):
         m.d.comb += [activation.read_address.eq(Mux(on_activation.free, on_activation.word,
                                                     one_rank[FRACTION_WIDTH:])),
                      lanes.entry.eq(activation.read_data[0])]
+        # what goes to a single lane is chosen once, not in every lane
+        one_lane = Mux(lanes.activated_valid, lanes.activated, on_rank.wdata)
+        m.d.comb += [lane.eq(Mux(lanes.rank_valid, of_lane, one_lane))
+                     for lane, of_lane in zip(rank.write_data, lanes.rank_next, strict=True)]
         with m.If(lanes.rank_valid):
-            m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1),
-                         Cat(rank.write_data).eq(Cat(lanes.rank_next))]
+            m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1)]
         with m.Elif(lanes.activated_valid):
             m.d.comb += [rank.write_address.eq(lanes.activated_micro.dest),
                          rank.write_lanes.eq(1 << lanes.activated_micro.lane)]
-            m.d.comb += [rank.write_data[lane].eq(lanes.activated) for lane in range(ranks)]
         with m.Else():
-            m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written),
-                         *fill(rank, on_rank)]
+            m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written)]
 
         # ---- units: updates, noise, and what they write -------------------------------------------------------------
         pipe = {-read_latency: (lanes.unit_soon, lanes.unit_soon_micro), 0: (lanes.unit_valid, lanes.unit_micro)}
