@@ -111,6 +111,11 @@ class FabricConfig:
         return 128 // self.descriptor_width
 
     @property
+    def longest_loop(self) -> int:
+        """Words over which a loop of a pass can run at most: those of the largest memory of vectors or rank words."""
+        return max(self.state_depth, self.drive_depth, self.rank_depth)
+
+    @property
     def product_width(self) -> int:
         """Bits of one lane's signed product."""
         return self.factor_width + STATE_WIDTH

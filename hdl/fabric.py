@@ -1,5 +1,7 @@
 """The fabric: memories, sequencer, lanes, updates, noise and read-out behind one bus. It knows only units and words."""
 
+from functools import reduce
+from operator import or_
 from types import SimpleNamespace
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
@@ -445,22 +447,24 @@ class Fabric(wiring.Component):
         generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
         one_factor = Signal(signed(config.factor_width), reset_less=True)
-        m.d.sync += identity.eq(0)
         described = regmap.identity(config, self._line)
-        with m.Switch(bus.address[:(len(described) - 1).bit_length()]):
+        with m.If(within(Space.IDENTITY)), m.Switch(bus.address[:(len(described) - 1).bit_length()]):
             for address, value in enumerate(described.values()):
                 with m.Case(address):
                     m.d.sync += identity.eq(value)
+        with m.Else():
+            m.d.sync += identity.eq(0)
         m.d.sync += [
-            control.eq(select(bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control])),
-            generated.eq(generator[on_seed.lane]),
+            control.eq(Mux(within(Space.CONTROL), select(
+                bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control]), 0)),
+            generated.eq(Mux(within(Space.SEED), generator[on_seed.lane], 0)),
         ]
 
         # words that nobody else reads while the bus may are asked for before it is granted, those of other spaces then
         early = {
-            Space.IDENTITY: identity, Space.CONTROL: control, Space.STATE: read_lane(state, on_state),
-            Space.DRIVE: read_lane(drive, on_drive), Space.DESCRIPTOR: read_lane(descriptor, on_descriptor),
-            Space.ACTIVATION: activation.read_data[0], Space.SEED: generated, Space.NOISE: read_lane(codes, on_noise),
+            Space.STATE: read_lane(state, on_state), Space.DRIVE: read_lane(drive, on_drive),
+            Space.DESCRIPTOR: read_lane(descriptor, on_descriptor), Space.ACTIVATION: activation.read_data[0],
+            Space.NOISE: read_lane(codes, on_noise),
         }
         late = {Space.FACTOR: one_factor, Space.RANK: one_rank, Space.SUM: read_lane(sums, on_sum)}
         if config.second_moment:
@@ -476,8 +480,9 @@ class Fabric(wiring.Component):
             m.d.sync += one_factor.eq(select(bus.address[rank_bits:], of_unit))
         else:
             m.d.sync += one_factor.eq(read_lane(factors[0], on_factors[0]))
-        m.d.sync += [answer.eq(value),
-                     value.eq(select(bus.space, [early.get(space, early.get(space ^ 1, 0)) for space in Space]))]
+        # registers that are zero unless they are meant, and words let through only if they are: fewer LUTs than choices
+        meant_words = [Mux(within(space), word, 0) for space, word in early.items()]
+        m.d.sync += [answer.eq(value), value.eq(reduce(or_, meant_words, identity | control | generated))]
         for space, other in late.items():
             meant = Signal(name=f"from_{space.name.lower()}", reset_less=True)
             m.d.sync += meant.eq(within(space))
