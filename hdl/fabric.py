@@ -446,7 +446,7 @@ class Fabric(wiring.Component):
                 m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(on_seed.wdata)
         generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        one_factor = Signal(signed(config.factor_width), reset_less=True)
+        one_factor = Signal(config.factor_width, reset_less=True)
         described = regmap.identity(config, self._line)
         with m.If(within(Space.IDENTITY)), m.Switch(bus.address[:(len(described) - 1).bit_length()]):
             for address, value in enumerate(described.values()):
@@ -466,7 +466,7 @@ class Fabric(wiring.Component):
             Space.DESCRIPTOR: read_lane(descriptor, on_descriptor), Space.ACTIVATION: activation.read_data[0],
             Space.NOISE: read_lane(codes, on_noise),
         }
-        late = {Space.FACTOR: one_factor, Space.RANK: one_rank, Space.SUM: read_lane(sums, on_sum)}
+        late = {Space.RANK: one_rank, Space.SUM: read_lane(sums, on_sum)}
         if config.second_moment:
             late[Space.SQUARE] = read_lane(squares, on_square)
         if config.sample_depth:
@@ -477,17 +477,18 @@ class Fabric(wiring.Component):
             of_unit = [Signal(config.factor_width, name=f"one_factor_{unit}", reset_less=True) for unit in range(units)]
             m.d.sync += [one.eq(select(view.lane[:rank_bits], list(factor.read_data)))
                          for one, factor, view in zip(of_unit, factors, on_factors, strict=True)]
-            m.d.sync += one_factor.eq(select(bus.address[rank_bits:], of_unit))
+            chosen = select(bus.address[rank_bits:], of_unit)
         else:
-            m.d.sync += one_factor.eq(read_lane(factors[0], on_factors[0]))
+            chosen = read_lane(factors[0], on_factors[0])
         # registers that are zero unless they are meant, and words let through only if they are: fewer LUTs than choices
-        meant_words = [Mux(within(space), word, 0) for space, word in early.items()]
-        m.d.sync += [answer.eq(value), value.eq(reduce(or_, meant_words, identity | control | generated))]
-        for space, other in late.items():
-            meant = Signal(name=f"from_{space.name.lower()}", reset_less=True)
-            m.d.sync += meant.eq(within(space))
-            with m.If(meant):
-                m.d.sync += answer.eq(other)
+        def let_through(words):
+            return [Mux(within(space), word, 0) for space, word in words.items()]
+
+        m.d.sync += [
+            one_factor.eq(Mux(within(Space.FACTOR), chosen, 0)),
+            value.eq(reduce(or_, let_through(early), identity | control | generated)),
+            answer.eq(reduce(or_, let_through(late), value | one_factor)),
+        ]
         m.d.comb += bus.rdata.eq(answer)
 
         m.d.comb += self.events.eq(Cat(idle, ~pending, half_full))
