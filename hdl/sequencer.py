@@ -67,7 +67,7 @@ class Sequencer(wiring.Component):
         self._config, self._drain = config, drain
         index = range(config.descriptor_depth)
         super().__init__({
-            "start": In(1), "first": In(8), "levels": In(8), "bank": In(1),
+            "start": In(1), "first": In(index), "levels": In(index), "bank": In(1),
             "bank_offset": In(range(config.drive_depth)),
             "running": Out(1), "finished": Out(1),
             "level": Out(LEVEL),
@@ -113,6 +113,7 @@ class Sequencer(wiring.Component):
         # the list of passes, walked by the fetch side until the level's steps, which it counts down, are through
         index = Signal(place, reset_less=True)
         exhausted = Signal()
+        passing = Signal()  # what is fetched is a pass, not a level
         first_step = Signal(reset_less=True)
         thin_left = Signal(len(self.level.thin), reset_less=True)
         clear, sample = Signal(reset_less=True), Signal(reset_less=True)
@@ -189,13 +190,46 @@ class Sequencer(wiring.Component):
         take = Signal()
         m.d.comb += [
             following.eq(Cat(fetched, self.descriptor_data)),
-            take.eq(ready & Mux(following.wait, drained, ~active | (self.issue & pass_last))),
+            take.eq(passing & ready & Mux(following.wait, drained, ~active | (self.issue & pass_last))),
         ]
 
         # these counters stand still for longer than a cycle before anybody asks
-        list_end, steps_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [list_end.eq(index == self.level.passes[:len(index)]), steps_end.eq(self.level.steps == 0),
-                     thin_end.eq(thin_left == 0)]
+        list_end, last_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        in_list = index != self.level.passes[:len(index)]
+        next_pass = Signal(place, reset_less=True)
+        m.d.sync += [list_end.eq(~in_list), last_end.eq(~in_list & (self.level.steps == 0)), thin_end.eq(thin_left == 0),
+                     next_pass.eq(Mux(list_end, self.level.first, wanted + 1))]
+
+        inner_count, outer_count = following.inner[:len(inner)], following.outer[:len(outer_left)]
+        with m.If(take):
+            m.d.sync += [
+                active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
+                inner.eq(inner_count), inner_left.eq(inner_count), outer_left.eq(outer_count),
+                inner_last.eq(inner_count == 0), outer_last.eq(outer_count == 0), inner_single.eq(inner_count == 0),
+                pass_last.eq((inner_count == 0) & (outer_count == 0)),
+                project.eq(following.operation == Operation.PROJECT),
+                mix.eq(following.operation == Operation.MIX),
+                by_rows.eq((following.operation == Operation.MIX) | (following.operation == Operation.ACTIVATE)),
+                self.factor.eq(following.factor), factor_row.eq(following.factor),
+                dest.eq(following.dest),
+                clear.eq(first_step & self.level.clear),
+                sample.eq((self.level.thin != 0) & thin_end),
+            ]
+            offset = Mux(following.banked & self.bank, self.bank_offset, 0)
+            source = following.source + Mux(following.from_drive, offset, 0)
+            m.d.sync += [self.source.eq(source), source_row.eq(source), bias.eq(following.bias + offset)]
+            # fetch the next pass: of this step, of the next one, or none
+            m.d.sync += [
+                ready.eq(0), part.eq(0), fetching.eq(~last_end), exhausted.eq(last_end),
+                index.eq(Mux(list_end, 0, index + 1)), wanted.eq(next_pass),
+            ]
+            with m.If(list_end):
+                m.d.sync += [
+                    self.level.steps.eq(self.level.steps - 1), first_step.eq(0),
+                    thin_left.eq(Mux(thin_end, self.level.thin, thin_left) - 1),
+                ]
+        with m.Elif(self.issue & pass_last):
+            m.d.sync += active.eq(0)
 
         level_index, levels_left = Signal(place, reset_less=True), Signal(place, reset_less=True)
         levels_end = Signal(reset_less=True)
@@ -219,43 +253,13 @@ class Sequencer(wiring.Component):
                 with m.If(arriving):
                     keep_beat(self.level.as_value())
                 with m.If(ready):
-                    m.d.sync += [index.eq(0), exhausted.eq(0), first_step.eq(1), thin_left.eq(self.level.thin - 1)]
+                    m.d.sync += [
+                        passing.eq(1), exhausted.eq(0), index.eq(0), first_step.eq(1), thin_left.eq(self.level.thin - 1),
+                    ]
                     fetch(self.level.first)
                     m.next = "RUN"
             with m.State("RUN"):
-                inner_count, outer_count = following.inner[:len(inner)], following.outer[:len(outer_left)]
-                with m.If(take):
-                    m.d.sync += [
-                        active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
-                        inner.eq(inner_count), inner_left.eq(inner_count), outer_left.eq(outer_count),
-                        inner_last.eq(inner_count == 0), outer_last.eq(outer_count == 0),
-                        inner_single.eq(inner_count == 0),
-                        pass_last.eq((inner_count == 0) & (outer_count == 0)),
-                        project.eq(following.operation == Operation.PROJECT),
-                        mix.eq(following.operation == Operation.MIX),
-                        by_rows.eq((following.operation == Operation.MIX)
-                                   | (following.operation == Operation.ACTIVATE)),
-                        self.factor.eq(following.factor), factor_row.eq(following.factor),
-                        dest.eq(following.dest),
-                        clear.eq(first_step & self.level.clear),
-                        sample.eq((self.level.thin != 0) & thin_end),
-                    ]
-                    offset = Mux(following.banked & self.bank, self.bank_offset, 0)
-                    source = following.source + Mux(following.from_drive, offset, 0)
-                    m.d.sync += [self.source.eq(source), source_row.eq(source), bias.eq(following.bias + offset)]
-                    with m.If(~list_end):
-                        m.d.sync += index.eq(index + 1)
-                        fetch(wanted + 1)
-                    with m.Elif(~steps_end):
-                        m.d.sync += [
-                            index.eq(0), self.level.steps.eq(self.level.steps - 1), first_step.eq(0),
-                            thin_left.eq(Mux(thin_end, self.level.thin, thin_left) - 1),
-                        ]
-                        fetch(self.level.first)
-                    with m.Else():
-                        m.d.sync += [ready.eq(0), exhausted.eq(1)]
-                with m.Elif(self.issue & pass_last):
-                    m.d.sync += active.eq(0)
                 with m.If(exhausted & drained):
+                    m.d.sync += passing.eq(0)
                     m.next = "NEXT"
         return m
