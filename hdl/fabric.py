@@ -35,7 +35,7 @@ def latencies(config: FabricConfig) -> tuple[int, int]:
     from the last of EXPAND to a read of the states or biases it wrote, the previous noise and the sums included.
     """
     rank_time, unit_time = Lanes.times(config)
-    rank_time = max(rank_time, looked_up(config) + Multiplier.latency)
+    rank_time = max(rank_time, looked_up(config) + Multiplier.latency)  # ACTIVATE writes rank words too
     return rank_time + 1, unit_time + Update.stages(config)[1] + 3
 
 
@@ -480,6 +480,7 @@ class Fabric(wiring.Component):
             chosen = select(bus.address[rank_bits:], of_unit)
         else:
             chosen = read_lane(factors[0], on_factors[0])
+
         # registers that are zero unless they are meant, and words let through only if they are: fewer LUTs than choices
         def let_through(words):
             return [Mux(within(space), word, 0) for space, word in words.items()]

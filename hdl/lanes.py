@@ -101,7 +101,8 @@ class Lanes(wiring.Component):
     fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
     entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so
         that no other operation may be issued in the cycles after an ACTIVATE until then.
-    activated_valid, activated_micro, activated : out, ``Multiplier.latency`` later; the activation's unsigned(16) result
+    activated_valid, activated_micro, activated : out, ``Multiplier.latency`` later; the activation's unsigned(16)
+        result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
     unit_soon, unit_soon_micro : out, ``read_latency`` before ``unit_valid``; time to read what the update needs
     unit_valid, unit_micro, unit_sums : out, at time ``unit_time``; accumulators of a vector word

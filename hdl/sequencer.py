@@ -195,10 +195,12 @@ class Sequencer(wiring.Component):
 
         # these counters stand still for longer than a cycle before anybody asks
         list_end, last_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        in_list = index != self.level.passes[:len(index)]
         next_pass = Signal(place, reset_less=True)
-        m.d.sync += [list_end.eq(~in_list), last_end.eq(~in_list & (self.level.steps == 0)), thin_end.eq(thin_left == 0),
-                     next_pass.eq(Mux(list_end, self.level.first, wanted + 1))]
+        at_end = index == self.level.passes[:len(index)]
+        m.d.sync += [
+            list_end.eq(at_end), last_end.eq(at_end & (self.level.steps == 0)), thin_end.eq(thin_left == 0),
+            next_pass.eq(Mux(list_end, self.level.first, wanted + 1)),
+        ]
 
         inner_count, outer_count = following.inner[:len(inner)], following.outer[:len(outer_left)]
         with m.If(take):
@@ -254,7 +256,8 @@ class Sequencer(wiring.Component):
                     keep_beat(self.level.as_value())
                 with m.If(ready):
                     m.d.sync += [
-                        passing.eq(1), exhausted.eq(0), index.eq(0), first_step.eq(1), thin_left.eq(self.level.thin - 1),
+                        passing.eq(1), exhausted.eq(0),
+                        index.eq(0), first_step.eq(1), thin_left.eq(self.level.thin - 1),
                     ]
                     fetch(self.level.first)
                     m.next = "RUN"

@@ -196,7 +196,8 @@ def test_loops_longer_than_any_memory_are_refused():
     longest = TINY.longest_loop
     assert longest == TINY.drive_depth
     place_waits(TINY, [project(from_drive=1, inner=longest)])
-    with pytest.raises(ValueError, match=f"PROJECT loops over {longest + 1} words, but fabric 'tiny' counts to {longest}"):
+    message = f"PROJECT loops over {longest + 1} words, but fabric 'tiny' counts to {longest}"
+    with pytest.raises(ValueError, match=message):
         place_waits(TINY, [project(from_drive=1, inner=longest + 1)])
 
 
