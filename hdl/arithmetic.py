@@ -12,6 +12,14 @@ def select(index, values: list):
     return select(index[1:], pairs)
 
 
+def below(value, limit: int):
+    """``value < limit`` of an unsigned value and a positive constant, bit by bit: fewer LUTs than a carry chain."""
+    answer = C(0, 1)
+    for place, bit in enumerate(value):
+        answer = ~bit | answer if limit >> place & 1 else ~bit & answer
+    return answer
+
+
 def shift_right(value, index, shifts: tuple[int, ...]):
     """``value >> shifts[index]`` of ascending ``shifts``; undefined where there is no such shift.
 

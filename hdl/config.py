@@ -111,6 +111,11 @@ class FabricConfig:
         return 128 // self.descriptor_width
 
     @property
+    def longest_loop(self) -> int:
+        """Words over which a loop of a pass can run at most: those of the largest memory of vectors or rank words."""
+        return max(self.state_depth, self.drive_depth, self.rank_depth)
+
+    @property
     def product_width(self) -> int:
         """Bits of one lane's signed product."""
         return self.factor_width + STATE_WIDTH
@@ -185,10 +190,10 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, p
                           second_moment=False, sample_depth=0, quartic=False)
 """What an iCE40UP5K holds."""
 
-BITSY = FabricConfig(name="bitsy", rank_lanes=2, factor_depth=2048, state_depth=128, drive_depth=512, leak_bits=6,
+BITSY = FabricConfig(name="bitsy", state_depth=128, drive_depth=512, leak_bits=6,
                      project_shifts=(12,), expand_shifts=(0, 4), bias_shifts=(8, 12), sum_width=24,
                      second_moment=False, sample_depth=0, quartic=False)
-"""The least that the demo's programs need, for an iCE40UP5K that holds a USB device too; still a little too much."""
+"""The iCEBreaker's lanes with the fewest formats that the demo's programs need: an iCE40UP5K holds a USB device too."""
 
 HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,
                     second_moment=False, sample_depth=0, quartic=False)

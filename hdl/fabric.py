@@ -1,5 +1,7 @@
 """The fabric: memories, sequencer, lanes, updates, noise and read-out behind one bus. It knows only units and words."""
 
+from functools import reduce
+from operator import or_
 from types import SimpleNamespace
 
 from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
@@ -11,7 +13,7 @@ from ornstein.hdl.arithmetic import select
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes
+from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes, activated
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
@@ -33,7 +35,8 @@ def latencies(config: FabricConfig) -> tuple[int, int]:
     from the last of EXPAND to a read of the states or biases it wrote, the previous noise and the sums included.
     """
     rank_time, unit_time = Lanes.times(config)
-    return rank_time + 1, unit_time + Update.stages(config)[1] + 3
+    # ACTIVATE writes rank words too
+    return max(rank_time, activated(config)) + 1, unit_time + Update.stages(config)[1] + 3
 
 
 def _relayed(m: Module, bus) -> SimpleNamespace:
@@ -274,6 +277,10 @@ class Fabric(wiring.Component):
         m.d.comb += [activation.read_address.eq(Mux(on_activation.free, on_activation.word,
                                                     one_rank[FRACTION_WIDTH:])),
                      lanes.entry.eq(activation.read_data[0])]
+        # what goes to a single lane is chosen once, not in every lane
+        one_lane = Mux(lanes.activated_valid, lanes.activated, on_rank.wdata)
+        m.d.comb += [rank.write_data[lane].eq(Mux(own(lanes.rank_valid, lanes.rank_soon, f"summed_{lane}"),
+                                                  lanes.rank_next[lane], one_lane)) for lane in range(ranks)]
         with m.If(lanes.rank_valid):
             m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1)]
         with m.Elif(lanes.activated_valid):
@@ -281,10 +288,6 @@ class Fabric(wiring.Component):
                          rank.write_lanes.eq(1 << lanes.activated_micro.lane)]
         with m.Else():
             m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written)]
-        for lane in range(ranks):
-            summed = own(lanes.rank_valid, lanes.rank_soon, f"summed_{lane}")
-            m.d.comb += rank.write_data[lane].eq(
-                Mux(summed, lanes.rank_next[lane], Mux(lanes.activated_valid, lanes.activated, on_rank.wdata)))
 
         # ---- units: updates, noise, and what they write -------------------------------------------------------------
         pipe = {-read_latency: (lanes.unit_soon, lanes.unit_soon_micro), 0: (lanes.unit_valid, lanes.unit_micro)}
@@ -467,25 +470,27 @@ class Fabric(wiring.Component):
                 m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(on_seed.wdata)
         generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
-        one_factor = Signal(signed(config.factor_width), reset_less=True)
-        m.d.sync += identity.eq(0)
+        one_factor = Signal(config.factor_width, reset_less=True)
         described = regmap.identity(config, self._line)
-        with m.Switch(bus.address[:(len(described) - 1).bit_length()]):
+        with m.If(within(Space.IDENTITY)), m.Switch(bus.address[:(len(described) - 1).bit_length()]):
             for address, value in enumerate(described.values()):
                 with m.Case(address):
                     m.d.sync += identity.eq(value)
+        with m.Else():
+            m.d.sync += identity.eq(0)
         m.d.sync += [
-            control.eq(select(bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control])),
-            generated.eq(generator[on_seed.lane]),
+            control.eq(Mux(within(Space.CONTROL), select(
+                bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control]), 0)),
+            generated.eq(Mux(within(Space.SEED), generator[on_seed.lane], 0)),
         ]
 
         # words that nobody else reads while the bus may are asked for before it is granted, those of other spaces then
         early = {
-            Space.IDENTITY: identity, Space.CONTROL: control, Space.STATE: read_lane(state, on_state),
-            Space.DRIVE: read_lane(drive, on_drive), Space.DESCRIPTOR: read_lane(descriptor, on_descriptor),
-            Space.ACTIVATION: activation.read_data[0], Space.SEED: generated, Space.NOISE: read_lane(codes, on_noise),
+            Space.STATE: read_lane(state, on_state), Space.DRIVE: read_lane(drive, on_drive),
+            Space.DESCRIPTOR: read_lane(descriptor, on_descriptor), Space.ACTIVATION: activation.read_data[0],
+            Space.NOISE: read_lane(codes, on_noise),
         }
-        late = {Space.FACTOR: one_factor, Space.RANK: one_rank, Space.SUM: read_lane(sums, on_sum)}
+        late = {Space.RANK: one_rank, Space.SUM: read_lane(sums, on_sum)}
         if config.second_moment:
             late[Space.SQUARE] = read_lane(squares, on_square)
         if config.sample_depth:
@@ -496,16 +501,19 @@ class Fabric(wiring.Component):
             of_unit = [Signal(config.factor_width, name=f"one_factor_{unit}", reset_less=True) for unit in range(units)]
             m.d.sync += [one.eq(select(view.lane[:rank_bits], list(factor.read_data)))
                          for one, factor, view in zip(of_unit, factors, on_factors, strict=True)]
-            m.d.sync += one_factor.eq(select(bus.address[rank_bits:], of_unit))
+            chosen = select(bus.address[rank_bits:], of_unit)
         else:
-            m.d.sync += one_factor.eq(read_lane(factors[0], on_factors[0]))
-        m.d.sync += [answer.eq(value),
-                     value.eq(select(bus.space, [early.get(space, early.get(space ^ 1, 0)) for space in Space]))]
-        for space, other in late.items():
-            meant = Signal(name=f"from_{space.name.lower()}", reset_less=True)
-            m.d.sync += meant.eq(within(space))
-            with m.If(meant):
-                m.d.sync += answer.eq(other)
+            chosen = read_lane(factors[0], on_factors[0])
+
+        # registers that are zero unless they are meant, and words let through only if they are: fewer LUTs than choices
+        def let_through(words):
+            return [Mux(within(space), word, 0) for space, word in words.items()]
+
+        m.d.sync += [
+            one_factor.eq(Mux(within(Space.FACTOR), chosen, 0)),
+            value.eq(reduce(or_, let_through(early), identity | control | generated)),
+            answer.eq(reduce(or_, let_through(late), value | one_factor)),
+        ]
         m.d.comb += bus.rdata.eq(answer)
 
         m.d.comb += self.events.eq(Cat(idle, ~pending, half_full))

@@ -87,7 +87,7 @@ class Pass(Descriptor):
     biased : EXPAND adds the drive word; without it it counts as zero
     shift : index into ``project_shifts`` (PROJECT, MIX) or ``expand_shifts`` (EXPAND)
     bias_shift : index into ``bias_shifts``
-    outer, inner : loop counts, 1 to 65,536
+    outer, inner : loop counts, 1 to 65,536, but at most the fabric's ``longest_loop``
     factor, source, dest, bias : word addresses
     stride : words between consecutive ``inner`` reads, of the factors in PROJECT and of the rank words in MIX
     """

@@ -5,10 +5,13 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ecp5, ice40
-from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, saturated, select, shift_right
+from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, select, shift_right
 from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.sequencer import micro_layout
+
+STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
+"""The largest word; its complement is the lowest."""
 
 FRACTION_WIDTH = 8
 """Low bits of an activation's argument, between which and the next entry of the table it interpolates."""
@@ -17,6 +20,11 @@ FRACTION_WIDTH = 8
 def looked_up(config: FabricConfig) -> int:
     """Cycles from the issue of ACTIVATE to the table's entry: two memories are read, and one lane of a word chosen."""
     return 2 * config.read_latency + 1
+
+
+def activated(config: FabricConfig) -> int:
+    """Cycles from the issue of ACTIVATE to its result: in a grid the entry travels to the lane that interpolates."""
+    return looked_up(config) + config.travel + Multiplier.latency(config)
 
 
 class Multiplier(wiring.Component):
@@ -107,8 +115,7 @@ class Lanes(wiring.Component):
     fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
     entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so
         that no other operation may be issued in the cycles after an ACTIVATE until then.
-    activated_valid, activated_micro, activated : out, later by the multiplier's latency and a grid's cycle to get
-        there, but not after ``rank_time``; the activation's unsigned(16) result
+    activated_valid, activated_micro, activated : out, at time :func:`activated`; the activation's unsigned(16) result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
     rank_soon : out, ``rank_valid`` a cycle earlier
     unit_soon, unit_soon_micro : out, ``read_latency`` before ``unit_valid``; time to read what the update needs
@@ -137,7 +144,7 @@ class Lanes(wiring.Component):
         """(rank_time, unit_time) in cycles after issue."""
         grid = config.unit_lanes > 1
         products = config.read_latency + grid + Multiplier.latency(config)
-        return (products + config.unit_lanes.bit_length() - 1 + grid + 2,
+        return (products + config.unit_lanes.bit_length() - 1 + 2 * grid + 1,
                 products + config.rank_lanes.bit_length() - 1 + 1)
 
     def elaborate(self, platform):
@@ -148,7 +155,7 @@ class Lanes(wiring.Component):
         # the micro-operation beside its data: pipe[t] at time t
         arrival, entry_time = config.read_latency, looked_up(config)
         pipe = {arrival: (self.valid, self.micro)}
-        for time in range(arrival + 1, max(rank_time, unit_time) + 1):
+        for time in range(arrival + 1, max(rank_time, unit_time, entry_time + Multiplier.latency) + 1):
             valid, micro = Signal(name=f"valid_{time}"), Signal(self.micro.shape(), name=f"micro_{time}",
                                                                 reset_less=True)
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
@@ -206,12 +213,14 @@ class Lanes(wiring.Component):
             return select(micro.shift, [C(1 << shift - 1, config.accumulator_width) for shift in shifts])
 
         ready, done = pipe[rank_time - 1]
+        summed = rank_time - 1 if alone else rank_time - 2  # the accumulators are complete
+        step = "comb" if alone else "sync"                  # between shifting and saturating
         clipped = Signal(config.rank_lanes)
         for rank in range(config.rank_lanes):
-            adds = ahead(rank_time - 3, accumulating, f"rank_adds_{rank}")
-            first = ahead(rank_time - 3, lambda _, micro: micro.first, f"rank_first_{rank}")
-            half = ahead(rank_time - 3, start, f"rank_half_{rank}").as_signed()
-            shift = ahead(rank_time - 2, lambda _, micro: micro.shift, f"rank_shift_{rank}")
+            adds = ahead(summed - 1, accumulating, f"rank_adds_{rank}")
+            first = ahead(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
+            half = ahead(summed - 1, start, f"rank_half_{rank}").as_signed()
+            shift = ahead(summed, lambda _, micro: micro.shift, f"rank_shift_{rank}")
             if alone:
                 accumulator = multipliers[rank].sum
                 m.d.comb += multipliers[rank].addend.eq(Mux(adds, Mux(first, half, accumulator), 0))
@@ -222,13 +231,16 @@ class Lanes(wiring.Component):
                     m.d.sync += accumulator.eq(Mux(first, half, accumulator) + total)
             shifted, over, negative = (Signal(width, name=f"rank_{name}_{rank}", reset_less=True) for name, width in (
                 ("shifted", STATE_WIDTH), ("over", 1), ("negative", 1)))
-            m.d.sync += [
+            m.d[step] += [
                 shifted.eq(shift_right(accumulator, shift, shifts)),
                 over.eq(overflow(accumulator, shift, shifts, STATE_WIDTH)),
                 negative.eq(accumulator[-1]),
             ]
             following = Signal(signed(STATE_WIDTH), name=f"rank_next_{rank}", reset_less=True)
-            m.d.sync += following.eq(saturated(shifted, over, negative))
+            # a register's reset does what its LUT has no input left for
+            m.d.sync += following.eq(Mux(over, STATE_LIMIT, shifted))
+            with m.If(over & negative):
+                m.d.sync += following.eq(~STATE_LIMIT)
             m.d.comb += self.rank_next[rank].eq(following)
             m.d.comb += clipped[rank].eq(over)
         m.d.comb += self.rank_soon.eq(ready & done.last & ((done.operation == Operation.PROJECT)
@@ -241,7 +253,6 @@ class Lanes(wiring.Component):
         found, entry, fraction = Signal(), self.entry, self.fraction
         m.d.comb += found.eq(pipe[entry_time][0] & (pipe[entry_time][1].operation == Operation.ACTIVATE))
         if not alone:
-            entry_time += 1
             found, entry, fraction = (moved(value, name) for value, name in (
                 (found, "found"), (entry, "entry"), (fraction, "fraction")))
         with m.If(found):
@@ -253,7 +264,7 @@ class Lanes(wiring.Component):
             m.d.comb += [lane.enable.eq(1), lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value))]
         m.d.sync += self.activated_valid.eq(activating)
         m.d.comb += [self.activated.eq(lane.sum[FRACTION_WIDTH:]),
-                     self.activated_micro.eq(pipe[entry_time + Multiplier.latency(config)][1])]
+                     self.activated_micro.eq(pipe[activated(config)][1])]
 
         # expand: sum over rank lanes, accumulate per unit lane
         def expanding(valid, micro):
@@ -265,7 +276,8 @@ class Lanes(wiring.Component):
             total = tree(m, products[unit * config.rank_lanes:(unit + 1) * config.rank_lanes], f"unit_{unit}")
             accumulator = Signal(signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True)
             with m.If(adds):
-                m.d.sync += accumulator.eq(Mux(first, 0, accumulator) + total)
+                # a sum, an addition and a choice: one LUT a bit
+                m.d.sync += accumulator.eq(Mux(first, total, accumulator + total))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
         soon_valid, soon_micro = pipe[unit_time - config.read_latency]
         m.d.comb += [

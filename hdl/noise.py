@@ -14,6 +14,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl.arithmetic import below
 from ornstein.hdl.config import GUARD_BITS, SEED_WIDTH
 
 TAPS = (64, 63, 61, 60)
@@ -91,9 +92,9 @@ class NoiseSource(wiring.Component):
         with m.Elif(self.advance):
             m.d.sync += self.state.eq(following)
         draw = self.state[:DRAW_BITS]
-        with m.If(draw < THRESHOLD):
+        with m.If(below(draw, THRESHOLD)):
             m.d.comb += self.code.eq(1)
-        with m.Elif(draw >= (1 << DRAW_BITS) - THRESHOLD):
+        with m.Elif(below(~draw, THRESHOLD)):  # draw >= 2^DRAW_BITS - THRESHOLD
             m.d.comb += self.code.eq(-1)
         m.d.comb += self.dither.eq(self.state[DITHER_LOW:])
         return m

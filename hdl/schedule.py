@@ -70,10 +70,13 @@ def place_waits(config: FabricConfig, passes: list[Pass], *, bank_offset: int = 
     A pass is taken to need all that an earlier one wrote from its first cycle on, so a wait can be set needlessly but
     never left out. ``repeated`` says that the list runs more than once, the first pass following the last.
 
-    Raises ValueError if a pass overlaps itself (:func:`check_pass`).
+    Raises ValueError if a pass overlaps itself (:func:`check_pass`) or loops further than the fabric can count.
     """
     for step in passes:
         check_pass(step, bank_offset)
+        if max(step.outer, step.inner) > config.longest_loop:
+            raise ValueError(f"{Operation(step.operation).name} loops over {max(step.outer, step.inner)} words, but "
+                             f"fabric {config.name!r} counts to {config.longest_loop}")
     rank_latency, unit_latency = latencies(config)
     waits = [False] * len(passes)
     rounds = 2 if repeated else 1

@@ -7,7 +7,6 @@ without a gap as long as they last :func:`shortest_pass` cycles or more.
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
 
 from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
@@ -35,10 +34,9 @@ def micro_layout(config: FabricConfig) -> data.StructLayout:
     ``first`` and ``last`` mark the ends of the inner loop; ``dest`` is a rank word or a vector word, ``bias`` a drive
     word, ``lane`` the rank lane of ACTIVATE; ``clear`` and ``sample`` hold for a whole step.
     """
-    vector = max(config.state_depth, config.drive_depth, config.rank_depth)
     return data.StructLayout({
         "operation": 2, "first": 1, "last": 1, "from_drive": 1, "to_drive": 1, "coupled": 1, "biased": 1, "shift": 3,
-        "bias_shift": 2, "lane": range(max(2, config.rank_lanes)), "dest": range(vector),
+        "bias_shift": 2, "lane": range(max(2, config.rank_lanes)), "dest": range(config.longest_loop),
         "bias": range(config.drive_depth), "clear": 1, "sample": 1,
     })
 
@@ -52,7 +50,7 @@ class Sequencer(wiring.Component):
     bank_offset : in; words added to banked drive addresses when ``bank`` is 1
     running : out
     finished : out, one cycle at the end of a job; everything is written by then
-    level : Level, out; the present level, constant while its micro-operations are in flight
+    level : Level, out; the present level, constant while its micro-operations are in flight but for ``steps``
     descriptor_address : out; word of ``descriptor_width`` bits of the descriptor memory
     descriptor_data : in, one cycle later
     hold : in; issue nothing in this cycle
@@ -69,7 +67,7 @@ class Sequencer(wiring.Component):
         self._config, self._drain = config, drain
         index = range(config.descriptor_depth)
         super().__init__({
-            "start": In(1), "first": In(8), "levels": In(8), "bank": In(1),
+            "start": In(1), "first": In(index), "levels": In(index), "bank": In(1),
             "bank_offset": In(range(config.drive_depth)),
             "running": Out(1), "finished": Out(1),
             "level": Out(LEVEL),
@@ -78,38 +76,44 @@ class Sequencer(wiring.Component):
             "hold": In(1), "issue": Out(1),
             "micro": Out(micro_layout(config)),
             "factor": Out(range(config.factor_depth)),
-            "source": Out(range(max(config.state_depth, config.drive_depth, config.rank_depth))),
+            "source": Out(range(config.longest_loop)),
         })
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
 
-        # fetch: the beats of the descriptor `wanted` into `fetched`
+        # fetch: the beats of the descriptor `wanted` into `fetched`; of several the last stays in the memory's output
         beats, beat_width = config.descriptor_beats, config.descriptor_width
-        fetched = Signal(beats * beat_width, reset_less=True)
-        wanted = Signal(8, reset_less=True)
-        part = Signal(range(beats + 1))
-        fetching = Signal()
-        arriving = Signal()
+        fetched = Signal(max(1, beats - 1) * beat_width, reset_less=True)
+        place = range(config.descriptor_depth)
+        wanted = Signal(place, reset_less=True)
+        part, arrived = Signal(range(beats)), Signal(range(beats), reset_less=True)
+        fetching, arriving = Signal(), Signal()
         ready = Signal()
-        m.d.comb += self.descriptor_address.eq(Cat(part[:exact_log2(beats)], wanted))
-        m.d.sync += arriving.eq(fetching & (part != beats))
+        m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
+        m.d.sync += [arriving.eq(fetching), arrived.eq(part)]
         with m.If(fetching):
-            with m.If(part != beats):
-                m.d.sync += part.eq(part + 1)
+            with m.If(part == beats - 1):
+                m.d.sync += fetching.eq(0)
             with m.Else():
-                m.d.sync += [fetching.eq(0), ready.eq(1)]
-        with m.If(arriving):
-            with m.Switch(part):
-                for beat in range(beats):
-                    with m.Case(beat + 1):
-                        m.d.sync += fetched[beat * beat_width:(beat + 1) * beat_width].eq(self.descriptor_data)
+                m.d.sync += part.eq(part + 1)
+        with m.If(arriving & (arrived == beats - 1)):
+            m.d.sync += ready.eq(1)
 
-        # the list of passes, walked `steps` times by the fetch side
-        index = Signal(8, reset_less=True)
-        steps_left = Signal(16, reset_less=True)
+        def keep_beat(register):
+            with m.Switch(arrived):
+                for beat in range(len(register) // beat_width):
+                    with m.Case(beat):
+                        m.d.sync += register[beat * beat_width:(beat + 1) * beat_width].eq(self.descriptor_data)
+
+        with m.If(arriving):
+            keep_beat(fetched)
+
+        # the list of passes, walked by the fetch side until the level's steps, which it counts down, are through
+        index = Signal(place, reset_less=True)
         exhausted = Signal()
+        passing = Signal()  # what is fetched is a pass, not a level
         first_step = Signal(reset_less=True)
         thin_left = Signal(len(self.level.thin), reset_less=True)
         clear, sample = Signal(reset_less=True), Signal(reset_less=True)
@@ -120,7 +124,9 @@ class Sequencer(wiring.Component):
         # the present pass
         active = Signal()
         current = Signal(PASS, reset_less=True)
-        inner_left, outer_left = Signal(16, reset_less=True), Signal(16, reset_less=True)
+        loop = range(config.longest_loop)
+        inner, inner_left, outer_left = (Signal(loop, name=name, reset_less=True)
+                                         for name in ("inner", "inner_left", "outer_left"))
         inner_first = Signal(reset_less=True)
         lane = Signal(range(max(2, config.rank_lanes)), reset_less=True)
         factor_row = Signal(self.factor.shape(), reset_less=True)
@@ -163,7 +169,7 @@ class Sequencer(wiring.Component):
                 m.d.sync += [
                     outer_left.eq(outer_left - 1), outer_last.eq(outer_left == 1),
                     pass_last.eq(inner_single & (outer_left == 1)),
-                    inner_left.eq(current.inner), inner_last.eq(inner_single), lane.eq(0),
+                    inner_left.eq(inner), inner_last.eq(inner_single), lane.eq(0),
                     dest.eq(dest + 1), bias.eq(bias + 1), factor_row.eq(next_factor), source_row.eq(next_source),
                 ]
             with m.Else():
@@ -183,16 +189,51 @@ class Sequencer(wiring.Component):
         following = Signal(PASS)
         take = Signal()
         m.d.comb += [
-            following.eq(fetched),
-            take.eq(ready & Mux(following.wait, drained, ~active | (self.issue & pass_last))),
+            following.eq(Cat(fetched, self.descriptor_data)),
+            take.eq(passing & ready & Mux(following.wait, drained, ~active | (self.issue & pass_last))),
         ]
 
         # these counters stand still for longer than a cycle before anybody asks
-        list_end, steps_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        m.d.sync += [list_end.eq(index == self.level.passes), steps_end.eq(steps_left == 0),
-                     thin_end.eq(thin_left == 0)]
+        list_end, last_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        next_pass = Signal(place, reset_less=True)
+        at_end = index == self.level.passes[:len(index)]
+        m.d.sync += [
+            list_end.eq(at_end), last_end.eq(at_end & (self.level.steps == 0)), thin_end.eq(thin_left == 0),
+            next_pass.eq(Mux(list_end, self.level.first, wanted + 1)),
+        ]
 
-        level_index, levels_left = Signal(8, reset_less=True), Signal(8, reset_less=True)
+        inner_count, outer_count = following.inner[:len(inner)], following.outer[:len(outer_left)]
+        with m.If(take):
+            m.d.sync += [
+                active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
+                inner.eq(inner_count), inner_left.eq(inner_count), outer_left.eq(outer_count),
+                inner_last.eq(inner_count == 0), outer_last.eq(outer_count == 0), inner_single.eq(inner_count == 0),
+                pass_last.eq((inner_count == 0) & (outer_count == 0)),
+                project.eq(following.operation == Operation.PROJECT),
+                mix.eq(following.operation == Operation.MIX),
+                by_rows.eq((following.operation == Operation.MIX) | (following.operation == Operation.ACTIVATE)),
+                self.factor.eq(following.factor), factor_row.eq(following.factor),
+                dest.eq(following.dest),
+                clear.eq(first_step & self.level.clear),
+                sample.eq((self.level.thin != 0) & thin_end),
+            ]
+            offset = Mux(following.banked & self.bank, self.bank_offset, 0)
+            source = following.source + Mux(following.from_drive, offset, 0)
+            m.d.sync += [self.source.eq(source), source_row.eq(source), bias.eq(following.bias + offset)]
+            # fetch the next pass: of this step, of the next one, or none
+            m.d.sync += [
+                ready.eq(0), part.eq(0), fetching.eq(~last_end), exhausted.eq(last_end),
+                index.eq(Mux(list_end, 0, index + 1)), wanted.eq(next_pass),
+            ]
+            with m.If(list_end):
+                m.d.sync += [
+                    self.level.steps.eq(self.level.steps - 1), first_step.eq(0),
+                    thin_left.eq(Mux(thin_end, self.level.thin, thin_left) - 1),
+                ]
+        with m.Elif(self.issue & pass_last):
+            m.d.sync += active.eq(0)
+
+        level_index, levels_left = Signal(place, reset_less=True), Signal(place, reset_less=True)
         levels_end = Signal(reset_less=True)
         with m.FSM():
             with m.State("IDLE"):
@@ -211,47 +252,17 @@ class Sequencer(wiring.Component):
                     fetch(level_index)
                     m.next = "LEVEL"
             with m.State("LEVEL"):
-                level = data.View(LEVEL, fetched)
+                with m.If(arriving):
+                    keep_beat(self.level.as_value())
                 with m.If(ready):
                     m.d.sync += [
-                        self.level.eq(fetched), steps_left.eq(level.steps), index.eq(0), exhausted.eq(0),
-                        first_step.eq(1), thin_left.eq(level.thin - 1),
+                        passing.eq(1), exhausted.eq(0),
+                        index.eq(0), first_step.eq(1), thin_left.eq(self.level.thin - 1),
                     ]
-                    fetch(level.first)
+                    fetch(self.level.first)
                     m.next = "RUN"
             with m.State("RUN"):
-                with m.If(take):
-                    m.d.sync += [
-                        active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
-                        inner_left.eq(following.inner), outer_left.eq(following.outer),
-                        inner_last.eq(following.inner == 0), outer_last.eq(following.outer == 0),
-                        inner_single.eq(following.inner == 0),
-                        pass_last.eq((following.inner == 0) & (following.outer == 0)),
-                        project.eq(following.operation == Operation.PROJECT),
-                        mix.eq(following.operation == Operation.MIX),
-                        by_rows.eq((following.operation == Operation.MIX)
-                                   | (following.operation == Operation.ACTIVATE)),
-                        self.factor.eq(following.factor), factor_row.eq(following.factor),
-                        dest.eq(following.dest),
-                        clear.eq(first_step & self.level.clear),
-                        sample.eq((self.level.thin != 0) & thin_end),
-                    ]
-                    offset = Mux(following.banked & self.bank, self.bank_offset, 0)
-                    source = following.source + Mux(following.from_drive, offset, 0)
-                    m.d.sync += [self.source.eq(source), source_row.eq(source), bias.eq(following.bias + offset)]
-                    with m.If(~list_end):
-                        m.d.sync += index.eq(index + 1)
-                        fetch(wanted + 1)
-                    with m.Elif(~steps_end):
-                        m.d.sync += [
-                            index.eq(0), steps_left.eq(steps_left - 1), first_step.eq(0),
-                            thin_left.eq(Mux(thin_end, self.level.thin, thin_left) - 1),
-                        ]
-                        fetch(self.level.first)
-                    with m.Else():
-                        m.d.sync += [part.eq(0), ready.eq(0), exhausted.eq(1)]
-                with m.Elif(self.issue & pass_last):
-                    m.d.sync += active.eq(0)
                 with m.If(exhausted & drained):
+                    m.d.sync += passing.eq(0)
                     m.next = "NEXT"
         return m

@@ -163,7 +163,7 @@ class Update(wiring.Component):
             valid = stage
         noisy = delayed(self.noisy, self.draw_stage, "noisy")
         m.d.comb += self.draw.eq(valid & noisy)
-        # noise = magnitude, or its negative as ~(~x + magnitude); the magnitude is none, one or two amplitudes
+        # noise = magnitude, or its negative as ~(~x + magnitude) of x, the rounding; it is none, one or two amplitudes
         code = delayed(Mux(noisy, self.code, 0), 1, "code")
         codes = code + delayed(Mux(noisy & self.midpoint, self.previous, 0), 1, "previous")
         once, twice, negative = (Signal(name=name, reset_less=True) for name in ("once", "twice", "negative"))
@@ -180,14 +180,15 @@ class Update(wiring.Component):
         drift, relaxing, rest, forcing, outer, total = (
             Signal(signed(self._total), name=name, reset_less=True)
             for name in ("drift", "relaxing", "rest", "forcing", "outer", "total"))
-        rounding = delayed(rounding, 1, "rounding")
+        rounding = delayed(Mux(codes[-1], ~rounding, rounding), 1, "rounding")
+        forced = rounding + magnitude
         m.d.sync += [
             drift.eq(coupling + bias - cubic),
             relaxing.eq(add(pairs[:2]) << GUARD_BITS - config.leak_bits),
             rest.eq(drift + (add(pairs[2:]) << GUARD_BITS - config.leak_bits)),
-            forcing.eq(Mux(negative, ~rounding, rounding) + magnitude),
+            forcing.eq(Mux(negative, ~forced, forced)),
             outer.eq(relaxing + rest),
-            total.eq(outer + Mux(delayed(negative, 1, "negative"), ~forcing, forcing)),
+            total.eq(outer + forcing),
         ]
         rounded = Signal(signed(self._total - GUARD_BITS))
         m.d.comb += rounded.eq(total >> GUARD_BITS)

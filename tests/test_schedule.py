@@ -192,6 +192,15 @@ def test_overlap_in_the_other_bank_is_refused():
         check_pass(step, bank_offset=16)
 
 
+def test_loops_longer_than_any_memory_are_refused():
+    longest = TINY.longest_loop
+    assert longest == TINY.drive_depth
+    place_waits(TINY, [project(from_drive=1, inner=longest)])
+    message = f"PROJECT loops over {longest + 1} words, but fabric 'tiny' counts to {longest}"
+    with pytest.raises(ValueError, match=message):
+        place_waits(TINY, [project(from_drive=1, inner=longest + 1)])
+
+
 def test_word_for_word_in_place_is_allowed():
     check_pass(activate(source=4, dest=4))
     check_pass(expand(dest=8))
