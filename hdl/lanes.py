@@ -155,7 +155,7 @@ class Lanes(wiring.Component):
         # the micro-operation beside its data: pipe[t] at time t
         arrival, entry_time = config.read_latency, looked_up(config)
         pipe = {arrival: (self.valid, self.micro)}
-        for time in range(arrival + 1, max(rank_time, unit_time, entry_time + Multiplier.latency) + 1):
+        for time in range(arrival + 1, max(rank_time, unit_time, activated(config)) + 1):
             valid, micro = Signal(name=f"valid_{time}"), Signal(self.micro.shape(), name=f"micro_{time}",
                                                                 reset_less=True)
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]

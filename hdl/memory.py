@@ -4,7 +4,7 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ice40
+from ornstein.hdl import blockram, ice40
 
 
 class LaneMemory(wiring.Component):
@@ -43,9 +43,9 @@ class LaneMemory(wiring.Component):
         m = Module()
         for lane in range(self._lanes):  # in a grid each goes where its words are used
             m.submodules[f"cells_{lane}"] = cells = memory.Memory(shape=self._width, depth=self._depth, init=[],
-                                                                  attrs={"no_rw_check": 1})
+                                                                  attrs=blockram.UNCHECKED)
             write, read = cells.write_port(), cells.read_port(domain="comb")
-            word = Signal(self._width, name=f"word_{lane}", reset_less=True)
+            word = Signal(self._width, name=f"word_{lane}", reset_less=True, attrs=blockram.output(platform))
             m.d.sync += word.eq(read.data)
 
             def moved(value, name, lane=lane):
@@ -100,7 +100,7 @@ class FactorMemory(wiring.Component):
         fits = (self._lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH
                 and self._width > self.HIGH_BITS)
         if self._travel:
-            self._without_gaps(m)
+            self._without_gaps(m, platform)
         elif ice40.is_target(platform) and fits:
             self._in_two_kinds(m)
         else:
@@ -110,11 +110,11 @@ class FactorMemory(wiring.Component):
                          plain.write_lanes.eq(self.write_lanes), Cat(self.read_data).eq(Cat(plain.read_data))]
         return m
 
-    def _without_gaps(self, m: Module):
+    def _without_gaps(self, m: Module, platform):
         m.submodules.cells = cells = memory.Memory(shape=data.ArrayLayout(self._width, self._lanes),
-                                                   depth=self._depth, init=[], attrs={"no_rw_check": 1})
+                                                   depth=self._depth, init=[], attrs=blockram.UNCHECKED)
         write, read = cells.write_port(), cells.read_port(domain="comb")
-        word = Signal.like(read.data, name="word", reset_less=True)
+        word = Signal.like(read.data, name="word", reset_less=True, attrs=blockram.output(platform))
         m.d.sync += word.eq(read.data)
 
         def moved(value, name):
