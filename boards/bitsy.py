@@ -1,7 +1,6 @@
 """1BitSquared iCEBreaker-bitsy: an iCE40UP5K whose link is native USB, in the chip with the fabric.
 
-It does not fit yet: of 5,280 cells USB takes about 2,100, and the smallest fabric that runs the demo's programs, with
-two lanes, about 3,600.
+It does not fit yet: of 5,280 cells the fabric and its bridge take about 4,300, and USB about 1,900.
 """
 
 from amaranth.hdl import ClockDomain, Module, Signal
