@@ -15,7 +15,8 @@ from amaranth.lib import crc
 from amaranth.lib.wiring import connect
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.link.usb import DATA_ENDPOINT, MAX_PACKET, UsbSerial
+from ornstein.hdl.link.usb import UsbSerial
+from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET
 from ornstein.hdl.top import Top
 from ornstein.host.transport.base import LinkError, Transport
 from ornstein.sim import verilated
@@ -115,21 +116,18 @@ def handshake(pid: Pid) -> bytes:
 
 
 def verilog(config: FabricConfig) -> str:
-    """The machine behind USB as Verilog for the harness: three clocks, and the pins as a board's buffers see them."""
+    """The machine behind USB as Verilog for the harness: one clock, and the pins as a board's buffers see them."""
     m = Module()
-    clocks = {}
-    for name in ("sync", "usb_io", "usb"):
-        m.domains += (domain := ClockDomain(name, reset_less=True))
-        clocks[f"{name}_clk"] = (domain.clk, None)
+    m.domains.sync = clock = ClockDomain(reset_less=True)
     pins = SimpleNamespace(
-        d_p=SimpleNamespace(i=Signal(name="d_p_i"), o=Signal(name="d_p_o"), oe=Signal(name="oe")),
-        d_n=SimpleNamespace(i=Signal(name="d_n_i"), o=Signal(name="d_n_o"), oe=Signal(name="n_oe")),
+        d_p=SimpleNamespace(i=Signal(2, name="d_p_i"), o=Signal(2, name="d_p_o"), oe=Signal(name="oe")),
+        d_n=SimpleNamespace(i=Signal(2, name="d_n_i"), o=Signal(2, name="d_n_o"), oe=Signal(name="n_oe")),
         pullup=SimpleNamespace(o=Signal(name="pullup")))
-    m.submodules.usb = usb = UsbSerial(pins)
+    m.submodules.usb = usb = UsbSerial(pins, "sync")
     m.submodules.machine = machine = Top(config)
     connect(m, usb.o, machine.i)
     connect(m, machine.o, usb.i)
-    ports = clocks | {signal.name: (signal, None) for signal in (
+    ports = {"clk": (clock.clk, None)} | {signal.name: (signal, None) for signal in (
         pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)}
     return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
 
@@ -147,7 +145,7 @@ class UsbHost:
         self._library = ctypes.CDLL(str(verilated.library(
             config.name, lambda: verilog(config), _HARNESS, depends=repr(config), sources=(Path(__file__),))))
         self._library.usb_open.restype = ctypes.c_void_p
-        self._library.usb_exchange.restype = ctypes.c_size_t
+        self._library.usb_exchange.restype = self._library.usb_silence.restype = ctypes.c_size_t
         self._handle = ctypes.c_void_p(self._library.usb_open())
         self._samples = ctypes.create_string_buffer(_SAMPLES * 2 * 8 * (MAX_PACKET + 8))
         self._next_frame = self._frame = 0
@@ -166,13 +164,24 @@ class UsbHost:
         count = self._library.usb_exchange(
             self._handle, states, ctypes.c_size_t(len(states)), ctypes.c_size_t(patience), self._samples,
             ctypes.c_size_t(len(self._samples)))
-        answer = self._samples.raw[_SAMPLES // 2:count:_SAMPLES]
-        self.time += len(states) + len(answer)
-        return packet_of(answer) if count else None
+        samples = self._samples.raw[:count]
+        self.time += len(states) + count // _SAMPLES
+        # its first edge tells where its bits are
+        return packet_of(samples[samples.find(_K) + _SAMPLES // 2::_SAMPLES]) if count else None
 
     def idle(self, bits: int) -> None:
         """Leaves the bus alone for some bit times."""
         self._exchange(bytes([_J]) * bits)
+
+    def clock(self, *, offset: float = 0, jitter: float = 0) -> None:
+        """Makes the host's bits longer by a part of ``offset``, and its edges early or late by up to so many bits."""
+        self._library.usb_clock(self._handle, ctypes.c_uint32(round(_SAMPLES * 1000 * (1 + offset))),
+                                ctypes.c_uint32(round(_SAMPLES * 1000 * jitter)))
+
+    @property
+    def turnaround(self) -> float:
+        """Bit times between the end of the host's last packet and the beginning of the answer to it (7.1.18.1)."""
+        return 1 + self._library.usb_silence(self._handle) / _SAMPLES
 
     @property
     def attached(self) -> bool:

@@ -25,8 +25,8 @@ class UsbSerial(wiring.Component):
 
     Parameters
     ----------
-    pins : object with ``d_p`` and ``d_n``, each with ``i`` and ``o``, two bits of half a cycle each, the older one first,
-        and ``oe``, as :class:`amaranth.lib.io.DDRBuffer` has them; and ``pullup`` with ``o``
+    pins : object with ``d_p`` and ``d_n``, each with ``i``, ``o`` and ``oe`` as :class:`amaranth.lib.io.DDRBuffer` has
+        them, ``i`` and ``o`` for half a cycle each; and ``pullup`` with ``o``
     domain : clock domain of the pins, of :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`; streams cross from and to
         it unless it is ``sync``
 

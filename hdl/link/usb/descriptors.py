@@ -44,7 +44,8 @@ STRINGS = (_descriptor(_STRING, "H", 0x0409), _string("Ornstein"), _string("Orns
 """The one language, English; manufacturer; product."""
 
 # USB 2.0; a communications device as a whole, so that its interfaces need no association descriptor
-DEVICE = _descriptor(_DEVICE, "HBBBBHHHBBBB", 0x0200, _COMMUNICATION, 0, 0, MAX_PACKET, VENDOR_ID, PRODUCT_ID, 0x0100, 1, 2, 0, 1)
+DEVICE = _descriptor(_DEVICE, "HBBBBHHHBBBB", 0x0200, _COMMUNICATION, 0, 0, MAX_PACKET, VENDOR_ID, PRODUCT_ID, 0x0100,
+                     1, 2, 0, 1)
 
 _PARTS = b"".join((
     _descriptor(_INTERFACE, "7B", 0, 0, 1, _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, 0),

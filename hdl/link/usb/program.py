@@ -21,7 +21,7 @@ _DATA0, _DATA1 = 0xC3, 0x4B
 _ACK, _NAK, _STALL = 0xD2, 0x5A, 0x1E
 
 _RESET_ROUNDS = 20
-"""Rounds of four cycles, 3.3 us, after which SE0 is a bus reset; it is after 2.5 us, and not in a packet's end (7.1.7.5)."""
+"""Rounds of four cycles, 3.3 us, after which SE0 is a bus reset; the least is 2.5 us (7.1.7.5)."""
 _ANSWER_ROUNDS = 40
 """Rounds of four cycles, 80 bit times, in which the host goes on with a transaction; it does within 18 after what the
 device has sent, of which up to 20 are still to come, and its own packet begins with eight (7.1.19.1)."""
