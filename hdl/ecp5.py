@@ -17,7 +17,8 @@ COMPARED_HZ = 10e6
 class Clocks(wiring.Component):
     """Drives clock domains with one EHXPLLL, their rising edges aligned, in reset until it has locked.
 
-    The domains are those of the component that this one is in. The feedback goes through an output of its own, so that every clock may be any fraction of the oscillator.
+    The domains are those of the component that this one is in. The feedback goes through an output of its own, so that
+    every clock may be any fraction of the oscillator.
 
     Parameters
     ----------
