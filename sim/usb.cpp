@@ -1,4 +1,5 @@
-// The Verilated machine behind native USB as a library: line states in, line states out, a sample every 1/48 us.
+// What is Verilated behind native USB as a library: line states in, line states out, a sample every 1/48 us.
+// With CROSSED the streams' clock is four times that of USB, and else the same.
 
 #include <cstddef>
 #include <cstdint>
@@ -42,8 +43,28 @@ struct Usb {
         for (int s = 0; s < SAMPLES; ++s) line[s] = J;
         for (int n = 0; n < DELAY_IN; ++n) in.push(line);
         for (int n = 0; n < DELAY_OUT; ++n) out.push(line);
-        top.clk = 0;
+        top.sync_clk = 0;
+#ifdef CROSSED
+        top.usb_clk = 0;
+#endif
         top.eval();
+    }
+    void clock() {
+#ifdef CROSSED
+        top.usb_clk = 1;
+        for (int cycle = 0; cycle < 4; ++cycle) {
+            if (cycle == 2) top.usb_clk = 0;
+            top.sync_clk = 1;
+            top.eval();
+            top.sync_clk = 0;
+            top.eval();
+        }
+#else
+        top.sync_clk = 1;
+        top.eval();
+        top.sync_clk = 0;
+        top.eval();
+#endif
     }
     // What the device drives in the present sample, or 0 there.
     uint8_t driven() const { return out.oldest()[sample]; }
@@ -61,10 +82,7 @@ struct Usb {
             drives[s] = (top.oe ? DRIVEN : 0) | (top.d_p_o >> s & 1 ? D_P : 0) | (top.d_n_o >> s & 1 ? D_N : 0);
         in.push(line);
         out.push(drives);
-        top.clk = 1;
-        top.eval();
-        top.clk = 0;
-        top.eval();
+        clock();
     }
     // An edge of the host may come early or late by up to `jitter`.
     int64_t unsteady() {

@@ -1,4 +1,4 @@
-"""A USB host at full speed, down to the wires, before the Verilated machine with its USB serial port.
+"""A USB host at full speed, down to the wires, before a Verilated USB serial port with the machine behind it.
 
 Universal Serial Bus Specification 2.0: chapter 7 (line states, NRZI, bit stuffing, time-outs), 8 (packets, toggles,
 handshakes), 9 (enumeration); Communications Device Class, PSTN subclass 1.2 (line coding).
@@ -11,10 +11,11 @@ from types import SimpleNamespace
 
 from amaranth.back import verilog as back
 from amaranth.hdl import ClockDomain, Module, Signal
-from amaranth.lib import crc
-from amaranth.lib.wiring import connect
+from amaranth.lib import crc, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.link.queue import Queue
 from ornstein.hdl.link.usb import UsbSerial
 from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET
 from ornstein.hdl.top import Top
@@ -86,11 +87,13 @@ def packet_of(states: bytes) -> bytes:
     for state in states[:-2]:
         bit = int(state == last)
         if ones == 6 and bit:
-            raise UsbError("a seventh one without a stuffed bit")
+            raise UsbError("a seventh one in place of a stuffed zero")
         if ones != 6:
             bits.append(bit)
         ones = ones + 1 if bit else 0
         last = state
+    if ones == 6:
+        raise UsbError("no stuffed zero before the end of the packet")
     if bits[:8] != [0, 0, 0, 0, 0, 0, 0, 1] or len(bits) % 8:
         raise UsbError(f"no sync pattern before a packet, or {len(bits)} bits, not whole bytes")
     number = sum(bit << place for place, bit in enumerate(bits[8:]))
@@ -115,19 +118,45 @@ def handshake(pid: Pid) -> bytes:
     return bytes([_identifier(pid)])
 
 
-def verilog(config: FabricConfig) -> str:
-    """The machine behind USB as Verilog for the harness: one clock, and the pins as a board's buffers see them."""
+class Echo(wiring.Component):
+    """In place of the machine: what comes goes back, as soon as the host takes it.
+
+    Members
+    -------
+    i, o : streams of bytes
+    """
+
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(8))
+
+    DEPTH = 256
+    """Bytes that wait in it."""
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = Queue(8, self.DEPTH)
+        connect(m, flipped(self.i), queue.i)
+        connect(m, queue.o, flipped(self.o))
+        return m
+
+
+def verilog(behind: wiring.Component, domain: str) -> str:
+    """A component with streams behind USB as Verilog for the harness, with the pins as a board's buffers see them, in
+    that clock domain."""
     m = Module()
-    m.domains.sync = clock = ClockDomain(reset_less=True)
+    clocks = {}
+    for name in dict.fromkeys(("sync", domain)):
+        m.domains += (clock := ClockDomain(name, reset_less=True))
+        clocks[f"{name}_clk"] = clock.clk, None
     pins = SimpleNamespace(
         d_p=SimpleNamespace(i=Signal(2, name="d_p_i"), o=Signal(2, name="d_p_o"), oe=Signal(name="oe")),
         d_n=SimpleNamespace(i=Signal(2, name="d_n_i"), o=Signal(2, name="d_n_o"), oe=Signal(name="n_oe")),
         pullup=SimpleNamespace(o=Signal(name="pullup")))
-    m.submodules.usb = usb = UsbSerial(pins, "sync")
-    m.submodules.machine = machine = Top(config)
-    connect(m, usb.o, machine.i)
-    connect(m, machine.o, usb.i)
-    ports = {"clk": (clock.clk, None)} | {signal.name: (signal, None) for signal in (
+    m.submodules.usb = usb = UsbSerial(pins, domain)
+    m.submodules.behind = behind
+    connect(m, usb.o, behind.i)
+    connect(m, behind.o, usb.i)
+    ports = clocks | {signal.name: (signal, None) for signal in (
         pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)}
     return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
 
@@ -135,15 +164,22 @@ def verilog(config: FabricConfig) -> str:
 class UsbHost:
     """A host with one device on its port.
 
+    Parameters
+    ----------
+    config : of the machine behind the device's serial port; None for :class:`Echo` in place of it
+    crossed : give USB a clock of its own, a quarter of the machine's
+
     Attributes
     ----------
     time : bit times since power-up
     naks : transactions that the device put off
     """
 
-    def __init__(self, config: FabricConfig):
+    def __init__(self, config: FabricConfig | None, *, crossed: bool = False):
         self._library = ctypes.CDLL(str(verilated.library(
-            config.name, lambda: verilog(config), _HARNESS, depends=repr(config), sources=(Path(__file__),))))
+            config.name if config else "echo",
+            lambda: verilog(Top(config) if config else Echo(), "usb" if crossed else "sync"), _HARNESS,
+            depends=repr(config), sources=(Path(__file__),), define="CROSSED" if crossed else None)))
         self._library.usb_open.restype = ctypes.c_void_p
         self._library.usb_exchange.restype = self._library.usb_silence.restype = ctypes.c_size_t
         self._handle = ctypes.c_void_p(self._library.usb_open())
