@@ -36,7 +36,7 @@ struct Usb {
     int64_t now = 0, edge = 0;       // the present sample, and the start of the host's next bit
     int64_t bit = 4 * SAMPLE, jitter = 0;
     uint32_t noise = 1;
-    size_t silence = 0;              // samples between the host's last bit and the answer to it
+    size_t silence = 0;              // samples between the host's last bit and the last answer
     static constexpr uint8_t DRIVEN = 4;
 
     Usb() : top(&context, "top") {
@@ -117,16 +117,16 @@ size_t usb_exchange(void* handle, const uint8_t* states, size_t bits, size_t pat
         usb.edge += usb.bit;
         for (int64_t end = usb.edge + usb.unsteady(); usb.now < end;) usb.step(states[n]);
     }
-    size_t count = 0;
-    usb.silence = 0;
+    size_t count = 0, silence = 0;
     for (const int64_t end = usb.now + static_cast<int64_t>(patience) * usb.bit;;) {
         const uint8_t driven = usb.driven();
         if (driven & Usb::DRIVEN) {
+            if (!count) usb.silence = silence;
             if (count < room) samples[count++] = driven & (D_P | D_N);
         } else if (count || usb.now >= end) {
             return count;
         } else {
-            ++usb.silence;
+            ++silence;
         }
         usb.step(J);
     }

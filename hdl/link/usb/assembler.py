@@ -1,6 +1,6 @@
 """Writes microprograms of :class:`ornstein.hdl.link.usb.engine.Engine`, with names for words and bytes."""
 
-from ornstein.hdl.link.usb.engine import PAGE, WORDS, Source, Test
+from ornstein.hdl.link.usb.engine import PAGE, WORDS, Source, When
 
 __all__ = ["Assembler"]
 
@@ -43,7 +43,7 @@ class Assembler:
             raise ValueError(f"two words are called {name!r}")
         self._labels[name] = len(self._written)
 
-    def word(self, *, address: int = 0, half: int | None = None, test: Test = Test.NEVER, then: str | None = None,
+    def word(self, *, address: int = 0, half: int | None = None, test: When = When.NEVER, then: str | None = None,
              go: str | None = None, **fields) -> None:
         """Any word."""
         self._written.append({

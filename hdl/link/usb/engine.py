@@ -4,9 +4,10 @@ from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl.link.usb.descriptors import MAX_PACKET
 from ornstein.hdl.protocol import END
 
-__all__ = ["PAGE", "WORDS", "Engine", "Source", "Test", "Word"]
+__all__ = ["PAGE", "WORDS", "Engine", "Source", "When", "Word"]
 
 WORDS = 256
 """Of the microprogram."""
@@ -14,7 +15,7 @@ PAGE = 256
 """Bytes in each half of the memory."""
 
 
-class Test(enum.Enum, shape=4):
+class When(enum.Enum, shape=4):
     """What decides which word is next, as it is before the present one acts."""
 
     NEVER = 0
@@ -27,9 +28,8 @@ class Test(enum.Enum, shape=4):
     GOOD_5 = 7          # the CRC of the token received is right
     GOOD_16 = 8         # that of the data packet is
     SE0 = 9             # both wires are low
-    WAITING = 10        # a byte for the host is there
-    LAST = 11           # and ends its frame
-    FULL = 12           # the last byte from the host has not been taken
+    CLOSED = 10         # a packet for the host is complete
+    FULL = 11           # the last byte from the host has not been taken
 
 
 class Source(enum.Enum, shape=3):
@@ -39,13 +39,13 @@ class Source(enum.Enum, shape=3):
     MEMORY = 1
     LINE = 2            # the byte received
     POINTER = 3
-    STREAM = 4          # the byte for the host, which is taken
+    FILLED = 4          # bytes of the packet for the host
 
 
 Word = data.StructLayout({
     "go": 8,            # the next word
     "then": 8,          # the next word where the test holds
-    "test": Test,
+    "test": When,
     "address": 8,       # in the lower half of the memory; pointed, bit 0 chooses the half
     "pointed": 1,       # the address is the pointer
     "source": Source,
@@ -56,6 +56,7 @@ Word = data.StructLayout({
     "point": 1,         # to the pointer,
     "put": 1,           # to the stream
     "step": 1,          # the pointer moves on
+    "release": 1,       # the packet for the host has arrived there
     "wait": 1,          # until the transceiver is ready or idle
     "send": 1,          # with wait: the result
     "checksum": 1,      # with send: a byte of the checksum in place of it
@@ -68,6 +69,10 @@ class Engine(wiring.Component):
     """Runs a microprogram, a word in two cycles: one to read the memory, one to act. That one lasts while it waits.
 
     It has an accumulator and a pointer of eight bits, and begins with word zero.
+
+    Beside it bytes for the host fill a packet, the last ``MAX_PACKET`` bytes of the memory. It is complete when it is
+    full or a frame has ended. ``release`` empties it; a full one that ended a frame is complete once more, without
+    bytes: a host takes that for the end of what came in full packets.
 
     Parameters
     ----------
@@ -112,6 +117,7 @@ class Engine(wiring.Component):
         stored = Signal(8, reset_less=True)
         accumulator, pointer = Signal(8), Signal(8)
         carry = Signal()
+        filled = Signal(range(MAX_PACKET + 1))
         m.d.sync += stored.eq(read.data)
 
         # a word's two cycles; the second one lasts while it waits
@@ -123,7 +129,7 @@ class Engine(wiring.Component):
         source, result, total = Signal(8), Signal(8), Signal(9)
         with m.Switch(word.source):
             for value, where in ((Source.MEMORY, stored), (Source.LINE, self.byte), (Source.POINTER, pointer),
-                                 (Source.STREAM, self.i.payload)):
+                                 (Source.FILLED, filled)):
                 with m.Case(value):
                     m.d.comb += source.eq(where)
         m.d.comb += [
@@ -132,11 +138,12 @@ class Engine(wiring.Component):
         ]
 
         # where it goes
+        writes = Signal()
         address = Mux(word.pointed, Cat(pointer, word.address[0]), word.address)
         m.d.comb += [
-            read.addr.eq(address), write.addr.eq(address), write.data.eq(result), write.en.eq(done & word.write),
+            read.addr.eq(address), writes.eq(done & word.write),
             self.data.eq(result), self.send.eq(act & word.send), self.checksum.eq(word.checksum),
-            self.start.eq(done & word.start), self.i.ready.eq(done & (word.source == Source.STREAM)),
+            self.start.eq(done & word.start),
         ]
         with m.If(done & word.load):
             m.d.sync += [accumulator.eq(result), carry.eq(total[8])]
@@ -148,21 +155,33 @@ class Engine(wiring.Component):
             m.d.sync += self.o.valid.eq(0)
         with m.If(done & word.put):
             m.d.sync += [self.o.payload.eq(result), self.o.valid.eq(1)]
-        in_frame, ends = Signal(), Signal()       # a frame has an END before it and one after it
-        m.d.comb += ends.eq(self.i.payload == END)
-        with m.If(self.i.ready):
-            m.d.sync += in_frame.eq(~ends)
+
+        # bytes for the host, in the cycles in which no word writes
+        in_frame, ends, ended, closed = Signal(), Signal(), Signal(), Signal()
+        m.d.comb += [
+            ends.eq(self.i.payload == END),
+            closed.eq(filled[-1] | ended),
+            self.i.ready.eq(~closed & ~writes),
+            write.addr.eq(Mux(writes, address, 2 * PAGE - MAX_PACKET + filled[:-1])),
+            write.data.eq(Mux(writes, result, self.i.payload)),
+            write.en.eq(writes | self.i.valid & ~closed),
+        ]
+        with m.If(self.i.valid & self.i.ready):
+            # a frame has an END before it and one after it
+            m.d.sync += [filled.eq(filled + 1), in_frame.eq(~ends), ended.eq(ends & in_frame)]
+        with m.If(done & word.release):
+            m.d.sync += [filled.eq(0), ended.eq(ended & filled[-1])]
 
         # what follows
         holds = {
-            Test.NEVER: 0, Test.ZERO: accumulator == 0, Test.CARRY: carry, Test.UPPER: pointer[-1],
-            Test.ODD: pointer[0], Test.ENDPOINT: accumulator[1], Test.ACTIVE: self.active, Test.GOOD_5: self.good_5,
-            Test.GOOD_16: self.good_16, Test.SE0: self.se0, Test.WAITING: self.i.valid, Test.LAST: ends & in_frame,
-            Test.FULL: self.o.valid & ~self.o.ready,
+            When.NEVER: 0, When.ZERO: accumulator == 0, When.CARRY: carry, When.UPPER: pointer[-1],
+            When.ODD: pointer[0], When.ENDPOINT: accumulator[1], When.ACTIVE: self.active, When.GOOD_5: self.good_5,
+            When.GOOD_16: self.good_16, When.SE0: self.se0, When.CLOSED: closed,
+            When.FULL: self.o.valid & ~self.o.ready,
         }
         taken = Signal()
         m.d.comb += [
-            taken.eq(Array(holds[test] for test in Test)[word.test.as_value()]),
+            taken.eq(Array(holds[test] for test in When)[word.test.as_value()]),
             fetch.en.eq(done),
             fetch.addr.eq(Mux(taken, word.then, word.go)),
         ]

@@ -1,17 +1,18 @@
 """The microprogram of the serial port: packets, toggles, requests.
 
 Universal Serial Bus Specification 2.0: 8.3.1 (packet identifiers), 8.4.6 (handshakes), 8.5 (transactions), 8.6
-(toggles), 9.2.6.3 and 9.3 to 9.4 (requests); Communications Device Class, PSTN subclass 1.2: 6.3 (its requests).
+(toggles), 9.2.6.3 (setting an address), 9.4 (requests); Communications Device Class, PSTN subclass 1.2: 6.3 (its
+requests).
 
-Between packets the device moves bytes to and from the streams. From a packet's start on it keeps step with the wires: a
-byte takes 16 cycles, eight words. The sync pattern of an answer goes out as soon as it is known that there will be one,
-which leaves seven words to choose what it is.
+Between packets the device gives on the bytes that the host has sent. From a packet's start on it keeps step with the
+wires: a byte takes 16 cycles, eight words. The sync pattern of an answer goes out as soon as it is known that there
+will be one, which leaves seven words to choose what it is.
 """
 
 from ornstein.hdl.link.usb import descriptors
 from ornstein.hdl.link.usb.assembler import Assembler
 from ornstein.hdl.link.usb.descriptors import MAX_PACKET
-from ornstein.hdl.link.usb.engine import PAGE, Source, Test
+from ornstein.hdl.link.usb.engine import PAGE, Source, When
 
 __all__ = ["serial_port"]
 
@@ -49,64 +50,35 @@ def serial_port() -> tuple[list[dict], bytes]:
     data0, data1, both_data = a.constant(_DATA0), a.constant(_DATA1), a.constant(_DATA0 + _DATA1)
 
     address, next_address = a.variable("address"), a.variable("next address")
-    # bulk packets: bytes held from the host, where the next is, toggle expected; bytes for the host, where the next
-    # goes, whether they are to be sent, whether an empty packet is to follow, identifier of the next packet
+    # bulk packets: bytes held from the host, where the next is, toggle expected; identifier of the next to the host
     held, held_at, expects_data1 = a.variable("held"), a.variable("held at"), a.variable("expects DATA1")
-    ready, ready_at = a.variable("ready"), a.variable("ready at", _TO_HOST)
-    closed, then_empty = a.variable("closed"), a.variable("then empty")
     bulk_data = a.variable("bulk data", _DATA0)
     # control transfers: bytes left to answer, where they are, identifier of the next packet, refused
     left, left_at, control_data, refused = (
         a.variable("left"), a.variable("left at"), a.variable("control data"), a.variable("refused"))
     of_bulk = a.variable("of bulk")               # whether the data packet just sent is the bulk endpoint's
 
-    # ---- between packets: every six words look for a packet, of whose identifier eight words' time are left ---------
-    a.pass_(go="bus reset")                       # word zero does nothing: the memory is not read yet
-
+    # ---- between packets --------------------------------------------------------------------------------------------
     a.label("idle")
-    a.load(held, test=Test.SE0, then="low")
-    a.point(held_at, test=Test.ACTIVE, then="packet")
-    a.pass_(test=Test.ZERO, then="fill")
+    a.load(held, test=When.SE0, then="low")
+    a.point(held_at, test=When.ACTIVE, then="packet")
+    a.pass_(test=When.ZERO, then="idle")
 
     a.label("give")                               # accumulator: held; eight cycles a byte
-    a.pass_(test=Test.FULL, then="given")
+    a.pass_(test=When.FULL, then="given")
     a.word(half=_LOWER, source=Source.MEMORY, put=1, step=1)
-    a.subtract(one, test=Test.ACTIVE, then="given")
-    a.pass_(test=Test.ZERO, then="given", go="give")
+    a.subtract(one, test=When.ACTIVE, then="given")
+    a.pass_(test=When.ZERO, then="given", go="give")
     a.label("given")
     a.store(held)
-    a.store_pointer(held_at, test=Test.ACTIVE, then="packet")
-
-    a.label("fill")
-    a.load(closed, test=Test.ACTIVE, then="packet")
-    a.load(ready, test=Test.ZERO, then="open", go="idle")
-    a.label("open")
-    a.point(ready_at, test=Test.ACTIVE, then="packet")
-    a.label("take")                               # accumulator: ready; eight cycles a byte
-    a.pass_(test=Test.WAITING, then="taken", go="filled")
-    a.label("taken")
-    a.word(half=_UPPER, source=Source.STREAM, write=1, step=1, test=Test.LAST, then="frame ends")
-    a.add(one, test=Test.UPPER, then="room", go="packet full")
-    a.label("room")
-    a.pass_(test=Test.ACTIVE, then="filled", go="take")
-    a.label("filled")
-    a.store(ready)
-    a.store_pointer(ready_at, test=Test.ACTIVE, then="packet", go="idle")
-    a.label("frame ends")
-    a.add(one)
-    a.store(ready, test=Test.UPPER, then="close")
-    a.store(then_empty, go="close")
-    a.label("packet full")
-    a.store(ready)
-    a.label("close")
-    a.store(closed, test=Test.ACTIVE, then="packet", go="idle")
+    a.store_pointer(held_at, test=When.ACTIVE, then="packet", go="idle")
 
     a.label("low")
     a.load(a.constant(_RESET_ROUNDS))
     a.label("still low")
-    a.subtract(one, test=Test.SE0, then="round", go="idle")
+    a.subtract(one, test=When.SE0, then="round", go="idle")
     a.label("round")
-    a.pass_(test=Test.ZERO, then="bus reset", go="still low")
+    a.pass_(test=When.ZERO, then="bus reset", go="still low")
     a.label("bus reset")
     a.clear()
     a.store(address)
@@ -114,6 +86,7 @@ def serial_port() -> tuple[list[dict], bytes]:
     a.label("configure")                          # accumulator: number of the configuration
     a.point(a.constant(answers["configuration"] + 1))
     a.store(half=_UPPER)
+    a.label("first data")
     a.clear()
     a.store(expects_data1)
     a.label("first data in")
@@ -122,65 +95,63 @@ def serial_port() -> tuple[list[dict], bytes]:
 
     # ---- packets ----------------------------------------------------------------------------------------------------
     a.label("packet")
-    a.load_byte(start=1, test=Test.ACTIVE, then="identifier", go="idle")
+    a.load_byte(start=1, test=When.ACTIVE, then="identifier", go="idle")
     a.label("identifier")
     a.subtract(a.constant(_IN))
     a.label("less IN")                            # accumulator: identifier less IN
-    a.subtract(a.constant(_OUT - _IN), test=Test.ZERO, then="IN")
-    a.subtract(a.constant(_SETUP - _OUT), test=Test.ZERO, then="OUT")
-    a.pass_(test=Test.ZERO, then="SETUP")
+    a.subtract(a.constant(_OUT - _IN), test=When.ZERO, then="IN")
+    a.subtract(a.constant(_SETUP - _OUT), test=When.ZERO, then="OUT")
+    a.point(a.constant(_REQUEST), test=When.ZERO, then="token")
     a.label("skip")
-    a.pass_(test=Test.ACTIVE, then="skip", go="idle")
+    a.pass_(test=When.ACTIVE, then="skip", go="idle")
 
-    # the pointer tells them apart
+    # the pointer tells them apart from now on
     a.label("IN")
     a.point(zero, go="token")
     a.label("OUT")
-    a.point(from_host, go="token")
-    a.label("SETUP")
-    a.point(a.constant(_REQUEST))
+    a.point(from_host)
     a.label("token")
-    a.load_byte( test=Test.ACTIVE, then="token address", go="idle")
+    a.load_byte( test=When.ACTIVE, then="token address", go="idle")
     a.label("token address")
     a.subtract(address)
-    a.subtract(a.constant(0x80), test=Test.ZERO, then="even endpoint")
-    a.pass_(test=Test.ZERO, then="odd endpoint", go="skip")
+    a.subtract(a.constant(0x80), test=When.ZERO, then="even endpoint")
+    a.pass_(test=When.ZERO, then="odd endpoint", go="skip")
     a.label("even endpoint")
-    a.load_byte( test=Test.ACTIVE, then="token end", go="idle")
+    a.load_byte( test=When.ACTIVE, then="token end", go="idle")
     a.label("token end")
-    a.pass_(wait=1, test=Test.ACTIVE, then="skip")
-    a.pass_(test=Test.GOOD_5, then="for us", go="idle")
+    a.pass_(wait=1, test=When.ACTIVE, then="skip")
+    a.pass_(test=When.GOOD_5, then="for us", go="idle")
     a.label("for us")
-    a.pass_(test=Test.UPPER, then="from host")
-    a.send(sync, test=Test.ENDPOINT, then="bulk in", go="control in")
+    a.pass_(test=When.UPPER, then="from host")
+    a.send(sync, test=When.ENDPOINT, then="bulk in", go="control in")
     a.label("from host")
-    a.pass_(test=Test.ODD, then="out", go="await control data")
+    a.pass_(test=When.ODD, then="out", go="await control data")
     a.label("out")
-    a.pass_(test=Test.ENDPOINT, then="await bulk data")
+    a.pass_(test=When.ENDPOINT, then="await bulk data")
     a.point(zero, go="await control data")
     a.label("odd endpoint")
     a.pass_(wait=1)
-    a.pass_(wait=1, test=Test.ACTIVE, then="skip")
-    a.pass_(test=Test.GOOD_5, then="status in", go="idle")
+    a.pass_(wait=1, test=When.ACTIVE, then="skip")
+    a.pass_(test=When.GOOD_5, then="status in", go="idle")
     a.label("status in")
-    a.pass_(test=Test.UPPER, then="idle")
+    a.pass_(test=When.UPPER, then="idle")
     a.send(sync, go="nak")
 
     # ---- IN transactions --------------------------------------------------------------------------------------------
     a.label("bulk in")
-    a.load(closed)
-    a.load(one, test=Test.ZERO, then="nak")
+    a.load(one, test=When.CLOSED, then="packet ready", go="nak")
+    a.label("packet ready")
     a.store(of_bulk)
     a.send(bulk_data)
-    a.load(ready)
-    a.point(to_host, test=Test.ZERO, then="no data", go="data")
+    a.word(source=Source.FILLED, load=1)
+    a.point(to_host, test=When.ZERO, then="no data", go="data")
 
     a.label("control in")
     a.load(refused)
-    a.load(left, test=Test.ZERO, then="answer", go="stall")
+    a.load(left, test=When.ZERO, then="answer", go="stall")
     a.label("answer")
     a.subtract(packet)
-    a.clear(test=Test.CARRY, then="long answer")
+    a.clear(test=When.CARRY, then="long answer")
     a.store(of_bulk)
     a.send(control_data)
     a.load(left, go="chunk")
@@ -189,13 +160,13 @@ def serial_port() -> tuple[list[dict], bytes]:
     a.send(control_data)
     a.load(packet)
     a.label("chunk")
-    a.point(left_at, test=Test.ZERO, then="no data")
+    a.point(left_at, test=When.ZERO, then="no data")
 
     a.label("data")                               # accumulator: how many bytes; pointer: where
     a.send(half=_UPPER, step=1, start=1)
     a.label("rest")
     a.subtract(one)
-    a.pass_(test=Test.ZERO, then="sum")
+    a.pass_(test=When.ZERO, then="sum")
     a.send(half=_UPPER, step=1, go="rest")
     a.label("no data")
     a.send_checksum(start=1, go="sum end")
@@ -206,26 +177,19 @@ def serial_port() -> tuple[list[dict], bytes]:
 
     a.load(patience)
     a.label("await acknowledge")
-    a.subtract(one, test=Test.ACTIVE, then="handshake")
-    a.pass_(test=Test.ZERO, then="idle", go="await acknowledge")
+    a.subtract(one, test=When.ACTIVE, then="handshake")
+    a.pass_(test=When.ZERO, then="idle", go="await acknowledge")
     a.label("handshake")
-    a.load_byte(start=1, test=Test.ACTIVE, then="acknowledge", go="idle")
+    a.load_byte(start=1, test=When.ACTIVE, then="acknowledge", go="idle")
     a.label("acknowledge")
     a.subtract(a.constant(_ACK))
-    a.subtract(a.constant(_IN - _ACK), test=Test.ZERO, then="acknowledged", go="less IN")
+    a.subtract(a.constant(_IN - _ACK), test=When.ZERO, then="acknowledged", go="less IN")
     a.label("acknowledged")
-    a.load(of_bulk, wait=1, test=Test.ACTIVE, then="skip")
-    a.load(both_data, test=Test.ZERO, then="control acknowledged")
+    a.load(of_bulk, wait=1, test=When.ACTIVE, then="skip")
+    a.load(both_data, test=When.ZERO, then="control acknowledged")
 
     a.subtract(bulk_data)
-    a.store(bulk_data)
-    a.load(then_empty)
-    a.clear(test=Test.ZERO, then="reopen")
-    a.store(then_empty)
-    a.store(ready, go="idle")
-    a.label("reopen")
-    a.store(closed)
-    a.point(to_host, go="filled")
+    a.store(bulk_data, release=1, go="idle")
 
     a.label("control acknowledged")
     a.subtract(control_data)
@@ -237,7 +201,7 @@ def serial_port() -> tuple[list[dict], bytes]:
     a.store(left_at)
     a.load(left)
     a.subtract(packet)
-    a.pass_(test=Test.CARRY, then="left")
+    a.pass_(test=When.CARRY, then="left")
     a.clear()
     a.label("left")
     a.store(left, go="idle")
@@ -247,36 +211,36 @@ def serial_port() -> tuple[list[dict], bytes]:
         a.label(f"await {kind} data")
         a.load(patience)
         a.label(f"awaiting {kind} data")
-        a.subtract(one, test=Test.ACTIVE, then=f"{kind} packet")
-        a.pass_(test=Test.ZERO, then="idle", go=f"awaiting {kind} data")
+        a.subtract(one, test=When.ACTIVE, then=f"{kind} packet")
+        a.pass_(test=When.ZERO, then="idle", go=f"awaiting {kind} data")
         a.label(f"{kind} packet")
-        a.load_byte(start=1, test=Test.ACTIVE, then=f"{kind} identifier", go="idle")
+        a.load_byte(start=1, test=When.ACTIVE, then=f"{kind} identifier", go="idle")
         a.label(f"{kind} identifier")
         a.subtract(data0)
-        a.subtract(a.constant(_DATA1 - _DATA0), test=Test.ZERO, then=f"{kind} DATA0")
-        a.subtract(a.constant(_IN - _DATA1), test=Test.ZERO, then=f"{kind} DATA1", go="less IN")
+        a.subtract(a.constant(_DATA1 - _DATA0), test=When.ZERO, then=f"{kind} DATA0")
+        a.subtract(a.constant(_IN - _DATA1), test=When.ZERO, then=f"{kind} DATA1", go="less IN")
 
     def receive(kind: str):
         """A packet to where the pointer points, which is one byte further at the end."""
         a.label(f"receive {kind}")
-        a.word(half=_LOWER, source=Source.LINE, write=1, step=1, wait=1, test=Test.ACTIVE,
+        a.word(half=_LOWER, source=Source.LINE, write=1, step=1, wait=1, test=When.ACTIVE,
                then=f"more {kind}", go=f"{kind} received")
         a.label(f"more {kind}")
-        a.pass_(test=Test.UPPER, then=f"receive {kind}", go="skip")
+        a.pass_(test=When.UPPER, then=f"receive {kind}", go="skip")
         a.label(f"{kind} received")
-        a.pass_(test=Test.GOOD_16, then=f"{kind} good", go="idle")
+        a.pass_(test=When.GOOD_16, then=f"{kind} good", go="idle")
         a.label(f"{kind} good")
         a.send(sync)
 
     await_data("bulk")
     a.label("bulk DATA1")
     a.load(expects_data1)
-    a.load(held, test=Test.ZERO, then="discard", go="fresh")
+    a.load(held, test=When.ZERO, then="discard", go="fresh")
     a.label("bulk DATA0")
     a.load(expects_data1)
-    a.load(held, test=Test.ZERO, then="fresh", go="discard")
+    a.load(held, test=When.ZERO, then="fresh", go="discard")
     a.label("fresh")
-    a.pass_(test=Test.ZERO, then="receive bulk", go="busy")
+    a.pass_(test=When.ZERO, then="receive bulk", go="busy")
     receive("bulk")
     a.word(source=Source.POINTER, load=1)
     a.send(ack)
@@ -291,24 +255,24 @@ def serial_port() -> tuple[list[dict], bytes]:
     a.label("busy")                               # accumulator: held; gives on meanwhile, so that there will be room
     a.point(held_at)
     a.label("busy give")
-    a.pass_(test=Test.FULL, then="busy wait")
+    a.pass_(test=When.FULL, then="busy wait")
     a.word(half=_LOWER, source=Source.MEMORY, put=1, step=1)
     a.subtract(one)
-    a.pass_(test=Test.ZERO, then="busy all given")
+    a.pass_(test=When.ZERO, then="busy all given")
     a.label("busy wait")
-    a.pass_(test=Test.ACTIVE, then="busy give", go="busy end")
+    a.pass_(test=When.ACTIVE, then="busy give", go="busy end")
     a.label("busy all given")
-    a.pass_(test=Test.ACTIVE, then="busy all given")
+    a.pass_(test=When.ACTIVE, then="busy all given")
     a.label("busy end")
     a.store(held)
-    a.store_pointer(held_at, test=Test.GOOD_16, then="put off", go="idle")
+    a.store_pointer(held_at, test=When.GOOD_16, then="put off", go="idle")
     a.label("put off")
     a.send(sync)
     a.label("nak")
     a.send(a.constant(_NAK), go="idle")
     a.label("discard")                            # the host has missed that it was taken
-    a.pass_(test=Test.ACTIVE, then="discard")
-    a.pass_(test=Test.GOOD_16, then="discarded", go="idle")
+    a.pass_(test=When.ACTIVE, then="discard")
+    a.pass_(test=When.GOOD_16, then="discarded", go="idle")
     a.label("discarded")
     a.send(sync)
     a.label("ack")
@@ -317,14 +281,14 @@ def serial_port() -> tuple[list[dict], bytes]:
     await_data("control")
     a.label("control DATA1")
     a.label("control DATA0")
-    a.pass_(test=Test.UPPER, then="receive request")
+    a.pass_(test=When.UPPER, then="receive request")
     a.label("ignore")                             # what the host writes changes nothing
-    a.pass_(test=Test.ACTIVE, then="ignore")
-    a.pass_(test=Test.GOOD_16, then="ignored", go="idle")
+    a.pass_(test=When.ACTIVE, then="ignore")
+    a.pass_(test=When.GOOD_16, then="ignored", go="idle")
     a.label("ignored")
     a.send(sync)
     a.load(refused)
-    a.pass_(test=Test.ZERO, then="ack")
+    a.pass_(test=When.ZERO, then="ack")
     a.label("stall")
     a.send(a.constant(_STALL), go="idle")
 
@@ -334,25 +298,25 @@ def serial_port() -> tuple[list[dict], bytes]:
     a.store(next_address)
     a.load(data1)
     a.store(control_data)
+    a.clear()
+    a.store(left)
     a.send(ack)
 
     # ---- requests, in the 29 words' time until the next packet's identifier -----------------------------------------
-    a.clear()
-    a.store(left)
     a.store(refused)
 
     def choose(where: int, choices: dict[int, str], otherwise: str = "refuse"):
         """Goes on where the choice says that the byte of memory equals."""
         a.load(where)
-        known = 0
-        test = {}
+        known, test = 0, {}
         for number, then in choices.items():
-            a.subtract(a.constant(number - known), **test)
-            known, test = number, {"test": Test.ZERO, "then": then}
+            if number != known:
+                a.subtract(a.constant(number - known), **test)
+            known, test = number, {"test": When.ZERO, "then": then}
         a.pass_(**test, go=otherwise)
 
     choose(kind, {0x80: "of device", 0x00: "to device", 0x21: "to port", 0xA1: "of port", 0x02: "to endpoint",
-                  0x81: "of interface", 0x82: "of interface"})
+                  0x81: "of interface", 0x82: "of interface", 0x01: "to interface"})
     a.label("of device")
     choose(request, {6: "descriptor", 8: "configuration", 0: "status"})
     a.label("descriptor")
@@ -360,7 +324,13 @@ def serial_port() -> tuple[list[dict], bytes]:
     a.label("string")
     choose(value, {number: f"string {number}" for number in range(len(descriptors.STRINGS))})
     a.label("of interface")                       # or endpoint
-    choose(request, {0: "status"})
+    choose(request, {0: "status", 10: "alternate setting"})
+    a.label("to interface")
+    choose(request, {11: "set interface"})
+    a.label("set interface")                      # to the only setting
+    choose(value, {0: "which interface"})
+    a.label("which interface")
+    choose(index, {1: "first data"}, otherwise="idle")
     a.label("of port")
     choose(request, {0x21: "line coding"})
     a.label("to device")
@@ -387,17 +357,17 @@ def serial_port() -> tuple[list[dict], bytes]:
     a.label("set configuration")                  # to none or the only one
     a.load(value)
     a.subtract(a.constant(2))
-    a.load(value, test=Test.CARRY, then="refuse", go="configure")
+    a.load(value, test=When.CARRY, then="refuse", go="configure")
 
     for name, where in answers.items():
         a.label(name)
         a.point(a.constant(where), go="answer with")
     a.label("answer with")                        # as much of it as the host asks for
     a.load(more)
-    a.load(length, test=Test.ZERO, then="compare", go="all of it")
+    a.load(length, test=When.ZERO, then="compare", go="all of it")
     a.label("compare")
     a.subtract(half=_UPPER)
-    a.load(length, test=Test.CARRY, then="all of it", go="answered")
+    a.load(length, test=When.CARRY, then="all of it", go="answered")
     a.label("all of it")
     a.load(half=_UPPER)
     a.label("answered")
@@ -414,6 +384,7 @@ def _answers(a: Assembler) -> dict[str, int]:
         **{f"string {number}": string for number, string in enumerate(descriptors.STRINGS)},
         "line coding": descriptors.LINE_CODING,
         "status": bytes(2),                       # bus-powered, no endpoint halted
+        "alternate setting": bytes(1),
         "configuration": bytes(1),                # the number of the present one
     }
     places, end = {}, 0
