@@ -171,6 +171,8 @@ class UsbHost:
 
     Attributes
     ----------
+    address : of the device
+    toggles : of the data packets to come, by way ("in", "out") and endpoint; DATA0 where there is none
     time : bit times since power-up
     naks : transactions that the device put off
     """
@@ -185,8 +187,8 @@ class UsbHost:
         self._handle = ctypes.c_void_p(self._library.usb_open())
         self._samples = ctypes.create_string_buffer(_SAMPLES * 2 * 8 * (MAX_PACKET + 8))
         self._next_frame = self._frame = 0
-        self._address = 0
-        self._toggles: dict[tuple[str, int], int] = {}
+        self.address = 0
+        self.toggles: dict[tuple[str, int], int] = {}
         self.time = self.naks = 0
 
     def close(self) -> None:
@@ -228,7 +230,11 @@ class UsbHost:
         """Resets the bus: the device is at address 0 again."""
         self._exchange(bytes([_SE0]) * _RESET)
         self.idle(_FRAME)
-        self._address, self._toggles = 0, {}
+        self.address, self.toggles = 0, {}
+
+    def exchange(self, states: bytes) -> bytes | None:
+        """Drives line states, be they a packet or not, and waits for an answer. Raises UsbError if it is no packet."""
+        return self._exchange(states, _PATIENCE)
 
     def send(self, packet: bytes, *, wait: bool = False) -> bytes | None:
         """Sends a packet, and if told to waits for one; None if none comes in time.
@@ -244,13 +250,13 @@ class UsbHost:
             self._next_frame = self.time + _FRAME
             self._frame = (self._frame + 1) % (1 << 11)
             self.send(token(Pid.SOF, self._frame))
-        return self.send(token(pid, self._address | endpoint << 7), wait=wait)
+        return self.send(token(pid, self.address | endpoint << 7), wait=wait)
 
     def _toggle(self, way: str, endpoint: int) -> Pid:
-        return Pid.DATA1 if self._toggles.get((way, endpoint), 0) else Pid.DATA0
+        return Pid.DATA1 if self.toggles.get((way, endpoint), 0) else Pid.DATA0
 
     def _turn(self, way: str, endpoint: int) -> None:
-        self._toggles[way, endpoint] = 1 - self._toggles.get((way, endpoint), 0)
+        self.toggles[way, endpoint] = 1 - self.toggles.get((way, endpoint), 0)
 
     def _handshake(self, answer: bytes | None) -> Pid:
         if answer is None or len(answer) != 1 or answer[0] & 0xF ^ 0xF != answer[0] >> 4:
@@ -291,7 +297,8 @@ class UsbHost:
             self._turn("in", endpoint)
         return data
 
-    def _until(self, transaction, *arguments):
+    def until(self, transaction, *arguments):
+        """What a transaction comes to once the device no longer puts it off. Raises Stalled, UsbError."""
         for _ in range(_RETRIES):
             done = transaction(*arguments)
             if done is not None and done is not False:
@@ -300,28 +307,31 @@ class UsbHost:
 
     # ---- control transfers and enumeration --------------------------------------------------------------------------
 
+    def setup(self, kind: int, request: int, value: int = 0, index: int = 0, length: int = 0) -> None:
+        """The first stage of a control transfer on endpoint 0."""
+        self.toggles["out", 0] = 0
+        fields = b"".join(part.to_bytes(2, "little") for part in (value, index, length))
+        self.out(0, bytes([kind, request]) + fields, Pid.SETUP)
+        self.toggles["out", 0] = self.toggles["in", 0] = 1
+
     def control(self, kind: int, request: int, value: int = 0, index: int = 0, *, data: bytes = b"",
                 length: int = 0) -> bytes:
         """A control transfer on endpoint 0; reads up to ``length`` bytes, or writes ``data``. Raises Stalled."""
-        size = length or len(data)
-        setup = bytes([kind, request]) + b"".join(part.to_bytes(2, "little") for part in (value, index, size))
-        self._toggles["out", 0] = 0
-        self.out(0, setup, Pid.SETUP)
-        self._toggles["out", 0] = self._toggles["in", 0] = 1
+        self.setup(kind, request, value, index, length or len(data))
         if length:
             answer = b""
             while len(answer) < length:
-                packet = self._until(self.in_, 0)
+                packet = self.until(self.in_, 0)
                 answer += packet
                 if len(packet) < MAX_PACKET:
                     break
-            self._toggles["out", 0] = 1
-            self._until(self.out, 0, b"")
+            self.toggles["out", 0] = 1
+            self.until(self.out, 0, b"")
             return answer
         for start in range(0, len(data), MAX_PACKET):
-            self._until(self.out, 0, data[start:start + MAX_PACKET])
-        self._toggles["in", 0] = 1
-        self._until(self.in_, 0)
+            self.until(self.out, 0, data[start:start + MAX_PACKET])
+        self.toggles["in", 0] = 1
+        self.until(self.in_, 0)
         return b""
 
     def descriptor(self, kind: int, length: int, number: int = 0) -> bytes:
@@ -333,7 +343,7 @@ class UsbHost:
         self.reset()
         self.descriptor(1, 8)
         self.control(0x00, 5, address)
-        self._address = address
+        self.address = address
         device = self.descriptor(1, 18)
         head = self.descriptor(2, 9)
         configuration = self.descriptor(2, int.from_bytes(head[2:4], "little"))
