@@ -14,6 +14,11 @@ COMPARED_HZ = 10e6
 """Lowest frequency that the PLL's phase detector compares."""
 
 
+def is_target(platform) -> bool:
+    """Whether ``platform`` is an ECP5. Simulation has no platform at all."""
+    return getattr(platform, "device", "").startswith("LFE5")
+
+
 class Clocks(wiring.Component):
     """Drives clock domains with one EHXPLLL, their rising edges aligned, in reset until it has locked.
 

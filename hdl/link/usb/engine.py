@@ -4,6 +4,7 @@ from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl import ecp5
 from ornstein.hdl.link.usb.descriptors import MAX_PACKET
 from ornstein.hdl.protocol import END
 
@@ -108,10 +109,12 @@ class Engine(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.program = program = memory.Memory(shape=Word, depth=WORDS, init=self._program)
+        # in block RAM, but for an ECP5's, which the fabric fills; there logic is plenty
+        rom, ram = ({"ram_style": "logic"}, {"ram_style": "distributed"}) if ecp5.is_target(platform) else ({}, {})
+        m.submodules.program = program = memory.Memory(shape=Word, depth=WORDS, init=self._program, attrs=rom)
         # a byte is read in one cycle and written in the next
         m.submodules.storage = storage = memory.Memory(shape=8, depth=2 * PAGE, init=self._contents,
-                                                       attrs={"no_rw_check": 1})
+                                                       attrs=ram | {"no_rw_check": 1})
         fetch, read, write = program.read_port(), storage.read_port(domain="comb"), storage.write_port()
         word = fetch.data
         stored = Signal(8, reset_less=True)
