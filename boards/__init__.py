@@ -11,7 +11,8 @@ from ornstein.boards.programmers import Programmer
 from ornstein.hdl.config import BITSY, HX8K, ICEBREAKER, ULX3S, FabricConfig
 
 FT2232H, FT231X, ORNSTEIN = (0x0403, 0x6010), (0x0403, 0x6015), (0x1209, 0x0001)
-"""(vendor, product) of the serial ports: FTDI's chips, and the gateware's own USB (:mod:`ornstein.hdl.link.usb`)."""
+"""(vendor, product) of the serial ports: FTDI's chips, and the gateware's own USB
+(:mod:`ornstein.hdl.link.usb.descriptors`)."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """OrangeCrab r0.2 with an ECP5-85F: the link is native USB."""
 
-from amaranth.hdl import Module
+from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import io, wiring
 from amaranth.vendor import LatticeECP5Platform
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_85FPlatform
@@ -8,9 +8,10 @@ from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_85FPlatform
 from ornstein.boards.wiring import on_usb, request
 from ornstein.hdl import ecp5
 from ornstein.hdl.config import ULX3S, FabricConfig
+from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 
 CONFIG = ULX3S
-CLOCKS = {"sync": 96_000_000, "usb_io": 48_000_000, "usb": 12_000_000}
+CLOCKS = {"sync": 96_000_000, "usb": CLOCK_HZ}
 """The fabric's and USB's: what the PLL makes of the 48 MHz oscillator."""
 
 
@@ -32,7 +33,8 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk"))
+        m.domains += (ClockDomain(name) for name in CLOCKS)
         m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=48e6)
         m.d.comb += clocks.i.eq(oscillator.i)
-        on_usb(m, platform, self._config)
+        on_usb(m, platform, self._config, "usb")
         return m

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import connect
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.uart import Uart
+from ornstein.hdl.link.usb import UsbSerial
 from ornstein.hdl.regmap import Line
 from ornstein.hdl.top import Top
 
@@ -31,17 +32,16 @@ def on_uart(m: Module, platform, config: FabricConfig, line: Line):
     m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx), top.idle.eq(uart.idle), uart.rate.eq(top.rate)]
 
 
-def on_usb(m: Module, platform, config: FabricConfig):
-    """Adds the machine behind the board's USB connector; needs the clock domains of
-    :class:`ornstein.hdl.link.usb.UsbSerial`."""
-    from ornstein.hdl.link.usb import UsbSerial
-
+def on_usb(m: Module, platform, config: FabricConfig, domain: str):
+    """Adds the machine behind the board's USB connector, whose pins are in the clock domain ``domain`` of
+    :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`."""
     pins = request(platform, "usb")
-    buffers = {name: io.Buffer(direction, getattr(pins, name))
-               for name, direction in (("d_p", "io"), ("d_n", "io"), ("pullup", "o"))}
+    buffers = {name: io.DDRBuffer("io", getattr(pins, name), i_domain=domain, o_domain=domain)
+               for name in ("d_p", "d_n")}
+    buffers["pullup"] = io.Buffer("o", pins.pullup)
     for name, buffer in buffers.items():
         m.submodules[name] = buffer
-    m.submodules.usb = usb = UsbSerial(SimpleNamespace(**buffers))
+    m.submodules.usb = usb = UsbSerial(SimpleNamespace(**buffers), domain)
     m.submodules.top = top = Top(config)
     connect(m, usb.o, top.i)
     connect(m, top.o, usb.i)

@@ -190,7 +190,7 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, p
                           second_moment=False, sample_depth=0, quartic=False)
 """What an iCE40UP5K holds."""
 
-BITSY = FabricConfig(name="bitsy", state_depth=128, drive_depth=512, leak_bits=6,
+BITSY = FabricConfig(name="bitsy", rank_lanes=2, factor_depth=2048, state_depth=128, drive_depth=512, leak_bits=6,
                      project_shifts=(12,), expand_shifts=(0, 4), bias_shifts=(8, 12), sum_width=24,
                      second_moment=False, sample_depth=0, quartic=False)
 """The iCEBreaker's lanes with the fewest formats that the demo's programs need: an iCE40UP5K holds a USB device too."""

@@ -5,7 +5,7 @@ sysDSP Usage Guide" FPGA-TN-02205. Yosys brings no simulation models of them: wh
 compared with the guides, not with a netlist.
 """
 
-from amaranth.hdl import ClockDomain, ClockSignal, Const, Instance, Module, Signal, signed
+from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -58,13 +58,14 @@ class Multiply(wiring.Component):
 
 
 class Clocks(wiring.Component):
-    """Clock domains made by one EHXPLLL from one reference, their rising edges aligned, in reset until it has locked.
+    """Drives clock domains with one EHXPLLL, their rising edges aligned, in reset until it has locked.
 
-    The feedback goes through an output of its own, so that every clock may be any fraction of the oscillator.
+    The domains are those of the component that this one is in. The feedback goes through an output of its own, so that
+    every clock may be any fraction of the oscillator.
 
     Parameters
     ----------
-    domains : names of the domains made, up to three, and their frequencies in Hz
+    domains : names of the domains, up to three, and their frequencies in Hz
     reference : frequency of ``i`` in Hz
 
     Members
@@ -103,9 +104,9 @@ class Clocks(wiring.Component):
         compared, locked = Signal(), Signal()
         outputs = {"CLKOP": (compared, feedback)}
         for domain_name, output, each in zip(self._names, self.OUTPUTS, dividers, strict=False):
-            m.domains += (domain := ClockDomain(domain_name))
+            outputs[output] = clock, each = Signal(name=f"{domain_name}_clk"), each
+            m.d.comb += ClockSignal(domain_name).eq(clock)
             m.submodules[f"reset_{domain_name}"] = ResetSynchronizer(~locked, domain=domain_name)
-            outputs[output] = domain.clk, each
         arguments = {}
         for output, (clock, each) in outputs.items():
             arguments |= {f"p_{output}_ENABLE": "ENABLED", f"p_{output}_DIV": each, f"p_{output}_CPHASE": each - 1,

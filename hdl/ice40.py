@@ -117,22 +117,19 @@ class PllClock(wiring.Component):
     source : the reference: the IOPort of the PLL's own pad, or a signal
     reference : its frequency in Hz
     frequency : that of the clock made, in Hz
-    halved : make ``half`` too
 
     Members
     -------
     clock, reset : out, for a clock domain; ``reset`` is synchronous
-    half : out; a clock of half the frequency, its rising edges aligned with those of ``clock``
     """
 
     clock: Out(1)
-    half: Out(1)
     reset: Out(1)
 
     START_CYCLES = 1024
 
-    def __init__(self, source, *, reference: float, frequency: float, halved: bool = False):
-        self._source, self._halved = source, halved
+    def __init__(self, source, *, reference: float, frequency: float):
+        self._source = source
         self._multiplier, self._divider = self.settings(reference, frequency)
         super().__init__()
 
@@ -152,13 +149,8 @@ class PllClock(wiring.Component):
         m = Module()
         locked, steady = Signal(), Signal()
         kind, pin = ("PAD", "io_PACKAGEPIN") if isinstance(self._source, IOPort) else ("CORE", "i_REFERENCECLK")
-        outputs = {"o_PLLOUTGLOBAL": self.clock}
-        if self._halved:
-            kind = f"2F_{kind}"
-            outputs = {"p_PLLOUT_SELECT_PORTA": "GENCLK", "o_PLLOUTGLOBALA": self.clock,
-                       "p_PLLOUT_SELECT_PORTB": "GENCLK_HALF", "o_PLLOUTGLOBALB": self.half}
         m.submodules.pll = Instance(
-            f"SB_PLL40_{kind}", **{pin: self._source}, **outputs,
+            f"SB_PLL40_{kind}", **{pin: self._source}, o_PLLOUTGLOBAL=self.clock,
             p_FEEDBACK_PATH="SIMPLE", p_DIVR=Const(0, 4), p_DIVF=Const(self._multiplier - 1, 7),
             p_DIVQ=Const(self._divider, 3), p_FILTER_RANGE=Const(1, 3),
             i_RESETB=Const(1, 1), i_BYPASS=Const(0, 1), o_LOCK=locked)

@@ -1,4 +1,4 @@
-"""A USB host at full speed, down to the wires, before the Verilated machine with its USB serial port.
+"""A USB host at full speed, down to the wires, before a Verilated USB serial port with the machine behind it.
 
 Universal Serial Bus Specification 2.0: chapter 7 (line states, NRZI, bit stuffing, time-outs), 8 (packets, toggles,
 handshakes), 9 (enumeration); Communications Device Class, PSTN subclass 1.2 (line coding).
@@ -11,11 +11,13 @@ from types import SimpleNamespace
 
 from amaranth.back import verilog as back
 from amaranth.hdl import ClockDomain, Module, Signal
-from amaranth.lib import crc
-from amaranth.lib.wiring import connect
+from amaranth.lib import crc, stream, wiring
+from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.link.usb import DATA_ENDPOINT, MAX_PACKET, UsbSerial
+from ornstein.hdl.link.queue import Queue
+from ornstein.hdl.link.usb import UsbSerial
+from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET
 from ornstein.hdl.top import Top
 from ornstein.host.transport.base import LinkError, Transport
 from ornstein.sim import verilated
@@ -85,11 +87,13 @@ def packet_of(states: bytes) -> bytes:
     for state in states[:-2]:
         bit = int(state == last)
         if ones == 6 and bit:
-            raise UsbError("a seventh one without a stuffed bit")
+            raise UsbError("a seventh one in place of a stuffed zero")
         if ones != 6:
             bits.append(bit)
         ones = ones + 1 if bit else 0
         last = state
+    if ones == 6:
+        raise UsbError("no stuffed zero before the end of the packet")
     if bits[:8] != [0, 0, 0, 0, 0, 0, 0, 1] or len(bits) % 8:
         raise UsbError(f"no sync pattern before a packet, or {len(bits)} bits, not whole bytes")
     number = sum(bit << place for place, bit in enumerate(bits[8:]))
@@ -114,21 +118,44 @@ def handshake(pid: Pid) -> bytes:
     return bytes([_identifier(pid)])
 
 
-def verilog(config: FabricConfig) -> str:
-    """The machine behind USB as Verilog for the harness: three clocks, and the pins as a board's buffers see them."""
+class Echo(wiring.Component):
+    """In place of the machine: what comes goes back, as soon as the host takes it.
+
+    Members
+    -------
+    i, o : streams of bytes
+    """
+
+    i: In(stream.Signature(8))
+    o: Out(stream.Signature(8))
+
+    DEPTH = 256
+    """Bytes that wait in it."""
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.queue = queue = Queue(8, self.DEPTH)
+        connect(m, flipped(self.i), queue.i)
+        connect(m, queue.o, flipped(self.o))
+        return m
+
+
+def verilog(behind: wiring.Component, domain: str) -> str:
+    """A component with streams behind USB as Verilog for the harness, with the pins as a board's buffers see them, in
+    that clock domain."""
     m = Module()
     clocks = {}
-    for name in ("sync", "usb_io", "usb"):
-        m.domains += (domain := ClockDomain(name, reset_less=True))
-        clocks[f"{name}_clk"] = (domain.clk, None)
+    for name in dict.fromkeys(("sync", domain)):
+        m.domains += (clock := ClockDomain(name, reset_less=True))
+        clocks[f"{name}_clk"] = clock.clk, None
     pins = SimpleNamespace(
-        d_p=SimpleNamespace(i=Signal(name="d_p_i"), o=Signal(name="d_p_o"), oe=Signal(name="oe")),
-        d_n=SimpleNamespace(i=Signal(name="d_n_i"), o=Signal(name="d_n_o"), oe=Signal(name="n_oe")),
+        d_p=SimpleNamespace(i=Signal(2, name="d_p_i"), o=Signal(2, name="d_p_o"), oe=Signal(name="oe")),
+        d_n=SimpleNamespace(i=Signal(2, name="d_n_i"), o=Signal(2, name="d_n_o"), oe=Signal(name="n_oe")),
         pullup=SimpleNamespace(o=Signal(name="pullup")))
-    m.submodules.usb = usb = UsbSerial(pins)
-    m.submodules.machine = machine = Top(config)
-    connect(m, usb.o, machine.i)
-    connect(m, machine.o, usb.i)
+    m.submodules.usb = usb = UsbSerial(pins, domain)
+    m.submodules.behind = behind
+    connect(m, usb.o, behind.i)
+    connect(m, behind.o, usb.i)
     ports = clocks | {signal.name: (signal, None) for signal in (
         pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)}
     return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
@@ -137,22 +164,31 @@ def verilog(config: FabricConfig) -> str:
 class UsbHost:
     """A host with one device on its port.
 
+    Parameters
+    ----------
+    config : of the machine behind the device's serial port; None for :class:`Echo` in place of it
+    crossed : give USB a clock of its own, a quarter of the machine's
+
     Attributes
     ----------
+    address : of the device
+    toggles : of the data packets to come, by way ("in", "out") and endpoint; DATA0 where there is none
     time : bit times since power-up
     naks : transactions that the device put off
     """
 
-    def __init__(self, config: FabricConfig):
+    def __init__(self, config: FabricConfig | None, *, crossed: bool = False):
         self._library = ctypes.CDLL(str(verilated.library(
-            config.name, lambda: verilog(config), _HARNESS, depends=repr(config), sources=(Path(__file__),))))
+            config.name if config else "echo",
+            lambda: verilog(Top(config) if config else Echo(), "usb" if crossed else "sync"), _HARNESS,
+            depends=repr(config), sources=(Path(__file__),), define="CROSSED" if crossed else None)))
         self._library.usb_open.restype = ctypes.c_void_p
-        self._library.usb_exchange.restype = ctypes.c_size_t
+        self._library.usb_exchange.restype = self._library.usb_silence.restype = ctypes.c_size_t
         self._handle = ctypes.c_void_p(self._library.usb_open())
         self._samples = ctypes.create_string_buffer(_SAMPLES * 2 * 8 * (MAX_PACKET + 8))
         self._next_frame = self._frame = 0
-        self._address = 0
-        self._toggles: dict[tuple[str, int], int] = {}
+        self.address = 0
+        self.toggles: dict[tuple[str, int], int] = {}
         self.time = self.naks = 0
 
     def close(self) -> None:
@@ -166,13 +202,24 @@ class UsbHost:
         count = self._library.usb_exchange(
             self._handle, states, ctypes.c_size_t(len(states)), ctypes.c_size_t(patience), self._samples,
             ctypes.c_size_t(len(self._samples)))
-        answer = self._samples.raw[_SAMPLES // 2:count:_SAMPLES]
-        self.time += len(states) + len(answer)
-        return packet_of(answer) if count else None
+        samples = self._samples.raw[:count]
+        self.time += len(states) + count // _SAMPLES
+        # its first edge tells where its bits are
+        return packet_of(samples[samples.find(_K) + _SAMPLES // 2::_SAMPLES]) if count else None
 
     def idle(self, bits: int) -> None:
         """Leaves the bus alone for some bit times."""
         self._exchange(bytes([_J]) * bits)
+
+    def clock(self, *, offset: float = 0, jitter: float = 0) -> None:
+        """Makes the host's bits longer by a part of ``offset``, and its edges early or late by up to so many bits."""
+        self._library.usb_clock(self._handle, ctypes.c_uint32(round(_SAMPLES * 1000 * (1 + offset))),
+                                ctypes.c_uint32(round(_SAMPLES * 1000 * jitter)))
+
+    @property
+    def turnaround(self) -> float:
+        """Bit times between the end of the host's last packet and the beginning of the answer to it (7.1.18.1)."""
+        return 1 + self._library.usb_silence(self._handle) / _SAMPLES
 
     @property
     def attached(self) -> bool:
@@ -183,7 +230,11 @@ class UsbHost:
         """Resets the bus: the device is at address 0 again."""
         self._exchange(bytes([_SE0]) * _RESET)
         self.idle(_FRAME)
-        self._address, self._toggles = 0, {}
+        self.address, self.toggles = 0, {}
+
+    def exchange(self, states: bytes) -> bytes | None:
+        """Drives line states, be they a packet or not, and waits for an answer. Raises UsbError if it is no packet."""
+        return self._exchange(states, _PATIENCE)
 
     def send(self, packet: bytes, *, wait: bool = False) -> bytes | None:
         """Sends a packet, and if told to waits for one; None if none comes in time.
@@ -199,13 +250,13 @@ class UsbHost:
             self._next_frame = self.time + _FRAME
             self._frame = (self._frame + 1) % (1 << 11)
             self.send(token(Pid.SOF, self._frame))
-        return self.send(token(pid, self._address | endpoint << 7), wait=wait)
+        return self.send(token(pid, self.address | endpoint << 7), wait=wait)
 
     def _toggle(self, way: str, endpoint: int) -> Pid:
-        return Pid.DATA1 if self._toggles.get((way, endpoint), 0) else Pid.DATA0
+        return Pid.DATA1 if self.toggles.get((way, endpoint), 0) else Pid.DATA0
 
     def _turn(self, way: str, endpoint: int) -> None:
-        self._toggles[way, endpoint] = 1 - self._toggles.get((way, endpoint), 0)
+        self.toggles[way, endpoint] = 1 - self.toggles.get((way, endpoint), 0)
 
     def _handshake(self, answer: bytes | None) -> Pid:
         if answer is None or len(answer) != 1 or answer[0] & 0xF ^ 0xF != answer[0] >> 4:
@@ -246,7 +297,8 @@ class UsbHost:
             self._turn("in", endpoint)
         return data
 
-    def _until(self, transaction, *arguments):
+    def until(self, transaction, *arguments):
+        """What a transaction comes to once the device no longer puts it off. Raises Stalled, UsbError."""
         for _ in range(_RETRIES):
             done = transaction(*arguments)
             if done is not None and done is not False:
@@ -255,28 +307,31 @@ class UsbHost:
 
     # ---- control transfers and enumeration --------------------------------------------------------------------------
 
+    def setup(self, kind: int, request: int, value: int = 0, index: int = 0, length: int = 0) -> None:
+        """The first stage of a control transfer on endpoint 0."""
+        self.toggles["out", 0] = 0
+        fields = b"".join(part.to_bytes(2, "little") for part in (value, index, length))
+        self.out(0, bytes([kind, request]) + fields, Pid.SETUP)
+        self.toggles["out", 0] = self.toggles["in", 0] = 1
+
     def control(self, kind: int, request: int, value: int = 0, index: int = 0, *, data: bytes = b"",
                 length: int = 0) -> bytes:
         """A control transfer on endpoint 0; reads up to ``length`` bytes, or writes ``data``. Raises Stalled."""
-        size = length or len(data)
-        setup = bytes([kind, request]) + b"".join(part.to_bytes(2, "little") for part in (value, index, size))
-        self._toggles["out", 0] = 0
-        self.out(0, setup, Pid.SETUP)
-        self._toggles["out", 0] = self._toggles["in", 0] = 1
+        self.setup(kind, request, value, index, length or len(data))
         if length:
             answer = b""
             while len(answer) < length:
-                packet = self._until(self.in_, 0)
+                packet = self.until(self.in_, 0)
                 answer += packet
                 if len(packet) < MAX_PACKET:
                     break
-            self._toggles["out", 0] = 1
-            self._until(self.out, 0, b"")
+            self.toggles["out", 0] = 1
+            self.until(self.out, 0, b"")
             return answer
         for start in range(0, len(data), MAX_PACKET):
-            self._until(self.out, 0, data[start:start + MAX_PACKET])
-        self._toggles["in", 0] = 1
-        self._until(self.in_, 0)
+            self.until(self.out, 0, data[start:start + MAX_PACKET])
+        self.toggles["in", 0] = 1
+        self.until(self.in_, 0)
         return b""
 
     def descriptor(self, kind: int, length: int, number: int = 0) -> bytes:
@@ -288,7 +343,7 @@ class UsbHost:
         self.reset()
         self.descriptor(1, 8)
         self.control(0x00, 5, address)
-        self._address = address
+        self.address = address
         device = self.descriptor(1, 18)
         head = self.descriptor(2, 9)
         configuration = self.descriptor(2, int.from_bytes(head[2:4], "little"))

@@ -3,10 +3,11 @@ from types import SimpleNamespace
 
 import pytest
 
-from ornstein.boards import BOARDS, build, speed
+from ornstein.boards import BOARDS, ORNSTEIN, build, speed
 from ornstein.boards.build import BuildError
 from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.config import BITSY, TINY
+from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 
 
 def part(kind, delay, start, end):
@@ -52,16 +53,14 @@ def test_report_of_an_ecp5_names_its_clocks():
     routed = {
         "critical_paths": [],
         "fmax": {"$glbnet$clocks.sync_clk": {"achieved": 190.0, "constraint": 96.0},
-                 "$glbnet$usb_clk": {"achieved": 80.5, "constraint": 12.0},
-                 "$glbnet$other": {"achieved": 201.0, "constraint": 48.001}},
+                 "$glbnet$usb_clk": {"achieved": 80.5, "constraint": 24.001}},
         "utilization": {"TRELLIS_COMB": {"available": 83640, "used": 30000}, "DP16KD": {"available": 208, "used": 200},
                         "MULT18X18D": {"available": 156, "used": 128}, "TRELLIS_FF": {"available": 83640, "used": 9}},
     }
-    report = build.summary(BOARDS["orangecrab"], routed, {}, {"sync": 96e6, "usb_io": 48e6, "usb": 12e6})
+    report = build.summary(BOARDS["orangecrab"], routed, {}, {"sync": 96e6, "usb": 24e6})
     assert (report["lanes"], report["multipliers"], report["block_ram"], report["spram"]) == (128, 128, 200, 0)
     assert report["cells_available"] == 83640
-    assert {name: clock["achieved_mhz"] for name, clock in report["clocks"].items()} == {
-        "sync": 178.0, "usb_io": 201.0, "usb": 80.5}
+    assert {name: clock["achieved_mhz"] for name, clock in report["clocks"].items()} == {"sync": 178.0, "usb": 80.5}
     assert report["clocks"]["usb"]["limit_mhz"] is None
 
 
@@ -144,15 +143,12 @@ def cells(plan, kind):
     ("hx8k", {"uart_0__tx__io": "B12", "uart_0__rx__io": "B10", "clk12_0__io": "J3"},
      {"SB_MAC16": 0, "SB_SPRAM256KA": 0, "SB_PLL40_CORE": 1}),
     ("bitsy", {"usb_0__d_p__io": "42", "usb_0__d_n__io": "38", "usb_0__pullup__io": "37"},
-     {"SB_MAC16": BITSY.lanes, "SB_PLL40_2F_PAD": 1}),
+     {"SB_MAC16": BITSY.lanes, "SB_PLL40_PAD": 1}),
     ("ulx3s", {"uart_0__tx__io": "L4", "uart_0__rx__io": "M1", "clk25_0__io": "G2"}, {"EHXPLLL": 1}),
     ("orangecrab", {"usb_0__d_p__io": "N1", "usb_0__d_n__io": "M2", "usb_0__pullup__io": "N2"}, {"EHXPLLL": 1}),
 ])
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")     # LUNA's, of the Amaranth it is written for
 def test_plan_uses_the_device(board, pins, cell_counts):
     """Its primitives and its pins; on the large chips with a small fabric, which the platform does not change."""
-    if board in ("bitsy", "orangecrab"):
-        pytest.importorskip("luna")
     made = plan(board, None if BOARDS[board].family == "ice40" else TINY)
     assert {kind: cells(made, kind) for kind in cell_counts} == cell_counts
     constraints = made.files.get("top.pcf") or made.files["top.lpf"]
@@ -162,13 +158,14 @@ def test_plan_uses_the_device(board, pins, cell_counts):
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_clocks_are_those_of_the_fabric_and_its_link(board):
-    """The UART's clock is a multiple of its baud rate; the data sheet allows every clock asked for."""
+    """The UART's clock is a multiple of its baud rate, and USB has its own; the data sheet allows every clock asked
+    for."""
     pytest.importorskip("amaranth_boards")
     module, info = BOARDS[board].module, BOARDS[board]
     assert module.CONFIG == info.config
     assert info.limit_mhz is None or module.CLOCKS["sync"] <= info.limit_mhz * 1e6
-    if "usb" in module.CLOCKS:
-        assert module.CLOCKS["usb_io"] == 4 * module.CLOCKS["usb"] == 48_000_000
+    if info.usb == ORNSTEIN:
+        assert CLOCK_HZ in module.CLOCKS.values()
     else:
         assert all(module.CLOCKS["sync"] % divisor == 0 for divisor in module.LINE.divisors)
 
@@ -186,7 +183,7 @@ def test_pll_refuses():
 
 
 @pytest.mark.parametrize("reference, frequencies, settings", [
-    (25e6, (90e6,), (1, 18, (5,))), (48e6, (96e6, 48e6, 12e6), (1, 10, (5, 10, 40))), (25e6, (87.5e6,), (1, 21, (6,))),
+    (25e6, (90e6,), (1, 18, (5,))), (48e6, (96e6, 24e6), (1, 10, (5, 20))), (25e6, (87.5e6,), (1, 21, (6,))),
 ])
 def test_ecp5_pll_settings(reference, frequencies, settings):
     assert ecp5.Clocks.settings(reference, frequencies) == settings

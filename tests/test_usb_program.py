@@ -1,0 +1,120 @@
+"""The microprogram of the USB serial port keeps step with the wires, whichever way it takes; its assembler."""
+
+import pytest
+
+from ornstein.hdl.link.usb.assembler import Assembler
+from ornstein.hdl.link.usb.engine import WORDS, When
+from ornstein.hdl.link.usb.program import serial_port
+
+BYTE = 8          # words in the time of a byte on the wires, which all bounds are made of
+
+
+def ways(program, start, *, packet_comes):
+    """Words that act from ``start`` on until one that waits, for each way there is: (their number, the one that waits).
+
+    ``packet_comes``: every look for a packet finds one.
+    """
+    found, waiting = [], [(start, (start,))]
+    while waiting:
+        place, passed = waiting.pop()
+        word = program[place]
+        if word.get("wait"):
+            found.append((len(passed), place))
+            continue
+        test = word["test"]
+        following = {
+            word["go"] if test == When.NEVER or not (packet_comes and test == When.ACTIVE) else None,
+            word["then"] if test != When.NEVER and not (packet_comes and test == When.SE0) else None,
+        } - {None}
+        waiting += [(each, (*passed, each)) for each in following if each not in passed]
+    return found
+
+
+def following(word):
+    return {word["go"]} | ({word["then"]} if word["test"] != When.NEVER else set())
+
+
+@pytest.fixture(scope="module")
+def program():
+    return serial_port()[0]
+
+
+def test_no_identifier_is_missed(program):
+    """A packet that comes just after the device has looked is found, and its first byte, two bytes later, met: eight
+    words less one for a byte that ends early."""
+    looks = [word for word in program if word["test"] == When.ACTIVE and not word.get("wait")]
+    assert looks
+    for word in looks:
+        for count, _ in ways(program, word["go"], packet_comes=True):
+            assert count < BYTE
+
+
+def test_every_byte_received_is_met(program):
+    """The next one may end early. After a packet's end come half its SE0, a gap of two bits, sync pattern and
+    identifier."""
+    received = [word for word in program if word.get("wait") and not word.get("send")]
+    assert received
+    for word in received:
+        for count, waits in ways(program, word["then"], packet_comes=True):
+            assert program[waits].get("send") or count < BYTE
+        for count, waits in ways(program, word["go"], packet_comes=True):
+            assert program[waits].get("send") or count < 2 * BYTE + 3
+
+
+def test_every_byte_to_send_is_there(program):
+    """Within a packet. After a handshake come the rest of its byte, its end (three bits), a gap, sync pattern and
+    identifier, which may end early: a request has to be understood by then."""
+    sent = [word for word in program if word.get("send")]
+    last = []
+    for word in sent:
+        for start in following(word):
+            for count, waits in ways(program, start, packet_comes=True):
+                if program[waits].get("send"):
+                    assert count <= BYTE
+                else:
+                    last.append(count)
+    assert 20 < max(last) < 3 * BYTE + 5
+
+
+def test_all_of_it_can_be_reached(program):
+    reached, waiting = set(), [0]
+    while waiting:
+        place = waiting.pop()
+        if place not in reached:
+            reached.add(place)
+            waiting += following(program[place])
+    assert reached == set(range(len(program)))
+
+
+# ---- the assembler --------------------------------------------------------------------------------------------------
+
+def test_words_follow_each_other_unless_told():
+    a = Assembler()
+    a.clear()
+    a.label("here")
+    a.pass_(test=When.ZERO, then="there")
+    a.pass_(go="here")
+    a.label("there")
+    a.clear(go="there")
+    assert [(word["go"], word["then"]) for word in a.program()] == [(1, 0), (2, 3), (1, 0), (3, 0)]
+
+
+def test_bytes_have_places_of_their_own():
+    a = Assembler()
+    places = a.constant(7), a.variable("seven", 7), a.constant(7 - 256), a.constant(8)
+    assert places[0] == places[2] and len(set(places)) == 3 and 0 not in places
+    assert [a.contents[place] for place in places] == [7, 7, 7, 8]
+
+
+def test_refuses_what_it_cannot_lay_out():
+    a = Assembler()
+    a.label("twice")
+    with pytest.raises(ValueError, match="two words are called 'twice'"):
+        a.label("twice")
+    a.pass_(go="nowhere")
+    with pytest.raises(KeyError, match="nowhere"):
+        a.program()
+    for _ in range(WORDS):
+        a.clear()
+    with pytest.raises(ValueError, match=f"takes {WORDS + 1} words, there are {WORDS}"):
+        a.program()
