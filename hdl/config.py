@@ -193,7 +193,7 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, p
 BITSY = FabricConfig(name="bitsy", rank_lanes=2, factor_depth=2048, state_depth=128, drive_depth=512, leak_bits=6,
                      project_shifts=(12,), expand_shifts=(0, 4), bias_shifts=(8, 12), sum_width=24,
                      second_moment=False, sample_depth=0, quartic=False)
-"""The iCEBreaker's lanes with the fewest formats that the demo's programs need: an iCE40UP5K holds a USB device too."""
+"""The least that the demo's programs need, for an iCE40UP5K that holds a USB device too."""
 
 HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,
                     second_moment=False, sample_depth=0, quartic=False)
