@@ -17,6 +17,7 @@ from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes, activated
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
+from ornstein.hdl.registers import apart
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.hdl.sequencer import Sequencer
 from ornstein.hdl.update import Update
@@ -153,9 +154,7 @@ class Fabric(wiring.Component):
                     "meant": within(space)}
             if travel:
                 for part, value in seen.items():
-                    there = Signal(len(value), name=f"{name}_{part}", reset_less=True, attrs={"keep": 1})
-                    m.d.sync += there.eq(value)
-                    seen[part] = there
+                    seen[part] = apart(m, value, f"{name}_{part}")
             view = SimpleNamespace(wdata=seen["wdata"], free=seen["free"], lane=seen["address"][:bits],
                                    word=seen["address"][bits:])
             lane = Signal(lane_count, name=f"{name}_lane", reset_less=True)
@@ -230,11 +229,7 @@ class Fabric(wiring.Component):
         # ---- reads of the engine ----------------------------------------------------------------------------------
         def own(now, soon, name):
             """What ``soon`` was a cycle ago: ``now``, in a grid from a register for this user alone."""
-            if not travel:
-                return now
-            there = Signal(soon.shape(), name=name, reset_less=True, attrs={"keep": 1})
-            m.d.sync += there.eq(soon)
-            return there
+            return apart(m, soon, name) if travel else now
 
         def relayed(value, name):
             """The sequencer's, in a grid a cycle later."""

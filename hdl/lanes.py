@@ -8,6 +8,7 @@ from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, select, shift_right
 from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
+from ornstein.hdl.registers import apart
 from ornstein.hdl.sequencer import micro_layout
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
@@ -161,28 +162,19 @@ class Lanes(wiring.Component):
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
             pipe[time] = valid, micro
 
-        def moved(value, name):
-            """The value a cycle later, in a register that is not shared."""
-            there = Signal(len(value), name=name, reset_less=True, attrs={"keep": 1})
-            m.d.sync += there.eq(value)
-            return there
-
         # a grid of lanes fills its chip: words get a cycle to reach the rank lanes of every unit lane
         alone = config.unit_lanes == 1
         factor, vector, rank_words = self.factor, self.vector, [self.rank]
         if not alone:
-            factor, vector, *rank_words = (
-                Signal(word.shape(), name=name, reset_less=True, attrs={"keep": 1}) for name, word in (
-                    ("factor_there", self.factor), ("vector_there", self.vector),
-                    *((f"rank_there_{unit}", self.rank) for unit in range(config.unit_lanes))))
-            m.d.sync += [factor.eq(self.factor), vector.eq(self.vector), *(word.eq(self.rank) for word in rank_words)]
+            factor, vector = apart(m, self.factor, "factor_there"), apart(m, self.vector, "vector_there")
+            rank_words = [apart(m, self.rank, f"rank_there_{unit}") for unit in range(config.unit_lanes)]
 
         def ahead(time, decoded, name):
             """What ``decoded`` makes of the micro-operation at that time; in a grid each user has it from a register of
             its own, decoded a cycle ahead."""
             if alone:
                 return decoded(*pipe[time])
-            return moved(decoded(*pipe[time - 1]), name)
+            return apart(m, decoded(*pipe[time - 1]), name)
 
         multipliers, products = [], []
         for unit in range(config.unit_lanes):
@@ -253,13 +245,13 @@ class Lanes(wiring.Component):
         found, entry, fraction = Signal(), self.entry, self.fraction
         m.d.comb += found.eq(pipe[entry_time][0] & (pipe[entry_time][1].operation == Operation.ACTIVATE))
         if not alone:
-            found, entry, fraction = (moved(value, name) for value, name in (
+            found, entry, fraction = (apart(m, value, name) for value, name in (
                 (found, "found"), (entry, "entry"), (fraction, "fraction")))
         with m.If(found):
             m.d.comb += [lane.a.eq(entry[STATE_WIDTH:].as_signed()), lane.b.eq(fraction)]
         activating, value = found, entry[:STATE_WIDTH]
         for cycle in range(1, Multiplier.latency(config)):
-            activating, value = moved(activating, f"activating_{cycle}"), moved(value, f"value_{cycle}")
+            activating, value = apart(m, activating, f"activating_{cycle}"), apart(m, value, f"value_{cycle}")
         with m.If(activating):
             m.d.comb += [lane.enable.eq(1), lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value))]
         m.d.sync += self.activated_valid.eq(activating)

@@ -5,6 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import blockram, ice40
+from ornstein.hdl.registers import apart
 
 
 class LaneMemory(wiring.Component):
@@ -63,12 +64,7 @@ class LaneMemory(wiring.Component):
 
 def _moved(m: Module, value, name: str, travel: int):
     """The value on its way to a memory's cells or from them, ``travel`` cycles later."""
-    if not travel:
-        return value
-    # kept beside the cells even where another memory is told the same
-    there = Signal(len(value), name=f"{name}_moved", reset_less=True, attrs={"keep": 1})
-    m.d.sync += there.eq(value)
-    return there
+    return apart(m, value, f"{name}_moved") if travel else value
 
 
 class FactorMemory(wiring.Component):

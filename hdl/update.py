@@ -25,6 +25,7 @@ from amaranth.lib.wiring import In, Out
 from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import borrows, multiple, overflow, radix_four, saturated, select, shift_right
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
+from ornstein.hdl.registers import apart
 
 SQUARE_SHIFT = 15
 """Bits dropped from z^2 before it is scaled."""
@@ -108,10 +109,7 @@ class Update(wiring.Component):
 
         def delayed(value, cycles, name):
             for cycle in range(cycles):
-                # each unit lane has its own, even of what it shares with the others
-                stage = Signal(value.shape(), name=f"{name}_{cycle + 1}", reset_less=True, attrs={"keep": 1})
-                m.d.sync += stage.eq(value)
-                value = stage
+                value = apart(m, value, f"{name}_{cycle + 1}")
             return value
 
         def add(terms):
