@@ -39,8 +39,8 @@ def test_tolerances(expected, name, within, beyond):
 
 
 def test_a_board_without_a_baseline(expected):
-    with pytest.raises(KeyError, match="bitsy"):
-        baseline.compare(report(expected["boards"]["icebreaker"]) | {"board": "bitsy"}, expected)
+    with pytest.raises(KeyError, match="ulx3s"):
+        baseline.compare(report(expected["boards"]["icebreaker"]) | {"board": "ulx3s"}, expected)
 
 
 def test_the_baseline_is_complete_and_possible(expected):
