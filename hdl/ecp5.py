@@ -5,13 +5,17 @@ sysDSP Usage Guide" FPGA-TN-02205. Yosys brings no simulation models of them: wh
 compared with the guides, not with a netlist.
 """
 
-from amaranth.hdl import ClockSignal, Const, Instance, Module, Signal, signed
+from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
 
 MULTIPLIER_WIDTH = 18
 """Bits of each factor of a MULT18X18D."""
+
+EITHER = 0x665A
+"""A carry cell's table for the sum of A and either B or C, as D says: with D what differs of A and B, with C alone the
+complement of A, else A."""
 
 OSCILLATOR_HZ = 400e6, 800e6
 """Range of the PLL's own oscillator."""
@@ -24,18 +28,45 @@ def is_target(platform) -> bool:
     return getattr(platform, "device", "").startswith("LFE5U")
 
 
+def add_either(m: Module, term, one, other, choice, platform):
+    """``term + (one if choice else other)`` of three signed numbers of one width, a bit more than theirs wide.
+
+    On an ECP5 a LUT a bit, which synthesis finds only for ``one + other``: a carry cell makes the sum of ``A`` and
+    nothing when ``C`` and ``D`` are zero, so ``D`` must choose between ``B`` and ``C`` and not the other way round.
+    """
+    width = len(term) + 1
+    if not is_target(platform):
+        return (term + Mux(choice, one, other))[:width].as_signed()
+    operands = [Cat(value, value[-1].replicate(2)) for value in (term, one, other)]
+    total, carry = Signal(signed(width + width % 2)), Const(0, 1)
+    for place in range(0, width, 2):
+        following = Signal()
+        m.submodules += Instance(
+            "CCU2C", p_INIT0=Const(EITHER, 16), p_INIT1=Const(EITHER, 16), p_INJECT1_0="NO", p_INJECT1_1="NO",
+            i_CIN=carry, o_COUT=following,
+            **{f"i_{pin}{half}": operand[place + half] for half in range(2)
+               for pin, operand in zip("ABC", operands, strict=True)},
+            **{f"i_D{half}": choice for half in range(2)},
+            **{f"o_S{half}": total[place + half] for half in range(2)})
+        carry = following
+    return total[:width].as_signed()
+
+
 class Multiply(wiring.Component):
     """A multiplier with registers at its factors and its product, on an ECP5 those of a MULT18X18D.
 
     Members
     -------
     a, b : signed(18), in
-    product : signed(36), out; two cycles after ``a`` and ``b``; undefined before
+    product : signed(36), out; ``LATENCY`` cycles after ``a`` and ``b``; undefined before
     """
 
     a: In(signed(MULTIPLIER_WIDTH))
     b: In(signed(MULTIPLIER_WIDTH))
     product: Out(signed(2 * MULTIPLIER_WIDTH))
+
+    LATENCY = 2
+    """Cycles from factors to product."""
 
     def elaborate(self, platform):
         m = Module()

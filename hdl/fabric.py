@@ -237,7 +237,9 @@ class Fabric(wiring.Component):
 
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
-        m.d.comb += [factor.address.eq(Mux(view.free, view.word, relayed(sequencer.factor, f"factor_{unit}_issued")))
+        # in a grid vectors and rank words need a cycle more than factors
+        row = relayed(sequencer.factor, "factor_issued")
+        m.d.comb += [factor.address.eq(Mux(view.free, view.word, relayed(row, f"factor_{unit}_issued")))
                      for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True))]
         m.d.comb += [
             state.read_address.eq(Mux(on_state.free, on_state.word, relayed(sequencer.source, "state_issued"))),

@@ -10,6 +10,7 @@ from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.registers import apart
 from ornstein.hdl.sequencer import micro_layout
+from ornstein.hdl.sums import both_ways
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
 """The largest word; its complement is the lowest."""
@@ -24,16 +25,16 @@ def looked_up(config: FabricConfig) -> int:
 
 
 def activated(config: FabricConfig) -> int:
-    """Cycles from the issue of ACTIVATE to its result: in a grid the entry travels to the lane that interpolates."""
-    return looked_up(config) + config.travel + Multiplier.latency(config)
+    """Cycles from the issue of ACTIVATE to its result."""
+    return looked_up(config) + Multiplier.latency(config)
 
 
 class Multiplier(wiring.Component):
-    """One lane: ``sum`` becomes ``a * b + addend`` in cycles with ``enable``.
+    """A multiplication and an addition: ``sum`` becomes ``a * b + addend`` in cycles with ``enable``.
 
-    In a grid of lanes factors and product have registers more, on an ECP5 those of its multipliers. On an iCE40UP5K a
-    lane is one MAC16, adder and registers included; on an iCE40 without multipliers a sum of multiples of ``b``, one
-    for each pair of bits of ``a``.
+    In a grid of lanes the product has a register more, on an ECP5 that of its multipliers. On an iCE40UP5K this is one
+    MAC16, adder and registers included; on an iCE40 without multipliers a sum of multiples of ``b``, one for each pair
+    of bits of ``a``.
 
     Members
     -------
@@ -57,7 +58,7 @@ class Multiplier(wiring.Component):
     @staticmethod
     def latency(config: FabricConfig) -> int:
         """Cycles from ``a`` and ``b`` to ``sum``."""
-        return 2 + 2 * config.travel
+        return 2 + config.travel
 
     def elaborate(self, platform):
         m = Module()
@@ -71,8 +72,8 @@ class Multiplier(wiring.Component):
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
         if self._travel:
             m.submodules.multiply = multiply = ecp5.Multiply()
-            m.d.comb += [multiply.a.eq(a), multiply.b.eq(b)]
-            product = multiply.product[:len(a) + len(b)].as_signed()
+            m.d.comb += [multiply.a.eq(self.a), multiply.b.eq(self.b)]
+            product = multiply.product
         elif ice40.lacks_multipliers(platform):
             codes = radix_four(self.a, len(a) // 2 + 1)
             digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(len(codes))]
@@ -87,20 +88,6 @@ class Multiplier(wiring.Component):
         return m
 
 
-def tree(m: Module, terms: list, name: str):
-    """The sum of a power of two of terms, one level a cycle; it grows a bit a level and loses none."""
-    level = 0
-    while len(terms) > 1:
-        sums = []
-        for index in range(0, len(terms), 2):
-            pair = terms[index] + terms[index + 1]
-            total = Signal(pair.shape(), name=f"{name}_{level}_{index // 2}", reset_less=True)
-            m.d.sync += total.eq(pair)
-            sums.append(total)
-        terms, level = sums, level + 1
-    return terms[0]
-
-
 class Lanes(wiring.Component):
     """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or rank lanes (expand).
 
@@ -110,12 +97,12 @@ class Lanes(wiring.Component):
     Members
     -------
     valid, micro : in, with the memories' data
-    factor : lanes x signed(factor_width), in, likewise; lane ``u * rank_lanes + r``
+    factor : lanes x signed(factor_width), in, likewise, in a grid a cycle later; lane ``u * rank_lanes + r``
     vector : unit_lanes x signed(16), in, likewise; state or drive word of PROJECT
     rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
     fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
-    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. The first lane interpolates, so
-        that no other operation may be issued in the cycles after an ACTIVATE until then.
+    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. But for a grid the first lane
+        interpolates, so that no other operation may be issued in the cycles after an ACTIVATE until then.
     activated_valid, activated_micro, activated : out, at time :func:`activated`; the activation's unsigned(16) result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
     rank_soon : out, ``rank_valid`` a cycle earlier
@@ -144,7 +131,7 @@ class Lanes(wiring.Component):
     def times(config: FabricConfig) -> tuple[int, int]:
         """(rank_time, unit_time) in cycles after issue."""
         grid = config.unit_lanes > 1
-        products = config.read_latency + grid + Multiplier.latency(config)
+        products = config.read_latency + (1 + ecp5.Multiply.LATENCY if grid else Multiplier.latency(config))
         return (products + config.unit_lanes.bit_length() - 1 + 2 * grid + 1,
                 products + config.rank_lanes.bit_length() - 1 + 1)
 
@@ -164,9 +151,9 @@ class Lanes(wiring.Component):
 
         # a grid of lanes fills its chip: words get a cycle to reach the rank lanes of every unit lane
         alone = config.unit_lanes == 1
-        factor, vector, rank_words = self.factor, self.vector, [self.rank]
+        vector, rank_words = self.vector, [self.rank]
         if not alone:
-            factor, vector = apart(m, self.factor, "factor_there"), apart(m, self.vector, "vector_there")
+            vector = apart(m, self.vector, "vector_there")
             rank_words = [apart(m, self.rank, f"rank_there_{unit}") for unit in range(config.unit_lanes)]
 
         def ahead(time, decoded, name):
@@ -177,22 +164,30 @@ class Lanes(wiring.Component):
             return apart(m, decoded(*pipe[time - 1]), name)
 
         multipliers, products = [], []
+        there = arrival if alone else arrival + 1
         for unit in range(config.unit_lanes):
-            time = arrival if alone else arrival + 1
-            project = ahead(time, lambda _, micro: micro.operation == Operation.PROJECT, f"project_{unit}")
-            mix = ahead(time, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}")
+            project = ahead(there, lambda _, micro: micro.operation == Operation.PROJECT, f"project_{unit}")
+            mix = ahead(there, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}")
             for rank in range(config.rank_lanes):
-                first = unit == rank == 0  # it interpolates activations too
-                multiplier = Multiplier(config, max(config.factor_width, first * SLOPE_WIDTH))
+                first = unit == rank == 0
+                if alone:  # the first interpolates activations too
+                    multiplier = Multiplier(config, max(config.factor_width, first * SLOPE_WIDTH))
+                    m.d.comb += multiplier.enable.eq(pipe[arrival + Multiplier.latency(config) - 1][0])
+                    product = multiplier.sum
+                else:
+                    multiplier = ecp5.Multiply()
+                    product = multiplier.product
                 m.submodules[f"multiplier_{unit}_{rank}"] = multiplier
                 other = rank_words[unit][rank] if unit == 0 else Mux(mix, 0, rank_words[unit][rank])
                 m.d.comb += [
-                    multiplier.a.eq(factor[unit * config.rank_lanes + rank]),
+                    multiplier.a.eq(self.factor[unit * config.rank_lanes + rank]),
                     multiplier.b.eq(Mux(project, vector[unit], other)),
-                    multiplier.enable.eq(pipe[arrival + Multiplier.latency(config) - 1][0] if alone else 1),
                 ]
                 multipliers.append(multiplier)
-                products.append(multiplier.sum[:config.product_width].as_signed())
+                products.append(product[:config.product_width].as_signed())
+        _, micro = pipe[unit_time - config.rank_lanes.bit_length() - 1]  # a cycle before the products
+        rank_totals, unit_totals = both_ways(m, products, config.rank_lanes, micro.operation != Operation.EXPAND,
+                                             platform)
 
         # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one unit lane the
         # multipliers accumulate.
@@ -217,10 +212,9 @@ class Lanes(wiring.Component):
                 accumulator = multipliers[rank].sum
                 m.d.comb += multipliers[rank].addend.eq(Mux(adds, Mux(first, half, accumulator), 0))
             else:
-                total = tree(m, products[rank::config.rank_lanes], f"rank_{rank}")
                 accumulator = Signal(signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True)
                 with m.If(adds):
-                    m.d.sync += accumulator.eq(Mux(first, half, accumulator) + total)
+                    m.d.sync += accumulator.eq(Mux(first, half, accumulator) + rank_totals[rank])
             shifted, over, negative = (Signal(width, name=f"rank_{name}_{rank}", reset_less=True) for name, width in (
                 ("shifted", STATE_WIDTH), ("over", 1), ("negative", 1)))
             m.d[step] += [
@@ -240,16 +234,15 @@ class Lanes(wiring.Component):
         m.d.sync += [self.rank_valid.eq(self.rank_soon), self.rank_saturated.eq(clipped.any())]
         m.d.comb += self.rank_micro.eq(pipe[rank_time][1])
 
-        # activate: the first lane makes (value << 8) + slope * fraction + half
-        lane = multipliers[0]
-        found, entry, fraction = Signal(), self.entry, self.fraction
-        m.d.comb += found.eq(pipe[entry_time][0] & (pipe[entry_time][1].operation == Operation.ACTIVATE))
-        if not alone:
-            found, entry, fraction = (apart(m, value, name) for value, name in (
-                (found, "found"), (entry, "entry"), (fraction, "fraction")))
-        with m.If(found):
-            m.d.comb += [lane.a.eq(entry[STATE_WIDTH:].as_signed()), lane.b.eq(fraction)]
-        activating, value = found, entry[:STATE_WIDTH]
+        # activate: (value << 8) + slope * fraction + half
+        value, time = self.entry[:STATE_WIDTH], entry_time
+        activating = pipe[time][0] & (pipe[time][1].operation == Operation.ACTIVATE)
+        if alone:
+            lane = multipliers[0]
+        else:
+            m.submodules.interpolator = lane = Multiplier(config, SLOPE_WIDTH)
+        with m.If(activating):
+            m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
         for cycle in range(1, Multiplier.latency(config)):
             activating, value = apart(m, activating, f"activating_{cycle}"), apart(m, value, f"value_{cycle}")
         with m.If(activating):
@@ -265,11 +258,10 @@ class Lanes(wiring.Component):
         for unit in range(config.unit_lanes):
             adds = ahead(unit_time - 1, expanding, f"unit_adds_{unit}")
             first = ahead(unit_time - 1, lambda _, micro: micro.first, f"unit_first_{unit}")
-            total = tree(m, products[unit * config.rank_lanes:(unit + 1) * config.rank_lanes], f"unit_{unit}")
             accumulator = Signal(signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True)
             with m.If(adds):
                 # a sum, an addition and a choice: one LUT a bit
-                m.d.sync += accumulator.eq(Mux(first, total, accumulator + total))
+                m.d.sync += accumulator.eq(Mux(first, unit_totals[unit], accumulator + unit_totals[unit]))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
         soon_valid, soon_micro = pipe[unit_time - config.read_latency]
         m.d.comb += [

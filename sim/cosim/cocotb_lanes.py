@@ -90,6 +90,7 @@ async def inner_loops_of_all_operations(dut):
     dut.rst.value = 0
 
     now, saturated = 0, 0
+    factor = 0  # of this cycle
     rank_results, unit_results = {}, {}     # by the cycle in which they must appear
 
     def dest_of(micro_value):
@@ -111,6 +112,8 @@ async def inner_loops_of_all_operations(dut):
         if now + ARRIVAL in unit_results:
             assert dest_of(dut.unit_soon_micro.value) == unit_results[now + ARRIVAL][0]
         await RisingEdge(dut.clk)
+        if CONFIG.travel:  # in a grid factors come a cycle later than the rest
+            dut.factor.value = factor
         now += 1
 
     for _ in range(LOOPS):
@@ -121,7 +124,9 @@ async def inner_loops_of_all_operations(dut):
                 dut.valid.value = 0
                 await cycle()
             dut.valid.value = 1
-            dut.micro.value, dut.factor.value, dut.vector.value, dut.rank.value = values
+            dut.micro.value, factor, dut.vector.value, dut.rank.value = values
+            if not CONFIG.travel:
+                dut.factor.value = factor
             if last and operation == Operation.EXPAND:
                 unit_results[now + UNIT_TIME] = result
             elif last and operation != Operation.ACTIVATE:
