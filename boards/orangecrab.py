@@ -33,7 +33,7 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk"))
-        m.domains += (ClockDomain(name) for name in CLOCKS)
+        m.domains += (ClockDomain(name, reset_less=name == "sync") for name in CLOCKS)
         m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=48e6)
         m.d.comb += clocks.i.eq(oscillator.i)
         on_usb(m, platform, self._config, "usb")

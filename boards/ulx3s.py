@@ -32,7 +32,7 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk25"))
-        m.domains += (ClockDomain(name) for name in CLOCKS)
+        m.domains += (ClockDomain(name, reset_less=name == "sync") for name in CLOCKS)
         m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=25e6)
         m.d.comb += clocks.i.eq(oscillator.i)
         on_uart(m, platform, self._config, LINE)

@@ -91,8 +91,9 @@ class Multiply(wiring.Component):
 class Clocks(wiring.Component):
     """Drives clock domains with one EHXPLLL, their rising edges aligned, in reset until it has locked.
 
-    The domains are those of the component that this one is in. The feedback goes through an output of its own, so that
-    every clock may be any fraction of the oscillator.
+    The domains are those of the component that this one is in. The first has no reset signal: the chip's global one,
+    which reaches every register without a wire of the fabric, gives all of them their initial values. The feedback goes
+    through an output of its own, so that every clock may be any fraction of the oscillator.
 
     Parameters
     ----------
@@ -137,11 +138,20 @@ class Clocks(wiring.Component):
         for domain_name, output, each in zip(self._names, self.OUTPUTS, dividers, strict=False):
             outputs[output] = clock, each = Signal(name=f"{domain_name}_clk"), each
             m.d.comb += ClockSignal(domain_name).eq(clock)
-            m.submodules[f"reset_{domain_name}"] = ResetSynchronizer(~locked, domain=domain_name)
+            if output != self.OUTPUTS[0]:
+                m.submodules[f"reset_{domain_name}"] = ResetSynchronizer(~locked, domain=domain_name)
         arguments = {}
         for output, (clock, each) in outputs.items():
             arguments |= {f"p_{output}_ENABLE": "ENABLED", f"p_{output}_DIV": each, f"p_{output}_CPHASE": each - 1,
                           f"p_{output}_FPHASE": 0, f"o_{output}": clock}
+        first = ClockSignal(self._names[0])
+        steady = locked
+        for stage in range(2):  # of registers that the global reset itself does not hold
+            synchronized = Signal(name=f"locked_{stage}")
+            m.submodules[f"synchronizer_{stage}"] = Instance("FD1S3AX", p_GSR="DISABLED", i_CK=first, i_D=steady,
+                                                             o_Q=synchronized)
+            steady = synchronized
+        m.submodules.reset = Instance("SGSR", i_CLK=first, i_GSR=steady)
         unused = ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP", "PHASELOADREG", "PLLWAKESYNC",
                   "ENCLKOP")
         m.submodules.pll = Instance(

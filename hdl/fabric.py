@@ -13,7 +13,7 @@ from ornstein.hdl.arithmetic import select
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes, activated
+from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes, activated, spread
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
@@ -37,7 +37,7 @@ def latencies(config: FabricConfig) -> tuple[int, int]:
     """
     rank_time, unit_time = Lanes.times(config)
     # ACTIVATE writes rank words too
-    return max(rank_time, activated(config)) + 1, unit_time + Update.stages(config)[1] + 3
+    return max(rank_time, activated(config) + config.travel) + 1, unit_time + Update.stages(config)[1] + 3
 
 
 def _relayed(m: Module, bus) -> SimpleNamespace:
@@ -237,8 +237,9 @@ class Fabric(wiring.Component):
 
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
-        # in a grid vectors and rank words need a cycle more than factors
-        row = relayed(sequencer.factor, "factor_issued")
+        row = sequencer.factor
+        for cycle in range(spread(config)):
+            row = apart(m, row, f"factor_row_{cycle}")
         m.d.comb += [factor.address.eq(Mux(view.free, view.word, relayed(row, f"factor_{unit}_issued")))
                      for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True))]
         m.d.comb += [
@@ -250,11 +251,11 @@ class Fabric(wiring.Component):
             descriptor.read_address.eq(Mux(on_descriptor.free, on_descriptor.word, sequencer.descriptor_address)),
             sequencer.descriptor_data.eq(Cat(descriptor.read_data)),
         ]
-        issued_valid, issued_micro = issue, micro
+        issued_valid, issued_micro, soon_issued = issue, micro, micro
         for time in range(1, read_latency + 1):
             valid, moved = Signal(name=f"valid_{time}"), Signal(micro.shape(), name=f"micro_{time}", reset_less=True)
             m.d.sync += [valid.eq(issued_valid), moved.eq(issued_micro)]
-            issued_valid, issued_micro = valid, moved
+            issued_valid, issued_micro, soon_issued = valid, moved, issued_micro
         m.d.comb += [
             lanes.valid.eq(issued_valid), lanes.micro.eq(issued_micro),
             Cat(lanes.factor).eq(Cat(*(factor.read_data for factor in factors))),
@@ -264,7 +265,9 @@ class Fabric(wiring.Component):
 
         # ---- rank words: from the lanes, from the activation table, or from the bus ---------------------------------
         one_rank = Signal(STATE_WIDTH, reset_less=True)
-        m.d.sync += one_rank.eq(select(Mux(on_rank.free, on_rank.lane, issued_micro.lane), list(rank.read_data)))
+        m.d.sync += one_rank.eq(select(own(Mux(on_rank.free, on_rank.lane, issued_micro.lane),
+                                           Mux(on_rank.free, on_rank.lane, soon_issued.lane), "chosen_rank"),
+                                       list(rank.read_data)))
         fraction = one_rank[:FRACTION_WIDTH]
         for time in range(read_latency):
             moved = Signal(FRACTION_WIDTH, name=f"fraction_{time}", reset_less=True)
@@ -275,16 +278,16 @@ class Fabric(wiring.Component):
                                                     one_rank[FRACTION_WIDTH:])),
                      lanes.entry.eq(activation.read_data[0])]
         # what goes to a single lane is chosen once, not in every lane
-        one_lane = Mux(lanes.activated_valid, lanes.activated, on_rank.wdata)
+        single = relayed(Mux(lanes.activated_valid, lanes.activated, on_rank.wdata), "single")
+        single_word = relayed(Mux(lanes.activated_valid, lanes.activated_micro.dest, on_rank.word), "single_word")
+        single_lanes = relayed(Mux(lanes.activated_valid, 1 << lanes.activated_micro.lane, on_rank.written),
+                               "single_lanes")
         m.d.comb += [rank.write_data[lane].eq(Mux(own(lanes.rank_valid, lanes.rank_soon, f"summed_{lane}"),
-                                                  lanes.rank_next[lane], one_lane)) for lane in range(ranks)]
+                                                  lanes.rank_next[lane], single)) for lane in range(ranks)]
         with m.If(lanes.rank_valid):
             m.d.comb += [rank.write_address.eq(lanes.rank_micro.dest), rank.write_lanes.eq(-1)]
-        with m.Elif(lanes.activated_valid):
-            m.d.comb += [rank.write_address.eq(lanes.activated_micro.dest),
-                         rank.write_lanes.eq(1 << lanes.activated_micro.lane)]
         with m.Else():
-            m.d.comb += [rank.write_address.eq(on_rank.word), rank.write_lanes.eq(on_rank.written)]
+            m.d.comb += [rank.write_address.eq(single_word), rank.write_lanes.eq(single_lanes)]
 
         # ---- units: updates, noise, and what they write -------------------------------------------------------------
         pipe = {-read_latency: (lanes.unit_soon, lanes.unit_soon_micro), 0: (lanes.unit_valid, lanes.unit_micro)}

@@ -19,6 +19,11 @@ FRACTION_WIDTH = 8
 """Low bits of an activation's argument, between which and the next entry of the table it interpolates."""
 
 
+def spread(config: FabricConfig) -> int:
+    """Cycles in which a vector or rank word reaches all lanes that multiply with it, which in a grid are far apart."""
+    return 2 * config.travel
+
+
 def looked_up(config: FabricConfig) -> int:
     """Cycles from the issue of ACTIVATE to the table's entry: two memories are read, and one lane of a word chosen."""
     return 2 * config.read_latency + 1
@@ -97,7 +102,7 @@ class Lanes(wiring.Component):
     Members
     -------
     valid, micro : in, with the memories' data
-    factor : lanes x signed(factor_width), in, likewise, in a grid a cycle later; lane ``u * rank_lanes + r``
+    factor : lanes x signed(factor_width), in, :func:`spread` later; lane ``u * rank_lanes + r``
     vector : unit_lanes x signed(16), in, likewise; state or drive word of PROJECT
     rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
     fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
@@ -131,7 +136,8 @@ class Lanes(wiring.Component):
     def times(config: FabricConfig) -> tuple[int, int]:
         """(rank_time, unit_time) in cycles after issue."""
         grid = config.unit_lanes > 1
-        products = config.read_latency + (1 + ecp5.Multiply.LATENCY if grid else Multiplier.latency(config))
+        multiply = ecp5.Multiply.LATENCY if grid else Multiplier.latency(config)
+        products = config.read_latency + spread(config) + multiply
         return (products + config.unit_lanes.bit_length() - 1 + 2 * grid + 1,
                 products + config.rank_lanes.bit_length() - 1 + 1)
 
@@ -149,12 +155,13 @@ class Lanes(wiring.Component):
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
             pipe[time] = valid, micro
 
-        # a grid of lanes fills its chip: words get a cycle to reach the rank lanes of every unit lane
+        # a grid of lanes fills its chip: words come half way before they reach the rank lanes of every unit lane
         alone = config.unit_lanes == 1
         vector, rank_words = self.vector, [self.rank]
         if not alone:
-            vector = apart(m, self.vector, "vector_there")
-            rank_words = [apart(m, self.rank, f"rank_there_{unit}") for unit in range(config.unit_lanes)]
+            vector = apart(m, apart(m, self.vector, "vector_coming"), "vector_there")
+            rank_coming = apart(m, self.rank, "rank_coming")
+            rank_words = [apart(m, rank_coming, f"rank_there_{unit}") for unit in range(config.unit_lanes)]
 
         def ahead(time, decoded, name):
             """What ``decoded`` makes of the micro-operation at that time; in a grid each user has it from a register of
@@ -164,7 +171,7 @@ class Lanes(wiring.Component):
             return apart(m, decoded(*pipe[time - 1]), name)
 
         multipliers, products = [], []
-        there = arrival if alone else arrival + 1
+        there = arrival + spread(config)
         for unit in range(config.unit_lanes):
             project = ahead(there, lambda _, micro: micro.operation == Operation.PROJECT, f"project_{unit}")
             mix = ahead(there, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}")

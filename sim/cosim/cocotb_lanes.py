@@ -12,7 +12,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ornstein.hdl.config import preset
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import Lanes, looked_up
+from ornstein.hdl.lanes import Lanes, looked_up, spread
 from ornstein.hdl.sequencer import micro_layout
 
 CONFIG = preset(os.environ["FABRIC"])
@@ -90,7 +90,8 @@ async def inner_loops_of_all_operations(dut):
     dut.rst.value = 0
 
     now, saturated = 0, 0
-    factor = 0  # of this cycle
+    late = spread(CONFIG)
+    factors = [0] * (late + 1)  # of this cycle and the last ones
     rank_results, unit_results = {}, {}     # by the cycle in which they must appear
 
     def dest_of(micro_value):
@@ -112,8 +113,8 @@ async def inner_loops_of_all_operations(dut):
         if now + ARRIVAL in unit_results:
             assert dest_of(dut.unit_soon_micro.value) == unit_results[now + ARRIVAL][0]
         await RisingEdge(dut.clk)
-        if CONFIG.travel:  # in a grid factors come a cycle later than the rest
-            dut.factor.value = factor
+        factors[1:] = factors[:late]
+        dut.factor.value = factors[late]
         now += 1
 
     for _ in range(LOOPS):
@@ -124,9 +125,8 @@ async def inner_loops_of_all_operations(dut):
                 dut.valid.value = 0
                 await cycle()
             dut.valid.value = 1
-            dut.micro.value, factor, dut.vector.value, dut.rank.value = values
-            if not CONFIG.travel:
-                dut.factor.value = factor
+            dut.micro.value, factors[0], dut.vector.value, dut.rank.value = values
+            dut.factor.value = factors[late]
             if last and operation == Operation.EXPAND:
                 unit_results[now + UNIT_TIME] = result
             elif last and operation != Operation.ACTIVATE:
