@@ -297,6 +297,7 @@ class Fabric(wiring.Component):
             m.d.sync += [valid.eq(pipe[time - 1][0]), moved.eq(pipe[time - 1][1])]
             pipe[time] = valid, moved
         drawing = updates[0].draw
+        early_draw, early_drawn = pipe[draw_stage - 2]
         m.d.comb += [
             codes.read_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage - read_latency][1].dest)),
             codes.write_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage][1].dest)),
@@ -306,6 +307,9 @@ class Fabric(wiring.Component):
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
             load = sequencer.start & job_field(regmap.JOB_RESEED)
             load = own(load, load, f"load_{unit}")  # in a grid a cycle later, long before the first draw
+            # and there draws come a cycle early, because the way to the update takes one
+            advance = apart(m, early_draw & ~early_drawn.to_drive, f"advance_{unit}") if travel else drawing
+            code = relayed(source.code, f"code_{unit}")
             micro_0 = own(lanes.unit_micro, pipe[-1][1], f"unit_micro_there_{unit}")
             m.d.comb += [
                 update.valid.eq(lanes.unit_valid),
@@ -323,13 +327,13 @@ class Fabric(wiring.Component):
                 update.shift.eq(micro_0.shift),
                 update.bias_shift.eq(micro_0.bias_shift),
                 update.amplitude.eq(level.amplitude),
-                update.code.eq(source.code),
+                update.code.eq(code),
                 update.previous.eq(codes.read_data[unit].as_signed()),
-                update.dither.eq(source.dither),
+                update.dither.eq(relayed(source.dither, f"dither_{unit}")),
                 source.seed.eq(seeds[unit]),
                 source.load.eq(load),
-                source.advance.eq(drawing),
-                codes.write_data[unit].eq(Mux(drawing, source.code, on_noise.wdata.as_signed())),
+                source.advance.eq(advance),
+                codes.write_data[unit].eq(Mux(drawing, code, on_noise.wdata.as_signed())),
             ]
 
         new_valid, new_micro = pipe[latency]
