@@ -48,7 +48,7 @@ def _relayed(m: Module, bus) -> SimpleNamespace:
         moved = Signal.like(value, name=f"bus_{name}", reset_less=True)
         m.d.sync += moved.eq(value)
         setattr(there, name, moved)
-    coming = Signal(3)
+    coming = Signal(4)
     m.d.sync += coming.eq(Mux(bus.done, 0, Cat(bus.request, coming)))
     there.request = coming[-1]
     return there
@@ -61,7 +61,7 @@ class Fabric(wiring.Component):
     -------
     bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write,
         three in the control space, and three to read, longer while the engine uses the same port. In a grid of lanes
-        each takes three more, and a read again three. Addresses beyond the end of a space wrap.
+        each takes four more, and a read again three. Addresses beyond the end of a space wrap.
     events : out; bits of :class:`regmap.Event`
 
     Parameters
@@ -235,6 +235,17 @@ class Fabric(wiring.Component):
             """The sequencer's, in a grid a cycle later."""
             return own(value, value, name)
 
+        def chosen(index, values, name):
+            """``values[index]`` a cycle later, in a grid two: neighbours are nearer to each other than to the rest."""
+            if travel:
+                near = len(index) // 2
+                values = [apart(m, select(index[:near], values[first:first + (1 << near)]), f"{name}_{first}")
+                          for first in range(0, len(values), 1 << near)]
+                index = apart(m, index[near:], f"{name}_index")
+            one = Signal(values[0].shape(), name=name, reset_less=True)
+            m.d.sync += one.eq(select(index, values))
+            return one
+
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
         row = sequencer.factor
@@ -264,10 +275,9 @@ class Fabric(wiring.Component):
         ]
 
         # ---- rank words: from the lanes, from the activation table, or from the bus ---------------------------------
-        one_rank = Signal(STATE_WIDTH, reset_less=True)
-        m.d.sync += one_rank.eq(select(own(Mux(on_rank.free, on_rank.lane, issued_micro.lane),
-                                           Mux(on_rank.free, on_rank.lane, soon_issued.lane), "chosen_rank"),
-                                       list(rank.read_data)))
+        one_rank = chosen(own(Mux(on_rank.free, on_rank.lane, issued_micro.lane),
+                              Mux(on_rank.free, on_rank.lane, soon_issued.lane), "chosen_rank"),
+                          list(rank.read_data), "one_rank")
         fraction = one_rank[:FRACTION_WIDTH]
         for time in range(read_latency):
             moved = Signal(FRACTION_WIDTH, name=f"fraction_{time}", reset_less=True)
@@ -500,21 +510,20 @@ class Fabric(wiring.Component):
         if config.sample_depth:
             late[Space.SAMPLE] = read_lane(samples, on_sample)
         value, answer = (Signal(bus.rdata.shape(), name=name, reset_less=True) for name in ("value", "answer"))
-        if units > 1:  # a grid of lanes takes a cycle for each of its dimensions
+        if units > 1:
             rank_bits = (ranks - 1).bit_length()
-            of_unit = [Signal(config.factor_width, name=f"one_factor_{unit}", reset_less=True) for unit in range(units)]
-            m.d.sync += [one.eq(select(view.lane[:rank_bits], list(factor.read_data)))
-                         for one, factor, view in zip(of_unit, factors, on_factors, strict=True)]
-            chosen = select(bus.address[rank_bits:], of_unit)
+            of_unit = [chosen(view.lane[:rank_bits], list(factor.read_data), f"one_factor_{unit}")
+                       for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True))]
+            factor_read = select(bus.address[rank_bits:], of_unit)
         else:
-            chosen = read_lane(factors[0], on_factors[0])
+            factor_read = read_lane(factors[0], on_factors[0])
 
         # registers that are zero unless they are meant, and words let through only if they are: fewer LUTs than choices
         def let_through(words):
             return [Mux(within(space), word, 0) for space, word in words.items()]
 
         m.d.sync += [
-            one_factor.eq(Mux(within(Space.FACTOR), chosen, 0)),
+            one_factor.eq(Mux(within(Space.FACTOR), factor_read, 0)),
             value.eq(reduce(or_, let_through(early), identity | control | generated)),
             answer.eq(reduce(or_, let_through(late), value | one_factor)),
         ]

@@ -26,7 +26,7 @@ def spread(config: FabricConfig) -> int:
 
 def looked_up(config: FabricConfig) -> int:
     """Cycles from the issue of ACTIVATE to the table's entry: two memories are read, and one lane of a word chosen."""
-    return 2 * config.read_latency + 1
+    return 2 * config.read_latency + 1 + config.travel
 
 
 def activated(config: FabricConfig) -> int:
