@@ -190,7 +190,7 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, p
                           second_moment=False, sample_depth=0, quartic=False)
 """What an iCE40UP5K holds."""
 
-BITSY = replace(ICEBREAKER, name="bitsy", factor_depth=512)
+BITSY = replace(ICEBREAKER, name="bitsy", factor_depth=768)
 """What an iCE40UP5K holds beside a USB device."""
 
 HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,

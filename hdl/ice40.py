@@ -23,13 +23,8 @@ SPRAM_COUNT, SPRAM_WIDTH, SPRAM_DEPTH = 4, 16, 1 << 14
 """Single-port memories of the device, and the bits and the number of their words."""
 
 
-BLOCK_RAM_BITS, BLOCK_RAM_WIDTH = 4096, 16
-"""Bits of a block RAM, and of its widest words."""
-
-
-def block_ram_width(depth: int) -> int:
-    """Bits of each of ``depth`` words that one block RAM holds."""
-    return min(BLOCK_RAM_WIDTH, BLOCK_RAM_BITS >> (depth - 1).bit_length())
+BLOCK_RAM_BITS = 4096
+"""Bits of a block RAM."""
 
 
 def is_target(platform) -> bool:

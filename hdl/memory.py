@@ -114,7 +114,8 @@ class FactorMemory(JoinedMemory):
     """A :class:`JoinedMemory` where that saves block RAM.
 
     With ``travel`` it does. An iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in
-    each, and only the low bits in block RAM, joined as many as one holds. Elsewhere it is a plain lane memory.
+    each, and only the low bits in block RAM, joined unless each lane fills block RAMs of its own. Elsewhere it is a
+    plain lane memory.
     """
 
     HIGH_BITS = ice40.SPRAM_WIDTH // 2
@@ -137,22 +138,20 @@ class FactorMemory(JoinedMemory):
     def _in_two_kinds(self, m: Module):
         low_bits = self._width - self.HIGH_BITS
         for first in range(0, self._lanes, 2):
-            lanes = slice(first, min(first + 2, self._lanes))
+            lanes = self.write_lanes[first:first + 2]
             m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
             m.d.comb += [
-                high.address.eq(self.address), high.write.eq(self.write_lanes[lanes].any()),
+                high.address.eq(self.address), high.write.eq(lanes.any()),
                 high.write_data.eq(self.write_data[low_bits:].replicate(2)),
-                high.write_nibbles.eq(Cat(lane.replicate(2) for lane in self.write_lanes[lanes])),
-                *(self.read_data[lane][low_bits:].eq(high.read_data.word_select(half, self.HIGH_BITS))
-                  for half, lane in enumerate(range(lanes.start, lanes.stop))),
+                high.write_nibbles.eq(Cat(lane.replicate(2) for lane in lanes)),
+                *(self.read_data[first + half][low_bits:].eq(high.read_data.word_select(half, self.HIGH_BITS))
+                  for half in range(len(lanes))),
             ]
-        joined = max(1, ice40.block_ram_width(self._depth) // low_bits)
+        joined = self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1
         for first in range(0, self._lanes, joined):
-            lanes = slice(first, min(first + joined, self._lanes))
-            m.submodules[f"low_{first}"] = low = JoinedMemory(lanes.stop - first, low_bits, self._depth)
+            m.submodules[f"low_{first}"] = low = JoinedMemory(joined, low_bits, self._depth)
             m.d.comb += [
                 low.address.eq(self.address), low.write_data.eq(self.write_data),
-                low.write_lanes.eq(self.write_lanes[lanes]),
-                *(self.read_data[lane][:low_bits].eq(low.read_data[lane - first])
-                  for lane in range(lanes.start, lanes.stop)),
+                low.write_lanes.eq(self.write_lanes[first:first + joined]),
+                *(self.read_data[first + lane][:low_bits].eq(word) for lane, word in enumerate(low.read_data)),
             ]
