@@ -10,8 +10,10 @@ from ornstein.hdl.config import BITSY, FabricConfig
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 
 CONFIG = BITSY
+REFERENCE = 12_000_000
+"""Of the oscillator, in Hz."""
 CLOCKS = {"sync": CLOCK_HZ}
-"""The fabric's is USB's: what the PLL makes of the 12 MHz oscillator."""
+"""The fabric's is USB's: what the PLL makes of the oscillator's."""
 
 
 class Platform(ICEBreakerBitsyPlatform):
@@ -30,7 +32,7 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pad = request(platform, "clk12")
-        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=12_000_000, frequency=CLOCKS["sync"])
+        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=REFERENCE, frequency=CLOCKS["sync"])
         m.domains.sync = sync = ClockDomain()
         m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
         on_usb(m, platform, self._config, "sync")

@@ -5,20 +5,23 @@ from pathlib import Path
 
 import numpy as np
 
-from ornstein.boards import BOARDS, BoardInfo
+from ornstein.boards import BOARDS, ORNSTEIN, BoardInfo
 from ornstein.boards.build import NETLIST, BuildError
+from ornstein.hdl.ice40 import PllClock
 from ornstein.host.fabric_device import FabricDevice
 from ornstein.host.model_device import ModelDevice
 from ornstein.host.selftest import builtin_program
 from ornstein.sim import bitstream, netlist
 from ornstein.sim.netlist import Netlist, NetlistTransport, library
+from ornstein.sim.usb_host import UsbHost, UsbTransport
 
 LEVELS = {"synth": (netlist.read, "top.json"), "routed": (netlist.read, NETLIST),
           "bitstream": (bitstream.read, "top.bin", "top.pcf")}
 """The netlist after synthesis, after place and route, and as the board gets it: what reads it, and files of a build."""
-BOARD_LEVELS = {"icebreaker": ("synth", "routed"), "hx8k": ("synth", "routed", "bitstream")}
-"""Levels at which a board can be verified: its primitives have simulation models, and :file:`sim/netlist.v` knows its
-pins. IceStorm cannot turn multipliers and SPRAM of a bitstream back."""
+BOARD_LEVELS = {"icebreaker": ("synth", "routed"), "bitsy": ("synth", "routed"),
+                "hx8k": ("synth", "routed", "bitstream")}
+"""Levels at which a board can be verified: its primitives have simulation models, and there is a host for its pins.
+IceStorm cannot turn multipliers and SPRAM of a bitstream back."""
 INPUTS, SEED = 2, 3
 _TIMEOUT = 120.0
 """Seconds of silence after which the link asks again; a simulated cycle takes some ten microseconds."""
@@ -38,8 +41,9 @@ def verify(board: str, level: str, folder: Path, progress=None) -> dict:
 
     Returns
     -------
-    board, level, cells (of the netlist), cycles (of the clock), bytes_sent, bytes_received, baud, steps and inputs of
-    the program, compared (how many numbers of each kind), and differences: one line each, none if all bits agree.
+    board, level, cells (of the netlist), cycles (of the clock), bytes_sent, bytes_received, baud (None over USB), steps
+    and inputs of the program, compared (how many numbers of each kind), and differences: one line each, none if all
+    bits agree.
 
     Raises
     ------
@@ -56,8 +60,7 @@ def verify(board: str, level: str, folder: Path, progress=None) -> dict:
     progress("reading the netlist")
     made = read(*files)
     progress("building the simulator")
-    built = library(f"{board}-{level}", made)
-    transport = NetlistTransport(built, info.module.LINE, tick=lambda cycles: progress(f"{cycles:,} cycles"))
+    transport = connected(info, level, made, tick=lambda cycles: progress(f"{cycles:,} cycles"))
     with FabricDevice(transport, f"netlist:{board}-{level}", timeout=_TIMEOUT) as device, \
             ModelDevice(info.config) as model:
         baud = device.link.baud
@@ -99,6 +102,19 @@ def netlist_files(board: str, level: str, folder: Path) -> tuple[Callable[..., N
         if not file.is_file():
             raise BuildError(f"{file} is missing; make it with: ornstein build {board} --output {folder}")
     return read, files
+
+
+def connected(info: BoardInfo, level: str, made: Netlist, tick: Callable[[int], None]
+              ) -> NetlistTransport | UsbTransport:
+    """The netlist behind a host of its link; ``tick`` is told its cycles. Raises ToolError, and LinkError if USB does
+    not enumerate it."""
+    name = f"{info.name}-{level}"
+    if info.usb != ORNSTEIN:
+        return NetlistTransport(library(name, made), info.module.LINE, tick=tick)
+    host = UsbHost(library(name, made, usb=True))
+    host.idle(PllClock.START_CYCLES)              # a host waits much longer
+    host.enumerate()
+    return UsbTransport(host, tick=tick)
 
 
 def clock_differences(info: BoardInfo, made: Netlist) -> list[str]:

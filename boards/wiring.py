@@ -37,8 +37,8 @@ def on_uart(m: Module, platform, config: FabricConfig, line: Line):
     m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx), top.idle.eq(uart.idle), uart.rate.eq(top.rate)]
 
 
-def on_usb(m: Module, platform, config: FabricConfig, domain: str):
-    """Adds the machine behind the board's USB connector, whose pins are in the clock domain ``domain`` of
+def usb_serial(m: Module, platform, domain: str) -> UsbSerial:
+    """Adds a serial port on the board's USB connector, whose pins are in the clock domain ``domain`` of
     :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`."""
     pins = request(platform, "usb")
     buffers = {name: io.DDRBuffer("io", getattr(pins, name), i_domain=domain, o_domain=domain)
@@ -47,6 +47,12 @@ def on_usb(m: Module, platform, config: FabricConfig, domain: str):
     for name, buffer in buffers.items():
         m.submodules[name] = buffer
     m.submodules.usb = usb = UsbSerial(SimpleNamespace(**buffers), domain)
+    return usb
+
+
+def on_usb(m: Module, platform, config: FabricConfig, domain: str):
+    """Adds the machine behind :func:`usb_serial`."""
+    usb = usb_serial(m, platform, domain)
     m.submodules.top = top = Top(config)
     connect(m, usb.o, top.i)
     connect(m, top.o, usb.i)

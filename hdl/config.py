@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 
 STATE_WIDTH = 16
 """Bits of a unit's state, of a drive word (input or bias) and of a rank word; two's complement."""
@@ -190,10 +190,8 @@ ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, p
                           second_moment=False, sample_depth=0, quartic=False)
 """What an iCE40UP5K holds."""
 
-BITSY = FabricConfig(name="bitsy", rank_lanes=2, factor_depth=2048, state_depth=128, drive_depth=512, leak_bits=6,
-                     project_shifts=(12,), expand_shifts=(0, 4), bias_shifts=(8, 12), sum_width=24,
-                     second_moment=False, sample_depth=0, quartic=False)
-"""The least that the demo's programs need, for an iCE40UP5K that holds a USB device too."""
+BITSY = replace(ICEBREAKER, name="bitsy", factor_depth=768)
+"""What an iCE40UP5K holds beside a USB device."""
 
 HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,
                     second_moment=False, sample_depth=0, quartic=False)

@@ -23,6 +23,10 @@ SPRAM_COUNT, SPRAM_WIDTH, SPRAM_DEPTH = 4, 16, 1 << 14
 """Single-port memories of the device, and the bits and the number of their words."""
 
 
+BLOCK_RAM_BITS = 4096
+"""Bits of a block RAM."""
+
+
 def is_target(platform) -> bool:
     """Whether ``platform`` has these primitives. Simulation has no platform at all."""
     return getattr(platform, "device", None) == DEVICE

@@ -67,22 +67,18 @@ def _moved(m: Module, value, name: str, travel: int):
     return apart(m, value, f"{name}_moved") if travel else value
 
 
-class FactorMemory(wiring.Component):
-    """A lane memory with a single port, undefined at power-up.
+class JoinedMemory(wiring.Component):
+    """A memory with a single port whose lanes lie in the block RAMs without gaps, undefined at power-up.
 
-    An iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in each, and only the low
-    bits in block RAM. With ``travel`` the lanes lie in the block RAMs without gaps and cannot be written one by one:
-    a write puts back what it found in the others. Elsewhere it is a plain lane memory.
+    The lanes cannot be written one by one: a write puts back what it found in the others.
 
     Members
     -------
-    address : range(depth), in; with ``travel`` there a cycle before a write; writes are three cycles apart then
+    address : range(depth), in; there a cycle before a write; writes are ``2 + travel`` cycles apart
     read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address; undefined after a write
     write_data : unsigned(width), in; what to write in each of those lanes
     write_lanes : one bit a lane, in; the lanes to write
     """
-
-    HIGH_BITS = ice40.SPRAM_WIDTH // 2
 
     def __init__(self, lanes: int, width: int, depth: int, travel: int = 0):
         self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
@@ -93,20 +89,6 @@ class FactorMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        fits = (self._lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH
-                and self._width > self.HIGH_BITS)
-        if self._travel:
-            self._without_gaps(m, platform)
-        elif ice40.is_target(platform) and fits:
-            self._in_two_kinds(m)
-        else:
-            m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
-            m.d.comb += [plain.read_address.eq(self.address), plain.write_address.eq(self.address),
-                         *(lane.eq(self.write_data) for lane in plain.write_data),
-                         plain.write_lanes.eq(self.write_lanes), Cat(self.read_data).eq(Cat(plain.read_data))]
-        return m
-
-    def _without_gaps(self, m: Module, platform):
         m.submodules.cells = cells = memory.Memory(shape=data.ArrayLayout(self._width, self._lanes),
                                                    depth=self._depth, init=[], attrs=blockram.UNCHECKED)
         write, read = cells.write_port(), cells.read_port(domain="comb")
@@ -118,27 +100,58 @@ class FactorMemory(wiring.Component):
 
         address, written, lanes = (moved(value, name) for value, name in (
             (self.address, "address"), (self.write_data, "write_data"), (self.write_lanes, "write_lanes")))
-        whole = Cat(Mux(lanes[lane], written, word[lane]) for lane in range(self._lanes))
+        whole = written if self._lanes == 1 else Cat(
+            Mux(lanes[lane], written, word[lane]) for lane in range(self._lanes))
         m.d.comb += [
             read.addr.eq(address), Cat(self.read_data).eq(moved(Cat(word), "read_data")),
             write.addr.eq(moved(address, "write_address")), Cat(write.data).eq(moved(whole, "whole")),
             write.en.eq(moved(moved(self.write_lanes.any(), "write_soon"), "write")),
         ]
+        return m
+
+
+class FactorMemory(JoinedMemory):
+    """A :class:`JoinedMemory` where that saves block RAM.
+
+    With ``travel`` it does. An iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in
+    each, and only the low bits in block RAM, joined unless each lane fills block RAMs of its own. Elsewhere it is a
+    plain lane memory.
+    """
+
+    HIGH_BITS = ice40.SPRAM_WIDTH // 2
+
+    def elaborate(self, platform):
+        if self._travel:
+            return super().elaborate(platform)
+        m = Module()
+        fits = (self._lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH
+                and self._width > self.HIGH_BITS)
+        if ice40.is_target(platform) and fits:
+            self._in_two_kinds(m)
+        else:
+            m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
+            m.d.comb += [plain.read_address.eq(self.address), plain.write_address.eq(self.address),
+                         *(lane.eq(self.write_data) for lane in plain.write_data),
+                         plain.write_lanes.eq(self.write_lanes), Cat(self.read_data).eq(Cat(plain.read_data))]
+        return m
 
     def _in_two_kinds(self, m: Module):
         low_bits = self._width - self.HIGH_BITS
         for first in range(0, self._lanes, 2):
+            lanes = self.write_lanes[first:first + 2]
             m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
-            m.d.comb += [high.address.eq(self.address), high.write.eq(self.write_lanes[first:first + 2].any())]
-            for half, lane in enumerate(range(first, min(first + 2, self._lanes))):
-                m.submodules[f"low_{lane}"] = low = LaneMemory(1, low_bits, self._depth)
-                byte = slice(self.HIGH_BITS * half, self.HIGH_BITS * (half + 1))
-                m.d.comb += [
-                    high.write_data[byte].eq(self.write_data[low_bits:]),
-                    high.write_nibbles[2 * half:2 * half + 2].eq(self.write_lanes[lane].replicate(2)),
-                    low.write_address.eq(self.address),
-                    low.write_data[0].eq(self.write_data),
-                    low.write_lanes.eq(self.write_lanes[lane]),
-                    low.read_address.eq(self.address),
-                    self.read_data[lane].eq(Cat(low.read_data[0], high.read_data[byte])),
-                ]
+            m.d.comb += [
+                high.address.eq(self.address), high.write.eq(lanes.any()),
+                high.write_data.eq(self.write_data[low_bits:].replicate(2)),
+                high.write_nibbles.eq(Cat(lane.replicate(2) for lane in lanes)),
+                *(self.read_data[first + half][low_bits:].eq(high.read_data.word_select(half, self.HIGH_BITS))
+                  for half in range(len(lanes))),
+            ]
+        joined = self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1
+        for first in range(0, self._lanes, joined):
+            m.submodules[f"low_{first}"] = low = JoinedMemory(joined, low_bits, self._depth)
+            m.d.comb += [
+                low.address.eq(self.address), low.write_data.eq(self.write_data),
+                low.write_lanes.eq(self.write_lanes[first:first + joined]),
+                *(self.read_data[first + lane][:low_bits].eq(word) for lane, word in enumerate(low.read_data)),
+            ]

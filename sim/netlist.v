@@ -1,16 +1,8 @@
 `timescale 1ps / 1ps
-// What stands around an iCE40 netlist, and cells of it for which Yosys brings no simulation model.
+// Cells of an iCE40 netlist for which Yosys brings no simulation model.
 //
 // The clock pin is the fabric's clock: the PLL passes it on and is locked from the start. The cells called ICESTORM are
 // nextpnr's, as it writes them: each bit of a bus is a port of its own.
-
-module top(input clk, input rx, output tx);
-  wire clk_pin = clk;
-  wire rx_pin = rx;
-  wire tx_pin;
-  assign tx = tx_pin;
-  netlist netlist(.clk12_0__io(clk_pin), .uart_0__rx__io(rx_pin), .uart_0__tx__io(tx_pin));
-endmodule
 
 module SB_PLL40_PAD(input PACKAGEPIN, input BYPASS, input RESETB, output LOCK, output PLLOUTGLOBAL);
   assign PLLOUTGLOBAL = PACKAGEPIN;

@@ -1,5 +1,6 @@
 // What is Verilated behind native USB as a library: line states in, line states out, a sample every 1/48 us.
-// With CROSSED the streams' clock is four times that of USB, and else the same.
+// With CROSSED the streams' clock is four times that of USB, and else the same. With PADS it is a netlist, pins
+// included: they are sampled and driven at every edge of the clock.
 
 #include <cstddef>
 #include <cstdint>
@@ -49,6 +50,21 @@ struct Usb {
 #endif
         top.eval();
     }
+#ifdef PADS
+    // What the device drives in the present sample, or 0 there.
+    uint8_t driven() const {
+        return top.d_p__en ? DRIVEN | (top.d_p__out ? D_P : 0) | (top.d_n__out ? D_N : 0) : 0;
+    }
+    void step(uint8_t host) {
+        const uint8_t state = driven() & DRIVEN ? driven() : host;
+        top.d_p = state & D_P ? 1 : 0;
+        top.d_n = state & D_N ? 1 : 0;
+        top.eval();
+        top.sync_clk = !top.sync_clk;
+        top.eval();
+        now += SAMPLE;
+    }
+#else
     void clock() {
 #ifdef CROSSED
         top.usb_clk = 1;
@@ -84,6 +100,7 @@ struct Usb {
         out.push(drives);
         clock();
     }
+#endif
     // An edge of the host may come early or late by up to `jitter`.
     int64_t unsteady() {
         noise = noise * 1664525u + 1013904223u;

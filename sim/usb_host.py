@@ -6,6 +6,7 @@ handshakes), 9 (enumeration); Communications Device Class, PSTN subclass 1.2 (li
 
 import ctypes
 import enum
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,11 +19,13 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.queue import Queue
 from ornstein.hdl.link.usb import UsbSerial
 from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET
+from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.top import Top
 from ornstein.host.transport.base import LinkError, Transport
 from ornstein.sim import verilated
 
-_HARNESS = Path(__file__).with_name("usb.cpp")
+HARNESS = Path(__file__).with_name("usb.cpp")
+"""What drives the wires of a Verilated device; with PADS defined those of a netlist."""
 _J, _K, _SE0 = 0b01, 0b10, 0b00
 """Line states: D+ is bit 0, D- bit 1."""
 _SAMPLES = 4
@@ -161,13 +164,31 @@ def verilog(behind: wiring.Component, domain: str) -> str:
     return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
 
 
-class UsbHost:
-    """A host with one device on its port.
+def library(config: FabricConfig | None, *, crossed: bool = False) -> Path:
+    """The compiled simulator of a device, built if the cache does not hold it.
 
     Parameters
     ----------
     config : of the machine behind the device's serial port; None for :class:`Echo` in place of it
     crossed : give USB a clock of its own, a quarter of the machine's
+
+    Raises
+    ------
+    ToolError
+        Verilator or a C++ compiler is missing, or the build failed.
+    """
+    return verilated.library(
+        config.name if config else "echo",
+        lambda: verilog(Top(config) if config else Echo(), "usb" if crossed else "sync"), HARNESS,
+        depends=repr(config), sources=(Path(__file__),), define="CROSSED" if crossed else None)
+
+
+class UsbHost:
+    """A host with one device on its port.
+
+    Parameters
+    ----------
+    built : the device: what :func:`library` gave, or :func:`ornstein.sim.netlist.library`
 
     Attributes
     ----------
@@ -177,11 +198,8 @@ class UsbHost:
     naks : transactions that the device put off
     """
 
-    def __init__(self, config: FabricConfig | None, *, crossed: bool = False):
-        self._library = ctypes.CDLL(str(verilated.library(
-            config.name if config else "echo",
-            lambda: verilog(Top(config) if config else Echo(), "usb" if crossed else "sync"), _HARNESS,
-            depends=repr(config), sources=(Path(__file__),), define="CROSSED" if crossed else None)))
+    def __init__(self, built: Path):
+        self._library = ctypes.CDLL(str(built))
         self._library.usb_open.restype = ctypes.c_void_p
         self._library.usb_exchange.restype = self._library.usb_silence.restype = ctypes.c_size_t
         self._handle = ctypes.c_void_p(self._library.usb_open())
@@ -352,23 +370,47 @@ class UsbHost:
 
 
 class UsbTransport(Transport):
-    """The link's bytes as bulk packets. Time-outs are in seconds of simulated bus time."""
+    """The link's bytes as bulk packets. Time-outs are in seconds of simulated bus time, and none is longer than
+    ``_RETRIES`` transactions.
 
-    def __init__(self, host: UsbHost):
+    Parameters
+    ----------
+    host : with the device enumerated
+    tick : told ``cycles`` now and then
+
+    Attributes
+    ----------
+    sent, received : bytes
+    """
+
+    def __init__(self, host: UsbHost, *, tick: Callable[[int], None] | None = None):
         self._host, self._endpoint = host, DATA_ENDPOINT
+        self._tick = tick or (lambda cycles: None)
         self._arrived = b""
+        self.sent = self.received = 0
+
+    @property
+    def cycles(self) -> int:
+        """Of the device's clock, since power-up."""
+        return self._host.time * (CLOCK_HZ // BITS_PER_SECOND)
 
     def write(self, data: bytes) -> None:
         for start in range(0, len(data), MAX_PACKET):
             packet = data[start:start + MAX_PACKET]
             while not self._host.out(self._endpoint, packet):
                 self._arrived += self._host.in_(self._endpoint) or b""
+            self.sent += len(packet)
+            self._tick(self.cycles)
 
     def read(self, timeout: float) -> bytes:
         deadline = self._host.time + timeout * BITS_PER_SECOND
-        while not self._arrived and self._host.time < deadline:
+        tries = 0
+        while not self._arrived and self._host.time < deadline and tries < _RETRIES:
             self._arrived = self._host.in_(self._endpoint) or b""
+            tries += 1
         arrived, self._arrived = self._arrived, b""
+        self.received += len(arrived)
+        self._tick(self.cycles)
         return arrived
 
     def close(self) -> None:

@@ -54,7 +54,8 @@ def _build(name: str, verilog: str, harness: Path, define: str | None, optimise:
         source.write_text(verilog)
         command = [
             "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", "top", "-O3", "--x-assign", "fast",
-            "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--Mdir", scratch,
+            "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--pins-inout-enables",
+            "--Mdir", scratch,
             "-MAKEFLAGS", f"OPT_FAST={optimise}", "-MAKEFLAGS", f"OPT_GLOBAL={optimise}",
             "-CFLAGS", f"-fPIC -D{define}" if define else "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so",
             str(source), str(harness),

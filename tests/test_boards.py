@@ -6,8 +6,11 @@ import pytest
 from ornstein.boards import BOARDS, ORNSTEIN, build, speed
 from ornstein.boards.build import BuildError
 from ornstein.hdl import ecp5, ice40
-from ornstein.hdl.config import BITSY, TINY
+from ornstein.hdl.config import TINY
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
+from ornstein.host import recipes
+from ornstein.host.demo import compile_recipe
+from ornstein.host.model_file import TrainedModel
 
 
 def part(kind, delay, start, end):
@@ -143,7 +146,7 @@ def cells(plan, kind):
     ("hx8k", {"uart_0__tx__io": "B12", "uart_0__rx__io": "B10", "clk12_0__io": "J3"},
      {"SB_MAC16": 0, "SB_SPRAM256KA": 0, "SB_PLL40_CORE": 1}),
     ("bitsy", {"usb_0__d_p__io": "42", "usb_0__d_n__io": "38", "usb_0__pullup__io": "37"},
-     {"SB_MAC16": BITSY.lanes, "SB_PLL40_PAD": 1}),
+     {"SB_MAC16": 8, "SB_SPRAM256KA": ice40.SPRAM_COUNT, "SB_PLL40_PAD": 1}),
     ("ulx3s", {"uart_0__tx__io": "L4", "uart_0__rx__io": "M1", "clk25_0__io": "G2"}, {"EHXPLLL": 1}),
     ("orangecrab", {"usb_0__d_p__io": "N1", "usb_0__d_n__io": "M2", "usb_0__pullup__io": "N2"}, {"EHXPLLL": 1}),
 ])
@@ -154,6 +157,14 @@ def test_plan_uses_the_device(board, pins, cell_counts):
     constraints = made.files.get("top.pcf") or made.files["top.lpf"]
     for name, pin in pins.items():
         assert f"set_io {name} {pin}\n" in constraints or f'LOCATE COMP "{name}" SITE "{pin}";' in constraints
+
+
+@pytest.mark.parametrize("board, recipe", [
+    ("icebreaker", recipes.ours_full), ("bitsy", recipes.ours_full), ("hx8k", recipes.ours_aligned)])
+def test_small_boards_hold_programs_of_the_demo(board, recipe):
+    model = TrainedModel.load()
+    program = compile_recipe(recipe(model), model, BOARDS[board].config, kT=speed.KT, samples=speed.SAMPLES)
+    program.check_fits(BOARDS[board].config)
 
 
 @pytest.mark.parametrize("board", BOARDS)

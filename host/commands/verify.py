@@ -23,7 +23,7 @@ def verify(board: Annotated[str, typer.Argument(help="A board that was built; se
            = LevelName.synth,
            output: Annotated[Path, typer.Option(help="The folder that ornstein build was given.")] = Path("build"),
            json_file: JsonOption = None) -> None:
-    """Simulate a board's netlist gate by gate, over its serial line, and compare every bit with the integer model."""
+    """Simulate a board's netlist gate by gate, over its link, and compare every bit with the integer model."""
     from ornstein.boards.verify import verify as verify_board
 
     with progress() as bar:
@@ -31,9 +31,10 @@ def verify(board: Annotated[str, typer.Argument(help="A board that was built; se
         found = verify_board(board, level.value, output, progress=lambda what: bar.update(
             task, description=f"{board}: {what}"))
     write_json(json_file, found)
+    way = f"at {found['baud']:,} baud" if found["baud"] else "over USB"
     screen.print(f"{found['level']} netlist of {board}: {found['cells']:,} cells, {found['cycles']:,} cycles, "
-                 f"{found['bytes_sent']:,} bytes sent and {found['bytes_received']:,} received at "
-                 f"{found['baud']:,} baud", soft_wrap=True)
+                 f"{found['bytes_sent']:,} bytes sent and {found['bytes_received']:,} received {way}",
+                 soft_wrap=True)
     for name, count in found["compared"].items():
         screen.print(f"  {name}: {count:,} compared", soft_wrap=True)
     if found["differences"]:
