@@ -98,35 +98,39 @@ class JoinedMemory(wiring.Component):
         def moved(value, name):
             return _moved(m, value, name, self._travel)
 
-        address, written, lanes = (moved(value, name) for value, name in (
-            (self.address, "address"), (self.write_data, "write_data"), (self.write_lanes, "write_lanes")))
-        whole = written if self._lanes == 1 else Cat(
-            Mux(lanes[lane], written, word[lane]) for lane in range(self._lanes))
+        def moved_twice(value, name):
+            return moved(moved(value, f"{name}_soon"), name)
+
+        address = moved(self.address, "address")
+        written, lanes = moved_twice(self.write_data, "write_data"), moved_twice(self.write_lanes, "write_lanes")
         m.d.comb += [
             read.addr.eq(address), Cat(self.read_data).eq(moved(Cat(word), "read_data")),
-            write.addr.eq(moved(address, "write_address")), Cat(write.data).eq(moved(whole, "whole")),
-            write.en.eq(moved(moved(self.write_lanes.any(), "write_soon"), "write")),
+            write.addr.eq(moved(address, "write_address")),
+            Cat(write.data).eq(written if self._lanes == 1 else Cat(
+                Mux(lanes[lane], written, word) for lane, word in enumerate(self.read_data))),
+            write.en.eq(moved_twice(self.write_lanes.any(), "write")),
         ]
         return m
 
 
 class FactorMemory(JoinedMemory):
-    """A :class:`JoinedMemory` where that saves block RAM.
+    """Joined memories where that saves block RAM.
 
-    With ``travel`` it does. An iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in
-    each, and only the low bits in block RAM, joined unless each lane fills block RAMs of its own. Elsewhere it is a
-    plain lane memory.
+    With ``travel`` they hold ``JOINED`` lanes each, so that words need not cross the chip. An iCE40UP5K keeps the high
+    byte of every lane in its single-port memories, two lanes in each, and only the low bits in block RAM, joined unless
+    each lane fills block RAMs of its own. Elsewhere it is a plain lane memory.
     """
 
+    JOINED = 4
     HIGH_BITS = ice40.SPRAM_WIDTH // 2
 
     def elaborate(self, platform):
-        if self._travel:
-            return super().elaborate(platform)
         m = Module()
         fits = (self._lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH
                 and self._width > self.HIGH_BITS)
-        if ice40.is_target(platform) and fits:
+        if self._travel:
+            self._join(m, "joined", min(self.JOINED, self._lanes), self._width)
+        elif ice40.is_target(platform) and fits:
             self._in_two_kinds(m)
         else:
             m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
@@ -147,11 +151,14 @@ class FactorMemory(JoinedMemory):
                 *(self.read_data[first + half][low_bits:].eq(high.read_data.word_select(half, self.HIGH_BITS))
                   for half in range(len(lanes))),
             ]
-        joined = self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1
-        for first in range(0, self._lanes, joined):
-            m.submodules[f"low_{first}"] = low = JoinedMemory(joined, low_bits, self._depth)
+        self._join(m, "low", self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1, low_bits)
+
+    def _join(self, m: Module, name: str, lanes: int, width: int):
+        """The low bits in memories of so many lanes."""
+        for first in range(0, self._lanes, lanes):
+            m.submodules[f"{name}_{first}"] = cells = JoinedMemory(lanes, width, self._depth, self._travel)
             m.d.comb += [
-                low.address.eq(self.address), low.write_data.eq(self.write_data),
-                low.write_lanes.eq(self.write_lanes[first:first + joined]),
-                *(self.read_data[first + lane][:low_bits].eq(word) for lane, word in enumerate(low.read_data)),
+                cells.address.eq(self.address), cells.write_data.eq(self.write_data),
+                cells.write_lanes.eq(self.write_lanes[first:first + lanes]),
+                *(self.read_data[first + lane][:width].eq(word) for lane, word in enumerate(cells.read_data)),
             ]

@@ -58,8 +58,8 @@ def verilog(config: FabricConfig, line: Line) -> str:
 
         def elaborate_lanes(platform):
             m = Lanes.elaborate(parts.lanes, platform)
-            _stick(m.submodules.multiplier_1_0, "sum", fault == Fault.LANE_HIGH, bit=9, level=1)
-            _stick(m.submodules.multiplier_0_1, "sum", fault == Fault.LANE_LOW, bit=5, level=0)
+            _stick(m.submodules.multiplier_1_0, "product", fault == Fault.LANE_HIGH, bit=9, level=1)
+            _stick(m.submodules.multiplier_0_1, "product", fault == Fault.LANE_LOW, bit=5, level=0)
             return m
 
         parts.lanes.elaborate = elaborate_lanes
