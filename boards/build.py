@@ -7,11 +7,14 @@ import re
 import shutil
 import subprocess
 import sysconfig
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ornstein.boards import BOARDS, BoardInfo
+from ornstein.boards.floorplan import floorplan
 from ornstein.boards.speed import critical_path, demo_speed, missed_mhz
+from ornstein.hdl.config import FabricConfig
 
 REPORT = "report.json"
 NETLIST = "netlist.json"
@@ -34,6 +37,7 @@ class Toolchain:
     options : of place and route
     bitstream : its file
     script : Yosys commands after the design is read
+    places : cells of a fabric that are placed by hand, Yosys patterns, and where nextpnr shall place them
     """
 
     tools: dict[str, str]
@@ -42,6 +46,13 @@ class Toolchain:
     options: str
     bitstream: str
     script: str = ""
+    places: Callable[[FabricConfig], dict[str, str]] = lambda _: {}
+
+    def placing(self, config: FabricConfig) -> str:
+        """Yosys commands, after synthesis, that place a fabric's cells; they fail if one is not there."""
+        return "\n".join(f"select -assert-count 1 c:top.fabric.{cell}\n"
+                         f'setattr -set BEL "{place}" c:top.fabric.{cell}'
+                         for cell, place in self.places(config).items())
 
 
 TOOLCHAINS = {
@@ -57,7 +68,7 @@ TOOLCHAINS = {
         resources={"TRELLIS_COMB": "cells", "MULT18X18D": "multipliers", "DP16KD": "block_ram", "SPRAM": "spram"},
         options="--placer static --router router2", bitstream="top.bit",
         # registers that are to stay apart although they hold the same: Amaranth marks their wires, Yosys looks at cells
-        script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i"),
+        script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i", places=floorplan),
 }
 
 
@@ -99,6 +110,7 @@ def build(board: str, folder: Path, progress=None) -> dict:
     plan = info.module.Platform().build(
         info.module.Board(info.config), name="top", do_build=False, emit_src=False,
         synth_opts=info.synthesis, script_after_read=toolchain.script,
+        script_after_synth=toolchain.placing(info.config),
         nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED} "
                      f"--write {NETLIST}")
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"

@@ -1,6 +1,6 @@
 """Where an ECP5-85F's multipliers and block RAMs go in a grid of 8 x 16 lanes.
 
-Place and route spreads what lies in few fixed columns badly: with these places the wires are half as long, and only then
+Place and route spreads what lies in few fixed rows badly: with these places the wires are half as long, and only then
 can they all be routed. The chip has three rows of 13 blocks of four multipliers, and four rows of 13 blocks of four
 block RAMs. ::
 
