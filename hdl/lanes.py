@@ -87,15 +87,18 @@ class Multiplier(wiring.Component):
         return m
 
 
-def tree(m: Module, terms: list, name: str):
-    """The sum of a power of two of terms, one level a cycle; it grows a bit a level and loses none."""
+def tree(m: Module, terms: list, name: str, counted=1):
+    """The sum of a power of two of terms, one level a cycle; it grows a bit a level and loses none. It is zero unless
+    ``counted``, which is asked in the cycle of the last level."""
     level = 0
+    if len(terms) == 1:
+        return Mux(counted, terms[0], 0)
     while len(terms) > 1:
         sums = []
         for index in range(0, len(terms), 2):
             pair = terms[index] + terms[index + 1]
             total = Signal(pair.shape(), name=f"{name}_{level}_{index // 2}", reset_less=True)
-            m.d.sync += total.eq(pair)
+            m.d.sync += total.eq(Mux(counted, pair, 0) if len(terms) == 2 else pair)
             sums.append(total)
         terms, level = sums, level + 1
     return terms[0]
@@ -179,7 +182,7 @@ class Lanes(wiring.Component):
         multipliers, products = [], []
         for unit in range(config.unit_lanes):
             time = arrival if alone else arrival + 1
-            project = ahead(time, lambda _, micro: micro.operation == Operation.PROJECT, f"project_{unit}")
+            project = ahead(time, lambda _, micro: micro.project, f"project_{unit}")
             mix = ahead(time, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}")
             for rank in range(config.rank_lanes):
                 first = unit == rank == 0  # it interpolates activations too
@@ -207,7 +210,7 @@ class Lanes(wiring.Component):
         ready, done = pipe[rank_time - 1]
         summed = rank_time - 1 if alone else rank_time - 2  # the accumulators are complete
         step = "comb" if alone else "sync"                  # between shifting and saturating
-        clipped = Signal(config.rank_lanes)
+        clipped = Signal(config.rank_lanes, reset_less=True)
         for rank in range(config.rank_lanes):
             adds = ahead(summed - 1, accumulating, f"rank_adds_{rank}")
             first = ahead(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
@@ -234,11 +237,11 @@ class Lanes(wiring.Component):
             with m.If(over & negative):
                 m.d.sync += following.eq(~STATE_LIMIT)
             m.d.comb += self.rank_next[rank].eq(following)
-            m.d.comb += clipped[rank].eq(over)
+            m.d.sync += clipped[rank].eq(over)
         m.d.comb += self.rank_soon.eq(ready & done.last & ((done.operation == Operation.PROJECT)
                                                            | (done.operation == Operation.MIX)))
-        m.d.sync += [self.rank_valid.eq(self.rank_soon), self.rank_saturated.eq(clipped.any())]
-        m.d.comb += self.rank_micro.eq(pipe[rank_time][1])
+        m.d.sync += self.rank_valid.eq(self.rank_soon)
+        m.d.comb += [self.rank_micro.eq(pipe[rank_time][1]), self.rank_saturated.eq(clipped.any())]
 
         # activate: the first lane makes (value << 8) + slope * fraction + half
         lane = multipliers[0]
@@ -263,13 +266,13 @@ class Lanes(wiring.Component):
             return valid & (micro.operation == Operation.EXPAND)
 
         for unit in range(config.unit_lanes):
-            adds = ahead(unit_time - 1, expanding, f"unit_adds_{unit}")
-            first = ahead(unit_time - 1, lambda _, micro: micro.first, f"unit_first_{unit}")
-            total = tree(m, products[unit * config.rank_lanes:(unit + 1) * config.rank_lanes], f"unit_{unit}")
+            adds = ahead(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
+            starts = ahead(unit_time - 1, lambda valid, micro: expanding(valid, micro) & micro.first,
+                           f"unit_starts_{unit}")
+            total = tree(m, products[unit * config.rank_lanes:(unit + 1) * config.rank_lanes], f"unit_{unit}", adds)
             accumulator = Signal(signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True)
-            with m.If(adds):
-                # a sum, an addition and a choice: one LUT a bit
-                m.d.sync += accumulator.eq(Mux(first, total, accumulator + total))
+            # a sum, an addition and a choice: one LUT a bit, with no enable besides, which would break an iCE40's carry
+            m.d.sync += accumulator.eq(Mux(starts, total, accumulator + total))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
         soon_valid, soon_micro = pipe[unit_time - config.read_latency]
         m.d.comb += [
