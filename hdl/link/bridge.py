@@ -118,7 +118,9 @@ class Bridge(wiring.Component):
             m.d.sync += [pointer.eq(0), short.eq(1)]
         with m.If(checking):
             m.d.sync += pointer.eq(0)
-        m.d.sync += wrong.eq(coming & (item.error | (pointer[-1] & ~item.end)))
+        m.d.sync += wrong.eq(0)
+        with m.If(coming & (item.error | (pointer[-1] & ~item.end))):
+            m.d.sync += wrong.eq(1)
         with m.If(wrong):
             m.d.sync += damaged.eq(1)
         with m.If(blank):
