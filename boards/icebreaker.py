@@ -12,7 +12,7 @@ from ornstein.hdl.regmap import Line
 CONFIG = ICEBREAKER
 REFERENCE = 12_000_000
 """Of the oscillator, in Hz."""
-CLOCKS = {"sync": 39_000_000}
+CLOCKS = {"sync": 48_000_000}
 """The fabric's: what the PLL makes of the oscillator's, a multiple of the baud rate, met with margin."""
 LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
 """The FT2232H makes these rates exactly, and so does the fabric's clock."""

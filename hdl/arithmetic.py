@@ -13,13 +13,13 @@ def select(index, values: list):
 
 
 def below(value, limit: int):
-    """``value < limit`` of an unsigned value and a positive constant, four bits at a time: fewer LUTs than a carry
-    chain, and not deep."""
-    answer = C(0, 1)
-    for place in range(0, len(value), 4):
-        part, bound = value[place:place + 4], limit >> place & 15
-        answer = (part < bound) | ((part == bound) & answer)
-    return answer
+    """``value < limit`` of an unsigned value and a positive constant, by halves down to four bits: fewer LUTs than a
+    carry chain, and not deep."""
+    if len(value) <= 4:
+        return value < limit
+    half = 4 * -(-len(value) // 8)
+    low, high = limit & (1 << half) - 1, limit >> half
+    return below(value[half:], high) | ((value[half:] == high) & below(value[:half], low))
 
 
 def shift_right(value, index, shifts: tuple[int, ...]):

@@ -113,7 +113,7 @@ class Fabric(wiring.Component):
         tag, done_count = Signal(regmap.JOB_TAG[1]), Signal(regmap.STATUS_DONE[1])
         bank = Signal()
         idle = Signal()
-        free = Signal(init=1) if travel else idle  # the bus has the memories' ports
+        free = Signal(init=1)  # the bus has the memories' ports
 
         def job_field(place):
             return job[place[0]:place[0] + place[1]]
@@ -125,8 +125,7 @@ class Fabric(wiring.Component):
             sequencer.levels.eq(job_field(regmap.JOB_LEVELS)),
             sequencer.bank.eq(bank),
         ]
-        if travel:
-            m.d.sync += free.eq(idle)
+        m.d.sync += free.eq(idle)
         with m.If(sequencer.start):
             m.d.sync += [pending.eq(0), bank.eq(job_field(regmap.JOB_BANK))]
         with m.If(sequencer.finished):
@@ -134,8 +133,14 @@ class Fabric(wiring.Component):
 
         # ---- the bus: whether an access may go on is known when its request comes, in the control space two later ----
         # `write` is the cycle of a granted write, `read` the first cycle of a granted read
-        def within(*spaces):
+        def named(*spaces):
             return Cat(bus.space == space for space in spaces).any()
+
+        decoded = Signal(max(Space) + 1, reset_less=True)  # in time for the address, which may come after the space
+        m.d.sync += decoded.eq(1 << bus.space)
+
+        def within(space):
+            return decoded[space]
 
         def register(number):
             return within(Space.CONTROL) & (bus.address[:CONTROL_BITS] == number)
@@ -193,12 +198,12 @@ class Fabric(wiring.Component):
                 "absent", "only_idle", "to_control", "to_start", "to_drives", "from_sums"))
         m.d.sync += [
             to_start.eq(register(Control.START)),
-            absent.eq(within(*(space for space in Space if not regmap.space_size(config, space)))),
-            only_idle.eq(within(Space.FACTOR, Space.STATE, Space.RANK, Space.DESCRIPTOR, Space.ACTIVATION, Space.NOISE)
-                         | (within(Space.DRIVE) & ~bus.write)),
-            to_control.eq(within(Space.CONTROL) & bus.write),
-            to_drives.eq(within(Space.DRIVE) & bus.write),
-            from_sums.eq(within(Space.SUM, Space.SQUARE) & ~bus.write),
+            absent.eq(named(*(space for space in Space if not regmap.space_size(config, space)))),
+            only_idle.eq(named(Space.FACTOR, Space.STATE, Space.RANK, Space.DESCRIPTOR, Space.ACTIVATION, Space.NOISE)
+                         | (named(Space.DRIVE) & ~bus.write)),
+            to_control.eq(named(Space.CONTROL) & bus.write),
+            to_drives.eq(named(Space.DRIVE) & bus.write),
+            from_sums.eq(named(Space.SUM, Space.SQUARE) & ~bus.write),
         ]
         refusal, refuse = Signal(Status), Signal(Status)
         with m.If(absent):
@@ -306,20 +311,18 @@ class Fabric(wiring.Component):
             moved = Signal(micro.shape(), name=f"unit_micro_{time}", reset_less=True)
             m.d.sync += [valid.eq(pipe[time - 1][0]), moved.eq(pipe[time - 1][1])]
             pipe[time] = valid, moved
-        drawing = updates[0].draw
-        early_draw, early_drawn = pipe[draw_stage - 2]
+        drawing, drawn = updates[0].draw, Signal()
+        soon_drawing = pipe[draw_stage - 1][0] & ~pipe[draw_stage - 1][1].to_drive
+        m.d.sync += drawn.eq(drawing)
         m.d.comb += [
-            codes.read_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage - read_latency][1].dest)),
-            codes.write_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage][1].dest)),
-            codes.write_lanes.eq(Mux(drawing, (1 << units) - 1, on_noise.written)),
+            codes.read_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage + 1 - read_latency][1].dest)),
+            codes.write_address.eq(Mux(on_noise.free, on_noise.word, pipe[draw_stage + 1][1].dest)),
+            codes.write_lanes.eq(Mux(drawn, (1 << units) - 1, on_noise.written)),
         ]
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
             load = sequencer.start & job_field(regmap.JOB_RESEED)
             load = own(load, load, f"load_{unit}")  # in a grid a cycle later, long before the first draw
-            # and there draws come a cycle early, because the way to the update takes one
-            advance = apart(m, early_draw & ~early_drawn.to_drive, f"advance_{unit}") if travel else drawing
-            code = relayed(source.code, f"code_{unit}")
             micro_0 = own(lanes.unit_micro, pipe[-1][1], f"unit_micro_there_{unit}")
             m.d.comb += [
                 update.valid.eq(lanes.unit_valid),
@@ -337,13 +340,13 @@ class Fabric(wiring.Component):
                 update.shift.eq(micro_0.shift),
                 update.bias_shift.eq(micro_0.bias_shift),
                 update.amplitude.eq(level.amplitude),
-                update.code.eq(code),
+                update.code.eq(source.code),
                 update.previous.eq(codes.read_data[unit].as_signed()),
-                update.dither.eq(relayed(source.dither, f"dither_{unit}")),
+                update.dither.eq(source.dither),
                 source.seed.eq(seeds[unit]),
                 source.load.eq(load),
-                source.advance.eq(advance),
-                codes.write_data[unit].eq(Mux(drawing, code, on_noise.wdata.as_signed())),
+                source.advance.eq(own(drawing, soon_drawing, f"advance_{unit}")),
+                codes.write_data[unit].eq(Mux(drawn, source.code, on_noise.wdata.as_signed())),
             ]
 
         new_valid, new_micro = pipe[latency]
@@ -434,11 +437,12 @@ class Fabric(wiring.Component):
         cycles, issued, rank_saturations, state_saturations = counters = [
             Signal(32, name=name) for name in ("cycles", "issued", "rank_saturations", "state_saturations")]
         saturated = Cat(update.saturated for update in updates).any()
-        rank_clipped, state_clipped = Signal(), Signal()
+        counted, rank_clipped, state_clipped = Signal(), Signal(), Signal()
         m.d.sync += [
+            counted.eq(issued_valid & (issued_micro.operation != Operation.ACTIVATE)),
             rank_clipped.eq(lanes.rank_valid & lanes.rank_saturated), state_clipped.eq(new_valid & saturated),
             cycles.eq(cycles + sequencer.running),
-            issued.eq(issued + (issued_valid & (issued_micro.operation != Operation.ACTIVATE))),
+            issued.eq(issued + counted),
             rank_saturations.eq(rank_saturations + rank_clipped),
             state_saturations.eq(state_saturations + state_clipped),
         ]
@@ -486,12 +490,11 @@ class Fabric(wiring.Component):
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
         one_factor = Signal(config.factor_width, reset_less=True)
         described = regmap.identity(config, self._line)
+        m.d.sync += identity.eq(0)
         with m.If(within(Space.IDENTITY)), m.Switch(bus.address[:(len(described) - 1).bit_length()]):
             for address, value in enumerate(described.values()):
                 with m.Case(address):
                     m.d.sync += identity.eq(value)
-        with m.Else():
-            m.d.sync += identity.eq(0)
         m.d.sync += [
             control.eq(Mux(within(Space.CONTROL), select(
                 bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control]), 0)),

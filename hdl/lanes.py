@@ -173,7 +173,7 @@ class Lanes(wiring.Component):
         multipliers, products = [], []
         there = arrival + spread(config)
         for unit in range(config.unit_lanes):
-            project = ahead(there, lambda _, micro: micro.operation == Operation.PROJECT, f"project_{unit}")
+            project = ahead(there, lambda _, micro: micro.project, f"project_{unit}")
             mix = ahead(there, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}")
             for rank in range(config.rank_lanes):
                 first = unit == rank == 0
@@ -192,9 +192,14 @@ class Lanes(wiring.Component):
                 ]
                 multipliers.append(multiplier)
                 products.append(product[:config.product_width].as_signed())
+        def expanding(valid, micro):
+            return valid & (micro.operation == Operation.EXPAND)
+
         _, micro = pipe[unit_time - config.rank_lanes.bit_length() - 1]  # a cycle before the products
+        counted = [ahead(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
+                   for unit in range(config.unit_lanes)]
         rank_totals, unit_totals = both_ways(m, products, config.rank_lanes, micro.operation != Operation.EXPAND,
-                                             platform)
+                                             counted, platform)
 
         # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one unit lane the
         # multipliers accumulate.
@@ -209,7 +214,7 @@ class Lanes(wiring.Component):
         ready, done = pipe[rank_time - 1]
         summed = rank_time - 1 if alone else rank_time - 2  # the accumulators are complete
         step = "comb" if alone else "sync"                  # between shifting and saturating
-        clipped = Signal(config.rank_lanes)
+        clipped = Signal(config.rank_lanes, reset_less=True)
         for rank in range(config.rank_lanes):
             adds = ahead(summed - 1, accumulating, f"rank_adds_{rank}")
             first = ahead(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
@@ -235,11 +240,11 @@ class Lanes(wiring.Component):
             with m.If(over & negative):
                 m.d.sync += following.eq(~STATE_LIMIT)
             m.d.comb += self.rank_next[rank].eq(following)
-            m.d.comb += clipped[rank].eq(over)
+            m.d.sync += clipped[rank].eq(over)
         m.d.comb += self.rank_soon.eq(ready & done.last & ((done.operation == Operation.PROJECT)
                                                            | (done.operation == Operation.MIX)))
-        m.d.sync += [self.rank_valid.eq(self.rank_soon), self.rank_saturated.eq(clipped.any())]
-        m.d.comb += self.rank_micro.eq(pipe[rank_time][1])
+        m.d.sync += self.rank_valid.eq(self.rank_soon)
+        m.d.comb += [self.rank_micro.eq(pipe[rank_time][1]), self.rank_saturated.eq(clipped.any())]
 
         # activate: (value << 8) + slope * fraction + half
         value, time = self.entry[:STATE_WIDTH], entry_time
@@ -259,16 +264,13 @@ class Lanes(wiring.Component):
                      self.activated_micro.eq(pipe[activated(config)][1])]
 
         # expand: sum over rank lanes, accumulate per unit lane
-        def expanding(valid, micro):
-            return valid & (micro.operation == Operation.EXPAND)
-
         for unit in range(config.unit_lanes):
-            adds = ahead(unit_time - 1, expanding, f"unit_adds_{unit}")
-            first = ahead(unit_time - 1, lambda _, micro: micro.first, f"unit_first_{unit}")
+            starts = ahead(unit_time - 1, lambda valid, micro: expanding(valid, micro) & micro.first,
+                           f"unit_starts_{unit}")
+            total = unit_totals[unit]
             accumulator = Signal(signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True)
-            with m.If(adds):
-                # a sum, an addition and a choice: one LUT a bit
-                m.d.sync += accumulator.eq(Mux(first, unit_totals[unit], accumulator + unit_totals[unit]))
+            # a sum, an addition and a choice: one LUT a bit, with no enable besides, which would break an iCE40's carry
+            m.d.sync += accumulator.eq(Mux(starts, total, accumulator + total))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
         soon_valid, soon_micro = pipe[unit_time - config.read_latency]
         m.d.comb += [

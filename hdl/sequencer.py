@@ -31,12 +31,13 @@ LEVEL = descriptor_layout(isa.Level)
 def micro_layout(config: FabricConfig) -> data.StructLayout:
     """What travels down the pipeline with a micro-operation.
 
-    ``first`` and ``last`` mark the ends of the inner loop; ``dest`` is a rank word or a vector word, ``bias`` a drive
-    word, ``lane`` the rank lane of ACTIVATE; ``clear`` and ``sample`` hold for a whole step.
+    ``project``: the operation is PROJECT; ``first`` and ``last`` mark the ends of the inner loop; ``dest`` is a
+    rank word or a vector word, ``bias`` a drive word, ``lane`` the rank lane of ACTIVATE; ``clear`` and ``sample`` hold
+    for a whole step.
     """
     return data.StructLayout({
-        "operation": 2, "first": 1, "last": 1, "from_drive": 1, "to_drive": 1, "coupled": 1, "biased": 1, "shift": 3,
-        "bias_shift": 2, "lane": range(max(2, config.rank_lanes)), "dest": range(config.longest_loop),
+        "operation": 2, "project": 1, "first": 1, "last": 1, "from_drive": 1, "to_drive": 1, "coupled": 1, "biased": 1,
+        "shift": 3, "bias_shift": 2, "lane": range(max(2, config.rank_lanes)), "dest": range(config.longest_loop),
         "bias": range(config.drive_depth), "clear": 1, "sample": 1,
     })
 
@@ -90,7 +91,9 @@ class Sequencer(wiring.Component):
         wanted = Signal(place, reset_less=True)
         part, arrived = Signal(range(beats)), Signal(range(beats), reset_less=True)
         fetching, arriving = Signal(), Signal()
-        ready = Signal()
+        passing = Signal()  # what is fetched is a pass, not a level
+        here = Signal()     # the last beat, and so the whole descriptor
+        level_here, pass_here = Signal(), Signal()
         m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
         m.d.sync += [arriving.eq(fetching), arrived.eq(part)]
         with m.If(fetching):
@@ -98,8 +101,10 @@ class Sequencer(wiring.Component):
                 m.d.sync += fetching.eq(0)
             with m.Else():
                 m.d.sync += part.eq(part + 1)
-        with m.If(arriving & (arrived == beats - 1)):
-            m.d.sync += ready.eq(1)
+        m.d.comb += here.eq(arriving & (arrived == beats - 1))
+        m.d.sync += level_here.eq(here & ~passing)
+        with m.If(here & passing):
+            m.d.sync += pass_here.eq(1)
 
         def keep_beat(register):
             with m.Switch(arrived):
@@ -113,13 +118,12 @@ class Sequencer(wiring.Component):
         # the list of passes, walked by the fetch side until the level's steps, which it counts down, are through
         index = Signal(place, reset_less=True)
         exhausted = Signal()
-        passing = Signal()  # what is fetched is a pass, not a level
         first_step = Signal(reset_less=True)
         thin_left = Signal(len(self.level.thin), reset_less=True)
         clear, sample = Signal(reset_less=True), Signal(reset_less=True)
 
         def fetch(descriptor):
-            m.d.sync += [wanted.eq(descriptor), part.eq(0), fetching.eq(1), ready.eq(0)]
+            m.d.sync += [wanted.eq(descriptor), part.eq(0), fetching.eq(1)]
 
         # the present pass
         active = Signal()
@@ -136,12 +140,13 @@ class Sequencer(wiring.Component):
 
         # what the counters and the operation say is decoded a cycle ahead
         inner_last, outer_last = Signal(reset_less=True), Signal(reset_less=True)
-        inner_single = Signal(reset_less=True)
+        inner_single, inner_ends = Signal(reset_less=True), Signal(reset_less=True)  # ends: last, but not first
         project, mix, by_rows = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
-        pass_last = Signal(reset_less=True)
+        pass_last = Signal(init=1)  # also while there is no pass
         m.d.comb += [
             self.issue.eq(active & ~self.hold),
             self.micro.operation.eq(current.operation),
+            self.micro.project.eq(project),
             self.micro.first.eq(inner_first),
             self.micro.last.eq(inner_last),
             self.micro.from_drive.eq(current.from_drive),
@@ -158,40 +163,45 @@ class Sequencer(wiring.Component):
         ]
         next_factor, next_source = Signal.like(self.factor), Signal.like(self.source)
         m.d.comb += [
-            next_factor.eq(Mux(inner_last & project, factor_row, self.factor)
+            next_factor.eq(Mux(inner_ends & project, factor_row, self.factor)
                            + Mux(~inner_last & project, current.stride, 1)),
-            next_source.eq(Mux(inner_last, source_row, self.source)
+            next_source.eq(Mux(inner_ends, source_row, self.source)
                            + Mux(inner_last, by_rows, Mux(by_rows, Mux(mix, current.stride, 0), 1))),
         ]
         with m.If(self.issue):
+            with m.If(inner_first):
+                m.d.sync += [factor_row.eq(self.factor), source_row.eq(self.source)]
             m.d.sync += [inner_first.eq(inner_last), self.factor.eq(next_factor), self.source.eq(next_source)]
             with m.If(inner_last):
                 m.d.sync += [
                     outer_left.eq(outer_left - 1), outer_last.eq(outer_left == 1),
-                    pass_last.eq(inner_single & (outer_left == 1)),
-                    inner_left.eq(inner), inner_last.eq(inner_single), lane.eq(0),
-                    dest.eq(dest + 1), bias.eq(bias + 1), factor_row.eq(next_factor), source_row.eq(next_source),
+                    pass_last.eq(pass_last | (inner_single & (outer_left == 1))),
+                    inner_left.eq(inner), inner_last.eq(inner_single), inner_ends.eq(0), lane.eq(0),
+                    dest.eq(dest + 1), bias.eq(bias + 1),
                 ]
             with m.Else():
-                m.d.sync += [inner_left.eq(inner_left - 1), inner_last.eq(inner_left == 1), lane.eq(lane + 1),
-                             pass_last.eq(outer_last & (inner_left == 1))]
+                m.d.sync += [inner_left.eq(inner_left - 1), lane.eq(lane + 1),
+                             inner_last.eq(inner_left == 1), inner_ends.eq(inner_left == 1),
+                             pass_last.eq(pass_last | (outer_last & (inner_left == 1)))]
 
         # whatever was issued is through when `draining` has run down
         draining = Signal(range(self._drain + 1))
         settled = Signal(init=1)
-        with m.If(self.issue):
+        with m.If(active):
             m.d.sync += [draining.eq(self._drain), settled.eq(0)]
         with m.Elif(~settled):
             m.d.sync += [draining.eq(draining - 1), settled.eq(draining == 1)]
-        drained = Signal()
-        m.d.comb += drained.eq(~active & settled)
 
-        following = Signal(PASS)
+        # what is asked first of the next pass is decoded as it arrives, to be known with `pass_here`
+        following, coming = Signal(PASS), Signal(PASS)
+        waits, offset = Signal(reset_less=True), Signal.like(self.bank_offset, reset_less=True)
         take = Signal()
         m.d.comb += [
             following.eq(Cat(fetched, self.descriptor_data)),
-            take.eq(passing & ready & Mux(following.wait, drained, ~active | (self.issue & pass_last))),
+            coming.eq(Cat(fetched[:(beats - 1) * beat_width], self.descriptor_data)),
+            take.eq(pass_here & Mux(waits, settled, pass_last & ~self.hold)),
         ]
+        m.d.sync += [waits.eq(coming.wait), offset.eq(Mux(coming.banked & self.bank, self.bank_offset, 0))]
 
         # these counters stand still for longer than a cycle before anybody asks
         list_end, last_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
@@ -208,21 +218,20 @@ class Sequencer(wiring.Component):
                 active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
                 inner.eq(inner_count), inner_left.eq(inner_count), outer_left.eq(outer_count),
                 inner_last.eq(inner_count == 0), outer_last.eq(outer_count == 0), inner_single.eq(inner_count == 0),
-                pass_last.eq((inner_count == 0) & (outer_count == 0)),
+                inner_ends.eq(0), pass_last.eq((inner_count == 0) & (outer_count == 0)),
                 project.eq(following.operation == Operation.PROJECT),
                 mix.eq(following.operation == Operation.MIX),
                 by_rows.eq((following.operation == Operation.MIX) | (following.operation == Operation.ACTIVATE)),
-                self.factor.eq(following.factor), factor_row.eq(following.factor),
+                self.factor.eq(following.factor),
                 dest.eq(following.dest),
                 clear.eq(first_step & self.level.clear),
                 sample.eq((self.level.thin != 0) & thin_end),
             ]
-            offset = Mux(following.banked & self.bank, self.bank_offset, 0)
             source = following.source + Mux(following.from_drive, offset, 0)
-            m.d.sync += [self.source.eq(source), source_row.eq(source), bias.eq(following.bias + offset)]
+            m.d.sync += [self.source.eq(source), bias.eq(following.bias + offset)]
             # fetch the next pass: of this step, of the next one, or none
             m.d.sync += [
-                ready.eq(0), part.eq(0), fetching.eq(~last_end), exhausted.eq(last_end),
+                pass_here.eq(0), part.eq(0), fetching.eq(~last_end), exhausted.eq(last_end),
                 index.eq(Mux(list_end, 0, index + 1)), wanted.eq(next_pass),
             ]
             with m.If(list_end):
@@ -254,7 +263,7 @@ class Sequencer(wiring.Component):
             with m.State("LEVEL"):
                 with m.If(arriving):
                     keep_beat(self.level.as_value())
-                with m.If(ready):
+                with m.If(level_here):
                     m.d.sync += [
                         passing.eq(1), exhausted.eq(0),
                         index.eq(0), first_step.eq(1), thin_left.eq(self.level.thin - 1),
@@ -262,7 +271,7 @@ class Sequencer(wiring.Component):
                     fetch(self.level.first)
                     m.next = "RUN"
             with m.State("RUN"):
-                with m.If(exhausted & drained):
+                with m.If(exhausted & ~active & settled):
                     m.d.sync += passing.eq(0)
                     m.next = "NEXT"
         return m

@@ -1,22 +1,27 @@
 """Sums of a grid of products along either of its sides, in one tree of adders."""
 
-from amaranth.hdl import Module, Signal
+from amaranth.hdl import Module, Mux, Signal
 
 from ornstein.hdl import ecp5
 from ornstein.hdl.registers import apart
 
 
-def tree(m: Module, terms: list, name: str):
-    """The sum of a power of two of terms, one level a cycle; it grows a bit a level and loses none."""
+def tree(m: Module, terms: list, name: str, counted=1):
+    """The sum of a power of two of terms, one level a cycle; it grows a bit a level and loses none. It is zero unless
+    ``counted``, which is asked in the cycle of the last level."""
+    if len(terms) == 1:
+        return Mux(counted, terms[0], 0)
     level = 0
     while len(terms) > 1:
-        pairs = zip(terms[::2], terms[1::2], strict=True)
-        terms = [_kept(m, first + second, f"{name}_{level}_{place}") for place, (first, second) in enumerate(pairs)]
+        pairs = [first + second for first, second in zip(terms[::2], terms[1::2], strict=True)]
+        if len(pairs) == 1:
+            pairs = [Mux(counted, pairs[0], 0)]
+        terms = [_kept(m, pair, f"{name}_{level}_{place}") for place, pair in enumerate(pairs)]
         level += 1
     return terms[0]
 
 
-def both_ways(m: Module, products: list, ranks: int, across_units, platform) -> tuple[list, list]:
+def both_ways(m: Module, products: list, ranks: int, across_units, counted: list, platform) -> tuple[list, list]:
     """(sums across unit lanes, one for each rank lane; sums across rank lanes, one for each unit lane).
 
     Four neighbours ``a b / c d`` of a grid become two sums, either those of its columns, ``a + c`` and ``b + d``, or of
@@ -27,6 +32,8 @@ def both_ways(m: Module, products: list, ranks: int, across_units, platform) -> 
     ----------
     products : signed, that of unit lane ``u`` and rank lane ``r`` at ``u * ranks + r``; powers of two of lanes
     across_units : which of the sums is meant, a cycle before the products
+    counted : one for each unit lane, whether its sum is not to be zero; in the cycle before the sum, or with it if it
+        is of one product
 
     The sums come as many cycles after the products as the logarithm of the number of terms; they lose no bit.
     """
@@ -49,8 +56,10 @@ def both_ways(m: Module, products: list, ranks: int, across_units, platform) -> 
     own = len(squares[0, 0])  # the sums of a square: of its columns or of its rows
     of_ranks = [tree(m, [squares[row, rank // own][rank % own] for row in range(height)], f"rank_{rank}")
                 for rank in range(ranks)]
-    of_units = [tree(m, [squares[unit // own, column][unit % own] for column in range(width)], f"unit_{unit}")
-                for unit in range(len(products) // ranks)]
+    if width == 1 < ranks:  # the last level was the other sums' too
+        counted = [apart(m, each, f"counted_{unit}") for unit, each in enumerate(counted)]
+    of_units = [tree(m, [squares[unit // own, column][unit % own] for column in range(width)], f"unit_{unit}", each)
+                for unit, each in enumerate(counted)]
     return of_ranks, of_units
 
 

@@ -52,9 +52,9 @@ class Update(wiring.Component):
     quartic : unsigned(16), in; ignored unless the build has the quartic term
     shift, bias_shift : in; indices into the configuration's shifts
     amplitude : unsigned(28), in; guard LSBs
-    draw : out; the noise codes are taken in this cycle, ``draw_stage`` cycles after the inputs
+    draw : out; the noise is drawn in this cycle, ``draw_stage`` cycles after the inputs
     valid : in; the inputs are meant
-    code, previous : signed(2), in; read in the cycle of ``draw``
+    code, previous : signed(2), in; read in the cycle after ``draw``
     dither : unsigned(12), in; read in the cycle of ``draw``
     next : signed(16), out; the new state
     saturated : out; ``next`` was clipped
@@ -160,10 +160,10 @@ class Update(wiring.Component):
             m.d.sync += stage.eq(valid)
             valid = stage
         noisy = delayed(self.noisy, self.draw_stage, "noisy")
+        drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)
         # noise = magnitude, or its negative as ~(~x + magnitude) of x, the rounding; it is none, one or two amplitudes
-        code = delayed(Mux(noisy, self.code, 0), 1, "code")
-        codes = code + delayed(Mux(noisy & self.midpoint, self.previous, 0), 1, "previous")
+        codes = Mux(drawn, self.code, 0) + Mux(drawn & self.midpoint, self.previous, 0)
         once, twice, negative = (Signal(name=name, reset_less=True) for name in ("once", "twice", "negative"))
         rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
         amplitude = delayed(self.amplitude, config.travel, "amplitude")

@@ -20,6 +20,7 @@ class Sums(wiring.Component):
         super().__init__({
             "products": In(WIDTH * units * ranks),
             "across_units": In(1),
+            "counted": In(units),
             "of_ranks": Out((WIDTH + units.bit_length() - 1) * ranks),
             "of_units": Out((WIDTH + ranks.bit_length() - 1) * units),
         })
@@ -27,7 +28,7 @@ class Sums(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         lanes = data.View(data.ArrayLayout(signed(WIDTH), self.units * self.ranks), self.products)
-        totals = both_ways(m, list(lanes), self.ranks, self.across_units, platform)
+        totals = both_ways(m, list(lanes), self.ranks, self.across_units, list(self.counted), platform)
         for port, sums in zip((self.of_ranks, self.of_units), totals, strict=True):
             width = len(port) // len(sums)
             assert all(len(total) == width for total in sums)
@@ -35,9 +36,10 @@ class Sums(wiring.Component):
         return m
 
 
-@pytest.mark.parametrize("units, ranks", [(1, 8), (2, 2), (2, 8), (4, 4), (8, 16), (8, 2)])
+@pytest.mark.parametrize("units, ranks", [(1, 8), (2, 2), (2, 8), (4, 4), (8, 16), (8, 2), (4, 1)])
 def test_sums_both_ways(units, ranks):
-    """A new grid of random and extreme products every cycle, summed now across units and now across ranks."""
+    """A new grid of random and extreme products every cycle, summed now across units and now across ranks, and some of
+    the sums of units not counted."""
     component = Sums(units, ranks)
     half = 1 << WIDTH - 1
     rng = np.random.default_rng(SEED)
@@ -45,6 +47,7 @@ def test_sums_both_ways(units, ranks):
     grids[:4] = [[[-half]], [[-half]], [[half - 1]], [[half - 1]]]
     across = rng.integers(0, 2, len(grids))
     across[:4] = [0, 1, 0, 1]
+    counted = rng.integers(0, 2, (len(grids) + 10, units))
     unit_delay, rank_delay = (count.bit_length() - 1 for count in (units, ranks))
 
     def unpacked(value, count, width):
@@ -52,6 +55,7 @@ def test_sums_both_ways(units, ranks):
 
     async def bench(ctx):
         for cycle in range(len(grids) + 1 + max(unit_delay, rank_delay)):
+            ctx.set(component.counted, int(counted[cycle] @ (1 << np.arange(units))))
             if cycle < len(grids):
                 ctx.set(component.across_units, int(across[cycle]))
             if 0 < cycle <= len(grids):
@@ -63,6 +67,8 @@ def test_sums_both_ways(units, ranks):
                 number = cycle - 1 - delay
                 if 0 <= number < len(grids) and (across[number] == meant or min(units, ranks) == 1):
                     expected = grids[number].sum(axis=axis)
+                    if not meant:
+                        expected *= counted[cycle - (ranks > 1)]
                     width = len(port) // len(expected)
                     assert unpacked(ctx.get(port), len(expected), width) == list(expected % (1 << width)), number
             await ctx.tick()
@@ -76,5 +82,5 @@ def test_sums_both_ways(units, ranks):
 def test_carry_cells_equal_plain_additions(tmp_path):
     """An ECP5's carry cells that add one of two."""
     assert_equal(lambda: Sums(2, 4), tmp_path, warm=4, stimuli={
-        "products": "{$urandom, $urandom}", "across_units": "$urandom % 2 != 0",
+        "products": "{$urandom, $urandom}", "across_units": "$urandom % 2 != 0", "counted": "$urandom",
     }, compare="1", outputs=["of_ranks", "of_units"], device="LFE5U-85F")

@@ -24,7 +24,7 @@ HIGH, LOW = (1 << 15) - 1, -1 << 15
 # held while units are in flight, and what comes with each unit or with its draw
 LEVEL = {"keep": 1, "midpoint": 1, "dither_on": 1, "leak": None, "quartic": 16, "amplitude": AMPLITUDE_WIDTH}
 UNIT = ("valid", "state", "drive", "accumulator", "coupled", "biased", "noisy", "shift", "bias_shift")
-DRAW = ("code", "previous", "dither")
+CODES = ("code", "previous")
 
 
 def formula(config, v) -> tuple[int, bool]:
@@ -92,11 +92,13 @@ def stream(config, *runs, platform=None):
                 ctx.set(dut.valid, 0)
             drawing = cycle - dut.draw_stage
             if 0 <= drawing < len(units):
-                for name in DRAW:
-                    ctx.set(getattr(dut, name), units[drawing][name])
+                ctx.set(dut.dither, units[drawing]["dither"])
                 assert ctx.get(dut.draw) == (units[drawing]["valid"] and units[drawing]["noisy"])
             else:
                 assert not ctx.get(dut.draw)
+            if 0 <= drawing - 1 < len(units):
+                for name in CODES:
+                    ctx.set(getattr(dut, name), units[drawing - 1][name])
             if 0 <= cycle - dut.latency < len(units):
                 found.append((ctx.get(dut.next), bool(ctx.get(dut.saturated))))
             await ctx.tick()

@@ -31,8 +31,8 @@ class Bridge(wiring.Component):
     ``i`` is not ready. The answer is streamed, its CRC computed on the way. A request that is not finished ``timeout``
     cycles after its last byte is forgotten.
 
-    A WRITE takes ``element_bytes + 1`` cycles per element and a READ as many while ``o`` is ready, both plus the
-    cycles that the bus keeps ``request`` waiting.
+    A WRITE takes ``element_bytes + 1`` cycles per element and a READ, while ``o`` is ready, three for each byte that is
+    not escaped, both plus the cycles that the bus keeps ``request`` waiting.
 
     Of an address only the bits that the largest space needs are kept, so addresses beyond its end wrap.
 
@@ -91,7 +91,8 @@ class Bridge(wiring.Component):
         take = Signal()                           # look at the byte fetched last
         fresh = Signal()                          # it has just been received
         short = Signal(init=1)                    # too few bytes for any request
-        damaged = Signal(reset_less=True)         # too many bytes, or a wrong escape
+        wrong = Signal(reset_less=True)           # so was the last byte: one too many, or escaped for no reason
+        damaged = Signal(reset_less=True)         # one of the bytes before it was
         coming = Signal()                         # a byte or an end
         blank = Signal()                          # nothing has come of a frame
         write_port = buffer.write_port()
@@ -117,10 +118,13 @@ class Bridge(wiring.Component):
             m.d.sync += [pointer.eq(0), short.eq(1)]
         with m.If(checking):
             m.d.sync += pointer.eq(0)
+        m.d.sync += wrong.eq(0)
+        with m.If(coming & (item.error | (pointer[-1] & ~item.end))):
+            m.d.sync += wrong.eq(1)
+        with m.If(wrong):
+            m.d.sync += damaged.eq(1)
         with m.If(blank):
             m.d.sync += damaged.eq(0)
-        with m.If(coming & (item.error | (pointer[-1] & ~item.end))):
-            m.d.sync += damaged.eq(1)
 
         # ---- the header ----------------------------------------------------------------------------------------------
         heading = Signal(reset_less=True)         # the byte fetched last belongs to it
@@ -200,12 +204,11 @@ class Bridge(wiring.Component):
         status = Signal(Status, reset_less=True)
         more = Signal(reset_less=True)            # data follow the status
         outgoing, load = Signal(8), Signal()
-        sent, free = Signal(), Signal()
+        sent = Signal()
         m.d.comb += [
             framer.i.valid.eq(sending),
             framer.i.payload.eq(send),
             sent.eq(sending & framer.i.ready),
-            free.eq(~sending | framer.i.ready),
             outgoing.eq(word[:8]),
             self.resting.eq(receiving & ~sending),
             checksum.start.eq(blank | checking),
@@ -236,7 +239,7 @@ class Bridge(wiring.Component):
             proper.eq(Mux(writes, filled & none & (byte == 0), ~filled & (waits | (reads & ~none)))),
             event.eq((self.events & address).any()),
         ]
-        m.d.sync += intact.eq(checksum.right & ~damaged & ~short)
+        m.d.sync += intact.eq(checksum.right & ~wrong & ~damaged & ~short)
         with m.If(bus.request & bus.done):
             m.d.sync += [word.eq(bus.rdata), status.eq(bus.status), more.eq(reads & (bus.status == Status.OK))]
         with m.If(waiting):
@@ -309,7 +312,7 @@ class Bridge(wiring.Component):
 
         with states("STATUS"):
             m.d.comb += outgoing.eq(status)
-            with m.If(free):
+            with m.If(~sending):
                 offer()
                 with m.If(more):
                     states.go("DATA")
@@ -317,7 +320,7 @@ class Bridge(wiring.Component):
                     states.go("CRC_HIGH")
 
         with states("DATA"):
-            with m.If(free):
+            with m.If(~sending):
                 offer()
                 m.d.comb += moved.eq(1)
                 with m.If(~reads | (element_done & none)):

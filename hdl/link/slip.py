@@ -58,8 +58,7 @@ class Deframer(wiring.Component):
 
 
 class Framer(wiring.Component):
-    """Puts frames into SLIP, with END before and after each. Latency 0, at a frame's first byte 1; one byte a cycle,
-    two cycles for an escaped one.
+    """Puts frames into SLIP, with END before and after each. Latency 1; a byte takes two cycles, an escaped one three.
 
     Members
     -------
@@ -73,10 +72,11 @@ class Framer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         byte = self.i.payload.data
-        special = Signal()
+        special = Signal(reset_less=True)   # what is offered has to be escaped
+        offered = Signal()                  # since the cycle before or longer
         was_end = Signal(reset_less=True)   # of the byte taken last
         was_last = Signal(reset_less=True)
-        m.d.comb += special.eq((byte == END) | (byte == ESC))
+        m.d.sync += [special.eq((byte == END) | (byte == ESC)), offered.eq(self.i.valid & ~self.i.ready)]
         with m.FSM():
             with m.State("BEGIN"):
                 m.d.comb += [self.o.payload.eq(END), self.o.valid.eq(self.i.valid)]
@@ -85,10 +85,10 @@ class Framer(wiring.Component):
             with m.State("BYTE"):
                 m.d.comb += [
                     self.o.payload.eq(Mux(special, ESC, byte)),
-                    self.o.valid.eq(self.i.valid),
-                    self.i.ready.eq(self.o.ready),
+                    self.o.valid.eq(offered),
+                    self.i.ready.eq(offered & self.o.ready),
                 ]
-                with m.If(self.i.valid & self.o.ready):
+                with m.If(self.i.ready):
                     m.d.sync += [was_end.eq(byte == END), was_last.eq(self.i.payload.last)]
                     with m.If(special):
                         m.next = "ESCAPED"

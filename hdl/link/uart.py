@@ -54,28 +54,29 @@ class Receiver(wiring.Component):
         timer = Signal(range(max(self._divisors)), reset_less=True)
         last = select(self.rate, [divisor - 1 for divisor in self._divisors])
         half = select(self.rate, [(divisor - 1) // 2 for divisor in self._divisors])
+        due = Signal()                     # the timer has run down
         bits = Signal(8, reset_less=True)  # below the bits received is a one, which falls out with the last
 
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
-        m.d.sync += timer.eq(Mux(timer == 0, last, timer - 1))
+        m.d.sync += [timer.eq(Mux(due, last, timer - 1)), due.eq(timer == 1)]
         with m.FSM():
             with m.State("IDLE"):
-                m.d.sync += [timer.eq(half), bits.eq(1 << 7)]
+                m.d.sync += [timer.eq(half), due.eq(0), bits.eq(1 << 7)]
                 with m.If(~line):
                     m.next = "START"
             with m.State("START"):
-                with m.If(timer == 0):
+                with m.If(due):
                     m.next = "BITS"
                     with m.If(line):
                         m.next = "IDLE"
             with m.State("BITS"):
-                with m.If(timer == 0):
+                with m.If(due):
                     m.d.sync += bits.eq(Cat(bits[1:], line))
                     with m.If(bits[0]):
                         m.next = "STOP"
             with m.State("STOP"):
-                with m.If(timer == 0):
+                with m.If(due):
                     m.next = "BREAK"
                     with m.If(line):
                         m.next = "IDLE"

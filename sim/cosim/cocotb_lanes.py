@@ -70,7 +70,8 @@ def inner_loop(operation, dest):
                     rank_sums[r] += product * rank[r]
                 elif operation == Operation.EXPAND:
                     unit_sums[u] += product * rank[r]
-        cycles.append((micro(operation=operation, first=n == 0, last=n == length - 1, shift=shift, dest=dest),
+        cycles.append((micro(operation=operation, project=operation == Operation.PROJECT, first=n == 0,
+                             last=n == length - 1, shift=shift, dest=dest),
                        packed(factor, CONFIG.factor_width), packed(vector, 16), packed(rank, 16)))
     if operation == Operation.EXPAND:
         return cycles, (dest, [wrap(total) for total in unit_sums])

@@ -61,8 +61,10 @@ async def passes_equal_the_model(dut):
         state, drive, codes = model.state[:, 0].tolist(), model.drive[:, 0].tolist(), model.codes[:, 0].tolist()
         sums = [int(np.sum(model.factor[o * step.inner:(o + 1) * step.inner].astype(np.int64)
                            * model.rank[:step.inner])) for o in range(UNITS)]
-        seed = random.getrandbits(63) | 1
-        model.run(0, 1, seeds=np.array([[seed]], np.uint64))
+        seeds = [random.getrandbits(63) | 1]
+        model.run(0, 1, seeds=np.array([seeds], np.uint64))
+        while len(seeds) < UNITS:
+            seeds.append(seeds[-1] if step.to_drive else advance(seeds[-1]))
         expected = (model.drive if step.to_drive else model.state)[:UNITS, 0].tolist()
         before = clipped
 
@@ -81,14 +83,14 @@ async def passes_equal_the_model(dut):
             drawn = cycle - DRAW_STAGE
             draws = 0 <= drawn < UNITS
             if draws:
-                dut.code.value, dut.previous.value, dut.dither.value = code(seed), codes[drawn], dither(seed)
+                dut.dither.value = dither(seeds[drawn])
+            if 0 <= drawn - 1 < UNITS:
+                dut.code.value, dut.previous.value = code(seeds[drawn - 1]), codes[drawn - 1]
             await ReadOnly()
             assert dut.draw.value == (draws and not step.to_drive)
             if 0 <= cycle - LATENCY < UNITS:
                 assert dut.next.value.to_signed() == expected[cycle - LATENCY], (level, step, cycle - LATENCY)
                 clipped += int(dut.saturated.value)
             await RisingEdge(dut.clk)
-            if draws and not step.to_drive:
-                seed = advance(seed)
         assert clipped - before == model.counters["state_saturations"]
     assert 0 < clipped < PASSES * UNITS
