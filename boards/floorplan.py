@@ -12,9 +12,9 @@ block RAMs. ::
     y = 70   block RAM     rank words, states, biases and inputs
     y = 82   block RAM     sums, noise
 
-From left to right there is one column for what comes once, then three for each quarter of the rank lanes, with the
-updates and memories of a quarter of the unit lanes. Four neighbours of the grid share a block of multipliers, as they
-share adders (:mod:`ornstein.hdl.sums`).
+From left to right there are three columns for each quarter of the rank lanes, with the updates and memories of a
+quarter of the unit lanes. The column in the middle is for what comes once, which all others look to. Four neighbours of
+the grid share a block of multipliers, as they share adders (:mod:`ornstein.hdl.sums`).
 """
 
 from ornstein.hdl.config import FabricConfig
@@ -25,10 +25,18 @@ IN_BLOCK = (0, 1, 4, 5)
 """Tiles of a block's multipliers, by which they are called too."""
 QUARTERS, WIDTH = 4, 3
 """Quarters of the lanes and the columns of each."""
+MIDDLE = 6
+"""The column that belongs to none of them."""
 
 
 def _multiplier(column: int, y: int, place: int) -> str:
     return f"X{COLUMNS[column] + IN_BLOCK[place]}/Y{y}/MULT18_{IN_BLOCK[place]}"
+
+
+def _left(quarter: int) -> int:
+    """A quarter's first column."""
+    column = WIDTH * quarter
+    return column + (column >= MIDDLE)
 
 
 def _block_ram(column: int, y: int, place: int) -> str:
@@ -40,13 +48,13 @@ def floorplan(config: FabricConfig) -> dict[str, str]:
 
     A pattern stands for one cell; Amaranth makes some names unique with a number after ``$``.
     """
-    places = {f"descriptor.cells_{word}.0.0": _block_ram(0, 82, word) for word in range(4)}
-    places["activation.cells_0.0.0"] = _block_ram(0, 70, 1)
-    places["lanes.interpolator.multiply.mult18x18d"] = _multiplier(0, 58, 0)
+    places = {f"descriptor.cells_{word}.0.0": _block_ram(MIDDLE, 82, word) for word in range(4)}
+    places["activation.cells_0.0.0"] = _block_ram(MIDDLE, 70, 1)
+    places["lanes.interpolator.multiply.mult18x18d"] = _multiplier(MIDDLE, 58, 0)
     in_quarter = config.rank_lanes // QUARTERS
     for rank in range(config.rank_lanes):
         quarter, place = divmod(rank, in_quarter)
-        left = 1 + WIDTH * quarter
+        left = _left(quarter)
         places[f"rank$*.cells_{rank}.0.0"] = _block_ram(left + 2 * (place // 2), 70, place)
         for unit in range(config.unit_lanes):
             # a quarter's squares of four neighbours, by pairs of unit and of rank lanes
@@ -58,9 +66,9 @@ def floorplan(config: FabricConfig) -> dict[str, str]:
         for quarter in range(QUARTERS):
             for part in range(WIDTH):
                 places[f"factor_{unit}.joined_{in_quarter * quarter}.cells.0.{part}"] = _block_ram(
-                    1 + WIDTH * quarter + part, (22, 46)[unit // 4], unit % 4)
+                    _left(quarter) + part, (22, 46)[unit // 4], unit % 4)
         quarter, right = divmod(unit, 2)
-        middle = 2 + WIDTH * quarter
+        middle = _left(quarter) + 1
         outer = middle + (-1, 1)[right]
         places[f"update_{unit}.multiply.mult18x18d"] = _multiplier(middle, 58, 2 * right)
         places[f"state$*.cells_{unit}.0.0"] = _block_ram(outer, 70, 2 - right)

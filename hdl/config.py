@@ -19,6 +19,10 @@ ACTIVATION_ENTRIES = 256
 SLOPE_WIDTH = 12
 """Bits of an activation entry's slope, signed; see :attr:`ornstein.hdl.isa.Operation.ACTIVATE`."""
 
+NEIGHBOURS = 4
+"""Rank lanes of a unit lane that lie together on a chip which a grid of lanes fills, with memories and registers of
+their own."""
+
 SEED_WIDTH = 64
 """Bits of each unit lane's noise generator and of its seed."""
 

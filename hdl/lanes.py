@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, select, shift_right
-from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.registers import apart
 from ornstein.hdl.sequencer import micro_layout
@@ -159,7 +159,7 @@ class Lanes(wiring.Component):
         alone = config.unit_lanes == 1
         vector, rank_words = self.vector, [self.rank]
         if not alone:
-            vector = apart(m, apart(m, self.vector, "vector_coming"), "vector_there")
+            vector = apart(m, self.vector, "vector_coming")
             rank_coming = apart(m, self.rank, "rank_coming")
             rank_words = [apart(m, rank_coming, f"rank_there_{unit}") for unit in range(config.unit_lanes)]
 
@@ -173,10 +173,12 @@ class Lanes(wiring.Component):
         multipliers, products = [], []
         there = arrival + spread(config)
         for unit in range(config.unit_lanes):
-            project = ahead(there, lambda _, micro: micro.project, f"project_{unit}")
-            mix = ahead(there, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}")
             for rank in range(config.rank_lanes):
                 first = unit == rank == 0
+                if rank % NEIGHBOURS == 0:
+                    project = ahead(there, lambda _, micro: micro.project, f"project_{unit}_{rank}")
+                    mix = ahead(there, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}_{rank}")
+                    word = vector[unit] if alone else apart(m, vector[unit], f"vector_there_{unit}_{rank}")
                 if alone:  # the first interpolates activations too
                     multiplier = Multiplier(config, max(config.factor_width, first * SLOPE_WIDTH))
                     m.d.comb += multiplier.enable.eq(pipe[arrival + Multiplier.latency(config) - 1][0])
@@ -188,7 +190,7 @@ class Lanes(wiring.Component):
                 other = rank_words[unit][rank] if unit == 0 else Mux(mix, 0, rank_words[unit][rank])
                 m.d.comb += [
                     multiplier.a.eq(self.factor[unit * config.rank_lanes + rank]),
-                    multiplier.b.eq(Mux(project, vector[unit], other)),
+                    multiplier.b.eq(Mux(project, word, other)),
                 ]
                 multipliers.append(multiplier)
                 products.append(product[:config.product_width].as_signed())

@@ -5,6 +5,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import blockram, ice40
+from ornstein.hdl.config import NEIGHBOURS
 from ornstein.hdl.registers import apart
 
 
@@ -116,12 +117,11 @@ class JoinedMemory(wiring.Component):
 class FactorMemory(JoinedMemory):
     """Joined memories where that saves block RAM.
 
-    With ``travel`` they hold ``JOINED`` lanes each, so that words need not cross the chip. An iCE40UP5K keeps the high
+    With ``travel`` they hold NEIGHBOURS lanes each, so that words need not cross the chip. An iCE40UP5K keeps the high
     byte of every lane in its single-port memories, two lanes in each, and only the low bits in block RAM, joined unless
     each lane fills block RAMs of its own. Elsewhere it is a plain lane memory.
     """
 
-    JOINED = 4
     HIGH_BITS = ice40.SPRAM_WIDTH // 2
 
     def elaborate(self, platform):
@@ -129,7 +129,7 @@ class FactorMemory(JoinedMemory):
         fits = (self._lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH
                 and self._width > self.HIGH_BITS)
         if self._travel:
-            self._join(m, "joined", min(self.JOINED, self._lanes), self._width)
+            self._join(m, "joined", min(NEIGHBOURS, self._lanes), self._width)
         elif ice40.is_target(platform) and fits:
             self._in_two_kinds(m)
         else:
