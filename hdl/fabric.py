@@ -4,7 +4,7 @@ from functools import reduce
 from operator import or_
 from types import SimpleNamespace
 
-from amaranth.hdl import Array, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -265,7 +265,7 @@ class Fabric(wiring.Component):
                                       Mux(lanes.unit_soon, late.bias, relayed(sequencer.source, "drive_issued")))),
             state_late.read_address.eq(late.dest),
             descriptor.read_address.eq(Mux(on_descriptor.free, on_descriptor.word, sequencer.descriptor_address)),
-            sequencer.descriptor_data.eq(Cat(descriptor.read_data)),
+            sequencer.descriptor_data.eq(relayed(Cat(descriptor.read_data), "described")),
         ]
         issued_valid, issued_micro, soon_issued = issue, micro, micro
         for time in range(1, read_latency + 1):
@@ -486,7 +486,9 @@ class Fabric(wiring.Component):
         for place, (unit, half) in enumerate(halves):
             with m.If(on_seed.written[place]):
                 m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(on_seed.wdata)
-        generator = Array([sources[unit].state[32 * half:32 * half + 32] for unit, half in halves])
+        generators = [sources[unit].state[32 * half:32 * half + 32] for unit, half in halves]
+        generator = (chosen(on_seed.lane, generators, "generator") if travel
+                     else select(on_seed.lane, generators))
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
         one_factor = Signal(config.factor_width, reset_less=True)
         described = regmap.identity(config, self._line)
@@ -495,10 +497,13 @@ class Fabric(wiring.Component):
             for address, value in enumerate(described.values()):
                 with m.Case(address):
                     m.d.sync += identity.eq(value)
+        numbers = [registers.get(number, 0) for number in Control]
+        pairs = [Signal(32, name=f"control_{place}", reset_less=True) for place in range(0, len(numbers), 2)]
+        m.d.sync += [pair.eq(select(bus.address[:1], numbers[2 * place:2 * place + 2]))
+                     for place, pair in enumerate(pairs)]
         m.d.sync += [
-            control.eq(Mux(within(Space.CONTROL), select(
-                bus.address[:CONTROL_BITS], [registers.get(number, 0) for number in Control]), 0)),
-            generated.eq(Mux(within(Space.SEED), generator[on_seed.lane], 0)),
+            control.eq(Mux(within(Space.CONTROL), select(bus.address[1:CONTROL_BITS], pairs), 0)),
+            generated.eq(Mux(within(Space.SEED), generator, 0)),
         ]
 
         # words that nobody else reads while the bus may are asked for before it is granted, those of other spaces then
@@ -527,8 +532,8 @@ class Fabric(wiring.Component):
 
         m.d.sync += [
             one_factor.eq(Mux(within(Space.FACTOR), factor_read, 0)),
-            value.eq(reduce(or_, let_through(early), identity | control | generated)),
-            answer.eq(reduce(or_, let_through(late), value | one_factor)),
+            value.eq(reduce(or_, let_through(early), identity | generated)),
+            answer.eq(reduce(or_, let_through(late), value | one_factor | control)),
         ]
         m.d.comb += bus.rdata.eq(answer)
 

@@ -102,8 +102,8 @@ class Lanes(wiring.Component):
     Members
     -------
     valid, micro : in, with the memories' data
-    factor : lanes x signed(factor_width), in, :func:`spread` later; lane ``u * rank_lanes + r``
-    vector : unit_lanes x signed(16), in, likewise; state or drive word of PROJECT
+    factor : lanes x signed(factor_width), in, :func:`spread` cycles later; lane ``u * rank_lanes + r``
+    vector : unit_lanes x signed(16), in, with the micro-operation; state or drive word of PROJECT
     rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
     fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
     entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. But for a grid the first lane
@@ -174,13 +174,12 @@ class Lanes(wiring.Component):
         there = arrival + spread(config)
         for unit in range(config.unit_lanes):
             for rank in range(config.rank_lanes):
-                first = unit == rank == 0
                 if rank % NEIGHBOURS == 0:
                     project = ahead(there, lambda _, micro: micro.project, f"project_{unit}_{rank}")
                     mix = ahead(there, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}_{rank}")
                     word = vector[unit] if alone else apart(m, vector[unit], f"vector_there_{unit}_{rank}")
                 if alone:  # the first interpolates activations too
-                    multiplier = Multiplier(config, max(config.factor_width, first * SLOPE_WIDTH))
+                    multiplier = Multiplier(config, max(config.factor_width, (rank == 0) * SLOPE_WIDTH))
                     m.d.comb += multiplier.enable.eq(pipe[arrival + Multiplier.latency(config) - 1][0])
                     product = multiplier.sum
                 else:
@@ -194,6 +193,7 @@ class Lanes(wiring.Component):
                 ]
                 multipliers.append(multiplier)
                 products.append(product[:config.product_width].as_signed())
+
         def expanding(valid, micro):
             return valid & (micro.operation == Operation.EXPAND)
 
@@ -274,10 +274,10 @@ class Lanes(wiring.Component):
             # a sum, an addition and a choice: one LUT a bit, with no enable besides, which would break an iCE40's carry
             m.d.sync += accumulator.eq(Mux(starts, total, accumulator + total))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
-        soon_valid, soon_micro = pipe[unit_time - config.read_latency]
+        soon = unit_time - config.read_latency
         m.d.comb += [
-            self.unit_soon.eq(expanding(soon_valid, soon_micro) & soon_micro.last),
-            self.unit_soon_micro.eq(soon_micro),
+            self.unit_soon.eq(ahead(soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes")),
+            self.unit_soon_micro.eq(pipe[soon][1]),
             self.unit_micro.eq(pipe[unit_time][1]),
         ]
         valid, micro = pipe[unit_time - 1]

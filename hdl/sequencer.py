@@ -11,11 +11,12 @@ from amaranth.lib.wiring import In, Out
 from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.isa import Operation
+from ornstein.hdl.registers import apart
 
 
 def shortest_pass(config: FabricConfig) -> int:
     """Cycles that the next pass's fetch takes: the least distance between the starts of two passes."""
-    return config.descriptor_beats + 2
+    return config.descriptor_beats + 2 + config.travel
 
 
 def descriptor_layout(descriptor: type[isa.Descriptor]) -> data.FlexibleLayout:
@@ -53,7 +54,7 @@ class Sequencer(wiring.Component):
     finished : out, one cycle at the end of a job; everything is written by then
     level : Level, out; the present level, constant while its micro-operations are in flight but for ``steps``
     descriptor_address : out; word of ``descriptor_width`` bits of the descriptor memory
-    descriptor_data : in, one cycle later
+    descriptor_data : in, one cycle later, and ``travel`` more
     hold : in; issue nothing in this cycle
     issue : out; a micro-operation is issued in this cycle
     micro : out, with ``issue``
@@ -95,7 +96,10 @@ class Sequencer(wiring.Component):
         here = Signal()     # the last beat, and so the whole descriptor
         level_here, pass_here = Signal(), Signal()
         m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
-        m.d.sync += [arriving.eq(fetching), arrived.eq(part)]
+        sent, sent_part = fetching, part
+        for cycle in range(config.travel):
+            sent, sent_part = apart(m, sent, f"sent_{cycle}"), apart(m, sent_part, f"sent_part_{cycle}")
+        m.d.sync += [arriving.eq(sent), arrived.eq(sent_part)]
         with m.If(fetching):
             with m.If(part == beats - 1):
                 m.d.sync += fetching.eq(0)

@@ -96,9 +96,11 @@ def run(levels, passes, *, first=0, bank=0, bank_offset=0, stall=None, jobs=1, c
     issues, finishes = [], []
 
     async def descriptors(ctx):
+        addresses = [0] * config.travel
         while True:
-            address = ctx.get(dut.descriptor_address)
+            addresses.append(ctx.get(dut.descriptor_address))
             await ctx.tick()
+            address = addresses.pop(0)
             ctx.set(dut.descriptor_data, words[address] if address < len(words) else 0)
 
     async def bench(ctx):
