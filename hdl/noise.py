@@ -68,7 +68,7 @@ class NoiseSource(wiring.Component):
     load : in; take the seed at the next edge
     advance : in; move to the next draw at the next edge
     state : unsigned(64), out; the present state
-    code : signed(2), out; the draw of the cycle before, from a register
+    code : signed(2), out; the draw of the cycle before, one LUT behind a register
     dither : unsigned(GUARD_BITS), out; of the present draw, combinational from the state
     """
 
@@ -92,7 +92,8 @@ class NoiseSource(wiring.Component):
         with m.Elif(self.advance):
             m.d.sync += self.state.eq(following)
         draw = self.state[:DRAW_BITS]
-        up, down = below(draw, THRESHOLD), below(~draw, THRESHOLD)  # draw >= 2^DRAW_BITS - THRESHOLD
-        m.d.sync += self.code.eq(Cat(up | down, down))
+        up, down = Signal(), Signal()
+        m.d.sync += [up.eq(below(draw, THRESHOLD)), down.eq(below(~draw, THRESHOLD))]  # draw >= 2^DRAW_BITS - THRESHOLD
+        m.d.comb += self.code.eq(Cat(up | down, down))
         m.d.comb += self.dither.eq(self.state[DITHER_LOW:])
         return m
