@@ -75,7 +75,7 @@ class Multiply(wiring.Component):
             m.d.sync += [a.eq(self.a), b.eq(self.b), self.product.eq(a * b)]
             return m
         registers = {f"p_REG_{name}_CLK": "CLK0" for name in ("INPUTA", "INPUTB", "OUTPUT")}
-        settings = {"p_CLK0_DIV": "DISABLED", "p_GSR": "DISABLED", "p_RESETMODE": "SYNC", "p_SOURCEB_MODE": "B_INPUT"}
+        settings = {"p_GSR": "DISABLED", "p_RESETMODE": "SYNC"}
         ones = {f"i_{name}": Const(1, 1) for name in ("SIGNEDA", "SIGNEDB", "CE0", "CE1", "CE2", "CE3")}
         zeros = {f"i_{name}": Const(0, 1) for name in (
             "SOURCEA", "SOURCEB", "CLK1", "CLK2", "CLK3", "RST0", "RST1", "RST2", "RST3",
