@@ -11,7 +11,7 @@ from ornstein.hdl.config import ULX3S, FabricConfig
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 
 CONFIG = ULX3S
-CLOCKS = {"sync": 90_000_000, "usb": CLOCK_HZ}
+CLOCKS = {"sync": 108_000_000, "usb": CLOCK_HZ}
 """The fabric's and USB's: what the PLL makes of the 48 MHz oscillator."""
 
 

@@ -61,7 +61,7 @@ class Fabric(wiring.Component):
     -------
     bus : BusSignature, in; spaces and registers of :mod:`ornstein.hdl.regmap`. An access takes one cycle to write,
         three in the control space, and three to read, longer while the engine uses the same port. In a grid of lanes
-        each takes four more, and a read again three. Addresses beyond the end of a space wrap.
+        each takes four more, and a read again four. Addresses beyond the end of a space wrap.
     events : out; bits of :class:`regmap.Event`
 
     Parameters
@@ -168,17 +168,9 @@ class Fabric(wiring.Component):
             return view
 
         def read_lane(memory_, view):
-            """The lane that the bus reads, in a grid a cycle later."""
-            word = memory_.read_data
-            if travel and memory_ is descriptor:  # which has no travel, but as much time
-                word = Signal.like(word, name="descriptor_here", reset_less=True)
-                m.d.sync += word.eq(memory_.read_data)
-            chosen = select(view.lane, list(word))
-            if not travel:
-                return chosen
-            lane = Signal(chosen.shape(), name="lane_here", reset_less=True)
-            m.d.sync += lane.eq(chosen)
-            return lane
+            """The lane that the bus reads, in a grid two cycles later."""
+            words = list(memory_.read_data)
+            return chosen(view.lane, words, "lane_here") if travel else select(view.lane, words)
 
         def fill(memory_, view):
             """The bus's element in every lane; the mask picks the one that is meant."""
@@ -214,7 +206,7 @@ class Fabric(wiring.Component):
             m.d.comb += refuse.eq(Status.FULL)
         may_write, may_read, may_end = Signal(), Signal(), Signal()
         read, answered = Signal(), Signal()
-        reading = Signal(read_latency + travel)  # the word is on its way, one place further a cycle
+        reading = Signal(read_latency + 2 * travel)  # the word is on its way, one place further a cycle
         drive_soon_busy, sums_soon_busy = Signal(), Signal()
         blocked = ((to_drives & drive_soon_busy) | (to_control & ~asked) | (from_sums & sums_soon_busy)
                    | read | reading.any())
@@ -484,8 +476,8 @@ class Fabric(wiring.Component):
         halves = [(unit, half) for unit in range(units) for half in range(2)]
         on_seed = beside(Space.SEED, len(halves))
         for place, (unit, half) in enumerate(halves):
-            with m.If(on_seed.written[place]):
-                m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(on_seed.wdata)
+            with m.If(relayed(on_seed.written[place], f"seeds_{place}")):
+                m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(relayed(on_seed.wdata, f"seed_word_{place}"))
         generators = [sources[unit].state[32 * half:32 * half + 32] for unit, half in halves]
         generator = (chosen(on_seed.lane, generators, "generator") if travel
                      else select(on_seed.lane, generators))
