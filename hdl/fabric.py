@@ -476,8 +476,9 @@ class Fabric(wiring.Component):
         halves = [(unit, half) for unit in range(units) for half in range(2)]
         on_seed = beside(Space.SEED, len(halves))
         for place, (unit, half) in enumerate(halves):
-            with m.If(relayed(on_seed.written[place], f"seeds_{place}")):
-                m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(relayed(on_seed.wdata, f"seed_word_{place}"))
+            written, word = relayed(on_seed.written[place], f"seeds_{place}"), relayed(on_seed.wdata, f"seed_{place}")
+            with m.If(written):
+                m.d.sync += seeds[unit][32 * half:32 * half + 32].eq(word)
         generators = [sources[unit].state[32 * half:32 * half + 32] for unit, half in halves]
         generator = (chosen(on_seed.lane, generators, "generator") if travel
                      else select(on_seed.lane, generators))
