@@ -33,7 +33,7 @@ CLAIMED_GAIN = 1e7
 INT8_JOULES, FLOAT32_JOULES = 0.23e-12, 4.6e-12
 A100_FLOPS, A100_WATTS = 312e12, 400.0
 
-ICEBREAKER_CELLS, ICEBREAKER_MHZ = 4299, 48.0  # of its bitstream: ornstein build icebreaker
+ICEBREAKER_CELLS, ICEBREAKER_MHZ = 4377, 48.0  # of its bitstream: ornstein build icebreaker
 CORE_VOLTS = 1.219
 STATIC_MA, PLL_MA = 0.0856, 0.139
 CLOCK_MA, CLOCK_MA_PER_MHZ = 0.78, 0.036  # near-empty designs on the PLL at 16, 32 and 48 MHz, less the static part
