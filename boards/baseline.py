@@ -48,7 +48,7 @@ def _row(name: str, held: dict) -> str:
         return f"{held[key]:,} of {held[f'{key}_available']:,}" if held[f"{key}_available"] else "none"
 
     limit = f"{held['limit_mhz']:g}" if held["limit_mhz"] else "-"
-    cells = (f"{BOARDS[name].title.split(' ', 1)[1]} (`{name}`)", count("cells"), count("multipliers"),
+    cells = (f"{BOARDS[name].title} (`{name}`)", count("cells"), count("multipliers"),
              count("block_ram"), count("spram"),
              f"{held['target_mhz']:g} / {held['achieved_mhz']:.1f} / {limit} MHz")
     return f"| {' | '.join(cells)} |"
