@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ornstein.hdl.config import REFERENCE, ULX3S, FabricConfig
+from ornstein.hdl.config import NEIGHBOURS, REFERENCE, ULX3S, FabricConfig
 from ornstein.hdl.regmap import Space
 from ornstein.host import recipes
 from ornstein.host.compiler import compile_problem
@@ -446,15 +446,14 @@ def _large(progress) -> Iterator[Figure]:
 
 
 def block_rams(config: FabricConfig) -> int:
-    """18-kbit block RAMs of an ECP5 that a fabric's memories take: 1024 x 18 or 512 x 36 each.
-
-    Rank words, 64 or so deep, are counted as distributed RAM; so are the noise codes.
-    """
+    """18-kbit block RAMs of an ECP5 that a fabric and its link take: 1024 x 18 or 512 x 36 each."""
     def rams(width: int, depth: int) -> int:
         return min(-(-width // 18) * -(-depth // 1024), -(-width // 36) * -(-depth // 512))
 
     lanes, units = config.lanes, config.unit_lanes
-    total = lanes * rams(config.factor_width, config.factor_depth)
+    joined = min(NEIGHBOURS, config.rank_lanes) if config.travel else 1  # lanes whose factors lie without gaps
+    total = lanes // joined * rams(joined * config.factor_width, config.factor_depth)
+    total += config.rank_lanes * rams(16, config.rank_depth) + units * rams(2, config.state_depth)
     total += 2 * units * rams(16, config.state_depth) + units * rams(16, config.drive_depth)
     total += units * rams(config.sum_width, 2 * config.state_depth)
     if config.second_moment:

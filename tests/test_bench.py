@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from ornstein.boards.baseline import baseline
 from ornstein.hdl.config import ICEBREAKER, REFERENCE, ULX3S
 from ornstein.host import bench
 from ornstein.host.fabric_device import job_issues
@@ -32,6 +33,10 @@ def test_stable_diffusion_shape_fits_the_large_fabric():
     assert program.problem.energies[0].units == 7040
     program.check_fits(ULX3S)
     assert bench.block_rams(ULX3S) <= 208
+
+
+def test_block_rams_are_those_of_the_build():
+    assert bench.block_rams(ULX3S) == baseline()["boards"]["ulx3s"]["block_ram"]
 
 
 def test_small_fabric_takes_few_block_rams():
