@@ -229,7 +229,7 @@ class Fabric(wiring.Component):
             return apart(m, soon, name) if travel else now
 
         def relayed(value, name):
-            """The sequencer's, in a grid a cycle later."""
+            """The same, in a grid a cycle later."""
             return own(value, value, name)
 
         def chosen(index, values, name):
@@ -245,7 +245,7 @@ class Fabric(wiring.Component):
 
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
-        row = sequencer.factor
+        row = sequencer.factor  # factors wait for vectors and rank words, which have further to go
         for cycle in range(spread(config)):
             row = apart(m, row, f"factor_row_{cycle}")
         m.d.comb += [factor.address.eq(Mux(view.free, view.word, relayed(row, f"factor_{unit}_issued")))
