@@ -1,8 +1,8 @@
 """Primitives of the Lattice ECP5 that synthesis does not infer.
 
 Sources: Lattice, data sheet FPGA-DS-02012, "ECP5 sysCLOCK PLL/DLL Design and Usage Guide" FPGA-TN-02200 and "ECP5
-sysDSP Usage Guide" FPGA-TN-02205. Yosys brings no simulation models of them: what is said here of their settings is
-compared with the guides, not with a netlist.
+sysDSP Usage Guide" FPGA-TN-02205. But for the carry cell, with which ``tests/test_sums.py`` adds, Yosys brings no
+simulation models of them: what is said here of their settings is compared with the guides, not with a netlist.
 """
 
 from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed

@@ -147,7 +147,7 @@ class Lanes(wiring.Component):
         rank_time, unit_time = self.times(config)
 
         # the micro-operation beside its data: pipe[t] at time t
-        arrival, entry_time = config.read_latency, looked_up(config)
+        arrival = config.read_latency
         pipe = {arrival: (self.valid, self.micro)}
         for time in range(arrival + 1, max(rank_time, unit_time, activated(config)) + 1):
             valid, micro = Signal(name=f"valid_{time}"), Signal(self.micro.shape(), name=f"micro_{time}",
@@ -249,8 +249,8 @@ class Lanes(wiring.Component):
         m.d.comb += [self.rank_micro.eq(pipe[rank_time][1]), self.rank_saturated.eq(clipped.any())]
 
         # activate: (value << 8) + slope * fraction + half
-        value, time = self.entry[:STATE_WIDTH], entry_time
-        activating = pipe[time][0] & (pipe[time][1].operation == Operation.ACTIVATE)
+        value, (found, micro) = self.entry[:STATE_WIDTH], pipe[looked_up(config)]
+        activating = found & (micro.operation == Operation.ACTIVATE)
         if alone:
             lane = multipliers[0]
         else:
