@@ -1,6 +1,6 @@
 """OrangeCrab r0.2 with an ECP5-85F: the link is native USB."""
 
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import Module
 from amaranth.lib import io, wiring
 from amaranth.vendor import LatticeECP5Platform
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_85FPlatform
@@ -33,7 +33,7 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk"))
-        m.domains += (ClockDomain(name, reset_less=name == "sync") for name in CLOCKS)
+        m.domains += ecp5.Clocks.driven(CLOCKS)
         m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=48e6)
         m.d.comb += clocks.i.eq(oscillator.i)
         on_usb(m, platform, self._config, "usb")

@@ -1,6 +1,6 @@
 """Radiona ULX3S with an ECP5-85F: an FT231X is the link's serial port."""
 
-from amaranth.hdl import ClockDomain, Module
+from amaranth.hdl import Module
 from amaranth.lib import io, wiring
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
@@ -32,7 +32,7 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk25"))
-        m.domains += (ClockDomain(name, reset_less=name == "sync") for name in CLOCKS)
+        m.domains += ecp5.Clocks.driven(CLOCKS)
         m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=25e6)
         m.d.comb += clocks.i.eq(oscillator.i)
         on_uart(m, platform, self._config, LINE)

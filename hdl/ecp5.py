@@ -5,7 +5,7 @@ sysDSP Usage Guide" FPGA-TN-02205. But for the carry cell, with which ``tests/te
 simulation models of them: what is said here of their settings is compared with the guides, not with a netlist.
 """
 
-from amaranth.hdl import Cat, ClockSignal, Const, Instance, Module, Mux, Signal, signed
+from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Instance, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
@@ -91,9 +91,8 @@ class Multiply(wiring.Component):
 class Clocks(wiring.Component):
     """Drives clock domains with one EHXPLLL, their rising edges aligned, in reset until it has locked.
 
-    The domains are those of the component that this one is in. The first has no reset signal: the chip's global one,
-    which reaches every register without a wire of the fabric, gives all of them their initial values. The feedback goes
-    through an output of its own, so that every clock may be any fraction of the oscillator.
+    The component that this one is in has the domains (:meth:`driven`). The feedback goes through an output of its own,
+    so that every clock may be any fraction of the oscillator.
 
     Parameters
     ----------
@@ -113,6 +112,12 @@ class Clocks(wiring.Component):
         self._names = tuple(domains)
         self._settings = self.settings(reference, tuple(domains.values()))
         super().__init__()
+
+    @staticmethod
+    def driven(domains: dict[str, float]) -> list[ClockDomain]:
+        """The clock domains. The first has no reset signal: the chip's global one, which reaches every register without
+        a wire of the fabric, gives all of them their initial values."""
+        return [ClockDomain(name, reset_less=place == 0) for place, name in enumerate(domains)]
 
     @classmethod
     def settings(cls, reference: float, frequencies: tuple[float, ...]) -> tuple[int, int, tuple[int, ...]]:
