@@ -3,10 +3,12 @@
 A failing test names its seed; ``random_program(seed)`` of :mod:`programs` is the program that differs.
 """
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from golden import GOLDEN, RANDOM_PROGRAMS, fingerprint
 from programs import compile_case, random_case, random_program
 
 from ornstein.hdl.config import PRESETS
@@ -38,13 +40,19 @@ def pairs_of_blocks(rtl, model, blocks, **options):
     return zip(rtl.stream(blocks, **options), model.stream(blocks, **options), strict=True)
 
 
-@pytest.mark.parametrize("seed", range(240))
-def test_random_programs_agree(device, seed):
+@pytest.fixture(scope="module")
+def golden() -> list[dict]:
+    return json.loads(GOLDEN.read_text())["random_programs"]
+
+
+@pytest.mark.parametrize("seed", range(RANDOM_PROGRAMS))
+def test_random_programs_agree(device, golden, seed):
     program, inputs = random_program(seed)
     rtl, model = pair(device, program)
     outputs = rtl.run(inputs, seed=seed)
     assert_equal(outputs, model.run(inputs, seed=seed))
     assert outputs.counters["issued"] > 0 and outputs.counters["cycles"] >= outputs.counters["issued"]
+    assert fingerprint(program, outputs) == golden[seed]
 
 
 def test_random_programs_cover_the_options():
