@@ -1,7 +1,10 @@
-"""What the boards' builds took when they were last looked at (``baseline.json``), and how a new build differs.
+# SPDX-License-Identifier: Apache-2.0
+"""What the boards' builds took when they were last looked at (``baseline.json``), and how a new
+build differs.
 
-The figures are those of ``report.json`` (:func:`ornstein.boards.build.build`), the clocks those of the fabric's domain.
-The tolerances are relative: cells move a little with every version of Yosys, and a clock with every seed of nextpnr.
+The figures are those of ``report.json`` (:func:`ornstein.boards.build.build`), the clocks those of
+the fabric's domain. The tolerances are relative: cells move a little with every version of Yosys,
+and a clock with every seed of nextpnr.
 """
 
 import json
@@ -10,8 +13,10 @@ from pathlib import Path
 from ornstein.boards import BOARDS
 
 FILE = Path(__file__).with_name("baseline.json")
-HEADER = ("| board | cells | multipliers | block RAM | SPRAM | clock asked / reached / limit |",
-          "|---|---|---|---|---|---|")
+HEADER = (
+    "| board | cells | multipliers | block RAM | SPRAM | clock asked / reached / limit |",
+    "|---|---|---|---|---|---|",
+)
 
 
 def baseline() -> dict:
@@ -27,15 +32,18 @@ def figures(report: dict) -> dict:
 
 
 def compare(report: dict, expected: dict) -> list[str]:
-    """How a build's report differs from :func:`baseline` by more than the tolerances; a line for each figure.
+    """How a build's report differs from :func:`baseline` by more than the tolerances; a line for
+    each figure.
 
     Raises KeyError if the baseline has no such board.
     """
     found, held = figures(report), expected["boards"][report["board"]]
-    return [f"{name} of {report['board']}: {found[name]:g}, the baseline has {held[name]:g} and allows "
-            f"{100 * tolerance:g} % either way; if it is meant, change {FILE.name}"
-            for name, tolerance in expected["tolerances"].items()
-            if abs(found[name] - held[name]) > tolerance * held[name]]
+    return [
+        f"{name} of {report['board']}: {found[name]:g}, the baseline has {held[name]:g} and allows "
+        f"{100 * tolerance:g} % either way; if it is meant, change {FILE.name}"
+        for name, tolerance in expected["tolerances"].items()
+        if abs(found[name] - held[name]) > tolerance * held[name]
+    ]
 
 
 def table(expected: dict) -> str:
@@ -45,10 +53,17 @@ def table(expected: dict) -> str:
 
 def _row(name: str, held: dict) -> str:
     def count(key):
-        return f"{held[key]:,} of {held[f'{key}_available']:,}" if held[f"{key}_available"] else "none"
+        return (
+            f"{held[key]:,} of {held[f'{key}_available']:,}" if held[f"{key}_available"] else "none"
+        )
 
     limit = f"{held['limit_mhz']:g}" if held["limit_mhz"] else "-"
-    cells = (f"{BOARDS[name].title} (`{name}`)", count("cells"), count("multipliers"),
-             count("block_ram"), count("spram"),
-             f"{held['target_mhz']:g} / {held['achieved_mhz']:.1f} / {limit} MHz")
+    cells = (
+        f"{BOARDS[name].title} (`{name}`)",
+        count("cells"),
+        count("multipliers"),
+        count("block_ram"),
+        count("spram"),
+        f"{held['target_mhz']:g} / {held['achieved_mhz']:.1f} / {limit} MHz",
+    )
     return f"| {' | '.join(cells)} |"

@@ -1,4 +1,7 @@
-"""1BitSquared iCEBreaker-bitsy: an iCE40UP5K whose link is native USB, in the chip with the fabric."""
+# SPDX-License-Identifier: Apache-2.0
+"""1BitSquared iCEBreaker-bitsy: an iCE40UP5K whose link is native USB, in the chip with
+the fabric.
+"""
 
 from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import wiring
@@ -32,7 +35,9 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pad = request(platform, "clk12")
-        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=REFERENCE, frequency=CLOCKS["sync"])
+        m.submodules.pll = pll = ice40.PllClock(
+            pad.io, reference=REFERENCE, frequency=CLOCKS["sync"]
+        )
         m.domains.sync = sync = ClockDomain()
         m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
         on_usb(m, platform, self._config, "sync")

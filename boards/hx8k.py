@@ -1,4 +1,7 @@
-"""Lattice iCE40HX8K-B-EVN: no multipliers, so logic multiplies; an FT2232H's second channel is the serial port."""
+# SPDX-License-Identifier: Apache-2.0
+"""Lattice iCE40HX8K-B-EVN: no multipliers, so logic multiplies; an FT2232H's second channel is the
+serial port.
+"""
 
 from amaranth.hdl import ClockDomain, Module
 from amaranth.lib import io, wiring
@@ -34,7 +37,9 @@ class Board(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk12"))
-        m.submodules.pll = pll = ice40.PllClock(oscillator.i, reference=REFERENCE, frequency=CLOCKS["sync"])
+        m.submodules.pll = pll = ice40.PllClock(
+            oscillator.i, reference=REFERENCE, frequency=CLOCKS["sync"]
+        )
         m.domains.sync = sync = ClockDomain()
         m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
         on_uart(m, platform, self._config, LINE)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """OrangeCrab r0.2 with an ECP5-85F: the link is native USB."""
 
 from amaranth.hdl import Module

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Radiona ULX3S with an ECP5-85F: an FT231X is the link's serial port."""
 
 from amaranth.hdl import Module
@@ -13,7 +14,9 @@ CONFIG = ULX3S
 CLOCKS = {"sync": 90_000_000}
 """The fabric's: what the PLL makes of the 25 MHz oscillator, a multiple of the baud rate."""
 LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
-"""The FT231X does no more than the second; it makes these rates exactly, and so does the fabric's clock."""
+"""The FT231X does no more than the second; it makes these rates exactly, and so does the fabric's
+clock.
+"""
 
 
 class Platform(ULX3S_85F_Platform):

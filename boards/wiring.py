@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the boards have in common: the machine on a serial line, and the machine on USB."""
 
 from types import SimpleNamespace
@@ -27,7 +28,9 @@ def on_uart(m: Module, platform, config: FabricConfig, line: Line):
     m.submodules.tx = tx = io.Buffer("o", pins.tx)
     m.submodules.uart = uart = Uart(*line.divisors)
     m.submodules.top = top = Top(config, line)
-    if config.travel:  # a grid of lanes has no time for what comes late out of the queue's block RAM
+    if (
+        config.travel
+    ):  # a grid of lanes has no time for what comes late out of the queue's block RAM
         m.submodules.received = received = Register()
         connect(m, uart.o, received.i)
         connect(m, received.o, top.i)
@@ -38,11 +41,13 @@ def on_uart(m: Module, platform, config: FabricConfig, line: Line):
 
 
 def usb_serial(m: Module, platform, domain: str) -> UsbSerial:
-    """Adds a serial port on the board's USB connector, whose pins are in the clock domain ``domain`` of
-    :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`."""
+    """Adds a serial port on the board's USB connector, whose pins are in the clock domain
+    ``domain`` of :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`."""
     pins = request(platform, "usb")
-    buffers = {name: io.DDRBuffer("io", getattr(pins, name), i_domain=domain, o_domain=domain)
-               for name in ("d_p", "d_n")}
+    buffers = {
+        name: io.DDRBuffer("io", getattr(pins, name), i_domain=domain, o_domain=domain)
+        for name in ("d_p", "d_n")
+    }
     buffers["pullup"] = io.Buffer("o", pins.pullup)
     for name, buffer in buffers.items():
         m.submodules[name] = buffer

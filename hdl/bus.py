@@ -1,4 +1,7 @@
-"""The bus between the link and the fabric: one element at a time, addressed by space and element."""
+# SPDX-License-Identifier: Apache-2.0
+"""The bus between the link and the fabric: one element at a time, addressed by space and
+element.
+"""
 
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -16,13 +19,15 @@ ADDRESS_BITS = dict(REQUEST_HEADER)["address"]
 class BusSignature(wiring.Signature):
     """One transaction at a time, from the initiator's view.
 
-    The initiator sets ``space`` and ``write`` at least two cycles and ``address`` at least one cycle before it raises
-    ``request`` with ``wdata``, so that they can be decoded. It holds all of them until ``done``, then drops
-    ``request``. ``done`` may come in the same cycle as ``request`` or any number of cycles later.
+    The initiator sets ``space`` and ``write`` at least two cycles and ``address`` at least one
+    cycle before it raises ``request`` with ``wdata``, so that they can be decoded. It holds all of
+    them until ``done``, then drops ``request``. ``done`` may come in the same cycle as ``request``
+    or any number of cycles later.
 
     Parameters
     ----------
-    width : bits of the widest element. A narrower one travels in the low bits; the bits above it mean nothing.
+    width : bits of the widest element. A narrower one travels in the low bits; the bits above it
+        mean nothing.
 
     Members
     -------
@@ -39,16 +44,18 @@ class BusSignature(wiring.Signature):
     def __init__(self, width: int):
         if width < 1:
             raise ValueError(f"width must be positive, not {width}")
-        super().__init__({
-            "request": Out(1),
-            "space": Out(SPACE_BITS),
-            "address": Out(ADDRESS_BITS),
-            "write": Out(1),
-            "wdata": Out(width),
-            "done": In(1),
-            "status": In(STATUS_BITS),
-            "rdata": In(width),
-        })
+        super().__init__(
+            {
+                "request": Out(1),
+                "space": Out(SPACE_BITS),
+                "address": Out(ADDRESS_BITS),
+                "write": Out(1),
+                "wdata": Out(width),
+                "done": In(1),
+                "status": In(STATUS_BITS),
+                "rdata": In(width),
+            }
+        )
         self._width = width
 
     @property

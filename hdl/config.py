@@ -1,4 +1,7 @@
-"""The parameters of a fabric: one frozen description that gateware, model, compiler and host share."""
+# SPDX-License-Identifier: Apache-2.0
+"""The parameters of a fabric: one frozen description that gateware, model, compiler and
+host share.
+"""
 
 import hashlib
 import json
@@ -8,7 +11,9 @@ STATE_WIDTH = 16
 """Bits of a unit's state, of a drive word (input or bias) and of a rank word; two's complement."""
 
 GUARD_BITS = 12
-"""Bits below the state's LSB that the update carries before it rounds once (SPEC section 2, "Rounding")."""
+"""Bits below the state's LSB that the update carries before it rounds once (SPEC section 2,
+"Rounding").
+"""
 
 AMPLITUDE_WIDTH = 28
 """Bits of the noise amplitude, unsigned, in guard LSBs."""
@@ -20,26 +25,28 @@ SLOPE_WIDTH = 12
 """Bits of an activation entry's slope, signed; see :attr:`ornstein.hdl.isa.Operation.ACTIVATE`."""
 
 NEIGHBOURS = 4
-"""Rank lanes of a unit lane that lie together on a chip which a grid of lanes fills, with memories and registers of
-their own."""
+"""Rank lanes of a unit lane that lie together on a chip which a grid of lanes fills, with memories
+and registers of their own."""
 
 SEED_WIDTH = 64
 """Bits of each unit lane's noise generator and of its seed."""
 
 
 class ConfigError(ValueError):
-    """A fabric that cannot be built, or a program that does not fit one; names the field and both values."""
+    """A fabric that cannot be built, or a program that does not fit one; names the field and both
+    values.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
 class FabricConfig:
     """What a build of the fabric holds.
 
-    A *word* of factors has ``rank_lanes * unit_lanes`` entries, a word of state, drive or statistics has
-    ``unit_lanes`` and a rank word ``rank_lanes``. Depths count words, of descriptors the whole 128 bits, which are
-    fetched ``descriptor_width`` bits a cycle. Lanes must be powers of two, so that an
-    element's address on the link is its word and its lane side by side, and so must ``state_depth``, because the
-    statistics hold two banks of it.
+    A *word* of factors has ``rank_lanes * unit_lanes`` entries, a word of state, drive or
+    statistics has ``unit_lanes`` and a rank word ``rank_lanes``. Depths count words, of descriptors
+    the whole 128 bits, which are fetched ``descriptor_width`` bits a cycle. Lanes must be powers of
+    two, so that an element's address on the link is its word and its lane side by side, and so must
+    ``state_depth``, because the statistics hold two banks of it.
     """
 
     name: str
@@ -63,33 +70,60 @@ class FabricConfig:
     quartic: bool = True
 
     def __post_init__(self):
-        for name in ("rank_lanes", "unit_lanes", "factor_depth", "state_depth", "drive_depth", "rank_depth",
-                     "descriptor_depth"):
+        for name in (
+            "rank_lanes",
+            "unit_lanes",
+            "factor_depth",
+            "state_depth",
+            "drive_depth",
+            "rank_depth",
+            "descriptor_depth",
+        ):
             value = getattr(self, name)
             if value < 1 or (value & (value - 1) and name in _POWERS_OF_TWO):
                 kind = "a power of two" if name in _POWERS_OF_TWO else "positive"
                 raise ConfigError(f"{name} must be {kind}, not {value}")
         if not 4 <= self.factor_width <= STATE_WIDTH:
-            raise ConfigError(f"factor_width must be between 4 and {STATE_WIDTH}, not {self.factor_width}")
+            raise ConfigError(
+                f"factor_width must be between 4 and {STATE_WIDTH}, not {self.factor_width}"
+            )
         if not 1 <= self.leak_bits <= GUARD_BITS:
             raise ConfigError(f"leak_bits must be between 1 and {GUARD_BITS}, not {self.leak_bits}")
         if not self.product_width <= self.accumulator_width <= 48:
-            raise ConfigError(f"accumulator_width must be between {self.product_width} (one product) and 48, "
-                              f"not {self.accumulator_width}")
+            raise ConfigError(
+                f"accumulator_width must be between {self.product_width} (one product) and 48, "
+                f"not {self.accumulator_width}"
+            )
         if not STATE_WIDTH < self.sum_width <= 48:
-            raise ConfigError(f"sum_width must be between {STATE_WIDTH + 1} and 48, not {self.sum_width}")
+            raise ConfigError(
+                f"sum_width must be between {STATE_WIDTH + 1} and 48, not {self.sum_width}"
+            )
         for name, limit in (("project_shifts", 8), ("expand_shifts", 8), ("bias_shifts", 4)):
             shifts = getattr(self, name)
-            if not 1 <= len(shifts) <= limit or sorted(set(shifts)) != list(shifts) or not 0 <= shifts[0] <= 31 \
-                    or shifts[-1] > 31:
-                raise ConfigError(f"{name} must be 1 to {limit} ascending shifts between 0 and 31, not {shifts}")
+            if (
+                not 1 <= len(shifts) <= limit
+                or sorted(set(shifts)) != list(shifts)
+                or not 0 <= shifts[0] <= 31
+                or shifts[-1] > 31
+            ):
+                raise ConfigError(
+                    f"{name} must be 1 to {limit} ascending shifts between 0 and 31, not {shifts}"
+                )
         if self.project_shifts[0] < 1:
-            raise ConfigError(f"project_shifts must start at 1 or more, not {self.project_shifts[0]}")
-        if self.sample_depth and (self.sample_depth < 64 or self.sample_depth & (self.sample_depth - 1)):
-            raise ConfigError("sample_depth must be 0 (no sample stream) or a power of two from 64, "
-                              f"not {self.sample_depth}")
+            raise ConfigError(
+                f"project_shifts must start at 1 or more, not {self.project_shifts[0]}"
+            )
+        if self.sample_depth and (
+            self.sample_depth < 64 or self.sample_depth & (self.sample_depth - 1)
+        ):
+            raise ConfigError(
+                "sample_depth must be 0 (no sample stream) or a power of two from 64, "
+                f"not {self.sample_depth}"
+            )
         if self.descriptor_width not in (32, 64, 128):
-            raise ConfigError(f"descriptor_width must be 32, 64 or 128, not {self.descriptor_width}")
+            raise ConfigError(
+                f"descriptor_width must be 32, 64 or 128, not {self.descriptor_width}"
+            )
         if self.descriptor_depth > 256:
             raise ConfigError(f"descriptor_depth must be at most 256, not {self.descriptor_depth}")
 
@@ -100,8 +134,8 @@ class FabricConfig:
 
     @property
     def travel(self) -> int:
-        """Cycles in which words go from what uses a memory to its cells, and as many back: a grid of lanes fills its
-        chip."""
+        """Cycles in which words go from what uses a memory to its cells, and as many back: a grid
+        of lanes fills its chip."""
         return int(self.unit_lanes > 1)
 
     @property
@@ -116,7 +150,9 @@ class FabricConfig:
 
     @property
     def longest_loop(self) -> int:
-        """Words over which a loop of a pass can run at most: those of the largest memory of vectors or rank words."""
+        """Words over which a loop of a pass can run at most: those of the largest memory of vectors
+        or rank words.
+        """
         return max(self.state_depth, self.drive_depth, self.rank_depth)
 
     @property
@@ -126,8 +162,8 @@ class FabricConfig:
 
     @property
     def coupling_bits(self) -> int:
-        """Bits below the state's LSB of a coupling sum before its expand shift: narrow factors can be as strong as
-        wide ones."""
+        """Bits below the state's LSB of a coupling sum before its expand shift: narrow factors can
+        be as strong as wide ones."""
         return min(GUARD_BITS, self.factor_width)
 
     @property
@@ -144,10 +180,14 @@ class FabricConfig:
     def build_hash(self) -> int:
         """32-bit digest of every field but the name: equal configurations have equal hashes."""
         body = {key: value for key, value in asdict(self).items() if key != "name"}
-        return int.from_bytes(hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()[:4], "little")
+        return int.from_bytes(
+            hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()[:4], "little"
+        )
 
     def identity(self) -> dict[str, int]:
-        """The fields in the order in which the identity registers hold them, each as an unsigned 32-bit value."""
+        """The fields in the order in which the identity registers hold them, each as an unsigned
+        32-bit value.
+        """
         return {f.name: _pack(getattr(self, f.name)) for f in fields(self) if f.name != "name"}
 
     @classmethod
@@ -173,7 +213,9 @@ _POWERS_OF_TWO = ("rank_lanes", "unit_lanes", "state_depth")
 
 
 def _pack(value) -> int:
-    """A shift tuple is a bit mask of the shifts it offers (they ascend, so the mask says it all)."""
+    """A shift tuple is a bit mask of the shifts it offers (they ascend, so the mask says
+    it all).
+    """
     if isinstance(value, tuple):
         return sum(1 << shift for shift in value)
     return int(value)
@@ -183,34 +225,81 @@ def _unpack_shifts(mask: int) -> tuple[int, ...]:
     return tuple(shift for shift in range(32) if mask >> shift & 1)
 
 
-TINY = FabricConfig(name="tiny", rank_lanes=2, unit_lanes=1, factor_depth=256, state_depth=64, drive_depth=128,
-                    rank_depth=32, sample_depth=64)
+TINY = FabricConfig(
+    name="tiny",
+    rank_lanes=2,
+    unit_lanes=1,
+    factor_depth=256,
+    state_depth=64,
+    drive_depth=128,
+    rank_depth=32,
+    sample_depth=64,
+)
 """Small enough for exhaustive and interpreted simulation."""
 
 REFERENCE = FabricConfig(name="reference", factor_depth=2048, rank_depth=128)
 """The default device: the iCEBreaker's lanes, with every option and room for two inputs at once."""
 
-ICEBREAKER = FabricConfig(name="icebreaker", state_depth=128, drive_depth=512, project_shifts=(12, 14),
-                          second_moment=False, sample_depth=0, quartic=False)
+ICEBREAKER = FabricConfig(
+    name="icebreaker",
+    state_depth=128,
+    drive_depth=512,
+    project_shifts=(12, 14),
+    second_moment=False,
+    sample_depth=0,
+    quartic=False,
+)
 """What an iCE40UP5K holds."""
 
 BITSY = replace(ICEBREAKER, name="bitsy", factor_depth=768)
 """What an iCE40UP5K holds beside a USB device."""
 
-HX8K = FabricConfig(name="hx8k", factor_width=8, factor_depth=512, state_depth=128, drive_depth=512,
-                    second_moment=False, sample_depth=0, quartic=False)
+HX8K = FabricConfig(
+    name="hx8k",
+    factor_width=8,
+    factor_depth=512,
+    state_depth=128,
+    drive_depth=512,
+    second_moment=False,
+    sample_depth=0,
+    quartic=False,
+)
 """What an iCE40HX8K holds, which has no multipliers and less block RAM."""
 
-WIDE = FabricConfig(name="wide", rank_lanes=4, unit_lanes=4, factor_depth=4096, state_depth=512, drive_depth=1024,
-                    rank_depth=512, descriptor_depth=256, descriptor_width=128, accumulator_width=40)
+WIDE = FabricConfig(
+    name="wide",
+    rank_lanes=4,
+    unit_lanes=4,
+    factor_depth=4096,
+    state_depth=512,
+    drive_depth=1024,
+    rank_depth=512,
+    descriptor_depth=256,
+    descriptor_width=128,
+    accumulator_width=40,
+)
 """Several units a cycle: the grid of lanes that larger boards use, and room for dense couplings."""
 
-ULX3S = FabricConfig(name="ulx3s", rank_lanes=16, unit_lanes=8, factor_depth=1024, state_depth=1024, drive_depth=2048,
-                     rank_depth=256, descriptor_depth=128, descriptor_width=128, accumulator_width=40,
-                     second_moment=False, sample_depth=0, quartic=False)
+ULX3S = FabricConfig(
+    name="ulx3s",
+    rank_lanes=16,
+    unit_lanes=8,
+    factor_depth=1024,
+    state_depth=1024,
+    drive_depth=2048,
+    rank_depth=256,
+    descriptor_depth=128,
+    descriptor_width=128,
+    accumulator_width=40,
+    second_moment=False,
+    sample_depth=0,
+    quartic=False,
+)
 """128 lanes and 8,192 units: what an ECP5-85F has multipliers and block RAM for."""
 
-PRESETS = {config.name: config for config in (TINY, REFERENCE, ICEBREAKER, BITSY, HX8K, WIDE, ULX3S)}
+PRESETS = {
+    config.name: config for config in (TINY, REFERENCE, ICEBREAKER, BITSY, HX8K, WIDE, ULX3S)
+}
 
 
 def preset(name: str) -> FabricConfig:

@@ -1,7 +1,9 @@
-"""Descriptors: what the sequencer executes. A *level* repeats a list of *passes*; both are eight 16-bit words.
+# SPDX-License-Identifier: Apache-2.0
+"""Descriptors: what the sequencer executes. A *level* repeats a list of *passes*; both are eight
+16-bit words.
 
-Pure data, shared by gateware (:mod:`ornstein.hdl.sequencer`), integer model and compiler. A pass runs two nested
-loops, ``outer`` around ``inner``, one micro-operation of all lanes a cycle:
+Pure data, shared by gateware (:mod:`ornstein.hdl.sequencer`), integer model and compiler. A pass
+runs two nested loops, ``outer`` around ``inner``, one micro-operation of all lanes a cycle:
 
 =========  ========================  ===========================================================================
 operation  outer, inner loop         effect
@@ -12,10 +14,10 @@ EXPAND     vector words, rank words  vec[dest+o] = update(sum_j factor[factor+o*
 ACTIVATE   rank words, lanes         rank[dest+o][i] = table(rank[source+o][i])
 =========  ========================  ===========================================================================
 
-PROJECT and MIX round to nearest at ``project_shifts[shift]`` and saturate to 16 bits. The update of EXPAND is
-described in :mod:`ornstein.hdl.update`. ACTIVATE interpolates: the top eight bits of the argument, as an unsigned
-number, select an entry, and its low eight bits f give ``value + (slope * f + 128 >> 8)``. The sum wraps; a table whose
-entries meet cannot overflow it.
+PROJECT and MIX round to nearest at ``project_shifts[shift]`` and saturate to 16 bits. The update of
+EXPAND is described in :mod:`ornstein.hdl.update`. ACTIVATE interpolates: the top eight bits of the
+argument, as an unsigned number, select an entry, and its low eight bits f give ``value + (slope * f
++ 128 >> 8)``. The sum wraps; a table whose entries meet cannot overflow it.
 """
 
 import enum
@@ -40,7 +42,9 @@ def _bits(word: int, low: int, width: int):
 
 @dataclass(frozen=True)
 class Descriptor:
-    """A descriptor packs its fields into eight 16-bit words; each field names its word, lowest bit and width."""
+    """A descriptor packs its fields into eight 16-bit words; each field names its word, lowest bit
+    and width.
+    """
 
     def pack(self) -> list[int]:
         """Eight 16-bit words. Raises ValueError naming the field that does not fit."""
@@ -48,8 +52,10 @@ class Descriptor:
         for name, word, low, width in self.layout():
             value = int(getattr(self, name)) - self.stored_less_one(name)
             if not 0 <= value < 1 << width:
-                raise ValueError(f"{type(self).__name__}.{name} = {getattr(self, name)} does not fit its "
-                                 f"{width} bits")
+                raise ValueError(
+                    f"{type(self).__name__}.{name} = {getattr(self, name)} does not fit its "
+                    f"{width} bits"
+                )
             for part in range((low + width + WORD_BITS - 1) // WORD_BITS):
                 words[word + part] |= (value << low >> part * WORD_BITS) & (1 << WORD_BITS) - 1
         return words
@@ -58,13 +64,21 @@ class Descriptor:
     def unpack(cls, words) -> "Descriptor":
         """Inverse of :meth:`pack`."""
         number = sum(int(word) << WORD_BITS * index for index, word in enumerate(words))
-        return cls(**{name: (number >> WORD_BITS * word + low & (1 << width) - 1) + cls.stored_less_one(name)
-                      for name, word, low, width in cls.layout()})
+        return cls(
+            **{
+                name: (number >> WORD_BITS * word + low & (1 << width) - 1)
+                + cls.stored_less_one(name)
+                for name, word, low, width in cls.layout()
+            }
+        )
 
     @classmethod
     def layout(cls):
         """(name, word, low bit, width) of every field."""
-        return [(f.name, f.metadata["word"], f.metadata["low"], f.metadata["width"]) for f in fields(cls)]
+        return [
+            (f.name, f.metadata["word"], f.metadata["low"], f.metadata["width"])
+            for f in fields(cls)
+        ]
 
     @staticmethod
     def stored_less_one(name: str) -> int:
@@ -81,7 +95,8 @@ class Pass(Descriptor):
     operation : Operation
     wait : start only when everything issued before has left the pipeline
     from_drive : PROJECT reads the drive memory, not the state
-    to_drive : EXPAND writes the drive memory, not the state; no noise is drawn, nothing is accumulated
+    to_drive : EXPAND writes the drive memory, not the state; no noise is drawn, nothing is
+        accumulated
     banked : the drive address that this pass reads is moved by ``bank * BANK_OFFSET`` of the job
     coupled : EXPAND adds the factor products; without it they count as zero
     biased : EXPAND adds the drive word; without it it counts as zero
@@ -89,7 +104,8 @@ class Pass(Descriptor):
     bias_shift : index into ``bias_shifts``
     outer, inner : loop counts, 1 to 65,536, but at most the fabric's ``longest_loop``
     factor, source, dest, bias : word addresses
-    stride : words between consecutive ``inner`` reads, of the factors in PROJECT and of the rank words in MIX
+    stride : words between consecutive ``inner`` reads, of the factors in PROJECT and of the rank
+        words in MIX
     """
 
     operation: int = _bits(0, 0, 2)
@@ -112,12 +128,14 @@ class Pass(Descriptor):
 
 @dataclass(frozen=True)
 class Level(Descriptor):
-    """A level of the schedule: ``steps`` repetitions of ``passes`` consecutive passes at one temperature.
+    """A level of the schedule: ``steps`` repetitions of ``passes`` consecutive passes at one
+    temperature.
 
     Attributes
     ----------
     keep : the update keeps (1 - leak) of the state; without it the state is overwritten
-    midpoint : Leimkuhler-Matthews noise (R_n + R_n+1), the amplitude holding the half; without it Euler-Maruyama
+    midpoint : Leimkuhler-Matthews noise (R_n + R_n+1), the amplitude holding the half; without it
+        Euler-Maruyama
     dither : round stochastically instead of to nearest
     accumulate : add every new state to the sums
     clear : the first step of this level starts the sums afresh

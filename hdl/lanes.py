@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The multiply lanes and their sums: the one engine behind project, mix and expand."""
 
 from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
@@ -5,7 +6,15 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ecp5, ice40
-from ornstein.hdl.arithmetic import add_up, borrows, multiple, overflow, radix_four, select, shift_right
+from ornstein.hdl.arithmetic import (
+    add_up,
+    borrows,
+    multiple,
+    overflow,
+    radix_four,
+    select,
+    shift_right,
+)
 from ornstein.hdl.config import NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.registers import apart
@@ -16,16 +25,22 @@ STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
 """The largest word; its complement is the lowest."""
 
 FRACTION_WIDTH = 8
-"""Low bits of an activation's argument, between which and the next entry of the table it interpolates."""
+"""Low bits of an activation's argument, between which and the next entry of the table it
+interpolates.
+"""
 
 
 def spread(config: FabricConfig) -> int:
-    """Cycles in which a vector or rank word reaches all lanes that multiply with it, which in a grid are far apart."""
+    """Cycles in which a vector or rank word reaches all lanes that multiply with it, which in a
+    grid are far apart.
+    """
     return 2 * config.travel
 
 
 def looked_up(config: FabricConfig) -> int:
-    """Cycles from the issue of ACTIVATE to the table's entry: two memories are read, and one lane of a word chosen."""
+    """Cycles from the issue of ACTIVATE to the table's entry: two memories are read, and one lane
+    of a word chosen.
+    """
     return 2 * config.read_latency + 1 + config.travel
 
 
@@ -35,11 +50,12 @@ def activated(config: FabricConfig) -> int:
 
 
 class Multiplier(wiring.Component):
-    """A multiplication and an addition: ``sum`` becomes ``a * b + addend`` in cycles with ``enable``.
+    """A multiplication and an addition: ``sum`` becomes ``a * b + addend`` in cycles with
+    ``enable``.
 
-    In a grid of lanes the product has a register more, on an ECP5 that of its multipliers. On an iCE40UP5K this is one
-    MAC16, adder and registers included; on an iCE40 without multipliers a sum of multiples of ``b``, one for each pair
-    of bits of ``a``.
+    In a grid of lanes the product has a register more, on an ECP5 that of its multipliers. On an
+    iCE40UP5K this is one MAC16, adder and registers included; on an iCE40 without multipliers a sum
+    of multiples of ``b``, one for each pair of bits of ``a``.
 
     Members
     -------
@@ -52,13 +68,15 @@ class Multiplier(wiring.Component):
 
     def __init__(self, config: FabricConfig, width: int):
         self._travel = config.travel
-        super().__init__({
-            "a": In(signed(width)),
-            "b": In(signed(STATE_WIDTH)),
-            "addend": In(signed(config.accumulator_width)),
-            "enable": In(1),
-            "sum": Out(signed(config.accumulator_width)),
-        })
+        super().__init__(
+            {
+                "a": In(signed(width)),
+                "b": In(signed(STATE_WIDTH)),
+                "addend": In(signed(config.accumulator_width)),
+                "enable": In(1),
+                "sum": Out(signed(config.accumulator_width)),
+            }
+        )
 
     @staticmethod
     def latency(config: FabricConfig) -> int:
@@ -67,13 +85,24 @@ class Multiplier(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if ice40.is_target(platform) and not self._travel and len(self.sum) <= 2 * ice40.MULTIPLIER_WIDTH:
+        if (
+            ice40.is_target(platform)
+            and not self._travel
+            and len(self.sum) <= 2 * ice40.MULTIPLIER_WIDTH
+        ):
             m.submodules.mac = mac = ice40.MultiplyAdd()
-            m.d.comb += [mac.a.eq(self.a), mac.b.eq(self.b), mac.addend.eq(self.addend), mac.enable.eq(self.enable),
-                         self.sum.eq(mac.sum)]
+            m.d.comb += [
+                mac.a.eq(self.a),
+                mac.b.eq(self.b),
+                mac.addend.eq(self.addend),
+                mac.enable.eq(self.enable),
+                self.sum.eq(mac.sum),
+            ]
             return m
-        a, b, total = (Signal(value.shape(), name=name, reset_less=True) for value, name in (
-            (self.a, "a"), (self.b, "b"), (self.sum, "total")))
+        a, b, total = (
+            Signal(value.shape(), name=name, reset_less=True)
+            for value, name in ((self.a, "a"), (self.b, "b"), (self.sum, "total"))
+        )
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
         if self._travel:
             m.submodules.multiply = multiply = ecp5.Multiply()
@@ -81,7 +110,9 @@ class Multiplier(wiring.Component):
             product = multiply.product
         elif ice40.lacks_multipliers(platform):
             codes = radix_four(self.a, len(a) // 2 + 1)
-            digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(len(codes))]
+            digits = [
+                Signal(2, name=f"digit_{place}", reset_less=True) for place in range(len(codes))
+            ]
             m.d.sync += [digit.eq(code) for digit, code in zip(digits, codes, strict=True)]
             rows = [multiple(b, digit) << 2 * place for place, digit in enumerate(digits)]
             product = add_up(m, [borrows(digits).as_signed(), *rows], "product")
@@ -94,43 +125,64 @@ class Multiplier(wiring.Component):
 
 
 class Lanes(wiring.Component):
-    """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or rank lanes (expand).
+    """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or
+    rank lanes (expand).
 
-    Times are cycles after a micro-operation's issue; the memories' data come at time ``read_latency``. The accumulators
-    wrap: that a program cannot overflow them is proved when it is compiled.
+    Times are cycles after a micro-operation's issue; the memories' data come at time
+    ``read_latency``. The accumulators wrap: that a program cannot overflow them is proved when it
+    is compiled.
 
     Members
     -------
     valid, micro : in, with the memories' data
-    factor : lanes x signed(factor_width), in, :func:`spread` cycles later; lane ``u * rank_lanes + r``
+    factor : lanes x signed(factor_width), in, :func:`spread` cycles later; lane ``u * rank_lanes +
+        r``
     vector : unit_lanes x signed(16), in, with the micro-operation; state or drive word of PROJECT
     rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
-    fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's argument
-    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. But for a grid the first lane
-        interpolates, so that no other operation may be issued in the cycles after an ACTIVATE until then.
-    activated_valid, activated_micro, activated : out, at time :func:`activated`; the activation's unsigned(16) result
-    rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and saturated rank word
+    fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's
+        argument
+    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. But for a grid
+        the first lane interpolates, so that no other operation may be issued in the cycles after an
+        ACTIVATE until then.
+    activated_valid, activated_micro, activated : out, at time :func:`activated`; the activation's
+        unsigned(16) result
+    rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and
+        saturated rank word
     rank_soon : out, ``rank_valid`` a cycle earlier
-    unit_soon, unit_soon_micro : out, ``read_latency`` before ``unit_valid``; time to read what the update needs
+    unit_soon, unit_soon_micro : out, ``read_latency`` before ``unit_valid``; time to read what the
+        update needs
     unit_valid, unit_micro, unit_sums : out, at time ``unit_time``; accumulators of a vector word
     """
 
     def __init__(self, config: FabricConfig):
         self._config = config
         micro = micro_layout(config)
-        super().__init__({
-            "valid": In(1), "micro": In(micro),
-            "factor": In(data.ArrayLayout(signed(config.factor_width), config.lanes)),
-            "vector": In(data.ArrayLayout(signed(STATE_WIDTH), config.unit_lanes)),
-            "rank": In(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
-            "fraction": In(FRACTION_WIDTH), "entry": In(STATE_WIDTH + SLOPE_WIDTH),
-            "activated_valid": Out(1), "activated_micro": Out(micro), "activated": Out(STATE_WIDTH),
-            "rank_soon": Out(1), "rank_valid": Out(1), "rank_micro": Out(micro), "rank_saturated": Out(1),
-            "rank_next": Out(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
-            "unit_soon": Out(1), "unit_soon_micro": Out(micro),
-            "unit_valid": Out(1), "unit_micro": Out(micro),
-            "unit_sums": Out(data.ArrayLayout(signed(config.accumulator_width), config.unit_lanes)),
-        })
+        super().__init__(
+            {
+                "valid": In(1),
+                "micro": In(micro),
+                "factor": In(data.ArrayLayout(signed(config.factor_width), config.lanes)),
+                "vector": In(data.ArrayLayout(signed(STATE_WIDTH), config.unit_lanes)),
+                "rank": In(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
+                "fraction": In(FRACTION_WIDTH),
+                "entry": In(STATE_WIDTH + SLOPE_WIDTH),
+                "activated_valid": Out(1),
+                "activated_micro": Out(micro),
+                "activated": Out(STATE_WIDTH),
+                "rank_soon": Out(1),
+                "rank_valid": Out(1),
+                "rank_micro": Out(micro),
+                "rank_saturated": Out(1),
+                "rank_next": Out(data.ArrayLayout(signed(STATE_WIDTH), config.rank_lanes)),
+                "unit_soon": Out(1),
+                "unit_soon_micro": Out(micro),
+                "unit_valid": Out(1),
+                "unit_micro": Out(micro),
+                "unit_sums": Out(
+                    data.ArrayLayout(signed(config.accumulator_width), config.unit_lanes)
+                ),
+            }
+        )
 
     @staticmethod
     def times(config: FabricConfig) -> tuple[int, int]:
@@ -138,8 +190,10 @@ class Lanes(wiring.Component):
         grid = config.unit_lanes > 1
         multiply = ecp5.Multiply.LATENCY if grid else Multiplier.latency(config)
         products = config.read_latency + spread(config) + multiply
-        return (products + config.unit_lanes.bit_length() - 1 + 2 * grid + 1,
-                products + config.rank_lanes.bit_length() - 1 + 1)
+        return (
+            products + config.unit_lanes.bit_length() - 1 + 2 * grid + 1,
+            products + config.rank_lanes.bit_length() - 1 + 1,
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -150,22 +204,27 @@ class Lanes(wiring.Component):
         arrival = config.read_latency
         pipe = {arrival: (self.valid, self.micro)}
         for time in range(arrival + 1, max(rank_time, unit_time, activated(config)) + 1):
-            valid, micro = Signal(name=f"valid_{time}"), Signal(self.micro.shape(), name=f"micro_{time}",
-                                                                reset_less=True)
+            valid, micro = (
+                Signal(name=f"valid_{time}"),
+                Signal(self.micro.shape(), name=f"micro_{time}", reset_less=True),
+            )
             m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
             pipe[time] = valid, micro
 
-        # a grid of lanes fills its chip: words come half way before they reach the rank lanes of every unit lane
+        # a grid of lanes fills its chip: words come half way before they reach the rank lanes of
+        # every unit lane
         alone = config.unit_lanes == 1
         vector, rank_words = self.vector, [self.rank]
         if not alone:
             vector = apart(m, self.vector, "vector_coming")
             rank_coming = apart(m, self.rank, "rank_coming")
-            rank_words = [apart(m, rank_coming, f"rank_there_{unit}") for unit in range(config.unit_lanes)]
+            rank_words = [
+                apart(m, rank_coming, f"rank_there_{unit}") for unit in range(config.unit_lanes)
+            ]
 
         def ahead(time, decoded, name):
-            """What ``decoded`` makes of the micro-operation at that time; in a grid each user has it from a register of
-            its own, decoded a cycle ahead."""
+            """What ``decoded`` makes of the micro-operation at that time; in a grid each user has
+            it from a register of its own, decoded a cycle ahead."""
             if alone:
                 return decoded(*pipe[time])
             return apart(m, decoded(*pipe[time - 1]), name)
@@ -176,11 +235,23 @@ class Lanes(wiring.Component):
             for rank in range(config.rank_lanes):
                 if rank % NEIGHBOURS == 0:
                     project = ahead(there, lambda _, micro: micro.project, f"project_{unit}_{rank}")
-                    mix = ahead(there, lambda _, micro: micro.operation == Operation.MIX, f"mix_{unit}_{rank}")
-                    word = vector[unit] if alone else apart(m, vector[unit], f"vector_there_{unit}_{rank}")
+                    mix = ahead(
+                        there,
+                        lambda _, micro: micro.operation == Operation.MIX,
+                        f"mix_{unit}_{rank}",
+                    )
+                    word = (
+                        vector[unit]
+                        if alone
+                        else apart(m, vector[unit], f"vector_there_{unit}_{rank}")
+                    )
                 if alone:  # the first interpolates activations too
-                    multiplier = Multiplier(config, max(config.factor_width, (rank == 0) * SLOPE_WIDTH))
-                    m.d.comb += multiplier.enable.eq(pipe[arrival + Multiplier.latency(config) - 1][0])
+                    multiplier = Multiplier(
+                        config, max(config.factor_width, (rank == 0) * SLOPE_WIDTH)
+                    )
+                    m.d.comb += multiplier.enable.eq(
+                        pipe[arrival + Multiplier.latency(config) - 1][0]
+                    )
                     product = multiplier.sum
                 else:
                     multiplier = ecp5.Multiply()
@@ -192,30 +263,39 @@ class Lanes(wiring.Component):
                     multiplier.b.eq(Mux(project, word, other)),
                 ]
                 multipliers.append(multiplier)
-                products.append(product[:config.product_width].as_signed())
+                products.append(product[: config.product_width].as_signed())
 
         def expanding(valid, micro):
             return valid & (micro.operation == Operation.EXPAND)
 
-        _, micro = pipe[unit_time - config.rank_lanes.bit_length() - 1]  # a cycle before the products
-        counted = [ahead(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
-                   for unit in range(config.unit_lanes)]
-        rank_totals, unit_totals = both_ways(m, products, config.rank_lanes, micro.operation != Operation.EXPAND,
-                                             counted, platform)
+        _, micro = pipe[
+            unit_time - config.rank_lanes.bit_length() - 1
+        ]  # a cycle before the products
+        counted = [
+            ahead(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
+            for unit in range(config.unit_lanes)
+        ]
+        rank_totals, unit_totals = both_ways(
+            m, products, config.rank_lanes, micro.operation != Operation.EXPAND, counted, platform
+        )
 
-        # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one unit lane the
-        # multipliers accumulate.
+        # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one
+        # unit lane the multipliers accumulate.
         shifts = config.project_shifts
 
         def accumulating(valid, micro):
-            return valid & ((micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX))
+            return valid & (
+                (micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX)
+            )
 
         def start(_, micro):
-            return select(micro.shift, [C(1 << shift - 1, config.accumulator_width) for shift in shifts])
+            return select(
+                micro.shift, [C(1 << shift - 1, config.accumulator_width) for shift in shifts]
+            )
 
         ready, done = pipe[rank_time - 1]
         summed = rank_time - 1 if alone else rank_time - 2  # the accumulators are complete
-        step = "comb" if alone else "sync"                  # between shifting and saturating
+        step = "comb" if alone else "sync"  # between shifting and saturating
         clipped = Signal(config.rank_lanes, reset_less=True)
         for rank in range(config.rank_lanes):
             adds = ahead(summed - 1, accumulating, f"rank_adds_{rank}")
@@ -226,11 +306,15 @@ class Lanes(wiring.Component):
                 accumulator = multipliers[rank].sum
                 m.d.comb += multipliers[rank].addend.eq(Mux(adds, Mux(first, half, accumulator), 0))
             else:
-                accumulator = Signal(signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True)
+                accumulator = Signal(
+                    signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True
+                )
                 with m.If(adds):
                     m.d.sync += accumulator.eq(Mux(first, half, accumulator) + rank_totals[rank])
-            shifted, over, negative = (Signal(width, name=f"rank_{name}_{rank}", reset_less=True) for name, width in (
-                ("shifted", STATE_WIDTH), ("over", 1), ("negative", 1)))
+            shifted, over, negative = (
+                Signal(width, name=f"rank_{name}_{rank}", reset_less=True)
+                for name, width in (("shifted", STATE_WIDTH), ("over", 1), ("negative", 1))
+            )
             m.d[step] += [
                 shifted.eq(shift_right(accumulator, shift, shifts)),
                 over.eq(overflow(accumulator, shift, shifts, STATE_WIDTH)),
@@ -243,8 +327,11 @@ class Lanes(wiring.Component):
                 m.d.sync += following.eq(~STATE_LIMIT)
             m.d.comb += self.rank_next[rank].eq(following)
             m.d.sync += clipped[rank].eq(over)
-        m.d.comb += self.rank_soon.eq(ready & done.last & ((done.operation == Operation.PROJECT)
-                                                           | (done.operation == Operation.MIX)))
+        m.d.comb += self.rank_soon.eq(
+            ready
+            & done.last
+            & ((done.operation == Operation.PROJECT) | (done.operation == Operation.MIX))
+        )
         m.d.sync += self.rank_valid.eq(self.rank_soon)
         m.d.comb += [self.rank_micro.eq(pipe[rank_time][1]), self.rank_saturated.eq(clipped.any())]
 
@@ -258,25 +345,41 @@ class Lanes(wiring.Component):
         with m.If(activating):
             m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
         for cycle in range(1, Multiplier.latency(config)):
-            activating, value = apart(m, activating, f"activating_{cycle}"), apart(m, value, f"value_{cycle}")
+            activating, value = (
+                apart(m, activating, f"activating_{cycle}"),
+                apart(m, value, f"value_{cycle}"),
+            )
         with m.If(activating):
-            m.d.comb += [lane.enable.eq(1), lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value))]
+            m.d.comb += [
+                lane.enable.eq(1),
+                lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value)),
+            ]
         m.d.sync += self.activated_valid.eq(activating)
-        m.d.comb += [self.activated.eq(lane.sum[FRACTION_WIDTH:]),
-                     self.activated_micro.eq(pipe[activated(config)][1])]
+        m.d.comb += [
+            self.activated.eq(lane.sum[FRACTION_WIDTH:]),
+            self.activated_micro.eq(pipe[activated(config)][1]),
+        ]
 
         # expand: sum over rank lanes, accumulate per unit lane
         for unit in range(config.unit_lanes):
-            starts = ahead(unit_time - 1, lambda valid, micro: expanding(valid, micro) & micro.first,
-                           f"unit_starts_{unit}")
+            starts = ahead(
+                unit_time - 1,
+                lambda valid, micro: expanding(valid, micro) & micro.first,
+                f"unit_starts_{unit}",
+            )
             total = unit_totals[unit]
-            accumulator = Signal(signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True)
-            # a sum, an addition and a choice: one LUT a bit, with no enable besides, which would break an iCE40's carry
+            accumulator = Signal(
+                signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True
+            )
+            # a sum, an addition and a choice: one LUT a bit, with no enable besides, which would
+            # break an iCE40's carry
             m.d.sync += accumulator.eq(Mux(starts, total, accumulator + total))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
         soon = unit_time - config.read_latency
         m.d.comb += [
-            self.unit_soon.eq(ahead(soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes")),
+            self.unit_soon.eq(
+                ahead(soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes")
+            ),
             self.unit_soon_micro.eq(pipe[soon][1]),
             self.unit_micro.eq(pipe[unit_time][1]),
         ]

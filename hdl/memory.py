@@ -1,4 +1,7 @@
-"""The memories of the fabric: words of equal lanes, one read port, one write port with a lane mask."""
+# SPDX-License-Identifier: Apache-2.0
+"""The memories of the fabric: words of equal lanes, one read port, one write port with a
+lane mask.
+"""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
@@ -12,10 +15,10 @@ from ornstein.hdl.registers import apart
 class LaneMemory(wiring.Component):
     """``depth`` words of ``lanes`` entries of ``width`` bits, zero at power-up.
 
-    Read latency is one cycle, and ``travel`` cycles more each way. A word that is read in the cycle that writes it is
-    undefined on the chip (that saves the emulation logic), so every schedule keeps the two apart. Lanes are memories of
-    their own: to read one lane of a word while another lane of it is written is well defined, which ACTIVATE in place
-    relies on.
+    Read latency is one cycle, and ``travel`` cycles more each way. A word that is read in the cycle
+    that writes it is undefined on the chip (that saves the emulation logic), so every schedule
+    keeps the two apart. Lanes are memories of their own: to read one lane of a word while another
+    lane of it is written is well defined, which ACTIVATE in place relies on.
 
     Parameters
     ----------
@@ -33,21 +36,26 @@ class LaneMemory(wiring.Component):
     def __init__(self, lanes: int, width: int, depth: int, travel: int = 0):
         self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
         word = data.ArrayLayout(width, lanes)
-        super().__init__({
-            "read_address": In(range(depth)),
-            "read_data": Out(word),
-            "write_address": In(range(depth)),
-            "write_data": In(word),
-            "write_lanes": In(lanes),
-        })
+        super().__init__(
+            {
+                "read_address": In(range(depth)),
+                "read_data": Out(word),
+                "write_address": In(range(depth)),
+                "write_data": In(word),
+                "write_lanes": In(lanes),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         for lane in range(self._lanes):  # in a grid each goes where its words are used
-            m.submodules[f"cells_{lane}"] = cells = memory.Memory(shape=self._width, depth=self._depth, init=[],
-                                                                  attrs=blockram.UNCHECKED)
+            m.submodules[f"cells_{lane}"] = cells = memory.Memory(
+                shape=self._width, depth=self._depth, init=[], attrs=blockram.UNCHECKED
+            )
             write, read = cells.write_port(), cells.read_port(domain="comb")
-            word = Signal(self._width, name=f"word_{lane}", reset_less=True, attrs=blockram.output(platform))
+            word = Signal(
+                self._width, name=f"word_{lane}", reset_less=True, attrs=blockram.output(platform)
+            )
             m.d.sync += word.eq(read.data)
 
             def moved(value, name, lane=lane):
@@ -69,14 +77,16 @@ def _moved(m: Module, value, name: str, travel: int):
 
 
 class JoinedMemory(wiring.Component):
-    """A memory with a single port whose lanes lie in the block RAMs without gaps, undefined at power-up.
+    """A memory with a single port whose lanes lie in the block RAMs without gaps, undefined at
+    power-up.
 
     The lanes cannot be written one by one: a write puts back what it found in the others.
 
     Members
     -------
     address : range(depth), in; there a cycle before a write; writes are ``2 + travel`` cycles apart
-    read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address; undefined after a write
+    read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address; undefined
+        after a write
     write_data : unsigned(width), in; what to write in each of those lanes
     write_lanes : one bit a lane, in; the lanes to write
     """
@@ -84,14 +94,23 @@ class JoinedMemory(wiring.Component):
     def __init__(self, lanes: int, width: int, depth: int, travel: int = 0):
         self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
         word = data.ArrayLayout(width, lanes)
-        super().__init__({
-            "address": In(range(depth)), "read_data": Out(word), "write_data": In(width), "write_lanes": In(lanes),
-        })
+        super().__init__(
+            {
+                "address": In(range(depth)),
+                "read_data": Out(word),
+                "write_data": In(width),
+                "write_lanes": In(lanes),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.cells = cells = memory.Memory(shape=data.ArrayLayout(self._width, self._lanes),
-                                                   depth=self._depth, init=[], attrs=blockram.UNCHECKED)
+        m.submodules.cells = cells = memory.Memory(
+            shape=data.ArrayLayout(self._width, self._lanes),
+            depth=self._depth,
+            init=[],
+            attrs=blockram.UNCHECKED,
+        )
         write, read = cells.write_port(), cells.read_port(domain="comb")
         word = Signal.like(read.data, name="word", reset_less=True, attrs=blockram.output(platform))
         m.d.sync += word.eq(read.data)
@@ -103,12 +122,21 @@ class JoinedMemory(wiring.Component):
             return moved(moved(value, f"{name}_soon"), name)
 
         address = moved(self.address, "address")
-        written, lanes = moved_twice(self.write_data, "write_data"), moved_twice(self.write_lanes, "write_lanes")
+        written, lanes = (
+            moved_twice(self.write_data, "write_data"),
+            moved_twice(self.write_lanes, "write_lanes"),
+        )
         m.d.comb += [
-            read.addr.eq(address), Cat(self.read_data).eq(moved(Cat(word), "read_data")),
+            read.addr.eq(address),
+            Cat(self.read_data).eq(moved(Cat(word), "read_data")),
             write.addr.eq(moved(address, "write_address")),
-            Cat(write.data).eq(written if self._lanes == 1 else Cat(
-                Mux(lanes[lane], written, word) for lane, word in enumerate(self.read_data))),
+            Cat(write.data).eq(
+                written
+                if self._lanes == 1
+                else Cat(
+                    Mux(lanes[lane], written, word) for lane, word in enumerate(self.read_data)
+                )
+            ),
             write.en.eq(moved_twice(self.write_lanes.any(), "write")),
         ]
         return m
@@ -117,48 +145,69 @@ class JoinedMemory(wiring.Component):
 class FactorMemory(JoinedMemory):
     """Joined memories where that saves block RAM.
 
-    With ``travel`` they hold NEIGHBOURS lanes each, so that words need not cross the chip. An iCE40UP5K keeps the high
-    byte of every lane in its single-port memories, two lanes in each, and only the low bits in block RAM, joined unless
-    each lane fills block RAMs of its own. Elsewhere it is a plain lane memory.
+    With ``travel`` they hold NEIGHBOURS lanes each, so that words need not cross the chip. An
+    iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in each, and
+    only the low bits in block RAM, joined unless each lane fills block RAMs of its own. Elsewhere
+    it is a plain lane memory.
     """
 
     HIGH_BITS = ice40.SPRAM_WIDTH // 2
 
     def elaborate(self, platform):
         m = Module()
-        fits = (self._lanes <= 2 * ice40.SPRAM_COUNT and self._depth <= ice40.SPRAM_DEPTH
-                and self._width > self.HIGH_BITS)
+        fits = (
+            self._lanes <= 2 * ice40.SPRAM_COUNT
+            and self._depth <= ice40.SPRAM_DEPTH
+            and self._width > self.HIGH_BITS
+        )
         if self._travel:
             self._join(m, "joined", min(NEIGHBOURS, self._lanes), self._width)
         elif ice40.is_target(platform) and fits:
             self._in_two_kinds(m)
         else:
             m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
-            m.d.comb += [plain.read_address.eq(self.address), plain.write_address.eq(self.address),
-                         *(lane.eq(self.write_data) for lane in plain.write_data),
-                         plain.write_lanes.eq(self.write_lanes), Cat(self.read_data).eq(Cat(plain.read_data))]
+            m.d.comb += [
+                plain.read_address.eq(self.address),
+                plain.write_address.eq(self.address),
+                *(lane.eq(self.write_data) for lane in plain.write_data),
+                plain.write_lanes.eq(self.write_lanes),
+                Cat(self.read_data).eq(Cat(plain.read_data)),
+            ]
         return m
 
     def _in_two_kinds(self, m: Module):
         low_bits = self._width - self.HIGH_BITS
         for first in range(0, self._lanes, 2):
-            lanes = self.write_lanes[first:first + 2]
+            lanes = self.write_lanes[first : first + 2]
             m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
             m.d.comb += [
-                high.address.eq(self.address), high.write.eq(lanes.any()),
+                high.address.eq(self.address),
+                high.write.eq(lanes.any()),
                 high.write_data.eq(self.write_data[low_bits:].replicate(2)),
                 high.write_nibbles.eq(Cat(lane.replicate(2) for lane in lanes)),
-                *(self.read_data[first + half][low_bits:].eq(high.read_data.word_select(half, self.HIGH_BITS))
-                  for half in range(len(lanes))),
+                *(
+                    self.read_data[first + half][low_bits:].eq(
+                        high.read_data.word_select(half, self.HIGH_BITS)
+                    )
+                    for half in range(len(lanes))
+                ),
             ]
-        self._join(m, "low", self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1, low_bits)
+        self._join(
+            m, "low", self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1, low_bits
+        )
 
     def _join(self, m: Module, name: str, lanes: int, width: int):
         """The low bits in memories of so many lanes."""
         for first in range(0, self._lanes, lanes):
-            m.submodules[f"{name}_{first}"] = cells = JoinedMemory(lanes, width, self._depth, self._travel)
+            m.submodules[f"{name}_{first}"] = cells = JoinedMemory(
+                lanes, width, self._depth, self._travel
+            )
             m.d.comb += [
-                cells.address.eq(self.address), cells.write_data.eq(self.write_data),
-                cells.write_lanes.eq(self.write_lanes[first:first + lanes]),
-                *(self.read_data[first + lane][:width].eq(word) for lane, word in enumerate(cells.read_data)),
+                cells.address.eq(self.address),
+                cells.write_data.eq(self.write_data),
+                cells.write_lanes.eq(self.write_lanes[first : first + lanes]),
+                *(
+                    self.read_data[first + lane][:width].eq(word)
+                    for lane, word in enumerate(cells.read_data)
+                ),
             ]

@@ -1,13 +1,15 @@
+# SPDX-License-Identifier: Apache-2.0
 """Noise: a leap-forward LFSR and a three-point variable. Each comes with its integer model.
 
-The generator is the 64-bit Fibonacci LFSR of x^64 + x^63 + x^61 + x^60 + 1 (maximal length; the taps are those of
-Xilinx XAPP052), advanced by 82 steps a draw. 82 shares no factor with 2^64 - 1, so the period stays 2^64 - 1. An LFSR
-that moves by fewer bits than a draw uses makes draws dependent; at 82 steps the sixteen bits that a draw uses are,
-over a random state, exactly independent of those of every one of the next 4,096 draws, and any four consecutive
-draws are jointly independent (``tests/test_noise.py`` proves both by rank over GF(2)).
+The generator is the 64-bit Fibonacci LFSR of x^64 + x^63 + x^61 + x^60 + 1 (maximal length; the
+taps are those of Xilinx XAPP052), advanced by 82 steps a draw. 82 shares no factor with 2^64 - 1,
+so the period stays 2^64 - 1. An LFSR that moves by fewer bits than a draw uses makes draws
+dependent; at 82 steps the sixteen bits that a draw uses are, over a random state, exactly
+independent of those of every one of the next 4,096 draws, and any four consecutive draws are
+jointly independent (``tests/test_noise.py`` proves both by rank over GF(2)).
 
-The three-point variable is +1, 0 or -1 with probabilities 1/6, 2/3, 1/6: scaled by sqrt(3) it has the mean,
-variance, skewness and kurtosis of a normal variable, and it needs no multiplier.
+The three-point variable is +1, 0 or -1 with probabilities 1/6, 2/3, 1/6: scaled by sqrt(3) it has
+the mean, variance, skewness and kurtosis of a normal variable, and it needs no multiplier.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
@@ -33,7 +35,8 @@ _HALF = LEAP // 2
 
 
 def fed_back(state):
-    """The 41 bits that enter next, lowest first; what stands above them is to be dropped. For integers and gateware.
+    """The 41 bits that enter next, lowest first; what stands above them is to be dropped. For
+    integers and gateware.
 
     They can be had at once because up to 60 new bits depend on present bits alone.
     """
@@ -81,7 +84,8 @@ class NoiseSource(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # as in `advance`: on whole words, which costs a simulator a few operations, not a few for every bit
+        # as in `advance`: on whole words, which costs a simulator a few operations, not a few for
+        # every bit
         following = self.state
         for leap in range(2):
             entering = Signal(_HALF, name=f"entering_{leap}")
@@ -93,7 +97,10 @@ class NoiseSource(wiring.Component):
             m.d.sync += self.state.eq(following)
         draw = self.state[:DRAW_BITS]
         up, down = Signal(), Signal()
-        m.d.sync += [up.eq(below(draw, THRESHOLD)), down.eq(below(~draw, THRESHOLD))]  # draw >= 2^DRAW_BITS - THRESHOLD
+        m.d.sync += [
+            up.eq(below(draw, THRESHOLD)),
+            down.eq(below(~draw, THRESHOLD)),
+        ]  # draw >= 2^DRAW_BITS - THRESHOLD
         m.d.comb += self.code.eq(Cat(up | down, down))
         m.d.comb += self.dither.eq(self.state[DITHER_LOW:])
         return m

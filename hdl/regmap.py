@@ -1,13 +1,21 @@
-"""The fabric as the link sees it: spaces of elements, and the registers of the control and identity spaces.
+# SPDX-License-Identifier: Apache-2.0
+"""The fabric as the link sees it: spaces of elements, and the registers of the control and identity
+spaces.
 
-Pure data. An address counts elements; an element of a lane memory is ``word * lanes + lane``. Every element
-travels as a fixed number of bytes, little-endian.
+Pure data. An address counts elements; an element of a lane memory is ``word * lanes + lane``. Every
+element travels as a fixed number of bytes, little-endian.
 """
 
 import enum
 from dataclasses import dataclass
 
-from ornstein.hdl.config import ACTIVATION_ENTRIES, SEED_WIDTH, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import (
+    ACTIVATION_ENTRIES,
+    SEED_WIDTH,
+    SLOPE_WIDTH,
+    STATE_WIDTH,
+    FabricConfig,
+)
 
 MAGIC = 0x4E54534F
 """``OSTN`` in the first four bytes that a device answers to a read of the identity."""
@@ -15,18 +23,22 @@ MAGIC = 0x4E54534F
 PROTOCOL_VERSION = 2
 
 FALLBACK_SECONDS = 1.5
-"""A device whose line was switched, and that hears what makes no valid request for so long, returns to its first rate.
-Longer than a host waits before it repeats a request, so that one damaged request does not end a session."""
+"""A device whose line was switched, and that hears what makes no valid request for so long, returns
+to its first rate. Longer than a host waits before it repeats a request, so that one damaged request
+does not end a session.
+"""
 
 
 @dataclass(frozen=True)
 class Line:
-    """The serial line that a board's fabric is reached through; without divisors it has none, as over native USB.
+    """The serial line that a board's fabric is reached through; without divisors it has none, as
+    over native USB.
 
     Attributes
     ----------
     clock : of the UART, in Hz
-    divisors : cycles per bit that can be chosen, at most four of at most 255; the first one holds at power-up
+    divisors : cycles per bit that can be chosen, at most four of at most 255; the first one holds
+        at power-up
     """
 
     clock: int = 0
@@ -34,18 +46,23 @@ class Line:
 
     def __post_init__(self):
         if len(self.divisors) > 4 or any(not 1 <= divisor <= 255 for divisor in self.divisors):
-            raise ValueError(f"divisors must be at most four between 1 and 255, not {self.divisors}")
+            raise ValueError(
+                f"divisors must be at most four between 1 and 255, not {self.divisors}"
+            )
 
     @classmethod
     def at(cls, clock: int, bauds: tuple[int, ...]) -> "Line":
-        """The line of a UART at ``clock`` Hz whose rates, the first at power-up, come closest to ``bauds``.
+        """The line of a UART at ``clock`` Hz whose rates, the first at power-up, come closest to
+        ``bauds``.
 
         Raises ValueError if one is off by more than 1 %, half of what the receiver bears.
         """
         line = cls(clock, tuple(round(clock / baud) for baud in bauds))
         for wanted, made in zip(bauds, line.bauds, strict=True):
             if abs(made - wanted) > wanted / 100:
-                raise ValueError(f"a clock of {clock} Hz cannot make {wanted} baud; the nearest is {made}")
+                raise ValueError(
+                    f"a clock of {clock} Hz cannot make {wanted} baud; the nearest is {made}"
+                )
         return line
 
     @property
@@ -54,14 +71,21 @@ class Line:
         return tuple(round(self.clock / divisor) for divisor in self.divisors)
 
     def identity(self) -> dict[str, int]:
-        """The line's identity registers: the clock, and a byte for each divisor, the first one lowest."""
-        return {"line_clock": self.clock, "line_divisors": int.from_bytes(bytes(self.divisors), "little")}
+        """The line's identity registers: the clock, and a byte for each divisor, the first one
+        lowest.
+        """
+        return {
+            "line_clock": self.clock,
+            "line_divisors": int.from_bytes(bytes(self.divisors), "little"),
+        }
 
     @classmethod
     def from_identity(cls, values: dict[str, int]) -> "Line":
         """Inverse of :meth:`identity`."""
-        return cls(values["line_clock"],
-                   tuple(byte for byte in values["line_divisors"].to_bytes(4, "little") if byte))
+        return cls(
+            values["line_clock"],
+            tuple(byte for byte in values["line_divisors"].to_bytes(4, "little") if byte),
+        )
 
 
 NO_LINE = Line()
@@ -69,63 +93,71 @@ NO_LINE = Line()
 
 
 class Space(enum.IntEnum):
-    """Address spaces. Those marked *idle* can be reached only while no job runs; a device then answers BUSY.
+    """Address spaces. Those marked *idle* can be reached only while no job runs; a device then
+    answers BUSY.
 
-    A job names its bank: its banked drive addresses move by ``bank * BANK_OFFSET`` and its sums stand in that bank, so
-that the host fills and empties one bank while a job works in the other.
+        A job names its bank: its banked drive addresses move by ``bank * BANK_OFFSET`` and its sums
+        stand in that bank, so
+    that the host fills and empties one bank while a job works in the other.
     """
 
-    IDENTITY = 0      # read: magic, protocol version, build hash, the fields of FabricConfig, the Line
-    CONTROL = 1       # registers below
-    FACTOR = 2        # idle
-    STATE = 3         # idle
-    DRIVE = 4         # inputs and biases; writable at any time, readable when idle
-    RANK = 5          # idle
-    DESCRIPTOR = 6    # idle; 32-bit halves of descriptor words, four to a descriptor
-    ACTIVATION = 7    # idle; value in the low sixteen bits, slope above it
-    SEED = 8          # 32-bit halves, low first, per unit lane; writes set the next seed, reads give the generator
-    NOISE = 9         # idle; the previous noise of each unit, two bits: 0, 1 or 3 for minus one
-    SUM = 10          # read: sums of the states, (bank * state_depth + word) * unit_lanes + lane
-    SQUARE = 11       # read: sums of squared states, addressed alike
-    SAMPLE = 12       # read: ring of sampled states; element n of the stream is at n modulo the size
+    IDENTITY = 0  # read: magic, protocol version, build hash, the fields of FabricConfig, the Line
+    CONTROL = 1  # registers below
+    FACTOR = 2  # idle
+    STATE = 3  # idle
+    DRIVE = 4  # inputs and biases; writable at any time, readable when idle
+    RANK = 5  # idle
+    DESCRIPTOR = 6  # idle; 32-bit halves of descriptor words, four to a descriptor
+    ACTIVATION = 7  # idle; value in the low sixteen bits, slope above it
+    # 32-bit halves, low first, per unit lane; writes set the next seed, reads give the generator
+    SEED = 8
+    NOISE = 9  # idle; the previous noise of each unit, two bits: 0, 1 or 3 for minus one
+    SUM = 10  # read: sums of the states, (bank * state_depth + word) * unit_lanes + lane
+    SQUARE = 11  # read: sums of squared states, addressed alike
+    SAMPLE = 12  # read: ring of sampled states; element n of the stream is at n modulo the size
 
 
 class Control(enum.IntEnum):
     """Registers of :attr:`Space.CONTROL`, 32 bits each. R read, W write."""
 
-    START = 0             # W: job; fields JOB_*; refused with FULL while another job waits
-    STATUS = 1            # R: fields STATUS_*
-    BANK_OFFSET = 2       # RW: words by which banked drive addresses move in every second job
-    CYCLES = 3            # R: cycles in which a job ran
-    ISSUED = 4            # R: cycles in which the lanes multiplied
+    START = 0  # W: job; fields JOB_*; refused with FULL while another job waits
+    STATUS = 1  # R: fields STATUS_*
+    BANK_OFFSET = 2  # RW: words by which banked drive addresses move in every second job
+    CYCLES = 3  # R: cycles in which a job ran
+    ISSUED = 4  # R: cycles in which the lanes multiplied
     RANK_SATURATIONS = 5  # R: rank words in which a lane saturated
-    STATE_SATURATIONS = 6 # R: vector words in which a unit saturated
-    CLEAR = 7             # W: any value zeroes the four counters above
-    SAMPLES = 8           # R: vector words that have entered the sample ring, modulo 2**32
-    TAKEN = 9             # RW: vector words that the host has taken out; a job stalls rather than overrun the ring
-    RATE = 10             # W: the line's divisor, counted from zero; holds once this request is answered
+    STATE_SATURATIONS = 6  # R: vector words in which a unit saturated
+    CLEAR = 7  # W: any value zeroes the four counters above
+    SAMPLES = 8  # R: vector words that have entered the sample ring, modulo 2**32
+    TAKEN = (
+        9  # RW: vector words that the host has taken out; a job stalls rather than overrun the ring
+    )
+    RATE = 10  # W: the line's divisor, counted from zero; holds once this request is answered
 
 
 # fields of Control.START: (low bit, width)
-JOB_FIRST = (0, 8)        # descriptor index of the first level
-JOB_LEVELS = (8, 8)       # number of levels
-JOB_RESEED = (16, 1)      # load the seeds before the first step
-JOB_BANK = (17, 1)        # bank of inputs and sums
-JOB_TAG = (24, 8)         # a start whose tag equals the last accepted one is acknowledged and ignored: retries are safe
+JOB_FIRST = (0, 8)  # descriptor index of the first level
+JOB_LEVELS = (8, 8)  # number of levels
+JOB_RESEED = (16, 1)  # load the seeds before the first step
+JOB_BANK = (17, 1)  # bank of inputs and sums
+JOB_TAG = (
+    24,
+    8,
+)  # a start whose tag equals the last accepted one is acknowledged and ignored: retries are safe
 
 # fields of Control.STATUS
 STATUS_RUNNING = (0, 1)
 STATUS_PENDING = (1, 1)
-STATUS_DONE = (8, 8)      # jobs finished, modulo 256
-STATUS_TAG = (16, 8)      # tag of the last accepted job
+STATUS_DONE = (8, 8)  # jobs finished, modulo 256
+STATUS_TAG = (16, 8)  # tag of the last accepted job
 
 
 class Event(enum.IntFlag):
     """Conditions that the WAIT command can wait for; any one of the mask ends the wait."""
 
-    IDLE = 1      # no job runs or waits
-    ROOM = 2      # no job waits: another can be started
-    SAMPLES = 4   # the sample stream is at least half full
+    IDLE = 1  # no job runs or waits
+    ROOM = 2  # no job waits: another can be started
+    SAMPLES = 4  # the sample stream is at least half full
 
 
 def field(value: int, place: tuple[int, int]) -> int:
@@ -156,8 +188,15 @@ def element_bytes(config: FabricConfig, space: Space) -> int:
 
 def signed(space: Space) -> bool:
     """Whether an element is two's complement."""
-    return space in (Space.FACTOR, Space.STATE, Space.DRIVE, Space.RANK, Space.NOISE, Space.SUM,
-                     Space.SAMPLE)
+    return space in (
+        Space.FACTOR,
+        Space.STATE,
+        Space.DRIVE,
+        Space.RANK,
+        Space.NOISE,
+        Space.SUM,
+        Space.SAMPLE,
+    )
 
 
 def space_size(config: FabricConfig, space: Space) -> int:

@@ -1,7 +1,10 @@
-"""Where a pass must wait for the pipeline: pure data dependences, from the same numbers that the gateware is built of.
+# SPDX-License-Identifier: Apache-2.0
+"""Where a pass must wait for the pipeline: pure data dependences, from the same numbers that the
+gateware is built of.
 
-Passes follow each other without a gap unless ``wait`` is set; then everything issued before has left the pipeline. The
-integer model runs passes strictly one after the other, so a wait that is missing shows as a difference of bits.
+Passes follow each other without a gap unless ``wait`` is set; then everything issued before has
+left the pipeline. The integer model runs passes strictly one after the other, so a wait that is
+missing shows as a difference of bits.
 """
 
 from dataclasses import replace
@@ -28,8 +31,11 @@ def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
             regions.append(("drive", step.bias, step.bias + step.outer))
         if step.coupled:
             regions.append(("rank", step.source, step.source + step.inner))
-    moved = [(memory, first + bank_offset, end + bank_offset) for memory, first, end in regions
-             if step.banked and memory == "drive"]
+    moved = [
+        (memory, first + bank_offset, end + bank_offset)
+        for memory, first, end in regions
+        if step.banked and memory == "drive"
+    ]
     return regions + moved
 
 
@@ -43,7 +49,8 @@ def writes(step: Pass) -> tuple[str, int, int]:
 def check_pass(step: Pass, bank_offset: int = 0) -> None:
     """Refuse a pass that would read words which it has itself just written.
 
-    Only word for word in place is safe (an update, an activation): a word is read before it is written.
+    Only word for word in place is safe (an update, an activation): a word is read before it is
+    written.
 
     Raises
     ------
@@ -52,35 +59,49 @@ def check_pass(step: Pass, bank_offset: int = 0) -> None:
     """
     memory, first, end = writes(step)
     for kind, start, stop in reads(step, bank_offset):
-        in_place = start == first and stop == end and step.operation in (Operation.EXPAND, Operation.ACTIVATE)
+        in_place = (
+            start == first
+            and stop == end
+            and step.operation in (Operation.EXPAND, Operation.ACTIVATE)
+        )
         if kind == memory and first < stop and start < end and not in_place:
-            raise ValueError(f"{Operation(step.operation).name} reads {kind} words {start} to {stop - 1} and writes "
-                             f"{first} to {end - 1}: they must not overlap")
+            raise ValueError(
+                f"{Operation(step.operation).name} reads {kind} words {start} to {stop - 1} and writes "
+                f"{first} to {end - 1}: they must not overlap"
+            )
 
 
 def step_cycles(config: FabricConfig, passes: list[Pass]) -> int:
-    """Cycles that the passes take one after the other, to within a few: a wait costs the pipeline's whole length."""
+    """Cycles that the passes take one after the other, to within a few: a wait costs the pipeline's
+    whole length.
+    """
     shortest, drain = shortest_pass(config), latencies(config)[1]
     return sum(max(step.outer * step.inner, shortest) + step.wait * drain for step in passes)
 
 
-def place_waits(config: FabricConfig, passes: list[Pass], *, bank_offset: int = 0, repeated: bool = True) -> list[Pass]:
+def place_waits(
+    config: FabricConfig, passes: list[Pass], *, bank_offset: int = 0, repeated: bool = True
+) -> list[Pass]:
     """The same passes with ``wait`` set exactly where a dependence is too close.
 
-    A pass is taken to need all that an earlier one wrote from its first cycle on, so a wait can be set needlessly but
-    never left out. ``repeated`` says that the list runs more than once, the first pass following the last.
+    A pass is taken to need all that an earlier one wrote from its first cycle on, so a wait can be
+    set needlessly but never left out. ``repeated`` says that the list runs more than once, the
+    first pass following the last.
 
-    Raises ValueError if a pass overlaps itself (:func:`check_pass`) or loops further than the fabric can count.
+    Raises ValueError if a pass overlaps itself (:func:`check_pass`) or loops further than the
+    fabric can count.
     """
     for step in passes:
         check_pass(step, bank_offset)
         if max(step.outer, step.inner) > config.longest_loop:
-            raise ValueError(f"{Operation(step.operation).name} loops over {max(step.outer, step.inner)} words, but "
-                             f"fabric {config.name!r} counts to {config.longest_loop}")
+            raise ValueError(
+                f"{Operation(step.operation).name} loops over {max(step.outer, step.inner)} words, but "
+                f"fabric {config.name!r} counts to {config.longest_loop}"
+            )
     rank_latency, unit_latency = latencies(config)
     waits = [False] * len(passes)
     rounds = 2 if repeated else 1
-    history: list[tuple[int, Pass]] = []     # (cycle of the last issue, pass), since the last wait
+    history: list[tuple[int, Pass]] = []  # (cycle of the last issue, pass), since the last wait
     now = 0
     for number in range(rounds * len(passes)):
         step = passes[number % len(passes)]
@@ -89,12 +110,23 @@ def place_waits(config: FabricConfig, passes: list[Pass], *, bank_offset: int = 
             memory, first, last = writes(earlier)
             latency = unit_latency if earlier.operation == Operation.EXPAND else rank_latency
             # an activation comes late to the multiplier that it shares with all others
-            interrupts = earlier.operation == Operation.ACTIVATE != step.operation and now - end < looked_up(config)
-            depends = any(memory == kind and first < stop and start < last for kind, start, stop in needs)
+            interrupts = (
+                earlier.operation == Operation.ACTIVATE != step.operation
+                and now - end < looked_up(config)
+            )
+            depends = any(
+                memory == kind and first < stop and start < last for kind, start, stop in needs
+            )
             # the activation table's results take a shorter way to the rank memory than sums do
-            overtakes = step.operation == Operation.ACTIVATE != earlier.operation and memory == "rank"
+            overtakes = (
+                step.operation == Operation.ACTIVATE != earlier.operation and memory == "rank"
+            )
             # biases are read late, through the port from which PROJECT reads inputs early
-            collides = step.operation == Operation.PROJECT and step.from_drive and earlier.operation == Operation.EXPAND
+            collides = (
+                step.operation == Operation.PROJECT
+                and step.from_drive
+                and earlier.operation == Operation.EXPAND
+            )
             if interrupts or ((depends or overtakes or collides) and now - end < latency):
                 waits[number % len(passes)] = True
                 history = []

@@ -1,7 +1,9 @@
-"""The sequencer: runs jobs, levels, steps and passes, and issues one micro-operation of all lanes a cycle.
+# SPDX-License-Identifier: Apache-2.0
+"""The sequencer: runs jobs, levels, steps and passes, and issues one micro-operation of all lanes a
+cycle.
 
-The next pass is fetched from the descriptor memory while the present one runs, so that passes follow each other
-without a gap as long as they last :func:`shortest_pass` cycles or more.
+The next pass is fetched from the descriptor memory while the present one runs, so that passes
+follow each other without a gap as long as they last :func:`shortest_pass` cycles or more.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -15,14 +17,21 @@ from ornstein.hdl.registers import apart
 
 
 def shortest_pass(config: FabricConfig) -> int:
-    """Cycles that the next pass's fetch takes: the least distance between the starts of two passes."""
+    """Cycles that the next pass's fetch takes: the least distance between the starts of
+    two passes.
+    """
     return config.descriptor_beats + 2 + config.travel
 
 
 def descriptor_layout(descriptor: type[isa.Descriptor]) -> data.FlexibleLayout:
     """The gateware's view of a packed descriptor; loop counts are less one, as stored."""
-    return data.FlexibleLayout(isa.DESCRIPTOR_WORDS * isa.WORD_BITS, {
-        name: data.Field(width, word * isa.WORD_BITS + low) for name, word, low, width in descriptor.layout()})
+    return data.FlexibleLayout(
+        isa.DESCRIPTOR_WORDS * isa.WORD_BITS,
+        {
+            name: data.Field(width, word * isa.WORD_BITS + low)
+            for name, word, low, width in descriptor.layout()
+        },
+    )
 
 
 PASS = descriptor_layout(isa.Pass)
@@ -32,15 +41,29 @@ LEVEL = descriptor_layout(isa.Level)
 def micro_layout(config: FabricConfig) -> data.StructLayout:
     """What travels down the pipeline with a micro-operation.
 
-    ``project``: the operation is PROJECT; ``first`` and ``last`` mark the ends of the inner loop; ``dest`` is a
-    rank word or a vector word, ``bias`` a drive word, ``lane`` the rank lane of ACTIVATE; ``clear`` and ``sample`` hold
-    for a whole step.
+    ``project``: the operation is PROJECT; ``first`` and ``last`` mark the ends of the inner loop;
+    ``dest`` is a rank word or a vector word, ``bias`` a drive word, ``lane`` the rank lane of
+    ACTIVATE; ``clear`` and ``sample`` hold for a whole step.
     """
-    return data.StructLayout({
-        "operation": 2, "project": 1, "first": 1, "last": 1, "from_drive": 1, "to_drive": 1, "coupled": 1, "biased": 1,
-        "shift": 3, "bias_shift": 2, "lane": range(max(2, config.rank_lanes)), "dest": range(config.longest_loop),
-        "bias": range(config.drive_depth), "clear": 1, "sample": 1,
-    })
+    return data.StructLayout(
+        {
+            "operation": 2,
+            "project": 1,
+            "first": 1,
+            "last": 1,
+            "from_drive": 1,
+            "to_drive": 1,
+            "coupled": 1,
+            "biased": 1,
+            "shift": 3,
+            "bias_shift": 2,
+            "lane": range(max(2, config.rank_lanes)),
+            "dest": range(config.longest_loop),
+            "bias": range(config.drive_depth),
+            "clear": 1,
+            "sample": 1,
+        }
+    )
 
 
 class Sequencer(wiring.Component):
@@ -48,17 +71,20 @@ class Sequencer(wiring.Component):
 
     Members
     -------
-    start : in; begin the job given by ``first``, ``levels``, ``bank`` (held while it runs); only when not ``running``
+    start : in; begin the job given by ``first``, ``levels``, ``bank`` (held while it runs); only
+        when not ``running``
     bank_offset : in; words added to banked drive addresses when ``bank`` is 1
     running : out
     finished : out, one cycle at the end of a job; everything is written by then
-    level : Level, out; the present level, constant while its micro-operations are in flight but for ``steps``
+    level : Level, out; the present level, constant while its micro-operations are in flight but for
+        ``steps``
     descriptor_address : out; word of ``descriptor_width`` bits of the descriptor memory
     descriptor_data : in, one cycle later, and ``travel`` more
     hold : in; issue nothing in this cycle
     issue : out; a micro-operation is issued in this cycle
     micro : out, with ``issue``
-    factor, source : out, with ``issue``; the factor word, and the vector word (PROJECT) or rank word (others) to read
+    factor, source : out, with ``issue``; the factor word, and the vector word (PROJECT) or rank
+        word (others) to read
 
     Parameters
     ----------
@@ -68,24 +94,32 @@ class Sequencer(wiring.Component):
     def __init__(self, config: FabricConfig, *, drain: int):
         self._config, self._drain = config, drain
         index = range(config.descriptor_depth)
-        super().__init__({
-            "start": In(1), "first": In(index), "levels": In(index), "bank": In(1),
-            "bank_offset": In(range(config.drive_depth)),
-            "running": Out(1), "finished": Out(1),
-            "level": Out(LEVEL),
-            "descriptor_address": Out(range(len(index) * config.descriptor_beats)),
-            "descriptor_data": In(config.descriptor_width),
-            "hold": In(1), "issue": Out(1),
-            "micro": Out(micro_layout(config)),
-            "factor": Out(range(config.factor_depth)),
-            "source": Out(range(config.longest_loop)),
-        })
+        super().__init__(
+            {
+                "start": In(1),
+                "first": In(index),
+                "levels": In(index),
+                "bank": In(1),
+                "bank_offset": In(range(config.drive_depth)),
+                "running": Out(1),
+                "finished": Out(1),
+                "level": Out(LEVEL),
+                "descriptor_address": Out(range(len(index) * config.descriptor_beats)),
+                "descriptor_data": In(config.descriptor_width),
+                "hold": In(1),
+                "issue": Out(1),
+                "micro": Out(micro_layout(config)),
+                "factor": Out(range(config.factor_depth)),
+                "source": Out(range(config.longest_loop)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         config = self._config
 
-        # fetch: the beats of the descriptor `wanted` into `fetched`; of several the last stays in the memory's output
+        # fetch: the beats of the descriptor `wanted` into `fetched`; of several the last stays in
+        # the memory's output
         beats, beat_width = config.descriptor_beats, config.descriptor_width
         fetched = Signal(max(1, beats - 1) * beat_width, reset_less=True)
         place = range(config.descriptor_depth)
@@ -93,12 +127,15 @@ class Sequencer(wiring.Component):
         part, arrived = Signal(range(beats)), Signal(range(beats), reset_less=True)
         fetching, arriving = Signal(), Signal()
         passing = Signal()  # what is fetched is a pass, not a level
-        here = Signal()     # the last beat, and so the whole descriptor
+        here = Signal()  # the last beat, and so the whole descriptor
         level_here, pass_here = Signal(), Signal()
         m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
         sent, sent_part = fetching, part
         for cycle in range(config.travel):
-            sent, sent_part = apart(m, sent, f"sent_{cycle}"), apart(m, sent_part, f"sent_part_{cycle}")
+            sent, sent_part = (
+                apart(m, sent, f"sent_{cycle}"),
+                apart(m, sent_part, f"sent_part_{cycle}"),
+            )
         m.d.sync += [arriving.eq(sent), arrived.eq(sent_part)]
         with m.If(fetching):
             with m.If(part == beats - 1):
@@ -114,12 +151,15 @@ class Sequencer(wiring.Component):
             with m.Switch(arrived):
                 for beat in range(len(register) // beat_width):
                     with m.Case(beat):
-                        m.d.sync += register[beat * beat_width:(beat + 1) * beat_width].eq(self.descriptor_data)
+                        m.d.sync += register[beat * beat_width : (beat + 1) * beat_width].eq(
+                            self.descriptor_data
+                        )
 
         with m.If(arriving):
             keep_beat(fetched)
 
-        # the list of passes, walked by the fetch side until the level's steps, which it counts down, are through
+        # the list of passes, walked by the fetch side until the level's steps, which it counts
+        # down, are through
         index = Signal(place, reset_less=True)
         exhausted = Signal()
         first_step = Signal(reset_less=True)
@@ -133,8 +173,10 @@ class Sequencer(wiring.Component):
         active = Signal()
         current = Signal(PASS, reset_less=True)
         loop = range(config.longest_loop)
-        inner, inner_left, outer_left = (Signal(loop, name=name, reset_less=True)
-                                         for name in ("inner", "inner_left", "outer_left"))
+        inner, inner_left, outer_left = (
+            Signal(loop, name=name, reset_less=True)
+            for name in ("inner", "inner_left", "outer_left")
+        )
         inner_first = Signal(reset_less=True)
         lane = Signal(range(max(2, config.rank_lanes)), reset_less=True)
         factor_row = Signal(self.factor.shape(), reset_less=True)
@@ -144,8 +186,15 @@ class Sequencer(wiring.Component):
 
         # what the counters and the operation say is decoded a cycle ahead
         inner_last, outer_last = Signal(reset_less=True), Signal(reset_less=True)
-        inner_single, inner_ends = Signal(reset_less=True), Signal(reset_less=True)  # ends: last, but not first
-        project, mix, by_rows = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        inner_single, inner_ends = (
+            Signal(reset_less=True),
+            Signal(reset_less=True),
+        )  # ends: last, but not first
+        project, mix, by_rows = (
+            Signal(reset_less=True),
+            Signal(reset_less=True),
+            Signal(reset_less=True),
+        )
         pass_last = Signal(init=1)  # also while there is no pass
         m.d.comb += [
             self.issue.eq(active & ~self.hold),
@@ -167,26 +216,43 @@ class Sequencer(wiring.Component):
         ]
         next_factor, next_source = Signal.like(self.factor), Signal.like(self.source)
         m.d.comb += [
-            next_factor.eq(Mux(inner_ends & project, factor_row, self.factor)
-                           + Mux(~inner_last & project, current.stride, 1)),
-            next_source.eq(Mux(inner_ends, source_row, self.source)
-                           + Mux(inner_last, by_rows, Mux(by_rows, Mux(mix, current.stride, 0), 1))),
+            next_factor.eq(
+                Mux(inner_ends & project, factor_row, self.factor)
+                + Mux(~inner_last & project, current.stride, 1)
+            ),
+            next_source.eq(
+                Mux(inner_ends, source_row, self.source)
+                + Mux(inner_last, by_rows, Mux(by_rows, Mux(mix, current.stride, 0), 1))
+            ),
         ]
         with m.If(self.issue):
             with m.If(inner_first):
                 m.d.sync += [factor_row.eq(self.factor), source_row.eq(self.source)]
-            m.d.sync += [inner_first.eq(inner_last), self.factor.eq(next_factor), self.source.eq(next_source)]
+            m.d.sync += [
+                inner_first.eq(inner_last),
+                self.factor.eq(next_factor),
+                self.source.eq(next_source),
+            ]
             with m.If(inner_last):
                 m.d.sync += [
-                    outer_left.eq(outer_left - 1), outer_last.eq(outer_left == 1),
+                    outer_left.eq(outer_left - 1),
+                    outer_last.eq(outer_left == 1),
                     pass_last.eq(pass_last | (inner_single & (outer_left == 1))),
-                    inner_left.eq(inner), inner_last.eq(inner_single), inner_ends.eq(0), lane.eq(0),
-                    dest.eq(dest + 1), bias.eq(bias + 1),
+                    inner_left.eq(inner),
+                    inner_last.eq(inner_single),
+                    inner_ends.eq(0),
+                    lane.eq(0),
+                    dest.eq(dest + 1),
+                    bias.eq(bias + 1),
                 ]
             with m.Else():
-                m.d.sync += [inner_left.eq(inner_left - 1), lane.eq(lane + 1),
-                             inner_last.eq(inner_left == 1), inner_ends.eq(inner_left == 1),
-                             pass_last.eq(pass_last | (outer_last & (inner_left == 1)))]
+                m.d.sync += [
+                    inner_left.eq(inner_left - 1),
+                    lane.eq(lane + 1),
+                    inner_last.eq(inner_left == 1),
+                    inner_ends.eq(inner_left == 1),
+                    pass_last.eq(pass_last | (outer_last & (inner_left == 1))),
+                ]
 
         # whatever was issued is through when `draining` has run down
         draining = Signal(range(self._drain + 1))
@@ -196,36 +262,57 @@ class Sequencer(wiring.Component):
         with m.Elif(~settled):
             m.d.sync += [draining.eq(draining - 1), settled.eq(draining == 1)]
 
-        # what is asked first of the next pass is decoded as it arrives, to be known with `pass_here`
+        # what is asked first of the next pass is decoded as it arrives, to be known with
+        # `pass_here`
         following, coming = Signal(PASS), Signal(PASS)
         waits, offset = Signal(reset_less=True), Signal.like(self.bank_offset, reset_less=True)
         take = Signal()
         m.d.comb += [
             following.eq(Cat(fetched, self.descriptor_data)),
-            coming.eq(Cat(fetched[:(beats - 1) * beat_width], self.descriptor_data)),
+            coming.eq(Cat(fetched[: (beats - 1) * beat_width], self.descriptor_data)),
             take.eq(pass_here & Mux(waits, settled, pass_last & ~self.hold)),
         ]
-        m.d.sync += [waits.eq(coming.wait), offset.eq(Mux(coming.banked & self.bank, self.bank_offset, 0))]
+        m.d.sync += [
+            waits.eq(coming.wait),
+            offset.eq(Mux(coming.banked & self.bank, self.bank_offset, 0)),
+        ]
 
         # these counters stand still for longer than a cycle before anybody asks
-        list_end, last_end, thin_end = Signal(reset_less=True), Signal(reset_less=True), Signal(reset_less=True)
+        list_end, last_end, thin_end = (
+            Signal(reset_less=True),
+            Signal(reset_less=True),
+            Signal(reset_less=True),
+        )
         next_pass = Signal(place, reset_less=True)
-        at_end = index == self.level.passes[:len(index)]
+        at_end = index == self.level.passes[: len(index)]
         m.d.sync += [
-            list_end.eq(at_end), last_end.eq(at_end & (self.level.steps == 0)), thin_end.eq(thin_left == 0),
+            list_end.eq(at_end),
+            last_end.eq(at_end & (self.level.steps == 0)),
+            thin_end.eq(thin_left == 0),
             next_pass.eq(Mux(list_end, self.level.first, wanted + 1)),
         ]
 
-        inner_count, outer_count = following.inner[:len(inner)], following.outer[:len(outer_left)]
+        inner_count, outer_count = following.inner[: len(inner)], following.outer[: len(outer_left)]
         with m.If(take):
             m.d.sync += [
-                active.eq(1), current.eq(following), inner_first.eq(1), lane.eq(0),
-                inner.eq(inner_count), inner_left.eq(inner_count), outer_left.eq(outer_count),
-                inner_last.eq(inner_count == 0), outer_last.eq(outer_count == 0), inner_single.eq(inner_count == 0),
-                inner_ends.eq(0), pass_last.eq((inner_count == 0) & (outer_count == 0)),
+                active.eq(1),
+                current.eq(following),
+                inner_first.eq(1),
+                lane.eq(0),
+                inner.eq(inner_count),
+                inner_left.eq(inner_count),
+                outer_left.eq(outer_count),
+                inner_last.eq(inner_count == 0),
+                outer_last.eq(outer_count == 0),
+                inner_single.eq(inner_count == 0),
+                inner_ends.eq(0),
+                pass_last.eq((inner_count == 0) & (outer_count == 0)),
                 project.eq(following.operation == Operation.PROJECT),
                 mix.eq(following.operation == Operation.MIX),
-                by_rows.eq((following.operation == Operation.MIX) | (following.operation == Operation.ACTIVATE)),
+                by_rows.eq(
+                    (following.operation == Operation.MIX)
+                    | (following.operation == Operation.ACTIVATE)
+                ),
                 self.factor.eq(following.factor),
                 dest.eq(following.dest),
                 clear.eq(first_step & self.level.clear),
@@ -235,12 +322,17 @@ class Sequencer(wiring.Component):
             m.d.sync += [self.source.eq(source), bias.eq(following.bias + offset)]
             # fetch the next pass: of this step, of the next one, or none
             m.d.sync += [
-                pass_here.eq(0), part.eq(0), fetching.eq(~last_end), exhausted.eq(last_end),
-                index.eq(Mux(list_end, 0, index + 1)), wanted.eq(next_pass),
+                pass_here.eq(0),
+                part.eq(0),
+                fetching.eq(~last_end),
+                exhausted.eq(last_end),
+                index.eq(Mux(list_end, 0, index + 1)),
+                wanted.eq(next_pass),
             ]
             with m.If(list_end):
                 m.d.sync += [
-                    self.level.steps.eq(self.level.steps - 1), first_step.eq(0),
+                    self.level.steps.eq(self.level.steps - 1),
+                    first_step.eq(0),
                     thin_left.eq(Mux(thin_end, self.level.thin, thin_left) - 1),
                 ]
         with m.Elif(self.issue & pass_last):
@@ -251,8 +343,12 @@ class Sequencer(wiring.Component):
         with m.FSM():
             with m.State("IDLE"):
                 with m.If(self.start):
-                    m.d.sync += [self.running.eq(1), level_index.eq(self.first), levels_left.eq(self.levels),
-                                 levels_end.eq(self.levels == 0)]
+                    m.d.sync += [
+                        self.running.eq(1),
+                        level_index.eq(self.first),
+                        levels_left.eq(self.levels),
+                        levels_end.eq(self.levels == 0),
+                    ]
                     m.next = "NEXT"
             with m.State("NEXT"):
                 with m.If(levels_end):
@@ -260,8 +356,11 @@ class Sequencer(wiring.Component):
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"
                 with m.Else():
-                    m.d.sync += [levels_left.eq(levels_left - 1), levels_end.eq(levels_left == 1),
-                                 level_index.eq(level_index + 1)]
+                    m.d.sync += [
+                        levels_left.eq(levels_left - 1),
+                        levels_end.eq(levels_left == 1),
+                        level_index.eq(level_index + 1),
+                    ]
                     fetch(level_index)
                     m.next = "LEVEL"
             with m.State("LEVEL"):
@@ -269,8 +368,11 @@ class Sequencer(wiring.Component):
                     keep_beat(self.level.as_value())
                 with m.If(level_here):
                     m.d.sync += [
-                        passing.eq(1), exhausted.eq(0),
-                        index.eq(0), first_step.eq(1), thin_left.eq(self.level.thin - 1),
+                        passing.eq(1),
+                        exhausted.eq(0),
+                        index.eq(0),
+                        first_step.eq(1),
+                        thin_left.eq(self.level.thin - 1),
                     ]
                     fetch(self.level.first)
                     m.next = "RUN"

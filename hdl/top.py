@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The whole machine behind a byte stream: what the simulator compiles and every board wraps."""
 
 import math
@@ -14,11 +15,14 @@ from ornstein.hdl.link.bridge import Bridge
 from ornstein.hdl.link.rate import Rate
 
 SILENCE = 1 << 20
-"""Cycles after which an unfinished request is dropped: 22 ms at 48 MHz, longer than any host pauses in a frame."""
+"""Cycles after which an unfinished request is dropped: 22 ms at 48 MHz, longer than any host pauses
+in a frame.
+"""
 
 
 class Register(wiring.Component):
-    """Holds one byte, so that no logic lies between a port and a register; a byte every second cycle, latency one.
+    """Holds one byte, so that no logic lies between a port and a register; a byte every second
+    cycle, latency one.
 
     Members
     -------
@@ -51,18 +55,23 @@ class Top(wiring.Component):
 
     Parameters
     ----------
-    line : the serial line that carries the streams; without a choice of divisors ``idle`` and ``rate`` mean nothing
+    line : the serial line that carries the streams; without a choice of divisors ``idle`` and
+        ``rate`` mean nothing
     silence : cycles after which an unfinished request is dropped
     """
 
-    def __init__(self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *, silence: int = SILENCE):
+    def __init__(
+        self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *, silence: int = SILENCE
+    ):
         self._config, self._line, self._silence = config, line, silence
-        super().__init__({
-            "i": In(stream.Signature(8)),
-            "o": Out(stream.Signature(8)),
-            "idle": In(1),
-            "rate": Out(range(max(2, len(line.divisors)))),
-        })
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "o": Out(stream.Signature(8)),
+                "idle": In(1),
+                "rate": Out(range(max(2, len(line.divisors)))),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -77,8 +86,12 @@ class Top(wiring.Component):
             m.submodules.rate = rate = Rate(len(self._line.divisors), patience=patience)
             bus = bridge.bus
             m.d.comb += [
-                rate.ask.eq(bus.request & bus.write & (bus.space == regmap.Space.CONTROL)
-                            & (bus.address == regmap.Control.RATE)),
+                rate.ask.eq(
+                    bus.request
+                    & bus.write
+                    & (bus.space == regmap.Space.CONTROL)
+                    & (bus.address == regmap.Control.RATE)
+                ),
                 rate.index.eq(bus.wdata),
                 rate.idle.eq(bridge.resting & self.idle),
                 rate.heard.eq(self.i.valid & self.i.ready),
@@ -89,14 +102,19 @@ class Top(wiring.Component):
         return m
 
 
-def verilog(config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *, silence: int = SILENCE,
-            inputs: dict[str, Signal] | None = None) -> str:
-    """The top as Verilog for a simulator: ports ``clk``, ``rate`` and the streams as ``i__payload`` and so on.
-    ``inputs`` are signals besides, by name, that the simulator drives.
+def verilog(
+    config: FabricConfig,
+    line: regmap.Line = regmap.NO_LINE,
+    *,
+    silence: int = SILENCE,
+    inputs: dict[str, Signal] | None = None,
+) -> str:
+    """The top as Verilog for a simulator: ports ``clk``, ``rate`` and the streams as ``i__payload``
+    and so on. ``inputs`` are signals besides, by name, that the simulator drives.
 
-    A simulator evaluates everything between a port and a register on every edge of the clock, so the streams pass a
-    register, as they do in a board's UART, and there is no reset: registers begin at their initial values, as on a chip
-    that has just been configured.
+    A simulator evaluates everything between a port and a register on every edge of the clock, so
+    the streams pass a register, as they do in a board's UART, and there is no reset: registers
+    begin at their initial values, as on a chip that has just been configured.
     """
     m = Module()
     m.domains.sync = clock = ClockDomain(reset_less=True)
@@ -109,6 +127,9 @@ def verilog(config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *, silence
     m.d.comb += machine.idle.eq(send.i.ready & ~machine.o.valid)
     ports = {"clk": (clock.clk, None), "rate": (machine.rate, None)}
     ports |= {name: (signal, None) for name, signal in (inputs or {}).items()}
-    ports |= {f"{name}__{part}": (getattr(port, part), None)
-              for name, port in (("i", i), ("o", o)) for part in ("payload", "valid", "ready")}
+    ports |= {
+        f"{name}__{part}": (getattr(port, part), None)
+        for name, port in (("i", i), ("o", o))
+        for part in ("payload", "valid", "ready")
+    }
     return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)

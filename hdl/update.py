@@ -1,4 +1,6 @@
-"""The integrator of one unit lane: everything is summed with twelve guard bits, then rounded once and saturated.
+# SPDX-License-Identifier: Apache-2.0
+"""The integrator of one unit lane: everything is summed with twelve guard bits, then rounded once
+and saturated.
 
     z' = sat16((self + coupling + bias + noise - cubic + rounding) >> 12)
 
@@ -13,9 +15,9 @@ cubic      h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.kee
 rounding   2^11, or a uniform 12-bit number if level.dither            always
 =========  ==========================================================  ===================================
 
-The energy is SPEC section 1: leak = 2 J2 dt, and h = 4 J4 dt z^2, whose clamp at one tames the explicit step where it
-would be unstable. With one noise sample a step this is Euler-Maruyama, with two Leimkuhler-Matthews
-(doi:10.1093/amrx/abs010), exact for every harmonic energy.
+The energy is SPEC section 1: leak = 2 J2 dt, and h = 4 J4 dt z^2, whose clamp at one tames the
+explicit step where it would be unstable. With one noise sample a step this is Euler-Maruyama, with
+two Leimkuhler-Matthews (doi:10.1093/amrx/abs010), exact for every harmonic energy.
 """
 
 from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
@@ -23,7 +25,15 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import ecp5, ice40
-from ornstein.hdl.arithmetic import borrows, multiple, overflow, radix_four, saturated, select, shift_right
+from ornstein.hdl.arithmetic import (
+    borrows,
+    multiple,
+    overflow,
+    radix_four,
+    saturated,
+    select,
+    shift_right,
+)
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
 from ornstein.hdl.registers import apart
 
@@ -46,8 +56,8 @@ class Update(wiring.Component):
     state, drive : signed(16), in; the unit's state and its bias
     accumulator : signed(accumulator_width), in; the coupling sum
     coupled, biased, noisy : in, with the unit; whether accumulator, drive and noise count
-    keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and amplitude; keep and
-        leak from ``1 + travel`` cycles before the first unit
+    keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and
+        amplitude; keep and leak from ``1 + travel`` cycles before the first unit
     leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
     quartic : unsigned(16), in; ignored unless the build has the quartic term
     shift, bias_shift : in; indices into the configuration's shifts
@@ -63,36 +73,47 @@ class Update(wiring.Component):
     def __init__(self, config: FabricConfig):
         self._config = config
         self._coupling_width = config.accumulator_width + GUARD_BITS - config.coupling_bits
-        self._total = max(self._coupling_width, STATE_WIDTH + GUARD_BITS + 2, STATE_WIDTH + config.bias_shifts[-1],
-                          AMPLITUDE_WIDTH + 2) + 2
-        super().__init__({
-            "valid": In(1),
-            "state": In(signed(STATE_WIDTH)),
-            "drive": In(signed(STATE_WIDTH)),
-            "accumulator": In(signed(config.accumulator_width)),
-            "coupled": In(1),
-            "biased": In(1),
-            "keep": In(1),
-            "noisy": In(1),
-            "midpoint": In(1),
-            "dither_on": In(1),
-            "leak": In(config.leak_bits),
-            "quartic": In(16),
-            "shift": In(range(len(config.expand_shifts))),
-            "bias_shift": In(range(len(config.bias_shifts))),
-            "amplitude": In(AMPLITUDE_WIDTH),
-            "draw": Out(1),
-            "code": In(signed(2)),
-            "previous": In(signed(2)),
-            "dither": In(GUARD_BITS),
-            "next": Out(signed(STATE_WIDTH)),
-            "saturated": Out(1),
-        })
+        self._total = (
+            max(
+                self._coupling_width,
+                STATE_WIDTH + GUARD_BITS + 2,
+                STATE_WIDTH + config.bias_shifts[-1],
+                AMPLITUDE_WIDTH + 2,
+            )
+            + 2
+        )
+        super().__init__(
+            {
+                "valid": In(1),
+                "state": In(signed(STATE_WIDTH)),
+                "drive": In(signed(STATE_WIDTH)),
+                "accumulator": In(signed(config.accumulator_width)),
+                "coupled": In(1),
+                "biased": In(1),
+                "keep": In(1),
+                "noisy": In(1),
+                "midpoint": In(1),
+                "dither_on": In(1),
+                "leak": In(config.leak_bits),
+                "quartic": In(16),
+                "shift": In(range(len(config.expand_shifts))),
+                "bias_shift": In(range(len(config.bias_shifts))),
+                "amplitude": In(AMPLITUDE_WIDTH),
+                "draw": Out(1),
+                "code": In(signed(2)),
+                "previous": In(signed(2)),
+                "dither": In(GUARD_BITS),
+                "next": Out(signed(STATE_WIDTH)),
+                "saturated": Out(1),
+            }
+        )
 
     @staticmethod
     def stages(config: FabricConfig) -> tuple[int, int]:
         """(draw_stage, latency) in cycles."""
-        products = 3 if config.quartic else 1 + 2 * config.travel  # in a grid the state travels to the multiplier
+        products = (
+            3 if config.quartic else 1 + 2 * config.travel
+        )  # in a grid the state travels to the multiplier
         return products, products + 5
 
     @property
@@ -118,7 +139,9 @@ class Update(wiring.Component):
         # the draw: terms that need no product, and the rows of the leak's product
         wait = self.draw_stage - 1
         state = delayed(self.state, wait, "state")
-        coupled = shift_right(self.accumulator << GUARD_BITS - config.coupling_bits, self.shift, config.expand_shifts)
+        coupled = shift_right(
+            self.accumulator << GUARD_BITS - config.coupling_bits, self.shift, config.expand_shifts
+        )
         coupling = Signal(signed(self._coupling_width), reset_less=True)
         bias = Signal(signed(STATE_WIDTH + config.bias_shifts[-1]), reset_less=True)
         m.d.sync += coupling.eq(Mux(self.coupled, coupled, 0))
@@ -130,15 +153,28 @@ class Update(wiring.Component):
         digits = []
         if ice40.saves_multipliers(platform):
             # digit by digit of a factor that is constant in flight
-            digits = [Signal(2, name=f"digit_{place}", reset_less=True) for place in range(config.leak_bits // 2 + 1)]
-            m.d.sync += [digit.eq(code) for digit, code in zip(digits, radix_four(retained, len(digits)), strict=True)]
-            rows = [delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place
-                    for place, digit in enumerate(digits)]
-            pairs = [delayed(add(rows[place:place + 2]), 1, f"rows_{place}") for place in range(0, len(rows), 2)]
+            digits = [
+                Signal(2, name=f"digit_{place}", reset_less=True)
+                for place in range(config.leak_bits // 2 + 1)
+            ]
+            m.d.sync += [
+                digit.eq(code)
+                for digit, code in zip(digits, radix_four(retained, len(digits)), strict=True)
+            ]
+            rows = [
+                delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place
+                for place, digit in enumerate(digits)
+            ]
+            pairs = [
+                delayed(add(rows[place : place + 2]), 1, f"rows_{place}")
+                for place in range(0, len(rows), 2)
+            ]
         elif config.travel:
             m.submodules.multiply = multiply = ecp5.Multiply()
-            m.d.comb += [multiply.a.eq(delayed(self.state, wait - 1, "early")),
-                         multiply.b.eq(delayed(retained, 2, "retained"))]
+            m.d.comb += [
+                multiply.a.eq(delayed(self.state, wait - 1, "early")),
+                multiply.b.eq(delayed(retained, 2, "retained")),
+            ]
             pairs = [delayed(multiply.product, 1, "product")]
         else:
             pairs = [delayed(state * delayed(retained, 1, "retained"), 2, "product")]
@@ -162,22 +198,30 @@ class Update(wiring.Component):
         noisy = delayed(self.noisy, self.draw_stage, "noisy")
         drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)
-        # noise = magnitude, or its negative as ~(~x + magnitude) of x, the rounding; it is none, one or two amplitudes
+        # noise = magnitude, or its negative as ~(~x + magnitude) of x, the rounding; it is none,
+        # one or two amplitudes
         codes = Mux(drawn, self.code, 0) + Mux(drawn & self.midpoint, self.previous, 0)
-        once, twice, negative = (Signal(name=name, reset_less=True) for name in ("once", "twice", "negative"))
+        once, twice, negative = (
+            Signal(name=name, reset_less=True) for name in ("once", "twice", "negative")
+        )
         rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
         amplitude = delayed(self.amplitude, config.travel, "amplitude")
         magnitude = Mux(once, amplitude, 0) | Mux(twice, amplitude << 1, 0)
         m.d.sync += [
-            once.eq(codes[0]), twice.eq(~codes[0] & codes[1]), negative.eq(codes[-1]),
-            rounding.eq(Mux(self.dither_on, self.dither, round_term())
-                        + (borrows(digits) << GUARD_BITS - config.leak_bits)),
+            once.eq(codes[0]),
+            twice.eq(~codes[0] & codes[1]),
+            negative.eq(codes[-1]),
+            rounding.eq(
+                Mux(self.dither_on, self.dither, round_term())
+                + (borrows(digits) << GUARD_BITS - config.leak_bits)
+            ),
         ]
 
         # sums of few terms, one addition a cycle, then the only rounding
         drift, relaxing, rest, forcing, outer, total = (
             Signal(signed(self._total), name=name, reset_less=True)
-            for name in ("drift", "relaxing", "rest", "forcing", "outer", "total"))
+            for name in ("drift", "relaxing", "rest", "forcing", "outer", "total")
+        )
         rounding = delayed(Mux(codes[-1], ~rounding, rounding), 1, "rounding")
         forced = rounding + magnitude
         m.d.sync += [
@@ -191,5 +235,8 @@ class Update(wiring.Component):
         rounded = Signal(signed(self._total - GUARD_BITS))
         m.d.comb += rounded.eq(total >> GUARD_BITS)
         over = overflow(rounded, C(0, 1), (0,), STATE_WIDTH)
-        m.d.sync += [self.next.eq(saturated(rounded[:STATE_WIDTH], over, rounded[-1])), self.saturated.eq(over)]
+        m.d.sync += [
+            self.next.eq(saturated(rounded[:STATE_WIDTH], over, rounded[-1])),
+            self.saturated.eq(over),
+        ]
         return m

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a check of this installation or of a device found."""
 
 from dataclasses import dataclass

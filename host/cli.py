@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The command line. Every error is one line; every layer has its exit code (:data:`EXIT_CODES`)."""
 
 import sys
@@ -32,15 +33,20 @@ from ornstein.host.transport.base import LinkError
 from ornstein.sim.toolchain import ToolError
 
 EXIT_CODES: dict[type[Exception], int] = {
-    DeviceError: 3, LinkError: 3,                                       # the device or the line to it
-    ProgramError: 4, ProblemError: 4, EnergyError: 4, ConfigError: 4,   # the program, or its fit to a fabric
-    InputError: 5,                                                      # the inputs
-    ModelFileError: 6, DataError: 6,                                    # trained weights, activations, data sets
-    ToolError: 7,                                                       # a tool outside Python
-    CheckError: 8,                                                      # a check that failed
-    BuildError: 10,                                                     # a bitstream
-    FlashError: 11,                                                     # a board that cannot be programmed
-    OSError: 9,                                                         # a file that cannot be written
+    DeviceError: 3,
+    LinkError: 3,  # the device or the line to it
+    ProgramError: 4,
+    ProblemError: 4,
+    EnergyError: 4,
+    ConfigError: 4,  # the program, or its fit to a fabric
+    InputError: 5,  # the inputs
+    ModelFileError: 6,
+    DataError: 6,  # trained weights, activations, data sets
+    ToolError: 7,  # a tool outside Python
+    CheckError: 8,  # a check that failed
+    BuildError: 10,  # a bitstream
+    FlashError: 11,  # a board that cannot be programmed
+    OSError: 9,  # a file that cannot be written
 }
 """Exit code of each layer's errors; 2 is wrong usage, 130 an interrupt, 1 a bug."""
 

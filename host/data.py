@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """Images the denoiser sees: scikit-learn's digits, a folder of MNIST IDX files, and Gaussian noise.
 
-Images are float64 arrays of shape (n, SIDE, SIDE) with values in [0, 1]; labels are integers of shape (n,). Splits
-and noise come from explicit seeds, so that the same call gives the same arrays on every machine.
+Images are float64 arrays of shape (n, SIDE, SIDE) with values in [0, 1]; labels are integers of
+shape (n,). Splits and noise come from explicit seeds, so that the same call gives the same arrays
+on every machine.
 """
 
 import gzip
@@ -25,7 +27,9 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Images:
-    """A data set split once: ``train`` (n, SIDE, SIDE) and ``test`` (HELD_OUT, SIDE, SIDE) with their labels."""
+    """A data set split once: ``train`` (n, SIDE, SIDE) and ``test`` (HELD_OUT, SIDE, SIDE) with
+    their labels.
+    """
 
     name: str
     train: np.ndarray
@@ -35,10 +39,11 @@ class Images:
 
 
 def digits(seed: int = 0) -> Images:
-    """scikit-learn's 1,797 handwritten digits, 8x8 grey levels 0..16 scaled to 0..1 and resized to 32x32.
+    """scikit-learn's 1,797 handwritten digits, 8x8 grey levels 0..16 scaled to 0..1 and resized to
+    32x32.
 
-    Resizing is bilinear with half-pixel centres. A permutation drawn from ``seed`` holds out 64 images; the other
-    1,733 are for training.
+    Resizing is bilinear with half-pixel centres. A permutation drawn from ``seed`` holds out 64
+    images; the other 1,733 are for training.
     """
     from sklearn.datasets import load_digits
 
@@ -47,21 +52,26 @@ def digits(seed: int = 0) -> Images:
 
 
 def mnist(folder: str | Path, seed: int = 0, limit: int | None = None) -> Images:
-    """MNIST's training images from a folder of IDX files (plain or .gz), 28x28 padded with zeros to 32x32.
+    """MNIST's training images from a folder of IDX files (plain or .gz), 28x28 padded with zeros to
+    32x32.
 
-    ``limit`` keeps only that many images, drawn by ``seed``, before 64 of them are held out. Raises DataError, naming
-    the file, if one is missing, truncated or not IDX.
+    ``limit`` keeps only that many images, drawn by ``seed``, before 64 of them are held out. Raises
+    DataError, naming the file, if one is missing, truncated or not IDX.
     """
     images = read_idx(_find(folder, _MNIST_IMAGES)) / 255.0
     labels = read_idx(_find(folder, _MNIST_LABELS))
     if images.ndim != 3 or max(images.shape[1:]) > SIDE or labels.shape != images.shape[:1]:
-        raise DataError(f"{folder}: images {images.shape} and labels {labels.shape} are not an MNIST pair")
+        raise DataError(
+            f"{folder}: images {images.shape} and labels {labels.shape} are not an MNIST pair"
+        )
     margins = [(0, 0)] + [((SIDE - n) // 2, SIDE - n - (SIDE - n) // 2) for n in images.shape[1:]]
     return _split("mnist", np.pad(images, margins), labels, seed, limit)
 
 
 def read_idx(path: str | Path) -> np.ndarray:
-    """The array of unsigned bytes in one IDX file, gzipped or not. Raises DataError naming the file."""
+    """The array of unsigned bytes in one IDX file, gzipped or not. Raises DataError naming the
+    file.
+    """
     path = Path(path)
     try:
         raw = path.read_bytes()
@@ -75,12 +85,16 @@ def read_idx(path: str | Path) -> np.ndarray:
     shape = struct.unpack(f">{raw[3]}I", raw[4:start])
     expected = int(np.prod(shape))
     if len(raw) - start != expected:
-        raise DataError(f"{path}: {len(raw) - start} bytes of data where its header {shape} needs {expected}")
+        raise DataError(
+            f"{path}: {len(raw) - start} bytes of data where its header {shape} needs {expected}"
+        )
     return np.frombuffer(raw, np.uint8, offset=start).reshape(shape)
 
 
 def resize(images: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Square images (n, s, s) resized bilinearly, half-pixel centres and clamped edges, to (n, side, side)."""
+    """Square images (n, s, s) resized bilinearly, half-pixel centres and clamped edges, to (n,
+    side, side).
+    """
     size = images.shape[-1]
     position = np.clip((np.arange(side) + 0.5) * size / side - 0.5, 0, size - 1)
     left = np.minimum(position.astype(int), size - 2)
@@ -91,14 +105,20 @@ def resize(images: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def add_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-    """``images`` plus independent Gaussian noise of standard deviation ``sigma`` in pixel units, not clipped."""
+    """``images`` plus independent Gaussian noise of standard deviation ``sigma`` in pixel units,
+    not clipped.
+    """
     return images + sigma * np.random.default_rng(seed).standard_normal(images.shape)
 
 
-def _split(name: str, images: np.ndarray, labels: np.ndarray, seed: int, limit: int | None = None) -> Images:
+def _split(
+    name: str, images: np.ndarray, labels: np.ndarray, seed: int, limit: int | None = None
+) -> Images:
     order = np.random.default_rng(seed).permutation(len(images))[:limit]
     if len(order) <= HELD_OUT:
-        raise DataError(f"{name}: {len(order)} images, but more than {HELD_OUT} are needed to hold {HELD_OUT} out")
+        raise DataError(
+            f"{name}: {len(order)} images, but more than {HELD_OUT} are needed to hold {HELD_OUT} out"
+        )
     test, train = order[:HELD_OUT], order[HELD_OUT:]
     return Images(name, images[train], images[test], labels[train], labels[test])
 
@@ -108,4 +128,6 @@ def _find(folder: str | Path, names: tuple[str, ...]) -> Path:
         for suffix in ("", ".gz"):
             if (path := Path(folder) / (name + suffix)).is_file():
                 return path
-    raise DataError(f"{folder}: no {names[0]} (or .gz) in this folder; put the MNIST IDX files there")
+    raise DataError(
+        f"{folder}: no {names[0]} (or .gz) in this folder; put the MNIST IDX files there"
+    )

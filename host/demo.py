@@ -1,7 +1,9 @@
-"""The main job: trained weights in, equilibrium out, every row of the score table on a device, and what each error is.
+# SPDX-License-Identifier: Apache-2.0
+"""The main job: trained weights in, equilibrium out, every row of the score table on a device, and
+what each error is.
 
-Each row is a recipe (:mod:`ornstein.host.recipes`) compiled and run on held-out activations. Rows that run on an
-integer device are run on the integer model too, and must agree with it in every bit.
+Each row is a recipe (:mod:`ornstein.host.recipes`) compiled and run on held-out activations. Rows
+that run on an integer device are run on the integer model too, and must agree with it in every bit.
 """
 
 from collections.abc import Callable
@@ -25,9 +27,12 @@ from ornstein.sim.reference import covariance_error, mean_error, stationary_cova
 COLD_SAMPLES = 16
 """Averaged steps at kT = 0: they only smooth the rounding."""
 LOSS = 0.002
-"""Centred cosine that sampling may cost: warm rows average as many steps as the law of the mean asks for that."""
+"""Centred cosine that sampling may cost: warm rows average as many steps as the law of the mean
+asks for that.
+"""
 DEVICE_KT, MODEL_KT = 1e-5, 1e-3
-"""Temperatures of the warm rows on the device, and on the model, which takes the longer averages."""
+"""Temperatures of the warm rows on the device, and on the model, which takes the longer averages.
+"""
 TEMPERATURES = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Temperatures for which the samples needed are listed."""
 SEED = 1
@@ -61,7 +66,9 @@ class Row:
 
 @dataclass(frozen=True)
 class ErrorShare:
-    """What one stage adds: rms deviation of the decoder's answer, in units of the spread of the centred targets."""
+    """What one stage adds: rms deviation of the decoder's answer, in units of the spread of the
+    centred targets.
+    """
 
     recipe: str
     stage: str
@@ -71,7 +78,9 @@ class ErrorShare:
 
 @dataclass(frozen=True)
 class Need:
-    """What a temperature costs: averaged steps after which sampling takes ``LOSS`` off the centred cosine."""
+    """What a temperature costs: averaged steps after which sampling takes ``LOSS`` off the centred
+    cosine.
+    """
 
     recipe: str
     kT: float
@@ -86,10 +95,13 @@ class Demo:
     Attributes
     ----------
     rows, errors, needs, ranges : tables; ``ranges`` by recipe
-    target, prediction, centre : (n, D) held-out decoder activations, ours in the gateware, and the training mean (D,)
+    target, prediction, centre : (n, D) held-out decoder activations, ours in the gateware, and the
+        training mean (D,)
     aligned_prediction : (n, D) of the aligned program in the gateware
-    distance, distance_theory : (steps,) relative distance from the closed form while relaxing, measured and predicted
-    covariance, covariance_exact : (units, units) at kT = 1; ``covariance_floor`` is the Monte Carlo error to expect
+    distance, distance_theory : (steps,) relative distance from the closed form while relaxing,
+        measured and predicted
+    covariance, covariance_exact : (units, units) at kT = 1; ``covariance_floor`` is the Monte Carlo
+        error to expect
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -113,14 +125,29 @@ class Demo:
         return [asdict(row) for row in self.rows]
 
 
-def recipe_problem(recipe: Recipe, *, kT: float, samples: int, dt: float = 1.0, integrator: str = LM,
-                   rounding: str = "nearest") -> Problem:
+def recipe_problem(
+    recipe: Recipe,
+    *,
+    kT: float,
+    samples: int,
+    dt: float = 1.0,
+    integrator: str = LM,
+    rounding: str = "nearest",
+) -> Problem:
     """The float program of a recipe: its interface, or, for an oracle, its biases as the input."""
     driven = recipe.interface is not None
     return Problem(
-        name=recipe.name, energies=(recipe.energy,), stages=equilibrium(recipe.energy, kT=kT, samples=samples, dt=dt),
-        dt=dt, integrator=integrator, rounding=rounding, entry=INTERFACE if driven else BIAS,
-        interface=recipe.interface, readout=recipe.readout, target=recipe.energy.modules[1].name)
+        name=recipe.name,
+        energies=(recipe.energy,),
+        stages=equilibrium(recipe.energy, kT=kT, samples=samples, dt=dt),
+        dt=dt,
+        integrator=integrator,
+        rounding=rounding,
+        entry=INTERFACE if driven else BIAS,
+        interface=recipe.interface,
+        readout=recipe.readout,
+        target=recipe.energy.modules[1].name,
+    )
 
 
 def recipe_inputs(recipe: Recipe, x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -128,27 +155,44 @@ def recipe_inputs(recipe: Recipe, x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return x if recipe.interface is not None else recipe.biases(x, y)
 
 
-def compile_recipe(recipe: Recipe, model: TrainedModel, fabric: FabricConfig, *, kT: float = 0.0,
-                   samples: int = COLD_SAMPLES, **options) -> Program:
+def compile_recipe(
+    recipe: Recipe,
+    model: TrainedModel,
+    fabric: FabricConfig,
+    *,
+    kT: float = 0.0,
+    samples: int = COLD_SAMPLES,
+    **options,
+) -> Program:
     """Compile a recipe with ranges from the training activations."""
     problem = recipe_problem(recipe, kT=kT, samples=samples, **options)
     return compile_problem(problem, fabric, recipe_inputs(recipe, model.x_train, model.y_train))
 
 
-def samples_needed(recipe: Recipe, model: TrainedModel, kT: float, dt: float = 1.0, loss: float = LOSS) -> int:
-    """Averaged steps at ``kT`` after which sampling costs ``loss`` of centred cosine, by the law of the mean.
+def samples_needed(
+    recipe: Recipe, model: TrainedModel, kT: float, dt: float = 1.0, loss: float = LOSS
+) -> int:
+    """Averaged steps at ``kT`` after which sampling costs ``loss`` of centred cosine, by the law of
+    the mean.
 
-    An error of size e, relative to a centred target's length, turns the answer by 1 - cos = e^2 / 2; the mean is over
-    the held-out targets.
+    An error of size e, relative to a centred target's length, turns the answer by 1 - cos = e^2 /
+    2; the mean is over the held-out targets.
     """
     decoder = recipe.energy.slices[recipe.energy.modules[1].name]
-    one = mean_error(recipe.energy.matrix(), kT=kT, dt=dt, samples=1)[decoder] * recipe.readout.scale
+    one = (
+        mean_error(recipe.energy.matrix(), kT=kT, dt=dt, samples=1)[decoder] * recipe.readout.scale
+    )
     lengths = np.sum((model.y_test - model.y_train.mean(axis=0)) ** 2, axis=1)
     return int(np.ceil(np.mean(np.sum(one**2) / lengths) / (2 * loss)))
 
 
-def run_demo(model: TrainedModel, *, device: str = "rtl", seed: int = SEED,
-             progress: Callable[[str, int, int], None] | None = None) -> Demo:
+def run_demo(
+    model: TrainedModel,
+    *,
+    device: str = "rtl",
+    seed: int = SEED,
+    progress: Callable[[str, int, int], None] | None = None,
+) -> Demo:
     """Run every row.
 
     Parameters
@@ -164,23 +208,52 @@ def run_demo(model: TrainedModel, *, device: str = "rtl", seed: int = SEED,
     say = progress or (lambda what, done, total: None)
     with open_device(device) as opened:
         fabric = opened.config or preset("reference")
-    demo = Demo(provenance=model.provenance, fabric=fabric, target=model.y_test, centre=model.y_train.mean(axis=0))
+    demo = Demo(
+        provenance=model.provenance,
+        fabric=fabric,
+        target=model.y_test,
+        centre=model.y_train.mean(axis=0),
+    )
 
     say("fitting the interfaces", 0, 1)
     full, aligned = recipes.ours_full(model), recipes.ours_aligned(model)
-    refitted = replace(recipes.ours_full(model, full.energy.without_couplings()), name="ours, refitted uncoupled")
+    refitted = replace(
+        recipes.ours_full(model, full.energy.without_couplings()), name="ours, refitted uncoupled"
+    )
     paper = recipes.paper_full(model)
-    cold = [recipes.paper_oracle(model), recipes.exact_oracle(model), paper, recipes.paper_skip_only(model),
-            recipes.no_couplings(model), refitted, full, full.without_couplings(), aligned,
-            aligned.without_couplings()]
+    cold = [
+        recipes.paper_oracle(model),
+        recipes.exact_oracle(model),
+        paper,
+        recipes.paper_skip_only(model),
+        recipes.no_couplings(model),
+        refitted,
+        full,
+        full.without_couplings(),
+        aligned,
+        aligned.without_couplings(),
+    ]
     plan = [(recipe, device, 0.0, COLD_SAMPLES) for recipe in cold]
-    plan += [(recipe, uri, 0.0, COLD_SAMPLES) for recipe in (full, aligned) for uri in ("float", "float:exact")]
+    plan += [
+        (recipe, uri, 0.0, COLD_SAMPLES)
+        for recipe in (full, aligned)
+        for uri in ("float", "float:exact")
+    ]
     integer_model = f"model:{fabric.name}"
     for recipe in (full, aligned):
-        plan += [(recipe, uri, kT, max(COLD_SAMPLES, samples_needed(recipe, model, kT)))
-                 for uri, kT in ((device, DEVICE_KT), (integer_model, MODEL_KT))]
-        demo.needs += [Need(recipe.name, kT, relaxation_steps(recipe.energy, 1.0), samples_needed(recipe, model, kT))
-                       for kT in TEMPERATURES]
+        plan += [
+            (recipe, uri, kT, max(COLD_SAMPLES, samples_needed(recipe, model, kT)))
+            for uri, kT in ((device, DEVICE_KT), (integer_model, MODEL_KT))
+        ]
+        demo.needs += [
+            Need(
+                recipe.name,
+                kT,
+                relaxation_steps(recipe.energy, 1.0),
+                samples_needed(recipe, model, kT),
+            )
+            for kT in TEMPERATURES
+        ]
     say("fitting the interfaces", 1, 1)
 
     inputs_done = [0]
@@ -199,19 +272,28 @@ def run_demo(model: TrainedModel, *, device: str = "rtl", seed: int = SEED,
         finished = list(pool.map(job, plan))
 
     target, centre = model.y_test, demo.centre
-    outcome = {(row.recipe, row.device, row.kT): (row, program, outputs) for row, program, outputs in finished}
+    outcome = {
+        (row.recipe, row.device, row.kT): (row, program, outputs)
+        for row, program, outputs in finished
+    }
     _, full_program, full_outputs = outcome[full.name, device, 0.0]
     _, aligned_program, aligned_outputs = outcome[aligned.name, device, 0.0]
     demo.prediction = full_program.problem.decode(full_outputs.mean)
     demo.aligned_prediction = aligned_program.problem.decode(aligned_outputs.mean)
     demo.rows = [
         _plain_row("constant mean", constant_mean(target, centre)),
-        _plain_row("ours, full interface, shuffled targets", shuffled(demo.prediction, target, centre)),
-        *(row for row, _, _ in finished)]
+        _plain_row(
+            "ours, full interface, shuffled targets", shuffled(demo.prediction, target, centre)
+        ),
+        *(row for row, _, _ in finished),
+    ]
     demo.ranges = {full.name: full_program.ranges, aligned.name: aligned_program.ranges}
 
     say("attributing the errors", 0, 2)
-    for recipe, program, outputs in ((full, full_program, full_outputs), (aligned, aligned_program, aligned_outputs)):
+    for recipe, program, outputs in (
+        (full, full_program, full_outputs),
+        (aligned, aligned_program, aligned_outputs),
+    ):
         warm_row, _, warm = outcome[recipe.name, device, DEVICE_KT]
         demo.errors += _attribute(recipe, program, outputs, warm_row, warm, model)
     say("attributing the errors", 1, 2)
@@ -221,8 +303,16 @@ def run_demo(model: TrainedModel, *, device: str = "rtl", seed: int = SEED,
     return demo
 
 
-def _run_row(recipe: Recipe, uri: str, kT: float, samples: int, model: TrainedModel, fabric: FabricConfig, seed: int,
-             advance: Callable[[int], None]) -> tuple[Row, Program, Outputs]:
+def _run_row(
+    recipe: Recipe,
+    uri: str,
+    kT: float,
+    samples: int,
+    model: TrainedModel,
+    fabric: FabricConfig,
+    seed: int,
+    advance: Callable[[int], None],
+) -> tuple[Row, Program, Outputs]:
     program = compile_recipe(recipe, model, fabric, kT=kT, samples=samples)
     inputs = recipe_inputs(recipe, model.x_test, model.y_test)
     with open_device(uri) as device:
@@ -233,28 +323,51 @@ def _run_row(recipe: Recipe, uri: str, kT: float, samples: int, model: TrainedMo
     if outputs.counters["cycles"] is not None:
         equal = equals_model(program, inputs, outputs, seed)
     counters = outputs.counters
-    saturations = (None if counters["issued"] is None
-                   else counters["rank_saturations"] + counters["state_saturations"])
+    saturations = (
+        None
+        if counters["issued"] is None
+        else counters["rank_saturations"] + counters["state_saturations"]
+    )
     exact = uri == "float:exact"
-    row = Row(recipe=recipe.name, device=uri, **asdict(scores), weights=recipe.weights, constants=recipe.constants,
-              kT=kT, dt=None if exact else (program.dt if counters["issued"] is not None else program.problem.dt),
-              steps=None if exact else program.problem.steps, samples=None if exact else samples,
-              cycles=counters["cycles"], saturations=saturations,
-              utilisation=counters["issued"] / counters["cycles"] if counters["cycles"] else None, equals_model=equal)
+    row = Row(
+        recipe=recipe.name,
+        device=uri,
+        **asdict(scores),
+        weights=recipe.weights,
+        constants=recipe.constants,
+        kT=kT,
+        dt=None
+        if exact
+        else (program.dt if counters["issued"] is not None else program.problem.dt),
+        steps=None if exact else program.problem.steps,
+        samples=None if exact else samples,
+        cycles=counters["cycles"],
+        saturations=saturations,
+        utilisation=counters["issued"] / counters["cycles"] if counters["cycles"] else None,
+        equals_model=equal,
+    )
     return row, program, outputs
 
 
 def equals_model(program: Program, inputs: np.ndarray, outputs: Outputs, seed: int) -> bool:
-    """True, or DemoError: the integer model gives the same bits as the device that gave ``outputs``."""
+    """True, or DemoError: the integer model gives the same bits as the device that gave
+    ``outputs``.
+    """
     with open_device(f"model:{program.config.name}") as device:
         device.load(program)
         expected = device.run(inputs, seed=seed)
     names = ["sums", "samples"] + (["squares"] if outputs.squares is not None else [])
     counters = {name: value for name, value in outputs.counters.items() if name != "cycles"}
-    expected_counters = {name: value for name, value in expected.counters.items() if name != "cycles"}
-    if not all(np.array_equal(getattr(outputs, name), getattr(expected, name)) for name in names) \
-            or counters != expected_counters:
-        raise DemoError(f"{program.name}: the gateware and the integer model differ; run ornstein doctor")
+    expected_counters = {
+        name: value for name, value in expected.counters.items() if name != "cycles"
+    }
+    if (
+        not all(np.array_equal(getattr(outputs, name), getattr(expected, name)) for name in names)
+        or counters != expected_counters
+    ):
+        raise DemoError(
+            f"{program.name}: the gateware and the integer model differ; run ornstein doctor"
+        )
     return True
 
 
@@ -262,8 +375,14 @@ def _plain_row(name: str, scores: Scores) -> Row:
     return Row(recipe=name, device=None, **asdict(scores))
 
 
-def _attribute(recipe: Recipe, program: Program, cold: Outputs, warm_row: Row, warm: Outputs,
-               model: TrainedModel) -> list[ErrorShare]:
+def _attribute(
+    recipe: Recipe,
+    program: Program,
+    cold: Outputs,
+    warm_row: Row,
+    warm: Outputs,
+    model: TrainedModel,
+) -> list[ErrorShare]:
     """The error of each stage, each by itself, on the held-out inputs."""
     problem, energy = program.problem, recipe.energy
     decoder = energy.slices[problem.target]
@@ -271,44 +390,84 @@ def _attribute(recipe: Recipe, program: Program, cold: Outputs, warm_row: Row, w
     spread = np.sqrt(np.mean(centred**2))
 
     def rms(means, others):
-        return float(np.sqrt(np.mean((problem.decode(means) - problem.decode(others)) ** 2)) / spread)
+        return float(
+            np.sqrt(np.mean((problem.decode(means) - problem.decode(others)) ** 2)) / spread
+        )
 
     biases = recipe.biases(model.x_test, model.y_test)
     exact = energy.mean(biases)
     quantized = np.linalg.solve(program.matrices[0], biases.T).T
     shares = [
-        ("interface", float(np.sqrt(np.mean((recipe.decode(exact) - model.y_test) ** 2)) / spread),
-         "the interface's own error: float64 closed form against the targets"),
-        ("coefficients", rms(quantized, exact),
-         f"M as {program.config.factor_width}-bit factors realise it, closed form"),
-        ("formats and rounding", rms(cold.mean, quantized), "the device at kT = 0 against that closed form"),
+        (
+            "interface",
+            float(np.sqrt(np.mean((recipe.decode(exact) - model.y_test) ** 2)) / spread),
+            "the interface's own error: float64 closed form against the targets",
+        ),
+        (
+            "coefficients",
+            rms(quantized, exact),
+            f"M as {program.config.factor_width}-bit factors realise it, closed form",
+        ),
+        (
+            "formats and rounding",
+            rms(cold.mean, quantized),
+            "the device at kT = 0 against that closed form",
+        ),
     ]
     truncated = [truncation(gram(weight), recipes.RANK) for weight in (model.W_enc, model.W_dec)]
     if recipe.energy.couplings and recipe.energy.couplings[0].mix[0, 0].any():
-        full_rank = recipes.ours_full(model, recipes.paper_energy(model.W_enc, model.W_dec, recipes.RANK))
+        full_rank = recipes.ours_full(
+            model, recipes.paper_energy(model.W_enc, model.W_dec, recipes.RANK)
+        )
         change = full_rank.predict(model.x_test) - recipe.predict(model.x_test)
-        shares.insert(1, ("rank", float(np.sqrt(np.mean(change**2)) / spread),
-                          f"Gram terms cut to rank {recipes.RANK}, which drops {truncated[0]:.0%} and "
-                          f"{truncated[1]:.0%} of their norm; interface refitted to each"))
-    discrete = stationary_covariance(energy.matrix(), kT=1.0, dt=program.dt, integrator=problem.integrator)
-    step = float(np.linalg.norm(discrete - energy.covariance(1.0)) / np.linalg.norm(energy.covariance(1.0)))
-    shares.append(("time step", step, f"relative error of the covariance of {problem.integrator.upper()} at dt = "
-                                      f"{program.dt:.4f}; the mean has none"))
-    expected = mean_error(energy.matrix(), kT=warm_row.kT, dt=program.dt, samples=warm_row.samples)[decoder]
+        shares.insert(
+            1,
+            (
+                "rank",
+                float(np.sqrt(np.mean(change**2)) / spread),
+                f"Gram terms cut to rank {recipes.RANK}, which drops {truncated[0]:.0%} and "
+                f"{truncated[1]:.0%} of their norm; interface refitted to each",
+            ),
+        )
+    discrete = stationary_covariance(
+        energy.matrix(), kT=1.0, dt=program.dt, integrator=problem.integrator
+    )
+    step = float(
+        np.linalg.norm(discrete - energy.covariance(1.0)) / np.linalg.norm(energy.covariance(1.0))
+    )
+    shares.append(
+        (
+            "time step",
+            step,
+            f"relative error of the covariance of {problem.integrator.upper()} at dt = "
+            f"{program.dt:.4f}; the mean has none",
+        )
+    )
+    expected = mean_error(energy.matrix(), kT=warm_row.kT, dt=program.dt, samples=warm_row.samples)[
+        decoder
+    ]
     scale = recipe.readout.scale
-    shares.append(("sampling", rms(warm.mean, cold.mean),
-                   f"kT = {warm_row.kT:g}, {warm_row.samples} samples, against kT = 0; the law of the mean expects "
-                   f"{np.sqrt(np.mean((expected * scale) ** 2)) / spread:.3f}"))
+    shares.append(
+        (
+            "sampling",
+            rms(warm.mean, cold.mean),
+            f"kT = {warm_row.kT:g}, {warm_row.samples} samples, against kT = 0; the law of the mean expects "
+            f"{np.sqrt(np.mean((expected * scale) ** 2)) / spread:.3f}",
+        )
+    )
     return [ErrorShare(recipe.name, *share) for share in shares]
 
 
-def _relaxation(demo: Demo, recipe: Recipe, model: TrainedModel, device: str, fabric: FabricConfig, seed: int) -> None:
+def _relaxation(
+    demo: Demo, recipe: Recipe, model: TrainedModel, device: str, fabric: FabricConfig, seed: int
+) -> None:
     """Relaxation from zero at kT = 0, every step kept, against (1 - dt M)^n."""
     steps = 2 * relaxation_steps(recipe.energy, 1.0)
-    problem = replace(recipe_problem(recipe, kT=0.0, samples=1),
-                      stages=(Stage(steps, accumulate=True, thin=1),))
+    problem = replace(
+        recipe_problem(recipe, kT=0.0, samples=1), stages=(Stage(steps, accumulate=True, thin=1),)
+    )
     program = compile_problem(problem, fabric, model.x_train)
-    inputs = model.x_test[:program.layout.chains]
+    inputs = model.x_test[: program.layout.chains]
     with open_device(device) as opened:
         opened.load(program)
         samples = opened.run(inputs, seed=seed).samples
@@ -324,11 +483,20 @@ def _relaxation(demo: Demo, recipe: Recipe, model: TrainedModel, device: str, fa
 
 
 def _covariance(demo: Demo, recipe: Recipe, device: str, fabric: FabricConfig, seed: int) -> None:
-    """Covariance at kT = 1 from thinned samples of 64 undriven chains on the integer model; the device runs two."""
+    """Covariance at kT = 1 from thinned samples of 64 undriven chains on the integer model; the
+    device runs two.
+    """
     energy = recipe.energy
     thin, kept, chains = 8, 600, 64
-    problem = Problem(name="covariance", energies=(energy,), entry=BIAS, stages=(
-        Stage(relaxation_steps(energy, 1.0), 1.0), Stage(thin * kept, 1.0, accumulate=True, thin=thin)))
+    problem = Problem(
+        name="covariance",
+        energies=(energy,),
+        entry=BIAS,
+        stages=(
+            Stage(relaxation_steps(energy, 1.0), 1.0),
+            Stage(thin * kept, 1.0, accumulate=True, thin=thin),
+        ),
+    )
     program = compile_problem(problem, fabric, np.zeros((1, energy.units)))
     inputs = np.zeros((chains, energy.units))
     with open_device(f"model:{fabric.name}") as model_device:
@@ -336,11 +504,17 @@ def _covariance(demo: Demo, recipe: Recipe, device: str, fabric: FabricConfig, s
         outputs = model_device.run(inputs, seed=seed)
     with open_device(device) as opened:
         opened.load(program)
-        few = opened.run(inputs[:program.layout.chains], seed=seed)
-    if few.sums is not None and not np.array_equal(few.samples, outputs.samples[:len(few.samples)]):
-        raise DemoError("covariance: the gateware and the integer model differ; run ornstein doctor")
+        few = opened.run(inputs[: program.layout.chains], seed=seed)
+    if few.sums is not None and not np.array_equal(
+        few.samples, outputs.samples[: len(few.samples)]
+    ):
+        raise DemoError(
+            "covariance: the gateware and the integer model differ; run ornstein doctor"
+        )
     samples = outputs.samples.reshape(-1, energy.units)
     demo.covariance = samples.T @ samples / len(samples)
     demo.covariance_exact = energy.covariance(1.0)
     slow = np.abs(1 - program.dt * np.linalg.eigvalsh(energy.matrix())).max() ** (2 * thin)
-    demo.covariance_floor = covariance_error(demo.covariance_exact, len(samples) * (1 - slow) / (1 + slow))
+    demo.covariance_floor = covariance_error(
+        demo.covariance_exact, len(samples) * (1 - slow) / (1 + slow)
+    )

@@ -1,8 +1,10 @@
-"""One API for everything that runs programs: the Verilated gateware, the integer model, the float reference, a board.
+# SPDX-License-Identifier: Apache-2.0
+"""One API for everything that runs programs: the Verilated gateware, the integer model, the float
+reference, a board.
 
-    with open_device("rtl") as device:
-        device.load(program)
-        outputs = device.run(inputs, seed=1)
+with open_device("rtl") as device:
+    device.load(program)
+    outputs = device.run(inputs, seed=1)
 """
 
 from abc import ABC, abstractmethod
@@ -20,7 +22,9 @@ COUNTERS = ("cycles", "issued", "rank_saturations", "state_saturations")
 
 
 class DeviceError(RuntimeError):
-    """A device that does not exist, or is asked for what it cannot do; one line that says what there is."""
+    """A device that does not exist, or is asked for what it cannot do; one line that says what
+    there is.
+    """
 
 
 @dataclass
@@ -31,9 +35,11 @@ class Outputs:
     ----------
     mean : (n, units) float64, time average of the states over the accumulating stages
     second : (n, units), time average of the squared states, None where the build leaves it out
-    samples : (n, kept, units), every ``thin``-th state of the stages that stream, in the order of time
+    samples : (n, kept, units), every ``thin``-th state of the stages that stream, in the order of
+        time
     sums, squares : (n, units) int64 as the fabric holds them, None from the float device
-    counters : cycles (None where there is no clock), issued, rank_saturations, state_saturations; totals so far
+    counters : cycles (None where there is no clock), issued, rank_saturations, state_saturations;
+        totals so far
     """
 
     mean: np.ndarray
@@ -46,11 +52,15 @@ class Outputs:
     @classmethod
     def join(cls, parts: list["Outputs"]) -> "Outputs":
         """Outputs of consecutive inputs as one; the counters are those of the last."""
+
         def stack(name):
             arrays = [getattr(part, name) for part in parts]
             return None if arrays[0] is None else np.concatenate(arrays)
-        return cls(**{name: stack(name) for name in ("mean", "second", "samples", "sums", "squares")},
-                   counters=parts[-1].counters)
+
+        return cls(
+            **{name: stack(name) for name in ("mean", "second", "samples", "sums", "squares")},
+            counters=parts[-1].counters,
+        )
 
 
 class Device(ABC):
@@ -70,36 +80,50 @@ class Device(ABC):
 
     @abstractmethod
     def load(self, program: Program) -> None:
-        """Make the program ready to run. Raises ProgramError naming the field, before anything is written, if it
-        does not fit."""
+        """Make the program ready to run. Raises ProgramError naming the field, before anything is
+        written, if it does not fit."""
 
     @abstractmethod
     def verify(self) -> int:
-        """Read the loaded program back; the number of elements compared. Raises DeviceError at the first that
-        differs."""
+        """Read the loaded program back; the number of elements compared. Raises DeviceError at the
+        first that differs."""
 
     @abstractmethod
-    def stream(self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False) -> Iterator[Outputs]:
+    def stream(
+        self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False
+    ) -> Iterator[Outputs]:
         """Outputs of each block (n, input_size) of inputs, as they come.
 
-        ``seed`` fixes every random number: the same seed and inputs give the same outputs, whatever the blocks, as
-        long as all blocks but the last hold a multiple of ``program.layout.chains`` inputs. ``warm`` starts each
-        input from the states that the last one left, instead of afresh.
+        ``seed`` fixes every random number: the same seed and inputs give the same outputs, whatever
+        the blocks, as long as all blocks but the last hold a multiple of ``program.layout.chains``
+        inputs. ``warm`` starts each input from the states that the last one left, instead of
+        afresh.
 
-        Raises InputError before an input reaches the device, DeviceError if no program is loaded or the seed is no
-        non-negative integer.
+        Raises InputError before an input reaches the device, DeviceError if no program is loaded or
+        the seed is no non-negative integer.
         """
 
-    def run(self, inputs: np.ndarray, *, seed: int = 1, warm: bool = False,
-            progress: Callable[[int], None] | None = None) -> Outputs:
-        """Outputs of inputs (n, input_size); ``progress`` is told how many inputs have come out since its last call."""
+    def run(
+        self,
+        inputs: np.ndarray,
+        *,
+        seed: int = 1,
+        warm: bool = False,
+        progress: Callable[[int], None] | None = None,
+    ) -> Outputs:
+        """Outputs of inputs (n, input_size); ``progress`` is told how many inputs have come out
+        since its last call.
+        """
         program = self._loaded()
         program.quantize(inputs)
         chains = program.layout.chains
         step = chains * max(1, 16 // chains) if progress else len(inputs) or 1
         parts = []
-        for part in self.stream((inputs[first:first + step] for first in range(0, len(inputs), step)), seed=seed,
-                                warm=warm):
+        for part in self.stream(
+            (inputs[first : first + step] for first in range(0, len(inputs), step)),
+            seed=seed,
+            warm=warm,
+        ):
             parts.append(part)
             if progress:
                 progress(len(part.mean))
@@ -135,12 +159,23 @@ def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
     return np.where(state == 0, np.uint64(1), state)
 
 
-def scaled_outputs(program: Program, sums: np.ndarray, squares: np.ndarray | None, samples: np.ndarray,
-                   counters: dict) -> Outputs:
+def scaled_outputs(
+    program: Program,
+    sums: np.ndarray,
+    squares: np.ndarray | None,
+    samples: np.ndarray,
+    counters: dict,
+) -> Outputs:
     """Outputs in physical units from integers (n, units), (n, units) and (n, kept, units)."""
     count, lsb = program.problem.samples, program.state_lsb
-    return Outputs(mean=sums * (lsb / count), second=None if squares is None else squares * (lsb**2 / count),
-                   samples=samples * lsb, sums=sums, squares=squares, counters=counters)
+    return Outputs(
+        mean=sums * (lsb / count),
+        second=None if squares is None else squares * (lsb**2 / count),
+        samples=samples * lsb,
+        sums=sums,
+        squares=squares,
+        counters=counters,
+    )
 
 
 URIS = {
@@ -153,7 +188,8 @@ URIS = {
 
 
 def open_device(uri: str) -> Device:
-    """The device of that URI (:data:`URIS`); FABRIC is one of the presets, ``reference`` unless said otherwise.
+    """The device of that URI (:data:`URIS`); FABRIC is one of the presets, ``reference`` unless
+    said otherwise.
 
     Raises
     ------
@@ -189,5 +225,7 @@ def open_device(uri: str) -> Device:
         from ornstein.host.transport.serial import SerialTransport
 
         return FabricDevice(SerialTransport.from_uri(uri), uri)
-    raise DeviceError(f"no device is called {uri!r}; there are {', '.join(URIS)} with FABRIC one of "
-                      f"{', '.join(PRESETS)}")
+    raise DeviceError(
+        f"no device is called {uri!r}; there are {', '.join(URIS)} with FABRIC one of "
+        f"{', '.join(PRESETS)}"
+    )

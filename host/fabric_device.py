@@ -1,4 +1,7 @@
-"""A fabric behind a link as a device: the Verilated gateware and every board. One job relaxes while the next loads."""
+# SPDX-License-Identifier: Apache-2.0
+"""A fabric behind a link as a device: the Verilated gateware and every board. One job relaxes while
+the next loads.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -15,7 +18,9 @@ from ornstein.host.program import Program
 from ornstein.host.transport.base import Transport
 
 _SLOWEST = 20_000
-"""Cycles a second below which a device counts as stuck: far less than an interpreted simulation reaches."""
+"""Cycles a second below which a device counts as stuck: far less than an interpreted simulation
+reaches.
+"""
 _PATIENCE = 10.0
 """Seconds allowed beside the cycles of a job."""
 
@@ -73,8 +78,10 @@ class FabricDevice(Device):
             found = self.link.read(space, start, len(values))
             if (found != values).any():
                 wrong = int(np.flatnonzero(found != values)[0])
-                raise DeviceError(f"device {self.uri!r} holds {found[wrong]} instead of {values[wrong]} in element "
-                                  f"{start + wrong} of {space.name}; load the program again")
+                raise DeviceError(
+                    f"device {self.uri!r} holds {found[wrong]} instead of {values[wrong]} in element "
+                    f"{start + wrong} of {space.name}; load the program again"
+                )
             count += len(values)
         return count
 
@@ -87,20 +94,28 @@ class FabricDevice(Device):
             (Space.ACTIVATION, 0, activation_elements(program.activation)),
             (Space.CONTROL, Control.BANK_OFFSET, np.array([program.layout.bank_offset])),
         ]
-        return [(space, start, values.ravel().astype(np.int64)) for space, start, values in images if values.size]
+        return [
+            (space, start, values.ravel().astype(np.int64))
+            for space, start, values in images
+            if values.size
+        ]
 
-    def stream(self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False) -> Iterator[Outputs]:
+    def stream(
+        self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False
+    ) -> Iterator[Outputs]:
         program = self._loaded()
         self.link.wait(Event.IDLE, self._deadline())
         self.link.write(Space.CONTROL, Control.CLEAR, [1])
-        waiting: list[tuple[int, int, int]] = []     # (job, inputs in it, inputs left in its block after it)
+        waiting: list[
+            tuple[int, int, int]
+        ] = []  # (job, inputs in it, inputs left in its block after it)
         parts: list[Outputs] = []
         job = 0
         for block in blocks:
             words = program.quantize(block)
             chains = program.layout.chains
             for first in range(0, len(words), chains):
-                part = words[first:first + chains]
+                part = words[first : first + chains]
                 self._start(job, part, seed, warm)
                 waiting.append((job, len(part), len(words) - first - len(part)))
                 job += 1
@@ -110,22 +125,37 @@ class FabricDevice(Device):
             yield from self._collect(waiting, parts)
 
     def _start(self, job: int, words: np.ndarray, seed: int, warm: bool) -> None:
-        """Write a job's inputs and seeds and start it; the job before it may still run, none may wait."""
+        """Write a job's inputs and seeds and start it; the job before it may still run, none may
+        wait.
+        """
         layout, units = self.program.layout, self.config.unit_lanes
         bank = job & 1
         inputs = np.zeros((layout.chains, layout.input_words, units), np.int64)
-        inputs[:len(words)] = words
-        self.link.write(Space.DRIVE, (layout.input_word + bank * layout.bank_offset) * units, inputs.ravel())
-        self.start(layout.first_level + warm, layout.levels - warm, job_seeds(seed, job, units), bank=bank)
+        inputs[: len(words)] = words
+        self.link.write(
+            Space.DRIVE, (layout.input_word + bank * layout.bank_offset) * units, inputs.ravel()
+        )
+        self.start(
+            layout.first_level + warm, layout.levels - warm, job_seeds(seed, job, units), bank=bank
+        )
 
     def start(self, first: int, levels: int, seeds: np.ndarray, *, bank: int = 0) -> None:
-        """Start a job of ``levels`` levels from descriptor ``first`` with generators seeded (unit_lanes,) uint64."""
+        """Start a job of ``levels`` levels from descriptor ``first`` with generators seeded
+        (unit_lanes,) uint64.
+        """
         halves = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=1)
         self.link.write(Space.SEED, 0, halves.ravel().astype(np.int64))
         self._tag = self._tag % ((1 << regmap.JOB_TAG[1]) - 1) + 1
-        fields = ((regmap.JOB_FIRST, first), (regmap.JOB_LEVELS, levels), (regmap.JOB_RESEED, 1),
-                  (regmap.JOB_BANK, bank), (regmap.JOB_TAG, self._tag))
-        self.link.write(Space.CONTROL, Control.START, [sum(value << place[0] for place, value in fields)])
+        fields = (
+            (regmap.JOB_FIRST, first),
+            (regmap.JOB_LEVELS, levels),
+            (regmap.JOB_RESEED, 1),
+            (regmap.JOB_BANK, bank),
+            (regmap.JOB_TAG, self._tag),
+        )
+        self.link.write(
+            Space.CONTROL, Control.START, [sum(value << place[0] for place, value in fields)]
+        )
 
     def _collect(self, waiting: list, parts: list[Outputs]) -> Iterator[Outputs]:
         """Wait for the oldest job and read it; yields the block's outputs with its last job."""
@@ -148,14 +178,19 @@ class FabricDevice(Device):
             return program.units(elements.reshape(count, layout.state_words, config.unit_lanes))
 
         squares = memory(Space.SQUARE) if config.second_moment else None
-        kept = (np.zeros((count, 0, program.problem.energies[0].units), np.int64) if samples is None
-                else split_samples(program, samples[None])[:count])
+        kept = (
+            np.zeros((count, 0, program.problem.energies[0].units), np.int64)
+            if samples is None
+            else split_samples(program, samples[None])[:count]
+        )
         values = self.link.read(Space.CONTROL, Control.CYCLES, len(COUNTERS))
         counters = {name: int(value) for name, value in zip(COUNTERS, values, strict=True)}
         return scaled_outputs(program, memory(Space.SUM), squares, kept, counters)
 
     def _take_samples(self) -> np.ndarray:
-        """All words (words, unit_lanes) that the running job streams, taken from the ring while it runs."""
+        """All words (words, unit_lanes) that the running job streams, taken from the ring while it
+        runs.
+        """
         units, depth = self.config.unit_lanes, self.config.sample_depth
         wanted = self.program.layout.sampled_words
         taken = self._control(Control.TAKEN)
@@ -166,12 +201,14 @@ class FabricDevice(Device):
                 self.link.wait(Event.IDLE | Event.SAMPLES, self._deadline())
             available = min(self._available(taken), wanted - got)
             if not available:
-                raise DeviceError(f"device {self.uri!r} finished a job after {got} of {wanted} sampled words; "
-                                  "load the program again")
+                raise DeviceError(
+                    f"device {self.uri!r} finished a job after {got} of {wanted} sampled words; "
+                    "load the program again"
+                )
             place = taken % depth
             available = min(available, depth - place)
             elements = self.link.read(Space.SAMPLE, place * units, available * units)
-            words[got:got + available] = elements.reshape(-1, units)
+            words[got : got + available] = elements.reshape(-1, units)
             got += available
             taken = taken + available & 0xFFFFFFFF
             self.link.write(Space.CONTROL, Control.TAKEN, [taken])
@@ -192,5 +229,8 @@ class FabricDevice(Device):
 
 def job_issues(program: Program) -> int:
     """Cycles in which a job of the program uses the lanes."""
-    return sum(level.steps * sum(step.outer * step.inner for step in passes if step.operation != Operation.ACTIVATE)
-               for level, passes in program.schedule())
+    return sum(
+        level.steps
+        * sum(step.outer * step.inner for step in passes if step.operation != Operation.ACTIVATE)
+        for level, passes in program.schedule()
+    )

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The float reference as a device: the float program itself, before any number format."""
 
 from collections.abc import Iterable, Iterator
@@ -11,7 +12,9 @@ from ornstein.sim.reference import relax
 
 
 class FloatDevice(Device):
-    """float64 Langevin dynamics, or with ``exact`` the closed form that it averages to (harmonic energies only)."""
+    """float64 Langevin dynamics, or with ``exact`` the closed form that it averages to (harmonic
+    energies only).
+    """
 
     def __init__(self, uri: str = "float", *, exact: bool = False):
         super().__init__()
@@ -25,13 +28,15 @@ class FloatDevice(Device):
         self._loaded()
         return 0
 
-    def stream(self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False) -> Iterator[Outputs]:
+    def stream(
+        self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False
+    ) -> Iterator[Outputs]:
         program = self._loaded()
         problem = program.problem
         rng = np.random.default_rng(checked_seed(seed))
         last = None
         for block in blocks:
-            program.quantize(block)                       # the same inputs are refused as by every other device
+            program.quantize(block)  # the same inputs are refused as by every other device
             if not len(block):
                 continue
             biases = problem.biases(np.asarray(block, float))
@@ -39,21 +44,41 @@ class FloatDevice(Device):
                 stage = [stage for stage in problem.stages if stage.accumulate][-1]
                 mean = problem.energy.mean(biases[:, stage.bias])
                 spread = problem.energy.covariance(stage.kT).diagonal()
-                yield Outputs(mean=mean, second=mean**2 + spread, samples=np.zeros((len(mean), 0, mean.shape[1])))
+                yield Outputs(
+                    mean=mean,
+                    second=mean**2 + spread,
+                    samples=np.zeros((len(mean), 0, mean.shape[1])),
+                )
                 continue
             initial = np.zeros((len(block), problem.energies[0].units))
             if problem.entry == STATE:
                 initial = np.asarray(block, float)
             if not warm:
-                result = relax(problem.energies, biases, problem.stages, dt=problem.dt, integrator=problem.integrator,
-                               initial=initial, rng=rng)
+                result = relax(
+                    problem.energies,
+                    biases,
+                    problem.stages,
+                    dt=problem.dt,
+                    integrator=problem.integrator,
+                    initial=initial,
+                    rng=rng,
+                )
                 yield Outputs(mean=result.mean, second=result.second, samples=result.samples)
                 continue
             parts = []
             for row in range(len(block)):
-                start = initial[row:row + 1] if last is None else last
-                result = relax(problem.energies, biases[row:row + 1], problem.stages, dt=problem.dt,
-                               integrator=problem.integrator, initial=start, rng=rng)
+                start = initial[row : row + 1] if last is None else last
+                result = relax(
+                    problem.energies,
+                    biases[row : row + 1],
+                    problem.stages,
+                    dt=problem.dt,
+                    integrator=problem.integrator,
+                    initial=start,
+                    rng=rng,
+                )
                 last = result.final
-                parts.append(Outputs(mean=result.mean, second=result.second, samples=result.samples))
+                parts.append(
+                    Outputs(mean=result.mean, second=result.second, samples=result.samples)
+                )
             yield Outputs.join(parts)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The host's end of the link: elements of the fabric's spaces, read and written with retries."""
 
 import contextlib
@@ -37,13 +38,16 @@ from ornstein.hdl.regmap import (
     signed,
     space_size,
 )
-
-from .transport.base import LinkError, Transport
+from ornstein.host.transport.base import LinkError, Transport
 
 _END = bytes([protocol.END])
-_LONGEST_PACKET = 2 * (ANSWER_HEADER_BYTES + MAX_READ_BYTES + CRC_BYTES)  # every byte of an answer escaped
+_LONGEST_PACKET = 2 * (
+    ANSWER_HEADER_BYTES + MAX_READ_BYTES + CRC_BYTES
+)  # every byte of an answer escaped
 _MOST_FLYING = 128  # half of the sequence numbers
-_FIRST_WAIT = 16  # units; doubled until a wait takes a good part of the time-out, whatever the device's clock
+_FIRST_WAIT = (
+    16  # units; doubled until a wait takes a good part of the time-out, whatever the device's clock
+)
 _LONGEST_WAIT = 0xFFFF
 _REASONS = {
     Status.BUSY: "a job runs; wait until it ends",
@@ -82,18 +86,21 @@ class _Request:
 
     def packet(self, sequence: int) -> bytes:
         """The request as it travels."""
-        frame = protocol.request(sequence, self.opcode, self.space, self.address, self.count, self.data)
+        frame = protocol.request(
+            sequence, self.opcode, self.space, self.address, self.count, self.data
+        )
         return _END + sliplib.encode(frame) + _END
 
 
 class _Batch:
-    """Requests, several of them on their way. A device answers in order: an answer tells that what was sent before the
-    request and is not yet answered was lost. What was lost is sent again under its old number.
+    """Requests, several of them on their way. A device answers in order: an answer tells that what
+    was sent before the request and is not yet answered was lost. What was lost is sent again under
+    its old number.
     """
 
     def __init__(self, requests: list[_Request], first_sequence: int, retries: int):
         self.answers = [b""] * len(requests)
-        self.refused = None   # RefusedError of the first request that was
+        self.refused = None  # RefusedError of the first request that was
         self.hopeless = None  # a request that was lost too often
         self._retries = retries
         self._requests = requests
@@ -108,10 +115,14 @@ class _Batch:
         return bool(self._flying or (self._waiting and not self.refused))
 
     def packets(self, window: int) -> Iterator[bytes]:
-        """What can be sent now, so that no more than ``window`` bytes wait behind the oldest request."""
+        """What can be sent now, so that no more than ``window`` bytes wait behind the oldest
+        request.
+        """
         while self._waiting and not self.refused and len(self._flying) < _MOST_FLYING:
             index = self._waiting[0]
-            sequence = (self._first_sequence + index) % 255 + 1  # answers to damaged requests carry zero
+            sequence = (
+                self._first_sequence + index
+            ) % 255 + 1  # answers to damaged requests carry zero
             packet = self._requests[index].packet(sequence)
             behind_oldest = [size for _, size in self._flying.values()][1:]
             if self._flying and sum(behind_oldest) + len(packet) > window:
@@ -120,8 +131,12 @@ class _Batch:
             yield packet
 
     def take(self, sequence: int, status: Status, data: bytes) -> bool:
-        """Whether this is an answer to one of the requests. Raises LinkError if it is one of the wrong length."""
-        if status == Status.CORRUPT:  # most likely the oldest; if it was another, that one's silence will tell
+        """Whether this is an answer to one of the requests. Raises LinkError if it is one of the
+        wrong length.
+        """
+        if (
+            status == Status.CORRUPT
+        ):  # most likely the oldest; if it was another, that one's silence will tell
             self._lose(1)
             return False
         if sequence not in self._flying:
@@ -132,8 +147,10 @@ class _Batch:
         if status not in (Status.OK, Status.TIMEOUT):
             self.refused = self.refused or RefusedError(request, status)
         elif len(data) != request.answer_bytes:
-            raise LinkError(f"{request} was answered with {len(data)} bytes instead of {request.answer_bytes}; "
-                            "the device cannot give all of it now")
+            raise LinkError(
+                f"{request} was answered with {len(data)} bytes instead of {request.answer_bytes}; "
+                "the device cannot give all of it now"
+            )
         self.answers[index] = data
         return True
 
@@ -155,9 +172,10 @@ class _Batch:
 class Link:
     """A device that speaks :mod:`ornstein.hdl.protocol` over a transport.
 
-    Requests travel several at a time, as many bytes as the transport's window allows. One that is damaged or goes
-    unanswered is sent again under the same sequence number, up to ``retries`` times; all requests may be repeated
-    without harm, and the first answer counts. No call outlasts ``timeout * (retries + 1)`` seconds without an answer.
+    Requests travel several at a time, as many bytes as the transport's window allows. One that is
+    damaged or goes unanswered is sent again under the same sequence number, up to ``retries``
+    times; all requests may be repeated without harm, and the first answer counts. No call outlasts
+    ``timeout * (retries + 1)`` seconds without an answer.
 
     Parameters
     ----------
@@ -184,7 +202,9 @@ class Link:
         self._config = None
         self.line: Line | None = None
         self._hastened = False
-        self._sequence = secrets.randbelow(255)  # late answers to an earlier session are then unlikely to fit
+        self._sequence = secrets.randbelow(
+            255
+        )  # late answers to an earlier session are then unlikely to fit
         self._received = b""
 
     def __enter__(self) -> Self:
@@ -202,26 +222,36 @@ class Link:
         self._transport.close()
 
     def identify(self) -> FabricConfig:
-        """The fabric at the other end. Raises LinkError naming the field if it is none that this host knows."""
+        """The fabric at the other end. Raises LinkError naming the field if it is none that this
+        host knows.
+        """
         fields = list(identity(REFERENCE))
         head = fields.index("build_hash") + 1
         values = dict(zip(fields[:head], self._registers(0, head), strict=True))
         if values["magic"] != MAGIC:
-            raise LinkError(f"magic is {values['magic']:#010x}, not {MAGIC:#010x}: this is no Ornstein device; "
-                            "check the port")
+            raise LinkError(
+                f"magic is {values['magic']:#010x}, not {MAGIC:#010x}: this is no Ornstein device; "
+                "check the port"
+            )
         if values["protocol"] != PROTOCOL_VERSION:
-            raise LinkError(f"protocol is version {values['protocol']}, this host speaks {PROTOCOL_VERSION}; "
-                            "build and flash the gateware of this release")
+            raise LinkError(
+                f"protocol is version {values['protocol']}, this host speaks {PROTOCOL_VERSION}; "
+                "build and flash the gateware of this release"
+            )
         values |= zip(fields[head:], self._registers(head, len(fields) - head), strict=True)
         try:
             config = FabricConfig.from_identity("device", values)
         except ConfigError as error:
             raise LinkError(f"the device describes a fabric that cannot be: {error}") from error
         if config.build_hash != values["build_hash"]:
-            raise LinkError(f"build_hash is {values['build_hash']:#010x}, the identity's other fields give "
-                            f"{config.build_hash:#010x}; build and flash the gateware of this release")
+            raise LinkError(
+                f"build_hash is {values['build_hash']:#010x}, the identity's other fields give "
+                f"{config.build_hash:#010x}; build and flash the gateware of this release"
+            )
         self.line = Line.from_identity(values)
-        names = [preset.name for preset in PRESETS.values() if preset.build_hash == config.build_hash]
+        names = [
+            preset.name for preset in PRESETS.values() if preset.build_hash == config.build_hash
+        ]
         self._config = replace(config, name=names[0]) if names else config
         return self._config
 
@@ -231,21 +261,26 @@ class Link:
         return self._transport.baud
 
     def hasten(self) -> int | None:
-        """Moves a negotiable line to the fastest rate at which both ends understand each other; the rate then in force.
+        """Moves a negotiable line to the fastest rate at which both ends understand each other; the
+        rate then in force.
 
-        A rate at which the device does not identify itself costs some seconds, after which both are back at its first
-        one. Raises LinkError if even that cannot be had again.
+        A rate at which the device does not identify itself costs some seconds, after which both are
+        back at its first one. Raises LinkError if even that cannot be had again.
         """
         if self._config is None:
             self.identify()
         if self._transport.negotiable:
-            for baud, index in sorted(zip(self.line.bauds, range(len(self.line.bauds)), strict=True), reverse=True):
+            for baud, index in sorted(
+                zip(self.line.bauds, range(len(self.line.bauds)), strict=True), reverse=True
+            ):
                 if baud <= self._transport.baud or self._switched(index):
                     break
         return self._transport.baud
 
     def _switched(self, index: int) -> bool:
-        """Whether the device identifies itself at that one of its rates; otherwise it is back at its first."""
+        """Whether the device identifies itself at that one of its rates; otherwise it is back at
+        its first.
+        """
         bauds = self.line.bauds
         self.write(Space.CONTROL, Control.RATE, [index])
         self._hastened = True
@@ -274,7 +309,9 @@ class Link:
             self._timeout, self._retries = kept
 
     def read(self, space: Space, address: int, count: int) -> np.ndarray:
-        """``count`` elements from ``address`` on, as int64. Raises ValueError if the space does not hold them."""
+        """``count`` elements from ``address`` on, as int64. Raises ValueError if the space does not
+        hold them.
+        """
         self._check_place(space, address, count)
         size = element_bytes(self._config, space)
         data = b"".join(self._exchange(_reads(space, address, count, size)))
@@ -282,44 +319,68 @@ class Link:
         raw[:, :size] = np.frombuffer(data, np.uint8).reshape(count, size)
         spare = 64 - element_bits(self._config, space)
         shifted = raw.view("<u8")[:, 0] << np.uint64(spare)
-        return shifted.astype(np.int64) >> spare if signed(space) else (shifted >> np.uint64(spare)).astype(np.int64)
+        return (
+            shifted.astype(np.int64) >> spare
+            if signed(space)
+            else (shifted >> np.uint64(spare)).astype(np.int64)
+        )
 
     def write(self, space: Space, address: int, values: ArrayLike):
-        """Writes integers from ``address`` on. Raises ValueError if the space or an element does not hold them."""
+        """Writes integers from ``address`` on. Raises ValueError if the space or an element does
+        not hold them.
+        """
         values = np.atleast_1d(np.asarray(values))
         if values.ndim != 1 or values.dtype.kind not in "iu":
-            raise ValueError(f"values for {space.name} must be a row of integers, not {values.ndim}-dimensional "
-                             f"{values.dtype}")
+            raise ValueError(
+                f"values for {space.name} must be a row of integers, not {values.ndim}-dimensional "
+                f"{values.dtype}"
+            )
         self._check_place(space, address, len(values))
         bits = element_bits(self._config, space)
-        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed(space) else (0, (1 << bits) - 1)
+        low, high = (
+            (-(1 << bits - 1), (1 << bits - 1) - 1) if signed(space) else (0, (1 << bits) - 1)
+        )
         wrong = np.flatnonzero((values < low) | (values > high))
         if wrong.size:
-            raise ValueError(f"values for {space.name} must be between {low} and {high}; element "
-                             f"{address + wrong[0]} is {values[wrong[0]]}")
+            raise ValueError(
+                f"values for {space.name} must be between {low} and {high}; element "
+                f"{address + wrong[0]} is {values[wrong[0]]}"
+            )
         size = element_bytes(self._config, space)
         data = values.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :size].tobytes()
         # requests much smaller than the window, so that several are under way
         step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
-        self._exchange([
-            _Request(Opcode.WRITE, space, address + first, min(step, len(values) - first),
-                     data[first * size:(first + step) * size])
-            for first in range(0, len(values), step)])
+        self._exchange(
+            [
+                _Request(
+                    Opcode.WRITE,
+                    space,
+                    address + first,
+                    min(step, len(values) - first),
+                    data[first * size : (first + step) * size],
+                )
+                for first in range(0, len(values), step)
+            ]
+        )
 
     def wait(self, events: Event, timeout: float) -> Event:
-        """The events that hold as soon as one of ``events`` does. Raises LinkError after ``timeout`` seconds."""
+        """The events that hold as soon as one of ``events`` does. Raises LinkError after
+        ``timeout`` seconds.
+        """
         deadline = time.monotonic() + timeout
         units = _FIRST_WAIT
         while True:
             began = time.monotonic()
-            answer, = self._exchange([_Request(Opcode.WAIT, 0, events, units, answer_bytes=1)])
+            (answer,) = self._exchange([_Request(Opcode.WAIT, 0, events, units, answer_bytes=1)])
             holding = Event(answer[0])
             now = time.monotonic()
             if holding & events:
                 return holding
             if now >= deadline:
-                raise LinkError(f"no {events.name} within {timeout:g} s, the device reports "
-                                f"{holding.name or 'nothing'}; allow more time or restart the device")
+                raise LinkError(
+                    f"no {events.name} within {timeout:g} s, the device reports "
+                    f"{holding.name or 'nothing'}; allow more time or restart the device"
+                )
             if now - began < self._timeout / 8:
                 units = min(2 * units, _LONGEST_WAIT)
 
@@ -327,14 +388,16 @@ class Link:
         """Identity registers, whose size does not depend on the build."""
         size = element_bytes(REFERENCE, Space.IDENTITY)
         data = b"".join(self._exchange(_reads(Space.IDENTITY, address, count, size)))
-        return [int.from_bytes(data[n:n + size], "little") for n in range(0, len(data), size)]
+        return [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
 
     def _check_place(self, space: Space, address: int, count: int):
         if self._config is None:
             self.identify()
         size = space_size(self._config, space)
         if address < 0 or count < 1 or address + count > size:
-            raise ValueError(f"{space.name} has {size} elements; {count} from {address} on are not among them")
+            raise ValueError(
+                f"{space.name} has {size} elements; {count} from {address} on are not among them"
+            )
 
     def _exchange(self, requests: list[_Request]) -> list[bytes]:
         """The data of the answers."""
@@ -361,7 +424,9 @@ class Link:
         return batch.answers
 
     def _frames(self, data: bytes):
-        """Sequence, status and data of the valid answers that end in these bytes; all else is dropped."""
+        """Sequence, status and data of the valid answers that end in these bytes; all else is
+        dropped.
+        """
         *packets, self._received = (self._received + data).split(_END)
         if len(self._received) > _LONGEST_PACKET:
             self._received = b""
@@ -369,7 +434,11 @@ class Link:
             if not sliplib.is_valid(packet):
                 continue
             frame = sliplib.decode(packet)
-            if len(frame) < ANSWER_HEADER_BYTES + CRC_BYTES or protocol.crc(frame) or frame[1] not in set(Status):
+            if (
+                len(frame) < ANSWER_HEADER_BYTES + CRC_BYTES
+                or protocol.crc(frame)
+                or frame[1] not in set(Status)
+            ):
                 continue
             yield frame[0], Status(frame[1]), frame[ANSWER_HEADER_BYTES:-CRC_BYTES]
 
@@ -383,6 +452,13 @@ class Link:
 def _reads(space: Space, address: int, count: int, size: int) -> list[_Request]:
     """Requests that read elements of ``size`` bytes."""
     step = MAX_READ_BYTES // size
-    return [_Request(Opcode.READ, space, address + first, min(step, count - first),
-                     answer_bytes=min(step, count - first) * size)
-            for first in range(0, count, step)]
+    return [
+        _Request(
+            Opcode.READ,
+            space,
+            address + first,
+            min(step, count - first),
+            answer_bytes=min(step, count - first) * size,
+        )
+        for first in range(0, count, step)
+    ]

@@ -1,7 +1,10 @@
-"""A trained network as files: two convolutions and the activations around them, read without PyTorch.
+# SPDX-License-Identifier: Apache-2.0
+"""A trained network as files: two convolutions and the activations around them, read without
+PyTorch.
 
-The folder written by ``ornstein train`` holds ``weights.safetensors`` and ``activations.safetensors``. Any other
-network comes in as a safetensors or PyTorch state dict, the names of two layers and an .npz of activations.
+The folder written by ``ornstein train`` holds ``weights.safetensors`` and
+``activations.safetensors``. Any other network comes in as a safetensors or PyTorch state dict, the
+names of two layers and an .npz of activations.
 """
 
 import io
@@ -22,15 +25,18 @@ _PYTORCH_SUFFIXES = (".pt", ".pth", ".bin")
 
 
 class ModelFileError(ValueError):
-    """A model file that is missing, damaged or lacks what was asked for; the message is one line with the next step."""
+    """A model file that is missing, damaged or lacks what was asked for; the message is one line
+    with the next step.
+    """
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """What a substrate is made from: weights of two convolutions, and activations x of the encoder, y of the decoder.
+    """What a substrate is made from: weights of two convolutions, and activations x of the encoder,
+    y of the decoder.
 
-    ``W_enc`` and ``W_dec`` are float64 (out, in, kh, kw) or (out, in); activations are float64 (n, out), in the
-    network's own units; ``provenance`` says how the network was made.
+    ``W_enc`` and ``W_dec`` are float64 (out, in, kh, kw) or (out, in); activations are float64 (n,
+    out), in the network's own units; ``provenance`` says how the network was made.
     """
 
     W_enc: np.ndarray
@@ -51,14 +57,16 @@ class TrainedModel:
     ) -> "TrainedModel":
         """Read a folder of ``ornstein train``, or a state dict file plus ``activations``.
 
-        A file of activations (.npz or safetensors) holds x_train, y_train, x_test and y_test, or, as the folder's own
-        does, one array per part and block: e1_train for the block that ``encoder_layer`` e1.conv1.weight is in.
-        Raises ModelFileError.
+        A file of activations (.npz or safetensors) holds x_train, y_train, x_test and y_test, or,
+        as the folder's own does, one array per part and block: e1_train for the block that
+        ``encoder_layer`` e1.conv1.weight is in. Raises ModelFileError.
         """
         path = Path(path)
         weights_path = path / WEIGHTS_FILE if path.is_dir() else path
         if activations is None and not path.is_dir():
-            raise ModelFileError(f"{path}: a state dict needs its activations too; name an .npz of them")
+            raise ModelFileError(
+                f"{path}: a state dict needs its activations too; name an .npz of them"
+            )
         activations_path = Path(activations) if activations else path / ACTIVATIONS_FILE
         weights, provenance = _read(weights_path, (encoder_layer, decoder_layer))
         arrays, _ = _read(activations_path)
@@ -76,7 +84,9 @@ class TrainedModel:
         for weight, side in (("W_enc", "x"), ("W_dec", "y")):
             shape = getattr(self, weight).shape
             if len(shape) not in (2, 4):
-                raise ModelFileError(f"{path}: layer {layers[weight]} has shape {shape}; name a convolution's weight")
+                raise ModelFileError(
+                    f"{path}: layer {layers[weight]} has shape {shape}; name a convolution's weight"
+                )
             for part in ("train", "test"):
                 found = getattr(self, f"{side}_{part}").shape
                 if len(found) != 2 or found[1] != shape[0]:
@@ -87,20 +97,28 @@ class TrainedModel:
         for part in ("train", "test"):
             counts = len(getattr(self, f"x_{part}")), len(getattr(self, f"y_{part}"))
             if counts[0] != counts[1]:
-                raise ModelFileError(f"{path}: {counts[0]} inputs x_{part} but {counts[1]} targets y_{part}")
+                raise ModelFileError(
+                    f"{path}: {counts[0]} inputs x_{part} but {counts[1]} targets y_{part}"
+                )
 
 
 def _pick(arrays: dict[str, np.ndarray], path: Path, *names: str) -> np.ndarray:
     for name in names:
         if name in arrays:
             return arrays[name]
-    raise ModelFileError(f"{path}: no array {' or '.join(names)}; it holds {', '.join(sorted(arrays)) or 'nothing'}")
+    raise ModelFileError(
+        f"{path}: no array {' or '.join(names)}; it holds {', '.join(sorted(arrays)) or 'nothing'}"
+    )
 
 
 def _read(path: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, np.ndarray], dict]:
-    """Float64 arrays of the file, all or those in ``names``, and its provenance. Raises ModelFileError."""
+    """Float64 arrays of the file, all or those in ``names``, and its provenance. Raises
+    ModelFileError.
+    """
     if not path.is_file():
-        raise ModelFileError(f"{path}: no such file; train a model with `ornstein train` or name an existing one")
+        raise ModelFileError(
+            f"{path}: no such file; train a model with `ornstein train` or name an existing one"
+        )
     if path.suffix == ".npz":
         arrays, provenance = _read_npz(path, names), {}
     elif path.suffix in _PYTORCH_SUFFIXES:
@@ -113,7 +131,9 @@ def _read(path: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, n
     return {name: array.astype(float) for name, array in arrays.items()}, provenance
 
 
-def _read_safetensors(path: Path, names: tuple[str, ...] | None) -> tuple[dict[str, np.ndarray], dict]:
+def _read_safetensors(
+    path: Path, names: tuple[str, ...] | None
+) -> tuple[dict[str, np.ndarray], dict]:
     try:
         with safe_open(path, framework="np") as file:
             wanted = _found(path, names, list(file.keys()))
@@ -135,20 +155,30 @@ def _read_npz(path: Path, names: tuple[str, ...] | None) -> dict[str, np.ndarray
     except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
         if isinstance(error, ModelFileError):
             raise
-        raise ModelFileError(f"{path}: not a readable .npz file ({error}); is it complete?") from None
+        raise ModelFileError(
+            f"{path}: not a readable .npz file ({error}); is it complete?"
+        ) from None
 
 
 def _read_pytorch(path: Path, names: tuple[str, ...] | None) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError:
-        raise ModelFileError(f"{path}: a PyTorch file needs the [train] extra; or save it as safetensors") from None
+        raise ModelFileError(
+            f"{path}: a PyTorch file needs the [train] extra; or save it as safetensors"
+        ) from None
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load reports damage through exceptions of many unrelated types
-        raise ModelFileError(f"{path}: not a readable PyTorch state dict ({str(error).splitlines()[0]})") from None
+    except (
+        Exception
+    ) as error:  # torch.load reports damage through exceptions of many unrelated types
+        raise ModelFileError(
+            f"{path}: not a readable PyTorch state dict ({str(error).splitlines()[0]})"
+        ) from None
     if not isinstance(state, dict):
-        raise ModelFileError(f"{path}: holds a {type(state).__name__}, not a state dict; save net.state_dict()")
+        raise ModelFileError(
+            f"{path}: holds a {type(state).__name__}, not a state dict; save net.state_dict()"
+        )
     tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
     return {name: tensors[name].double().numpy() for name in _found(path, names, list(tensors))}
 
@@ -156,5 +186,7 @@ def _read_pytorch(path: Path, names: tuple[str, ...] | None) -> dict[str, np.nda
 def _found(path: Path, names: tuple[str, ...] | None, available: list[str]) -> list[str]:
     for name in names or ():
         if name not in available:
-            raise ModelFileError(f"{path}: no layer {name}; it has {', '.join(sorted(available)) or 'none'}")
+            raise ModelFileError(
+                f"{path}: no layer {name}; it has {', '.join(sorted(available)) or 'none'}"
+            )
     return list(names) if names else available

@@ -1,29 +1,44 @@
-"""The rows of the score table: an energy, what drives it, and how its decoder is read, each built from one model.
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of the score table: an energy, what drives it, and how its decoder is read, each built
+from one model.
 
-Every builder takes a :class:`ornstein.host.model_file.TrainedModel` and fits on its training activations only. Each
-accepts another ``energy`` to run the same recipe on other couplings.
+Every builder takes a :class:`ornstein.host.model_file.TrainedModel` and fits on its training
+activations only. Each accepts another ``energy`` to run the same recipe on other couplings.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from .couplings import aligned, hierarchical_bilinear, paper_energy, standardise
-from .energy import Energy
-from .interface import Interface, Readout, fit_closed_form, fit_encoder, fit_paper, fit_silu, places, sides
-from .model_file import TrainedModel
+from ornstein.host.couplings import aligned, hierarchical_bilinear, paper_energy, standardise
+from ornstein.host.energy import Energy
+from ornstein.host.interface import (
+    Interface,
+    Readout,
+    fit_closed_form,
+    fit_encoder,
+    fit_paper,
+    fit_silu,
+    places,
+    sides,
+)
+from ornstein.host.model_file import TrainedModel
 
 RANK = 16  # of the hierarchical bilinear skip
-ALIGNED_RANK = 4  # of the aligned skip: the encoder's bottleneck leaves nothing for more modes to carry
+ALIGNED_RANK = (
+    4  # of the aligned skip: the encoder's bottleneck leaves nothing for more modes to carry
+)
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """One row: biases from ``interface``, or from the input *and its target* where ``oracle`` (units, units) is given.
+    """One row: biases from ``interface``, or from the input *and its target* where ``oracle``
+    (units, units) is given.
 
-    The modules of ``energy`` are the encoder and the decoder, in this order; of several pairs e1, d1, e2, d2, ...,
-    where inputs hold all encoders' activations side by side, and targets and predictions all decoders'. ``weights``
-    counts the interface's matrix weights; constants are counted by ``constants``.
+    The modules of ``energy`` are the encoder and the decoder, in this order; of several pairs e1,
+    d1, e2, d2, ..., where inputs hold all encoders' activations side by side, and targets and
+    predictions all decoders'. ``weights`` counts the interface's matrix weights; constants are
+    counted by ``constants``.
     """
 
     name: str
@@ -40,7 +55,9 @@ class Recipe:
         return (self.interface.constants if self.interface else 0) + self.readout.constants
 
     def biases(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> np.ndarray:
-        """Biases (n, units) in module order for inputs (n, D_enc); ``targets`` (n, D_dec) are read by oracles only."""
+        """Biases (n, units) in module order for inputs (n, D_enc); ``targets`` (n, D_dec) are read
+        by oracles only.
+        """
         if self.oracle is not None:
             if targets is None:
                 raise ValueError(f"{self.name} is an oracle: its biases need the targets too")
@@ -56,19 +73,29 @@ class Recipe:
         return self.readout(mean[:, _module_places(self.energy)[1]])
 
     def predict(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> np.ndarray:
-        """The prediction in closed form, float64: what relaxation reaches as kT -> 0 or averages grow."""
+        """The prediction in closed form, float64: what relaxation reaches as kT -> 0 or averages
+        grow.
+        """
         return self.decode(self.energy.mean(self.biases(inputs, targets)))
 
     def without_couplings(self) -> "Recipe":
-        """The same program with its couplings zeroed. What it still scores is not the substrate's work."""
-        return replace(self, name=f"{self.name}, couplings zeroed", energy=self.energy.without_couplings())
+        """The same program with its couplings zeroed. What it still scores is not the substrate's
+        work.
+        """
+        return replace(
+            self, name=f"{self.name}, couplings zeroed", energy=self.energy.without_couplings()
+        )
 
 
 def ours_full(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The paper's 2,560 weights, fitted in closed form, on the hierarchical bilinear energy of rank 16."""
+    """The paper's 2,560 weights, fitted in closed form, on the hierarchical bilinear energy of rank
+    16.
+    """
     energy = energy or hierarchical_bilinear(model.W_enc, model.W_dec, RANK)
     interface = fit_closed_form(energy, model.x_train, model.y_train)
-    return _driven("ours, full interface", energy, interface, "closed form, transfer reads the input")
+    return _driven(
+        "ours, full interface", energy, interface, "closed form, transfer reads the input"
+    )
 
 
 def ours_silu(model: TrainedModel, energy: Energy | None = None) -> Recipe:
@@ -79,28 +106,41 @@ def ours_silu(model: TrainedModel, energy: Energy | None = None) -> Recipe:
 
 
 def ours_aligned(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The aligned skip with a 512-weight encoder and b_dec = 0: the substrate decodes, in standardised units."""
+    """The aligned skip with a 512-weight encoder and b_dec = 0: the substrate decodes, in
+    standardised units.
+    """
     energy = energy or aligned(model.x_train, model.y_train, ALIGNED_RANK)
     mean, deviation = standardise(model.y_train)
     readout = Readout(deviation, mean)
     interface = fit_encoder(energy, model.x_train, model.y_train, readout)
-    return _driven("ours, aligned skip", energy, interface, "encoder only, the substrate decodes", readout)
+    return _driven(
+        "ours, aligned skip", energy, interface, "encoder only, the substrate decodes", readout
+    )
 
 
 def paper_full(model: TrainedModel, energy: Energy | None = None) -> Recipe:
     """The paper's full pipeline: its energy, its interface, its training."""
     energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
-    return _driven("paper's recipe", energy, fit_paper(energy, model.x_train, model.y_train), "paper reports 0.9906")
+    return _driven(
+        "paper's recipe",
+        energy,
+        fit_paper(energy, model.x_train, model.y_train),
+        "paper reports 0.9906",
+    )
 
 
 def no_couplings(model: TrainedModel) -> Recipe:
     """The paper's pipeline fitted and run with every coupling left out, M = 2 J2 I."""
     energy = paper_energy(model.W_enc, model.W_dec, RANK).without_couplings()
-    return replace(paper_full(model, energy), name="paper's recipe, no couplings", note="M = 2 J2 I throughout")
+    return replace(
+        paper_full(model, energy), name="paper's recipe, no couplings", note="M = 2 J2 I throughout"
+    )
 
 
 def paper_skip_only(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The paper's skip alone: exact encoder bias A x, no decoder bias, so the input arrives through J_skip only."""
+    """The paper's skip alone: exact encoder bias A x, no decoder bias, so the input arrives through
+    J_skip only.
+    """
     energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
     encoder = np.ix_(*[_module_places(energy)[0]] * 2)
     drive = np.zeros((energy.units, energy.units))
@@ -123,7 +163,9 @@ def exact_oracle(model: TrainedModel, energy: Energy | None = None) -> Recipe:
     return _oracle("exact oracle", energy, energy.matrix(), "b = M [x; y]")
 
 
-def _driven(name: str, energy: Energy, interface: Interface, note: str, readout: Readout | None = None) -> Recipe:
+def _driven(
+    name: str, energy: Energy, interface: Interface, note: str, readout: Readout | None = None
+) -> Recipe:
     return Recipe(name, energy, interface, readout or _plain(energy), interface.weights, note)
 
 

@@ -1,16 +1,23 @@
-"""Reduced-rank ridge regression, the one fit behind the aligned coupling and the conditioning interface."""
+# SPDX-License-Identifier: Apache-2.0
+"""Reduced-rank ridge regression, the one fit behind the aligned coupling and the conditioning
+interface.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
-RIDGES = tuple(10.0**exponent for exponent in range(-6, 1))  # candidates, in units of the mean input variance
+RIDGES = tuple(
+    10.0**exponent for exponent in range(-6, 1)
+)  # candidates, in units of the mean input variance
 _VALIDATION_SEED = 7  # which quarter of the training inputs chooses the ridge
 
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """A linear map of stated rank: y ~ (x @ project) @ expand, with project (d_in, rank) and expand (rank, d_out)."""
+    """A linear map of stated rank: y ~ (x @ project) @ expand, with project (d_in, rank) and expand
+    (rank, d_out).
+    """
 
     project: np.ndarray
     expand: np.ndarray
@@ -21,12 +28,14 @@ class Regression:
 
 
 def reduced_rank(x: np.ndarray, y: np.ndarray, rank: int, ridge: float) -> Regression:
-    """The map of ``rank`` that minimises |y - x W|^2 + n ridge v |W|^2 over centred x (n, d_in) and y (n, d_out).
+    """The map of ``rank`` that minimises |y - x W|^2 + n ridge v |W|^2 over centred x (n, d_in) and
+    y (n, d_out).
 
-    v is the mean variance of x, so ``ridge`` is relative. The minimum is the ridge solution projected on the leading
-    right singular vectors of its own (penalty-augmented) fit [Mukherjee and Zhu 2011]. Every column of ``project`` is
-    scaled to a largest entry of 1: a fixed-point format then serves strong and weak modes alike, and the weak ones,
-    small in ``expand``, carry small errors.
+    v is the mean variance of x, so ``ridge`` is relative. The minimum is the ridge solution
+    projected on the leading right singular vectors of its own (penalty-augmented) fit [Mukherjee
+    and Zhu 2011]. Every column of ``project`` is scaled to a largest entry of 1: a fixed-point
+    format then serves strong and weak modes alike, and the weak ones, small in ``expand``, carry
+    small errors.
     """
     penalty = len(x) * ridge * np.mean(x**2)
     gram = x.T @ x + penalty * np.eye(x.shape[1])
@@ -40,8 +49,13 @@ def reduced_rank(x: np.ndarray, y: np.ndarray, rank: int, ridge: float) -> Regre
 
 
 def validated_ridge(x: np.ndarray, y: np.ndarray, rank: int) -> float:
-    """The value of RIDGES with the smallest squared error on a quarter of (x, y) held back from the fit."""
+    """The value of RIDGES with the smallest squared error on a quarter of (x, y) held back from the
+    fit.
+    """
     order = np.random.default_rng(_VALIDATION_SEED).permutation(len(x))
     held, kept = np.split(order, [len(x) // 4])
-    errors = [np.sum((y[held] - reduced_rank(x[kept], y[kept], rank, ridge)(x[held])) ** 2) for ridge in RIDGES]
+    errors = [
+        np.sum((y[held] - reduced_rank(x[kept], y[kept], rank, ridge)(x[held])) ** 2)
+        for ridge in RIDGES
+    ]
     return RIDGES[int(np.argmin(errors))]

@@ -1,4 +1,7 @@
-"""Numbers in three columns, paper, float64 and gateware, each with its error, and the files that hold them."""
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers in three columns, paper, float64 and gateware, each with its error, and the files that
+hold them.
+"""
 
 import csv
 from collections.abc import Callable
@@ -19,8 +22,8 @@ Progress = Callable[[str], None]
 class Result:
     """One number: what the paper says, what float64 gives and what the gateware gives.
 
-    ``error`` is the standard error of the float64 and gateware columns; what it is taken over, and why the columns
-    differ by more, is in ``note``. A column that does not apply is None.
+    ``error`` is the standard error of the float64 and gateware columns; what it is taken over, and
+    why the columns differ by more, is in ``note``. A column that does not apply is None.
     """
 
     experiment: str
@@ -45,8 +48,10 @@ class Experiment:
 
     def add(self, row: str, quantity: str, **values) -> Result:
         """Append a result and return it; numbers are made plain floats."""
-        plain = {key: value if isinstance(value, str) or value is None else float(value)
-                 for key, value in values.items()}
+        plain = {
+            key: value if isinstance(value, str) or value is None else float(value)
+            for key, value in values.items()
+        }
         self.results.append(Result(self.letter, row, quantity, **plain))
         return self.results[-1]
 
@@ -70,22 +75,36 @@ def script_cosine(prediction: np.ndarray, target: np.ndarray) -> float:
     """
     a, b = prediction - prediction.mean(), target - target.mean()
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    return float(np.mean(np.divide(np.sum(a * b, axis=1), lengths, out=np.zeros(len(a)), where=lengths > 0)))
+    return float(
+        np.mean(np.divide(np.sum(a * b, axis=1), lengths, out=np.zeros(len(a)), where=lengths > 0))
+    )
 
 
-def scored(prediction: np.ndarray, target: np.ndarray, train_mean: np.ndarray) -> dict[str, tuple[float, float]]:
+def scored(
+    prediction: np.ndarray, target: np.ndarray, train_mean: np.ndarray
+) -> dict[str, tuple[float, float]]:
     """Every one of QUANTITIES as (value, standard error over the inputs by the jackknife)."""
+
     def values(kept: np.ndarray) -> np.ndarray:
         scores = score(prediction[kept], target[kept], train_mean)
-        return np.array([script_cosine(prediction[kept], target[kept]), scores.centred_cosine, scores.r2, scores.top1])
+        return np.array(
+            [
+                script_cosine(prediction[kept], target[kept]),
+                scores.centred_cosine,
+                scores.r2,
+                scores.top1,
+            ]
+        )
 
     count = len(target)
     everything = np.arange(count)
     without = np.array([values(np.delete(everything, index)) for index in range(count)])
     errors = np.sqrt((count - 1) / count * np.sum((without - without.mean(axis=0)) ** 2, axis=0))
     errors[errors < 1e-12] = 0  # of equal numbers, but for the last bit
-    return {name: (float(value), float(error))
-            for name, value, error in zip(QUANTITIES, values(everything), errors, strict=True)}
+    return {
+        name: (float(value), float(error))
+        for name, value, error in zip(QUANTITIES, values(everything), errors, strict=True)
+    }
 
 
 def documents(experiments: list[Experiment]) -> list[dict]:

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The self-test of a fabric behind a link: what is broken, and where.
 
 Every stage relies on those before it, so the first one that fails ends the test:
@@ -36,7 +37,15 @@ from ornstein.host.problem import STOCHASTIC, Problem, Stage
 from ornstein.host.program import Program
 from ornstein.sim.model import FabricModel
 
-WRITABLE = (Space.FACTOR, Space.STATE, Space.DRIVE, Space.RANK, Space.DESCRIPTOR, Space.ACTIVATION, Space.NOISE)
+WRITABLE = (
+    Space.FACTOR,
+    Space.STATE,
+    Space.DRIVE,
+    Space.RANK,
+    Space.DESCRIPTOR,
+    Space.ACTIVATION,
+    Space.NOISE,
+)
 """Memories that the bus writes and reads."""
 _PATIENCE = 60.0
 """Seconds that a job of some thousand cycles may take on the slowest simulation."""
@@ -59,11 +68,22 @@ def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
     device.program = None
     device.link.wait(Event.IDLE, _PATIENCE)
     options = f"; serial at {device.link.baud:,} baud" if device.link.baud else ""
-    yield Check("identity", True, f"fabric {config.name}, {config.rank_lanes} x {config.unit_lanes} lanes, build "
-                                  f"{config.build_hash:#010x}"
-                                  + (f", clock {line.clock / 1e6:g} MHz" if line.clock else "") + options)
-    for name, stage in (("memories", _memories), ("read-outs", _readouts), ("lanes", _lanes), ("noise", _noise),
-                        ("updates", _updates), ("program", _program)):
+    yield Check(
+        "identity",
+        True,
+        f"fabric {config.name}, {config.rank_lanes} x {config.unit_lanes} lanes, build "
+        f"{config.build_hash:#010x}"
+        + (f", clock {line.clock / 1e6:g} MHz" if line.clock else "")
+        + options,
+    )
+    for name, stage in (
+        ("memories", _memories),
+        ("read-outs", _readouts),
+        ("lanes", _lanes),
+        ("noise", _noise),
+        ("updates", _updates),
+        ("program", _program),
+    ):
         tested, findings = stage(device, np.random.default_rng(seed))
         if not findings:
             yield Check(name, True, tested)
@@ -75,7 +95,7 @@ def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
         return
 
 
-# ---- memories --------------------------------------------------------------------------------------------------------
+# ---- memories ------------------------------------------------------------------------------------
 
 
 def _memories(device: FabricDevice, _) -> tuple[str, list[str]]:
@@ -93,8 +113,8 @@ def _memories(device: FabricDevice, _) -> tuple[str, list[str]]:
 
 
 def _patterns(size: int, bits: int) -> list[np.ndarray]:
-    """Rows of elements: all address bits, as many at a time as fit; both levels in neighbouring bits and elements;
-    zeros."""
+    """Rows of elements: all address bits, as many at a time as fit; both levels in neighbouring
+    bits and elements; zeros."""
     address, ones = np.arange(size), (1 << bits) - 1
     checks = np.where(address & 1, 0xAAAAAAAAAAAA & ones, 0x555555555555 & ones)
     slices = [address >> low & ones for low in range(0, max(1, (size - 1).bit_length()), bits)]
@@ -106,9 +126,11 @@ def _signed(values: np.ndarray, bits: int) -> np.ndarray:
     return values - ((values >> bits - 1 & 1) << bits)
 
 
-def _diagnosis(config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray) -> list[str]:
+def _diagnosis(
+    config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray
+) -> list[str]:
     """What is wrong with a memory of which rows of elements (rows, size) were written and read."""
-    high = np.bitwise_or.reduce(read & ~written)          # bits that read one where zero was written
+    high = np.bitwise_or.reduce(read & ~written)  # bits that read one where zero was written
     low = np.bitwise_or.reduce(~read & written)
     wrong = np.flatnonzero(high | low)
     if len(wrong) > 1 and (stuck := _stuck_address(config, space, written, read)):
@@ -116,12 +138,19 @@ def _diagnosis(config: FabricConfig, space: Space, written: np.ndarray, read: np
     if len(wrong) > _MOST:
         lanes = _listed(np.unique(wrong % _lanes_of(config, space)))
         bits = _bits(np.bitwise_or.reduce(high), np.bitwise_or.reduce(low))
-        return [f"{space.name}: {len(wrong):,} of {written.shape[1]:,} elements, from element {wrong[0]} to "
-                f"{wrong[-1]}, in lanes {lanes}; {bits}"]
-    return [f"{_place(config, space, address)}: {_bits(high[address], low[address])}" for address in wrong]
+        return [
+            f"{space.name}: {len(wrong):,} of {written.shape[1]:,} elements, from element {wrong[0]} to "
+            f"{wrong[-1]}, in lanes {lanes}; {bits}"
+        ]
+    return [
+        f"{_place(config, space, address)}: {_bits(high[address], low[address])}"
+        for address in wrong
+    ]
 
 
-def _stuck_address(config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray) -> str | None:
+def _stuck_address(
+    config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray
+) -> str | None:
     """The address bit whose sticking explains what was read, if one does."""
     size = written.shape[1]
     address, lane_bits = np.arange(size), _lanes_of(config, space).bit_length() - 1
@@ -129,7 +158,11 @@ def _stuck_address(config: FabricConfig, space: Space, written: np.ndarray, read
         for level in (0, 1):
             seen = address & ~(1 << bit) | level << bit
             if (seen < size).all() and (read == written[:, seen]).all():
-                what = f"lane select bit {bit}" if bit < lane_bits else f"word address bit {bit - lane_bits}"
+                what = (
+                    f"lane select bit {bit}"
+                    if bit < lane_bits
+                    else f"word address bit {bit - lane_bits}"
+                )
                 return f"{space.name}: {what} is stuck at {level}"
     return None
 
@@ -142,15 +175,21 @@ def _place(config: FabricConfig, space: Space, address: int) -> str:
 
 def _lanes_of(config: FabricConfig, space: Space) -> int:
     """Elements of a word."""
-    return {Space.FACTOR: config.lanes, Space.RANK: config.rank_lanes, Space.DESCRIPTOR: 4, Space.ACTIVATION: 1}.get(
-        space, config.unit_lanes)
+    return {
+        Space.FACTOR: config.lanes,
+        Space.RANK: config.rank_lanes,
+        Space.DESCRIPTOR: 4,
+        Space.ACTIVATION: 1,
+    }.get(space, config.unit_lanes)
 
 
 def _bits(high: int, low: int) -> str:
     parts = []
     for what, mask in (("one", int(high) & ~int(low)), ("zero", int(low) & ~int(high))):
         if mask:
-            parts.append(f"{_numbered('bit', mask)} always read{'s' if mask.bit_count() == 1 else ''} {what}")
+            parts.append(
+                f"{_numbered('bit', mask)} always read{'s' if mask.bit_count() == 1 else ''} {what}"
+            )
     if mask := int(high) & int(low):
         parts.append(f"{_numbered('bit', mask)} cannot be relied on")
     return ", ".join(parts)
@@ -172,7 +211,7 @@ def _listed(numbers) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-# ---- jobs of a level or two ------------------------------------------------------------------------------------------
+# ---- jobs of a level or two ----------------------------------------------------------------------
 
 
 def _write_job(device: FabricDevice, level: Level, *passes: Pass) -> np.ndarray:
@@ -183,7 +222,9 @@ def _write_job(device: FabricDevice, level: Level, *passes: Pass) -> np.ndarray:
 
 
 def _run_job(device: FabricDevice, seeds: np.ndarray | None = None, bank: int = 0) -> None:
-    device.start(0, 1, np.ones(device.config.unit_lanes, np.uint64) if seeds is None else seeds, bank=bank)
+    device.start(
+        0, 1, np.ones(device.config.unit_lanes, np.uint64) if seeds is None else seeds, bank=bank
+    )
     device.link.wait(Event.IDLE, _PATIENCE)
 
 
@@ -193,7 +234,7 @@ def _words(device: FabricDevice, space: Space, first: int, count: int) -> np.nda
     return device.link.read(space, first * lanes, count * lanes).reshape(count, lanes)
 
 
-# ---- read-outs -------------------------------------------------------------------------------------------------------
+# ---- read-outs -----------------------------------------------------------------------------------
 
 
 def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
@@ -207,8 +248,11 @@ def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list
     kept = []
     for values in states:
         link.write(Space.STATE, 0, values)
-        _write_job(device, Level(keep=1, accumulate=1, clear=1, steps=1),
-                   Pass(Operation.EXPAND, wait=1, outer=depth, inner=1))
+        _write_job(
+            device,
+            Level(keep=1, accumulate=1, clear=1, steps=1),
+            Pass(Operation.EXPAND, wait=1, outer=depth, inner=1),
+        )
         for bank in range(2):
             _run_job(device, bank=bank)
         kept.append(link.read(Space.STATE, 0, depth * units))
@@ -217,8 +261,12 @@ def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list
             written.append(np.tile(values if space == Space.SUM else values**2, 2) & mask)
             read.append(link.read(space, 0, 2 * depth * units) & mask)
     ones = (1 << STATE_WIDTH) - 1
-    findings = [finding.replace("STATE", "second copy of STATE") for finding in
-                _diagnosis(config, Space.STATE, np.array(states) & ones, np.array(kept) & ones)]
+    findings = [
+        finding.replace("STATE", "second copy of STATE")
+        for finding in _diagnosis(
+            config, Space.STATE, np.array(states) & ones, np.array(kept) & ones
+        )
+    ]
     for space, (written, read) in banks.items() if not findings else ():
         findings += _diagnosis(config, space, np.array(written), np.array(read))
     names = [space.name for space in banks]
@@ -242,10 +290,13 @@ def _samples(device: FabricDevice, states: list[np.ndarray]) -> list[str]:
         written = np.zeros((depth, units), np.int64)
         for first in range(0, depth, chunk):
             dest = first % (config.state_depth - chunk + 1)
-            _write_job(device, Level(keep=1, thin=1, steps=1),
-                       Pass(Operation.EXPAND, wait=1, outer=chunk, inner=1, dest=dest))
+            _write_job(
+                device,
+                Level(keep=1, thin=1, steps=1),
+                Pass(Operation.EXPAND, wait=1, outer=chunk, inner=1, dest=dest),
+            )
             _run_job(device)
-            written[(entered + np.arange(chunk)) % depth] = words[dest:dest + chunk]
+            written[(entered + np.arange(chunk)) % depth] = words[dest : dest + chunk]
             entered = entered + chunk & 0xFFFFFFFF
             link.write(Space.CONTROL, Control.TAKEN, [entered])
         rows.append((written.ravel(), link.read(Space.SAMPLE, 0, depth * units)))
@@ -254,42 +305,67 @@ def _samples(device: FabricDevice, states: list[np.ndarray]) -> list[str]:
     return _diagnosis(config, Space.SAMPLE, written, read)
 
 
-# ---- lanes -----------------------------------------------------------------------------------------------------------
+# ---- lanes ---------------------------------------------------------------------------------------
 
 
 def _lanes(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
     config, link = device.config, device.link
     ranks, units = config.rank_lanes, config.unit_lanes
-    half = min(config.drive_depth // 2, 256)              # drive words of small operands, then as many of large ones
+    half = min(
+        config.drive_depth // 2, 256
+    )  # drive words of small operands, then as many of large ones
     rows = min(16, config.factor_depth // config.lanes, config.rank_depth // 2)
     model = FabricModel(config)
     model.drive[:half] = rng.integers(-1 << _NARROW - 1, 1 << _NARROW - 1, (half, units))
-    model.drive[half:2 * half] = rng.integers(-1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, (half, units))
+    model.drive[half : 2 * half] = rng.integers(
+        -1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, (half, units)
+    )
     most = 1 << config.factor_width - 1
     for lane in range(config.lanes):
-        model.factor[lane * rows:(lane + 1) * rows, lane] = rng.integers(-most, most, rows)
+        model.factor[lane * rows : (lane + 1) * rows, lane] = rng.integers(-most, most, rows)
     link.write(Space.DRIVE, 0, model.drive.ravel())
-    passes = [Pass(Operation.PROJECT, wait=1, from_drive=1, shift=shift, outer=rows, inner=half, source=source,
-                   dest=dest, stride=0)
-              for shift, source, dest in ((0, 0, 0), (len(config.project_shifts) - 1, half, rows))]
+    passes = [
+        Pass(
+            Operation.PROJECT,
+            wait=1,
+            from_drive=1,
+            shift=shift,
+            outer=rows,
+            inner=half,
+            source=source,
+            dest=dest,
+            stride=0,
+        )
+        for shift, source, dest in ((0, 0, 0), (len(config.project_shifts) - 1, half, rows))
+    ]
 
     def run(first: int) -> tuple[np.ndarray, np.ndarray]:
         """Rank words of device and model for factors from that word on."""
-        words = _write_job(device, Level(keep=1, steps=1), *(replace(step, factor=first) for step in passes))
-        model.descriptors[:len(words)] = words
+        words = _write_job(
+            device, Level(keep=1, steps=1), *(replace(step, factor=first) for step in passes)
+        )
+        model.descriptors[: len(words)] = words
         model.run(0, 1)
         _run_job(device)
-        return _words(device, Space.RANK, 0, 2 * rows), model.rank[:2 * rows]
+        return _words(device, Space.RANK, 0, 2 * rows), model.rank[: 2 * rows]
 
-    # with zeros for factors, a lane that gives anything shows in the sums of its rank lane and of its unit lane
+    # with zeros for factors, a lane that gives anything shows in the sums of its rank lane and of
+    # its unit lane
     link.write(Space.FACTOR, 0, np.zeros_like(model.factor).ravel())
     loud_ranks = np.flatnonzero(run(0)[0].any(axis=0))
-    _write_job(device, Level(steps=1), Pass(Operation.EXPAND, wait=1, coupled=1, outer=1, inner=config.rank_depth))
+    _write_job(
+        device,
+        Level(steps=1),
+        Pass(Operation.EXPAND, wait=1, coupled=1, outer=1, inner=config.rank_depth),
+    )
     link.write(Space.RANK, 0, np.zeros(config.rank_depth * ranks, np.int64))
     _run_job(device)
     loud_units = np.flatnonzero(_words(device, Space.STATE, 0, 1)[0])
-    findings = [f"{_lane(unit, rank)}: its product is not zero where its factor is"
-                for unit in (loud_units if len(loud_units) else range(units)) for rank in loud_ranks]
+    findings = [
+        f"{_lane(unit, rank)}: its product is not zero where its factor is"
+        for unit in (loud_units if len(loud_units) else range(units))
+        for rank in loud_ranks
+    ]
     if not findings:
         link.write(Space.FACTOR, 0, model.factor.ravel())
         for lane in range(config.lanes):
@@ -298,8 +374,10 @@ def _lanes(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[st
             if len(wrong):
                 unit, rank = divmod(lane, ranks)
                 row, column = wrong[0]
-                findings.append(f"{_lane(unit, rank)}: {len(wrong)} of {2 * rows} sums of products are wrong, the "
-                                f"first is {found[row, column]} instead of {right[row, column]}")
+                findings.append(
+                    f"{_lane(unit, rank)}: {len(wrong)} of {2 * rows} sums of products are wrong, the "
+                    f"first is {found[row, column]} instead of {right[row, column]}"
+                )
     return f"{config.lanes} multipliers, each alone, {2 * rows} sums of {half} products", findings
 
 
@@ -307,18 +385,22 @@ def _lane(unit: int, rank: int) -> str:
     return f"multiplier of unit lane {unit}, rank lane {rank}"
 
 
-# ---- noise -----------------------------------------------------------------------------------------------------------
+# ---- noise ---------------------------------------------------------------------------------------
 
 
 def _noise(device: FabricDevice, _) -> tuple[str, list[str]]:
     config, link = device.config, device.link
     units = config.unit_lanes
     edge, top = noise.THRESHOLD, 1 << noise.DRAW_BITS
-    highest = 1 << SEED_WIDTH - 1                         # keeps a seed whose draw is zero from being zero
-    seeds = [*(1 << bit for bit in range(SEED_WIDTH)),
-             *(highest | draw for draw in (0, edge - 1, edge, top - edge - 1, top - edge))]
+    highest = 1 << SEED_WIDTH - 1  # keeps a seed whose draw is zero from being zero
+    seeds = [
+        *(1 << bit for bit in range(SEED_WIDTH)),
+        *(highest | draw for draw in (0, edge - 1, edge, top - edge - 1, top - edge)),
+    ]
     _write_job(device, Level(keep=1, steps=1), Pass(Operation.EXPAND, wait=1, outer=1, inner=1))
-    taps: list[dict[int, int]] = [{} for _ in range(units)]   # wrong bits of the next state, for each seed
+    taps: list[dict[int, int]] = [
+        {} for _ in range(units)
+    ]  # wrong bits of the next state, for each seed
     codes: list[list[str]] = [[] for _ in range(units)]
     for seed in seeds:
         _run_job(device, np.full(units, seed, np.uint64))
@@ -329,20 +411,30 @@ def _noise(device: FabricDevice, _) -> tuple[str, list[str]]:
             if found != noise.advance(seed):
                 taps[unit][seed] = found ^ noise.advance(seed)
             if drawn[unit] != noise.code(seed):
-                codes[unit].append(f"a draw of {seed % top} gives {drawn[unit]} instead of {noise.code(seed)}")
+                codes[unit].append(
+                    f"a draw of {seed % top} gives {drawn[unit]} instead of {noise.code(seed)}"
+                )
     findings = []
     for unit, wrong in enumerate(taps):
-        single = [f"{_numbered('bit', mask)} from bit {seed.bit_length() - 1}" for seed, mask in wrong.items()
-                  if seed.bit_count() == 1]
+        single = [
+            f"{_numbered('bit', mask)} from bit {seed.bit_length() - 1}"
+            for seed, mask in wrong.items()
+            if seed.bit_count() == 1
+        ]
         if wrong:
             more = f" and {len(single) - _MOST} more" if len(single) > _MOST else ""
-            findings.append(f"noise of unit lane {unit}: wrong taps, of {'; '.join(single[:_MOST])}{more}")
+            findings.append(
+                f"noise of unit lane {unit}: wrong taps, of {'; '.join(single[:_MOST])}{more}"
+            )
         elif codes[unit]:
             findings.append(f"noise of unit lane {unit}: {codes[unit][0]}")
-    return f"{units} generators, from each of {SEED_WIDTH} one-bit states, and the draw's thresholds", findings
+    return (
+        f"{units} generators, from each of {SEED_WIDTH} one-bit states, and the draw's thresholds",
+        findings,
+    )
 
 
-# ---- updates ---------------------------------------------------------------------------------------------------------
+# ---- updates -------------------------------------------------------------------------------------
 
 
 def _updates(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
@@ -351,41 +443,63 @@ def _updates(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[
     model, wrong = FabricModel(config), np.zeros(units, int)
     link.write(Space.NOISE, 0, model.codes.ravel())
     for shift in range(len(config.bias_shifts)):
-        model.state[:] = rng.integers(-1 << STATE_WIDTH - 2, 1 << STATE_WIDTH - 2, model.state.shape)
-        model.drive[:] = rng.integers(-1 << STATE_WIDTH - 4, 1 << STATE_WIDTH - 4, model.drive.shape)
+        model.state[:] = rng.integers(
+            -1 << STATE_WIDTH - 2, 1 << STATE_WIDTH - 2, model.state.shape
+        )
+        model.drive[:] = rng.integers(
+            -1 << STATE_WIDTH - 4, 1 << STATE_WIDTH - 4, model.drive.shape
+        )
         for space, values in ((Space.STATE, model.state), (Space.DRIVE, model.drive)):
             link.write(space, 0, values.ravel())
-        level = Level(keep=1, midpoint=shift & 1, dither=shift >> 1 & 1, steps=steps,
-                      amplitude=int(rng.integers(1 << 22)), leak=int(rng.integers(1 << config.leak_bits - 1)),
-                      quartic=int(rng.integers(1 << STATE_WIDTH)))
-        words = _write_job(device, level,
-                           Pass(Operation.EXPAND, wait=1, biased=1, bias_shift=shift, outer=depth, inner=1))
-        model.descriptors[:len(words)] = words
+        level = Level(
+            keep=1,
+            midpoint=shift & 1,
+            dither=shift >> 1 & 1,
+            steps=steps,
+            amplitude=int(rng.integers(1 << 22)),
+            leak=int(rng.integers(1 << config.leak_bits - 1)),
+            quartic=int(rng.integers(1 << STATE_WIDTH)),
+        )
+        words = _write_job(
+            device,
+            level,
+            Pass(Operation.EXPAND, wait=1, biased=1, bias_shift=shift, outer=depth, inner=1),
+        )
+        model.descriptors[: len(words)] = words
         seeds = rng.integers(1, 1 << 63, (1, units), dtype=np.uint64)
         model.run(0, 1, seeds=seeds)
         _run_job(device, seeds[0])
         wrong += (_words(device, Space.STATE, 0, depth) != model.state[:depth]).sum(axis=0)
     total = depth * len(config.bias_shifts)
-    findings = [f"update of unit lane {unit}: {count} of {total} states differ from the integer model"
-                for unit, count in enumerate(wrong) if count]
+    findings = [
+        f"update of unit lane {unit}: {count} of {total} states differ from the integer model"
+        for unit, count in enumerate(wrong)
+        if count
+    ]
     return f"{units} unit lanes, {total} states, {steps} steps each", findings
 
 
-# ---- a program -------------------------------------------------------------------------------------------------------
+# ---- a program -----------------------------------------------------------------------------------
 
 
 def builtin_program(config: FabricConfig) -> tuple[Program, np.ndarray]:
-    """(program, inputs (5, 8)) that use all that the fabric has: an interface with an activation, a skip, two
-    temperatures, stochastic rounding, averages, and the quartic term and samples where they are built."""
+    """(program, inputs (5, 8)) that use all that the fabric has: an interface with an activation, a
+    skip, two temperatures, stochastic rounding, averages, and the quartic term and samples where
+    they are built.
+    """
     rng = np.random.default_rng(1)
     energy = aligned(rng.normal(size=(50, 8)), rng.normal(size=(50, 8)), rank=2)
     energy = replace(energy, j4=0.02 if config.quartic else 0.0)
-    layers = (Layer(INPUT, rng.normal(size=(8, 4)) / 3, "silu", rng.normal(size=(4, 8)) / 5, ENCODER),
-              Layer(INPUT, rng.normal(size=(8, 2)) / 3, None, rng.normal(size=(2, 8)) / 5, DECODER))
+    layers = (
+        Layer(INPUT, rng.normal(size=(8, 4)) / 3, "silu", rng.normal(size=(4, 8)) / 5, ENCODER),
+        Layer(INPUT, rng.normal(size=(8, 2)) / 3, None, rng.normal(size=(2, 8)) / 5, DECODER),
+    )
     offset = {name: rng.normal(size=8) / 10 for name in (ENCODER, DECODER)}
     interface = Interface(np.zeros(8), np.ones(8), layers, offset)
     stages = Stage(20, 1.0), Stage(50, 0.5, accumulate=True, thin=10 if config.sample_depth else 0)
-    problem = Problem("self-test", (energy,), stages, dt=0.5, rounding=STOCHASTIC, interface=interface)
+    problem = Problem(
+        "self-test", (energy,), stages, dt=0.5, rounding=STOCHASTIC, interface=interface
+    )
     inputs = rng.normal(size=(5, 8))
     return compile_problem(problem, config, inputs), inputs
 
@@ -406,8 +520,10 @@ def _program(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[
             continue
         wrong = np.argwhere(ours != theirs)
         units = np.unique(wrong[:, -1])
-        findings.append(f"{name}: {len(wrong)} of {ours.size} differ from the integer model, in units {_listed(units)} "
-                        f"(unit lanes {_listed(np.unique(_unit_lanes(program)[units]))}), first in input {wrong[0][0]}")
+        findings.append(
+            f"{name}: {len(wrong)} of {ours.size} differ from the integer model, in units {_listed(units)} "
+            f"(unit lanes {_listed(np.unique(_unit_lanes(program)[units]))}), first in input {wrong[0][0]}"
+        )
     tested = f"{len(inputs)} inputs, {program.problem.steps} steps each: every bit is that of the integer model"
     return tested, findings
 

@@ -1,4 +1,7 @@
-"""Inputs from files or a pipe, block by block, and outputs to them as they come: memory stays flat however many."""
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs from files or a pipe, block by block, and outputs to them as they come: memory stays flat
+however many.
+"""
 
 import itertools
 import sys
@@ -14,11 +17,14 @@ BLOCK = 64
 """Inputs handed to a device at once."""
 
 
-def read_blocks(source: str, key: str | None = None, block: int = BLOCK) -> tuple[Iterator[np.ndarray], int | None]:
+def read_blocks(
+    source: str, key: str | None = None, block: int = BLOCK
+) -> tuple[Iterator[np.ndarray], int | None]:
     """Blocks (n, ...) of inputs, and their number if it is known beforehand.
 
-    ``source`` is a .npy file, a .npz archive (``key`` names the array; its only or first one otherwise), a CSV file
-    of one input a line, or ``-`` for CSV on standard input. Raises InputError in one line.
+    ``source`` is a .npy file, a .npz archive (``key`` names the array; its only or first one
+    otherwise), a CSV file of one input a line, or ``-`` for CSV on standard input. Raises
+    InputError in one line.
     """
     if source == "-":
         return _csv_blocks(sys.stdin, "standard input", block), None
@@ -39,8 +45,12 @@ def read_blocks(source: str, key: str | None = None, block: int = BLOCK) -> tupl
     except (OSError, ValueError, EOFError, IndexError, KeyError) as error:
         raise InputError(f"{source} cannot be read as {path.suffix[1:]}: {error}") from None
     if array.ndim < 2:
-        raise InputError(f"{source} has shape {array.shape}; inputs are the rows of an array of two dimensions")
-    return (np.asarray(array[first:first + block]) for first in range(0, len(array), block)), len(array)
+        raise InputError(
+            f"{source} has shape {array.shape}; inputs are the rows of an array of two dimensions"
+        )
+    return (np.asarray(array[first : first + block]) for first in range(0, len(array), block)), len(
+        array
+    )
 
 
 def _csv_file(path: Path, block: int) -> Iterator[np.ndarray]:
@@ -49,16 +59,24 @@ def _csv_file(path: Path, block: int) -> Iterator[np.ndarray]:
 
 
 def _csv_blocks(lines, name: str, block: int) -> Iterator[np.ndarray]:
-    numbered = ((number, line) for number, line in enumerate(lines, 1) if line.strip() and not line.startswith("#"))
+    numbered = (
+        (number, line)
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    )
     while chunk := list(itertools.islice(numbered, block)):
         rows = []
         for number, line in chunk:
             try:
                 rows.append([float(cell) for cell in line.split(",")])
             except ValueError:
-                raise InputError(f"{name}, line {number}: {line.strip()[:40]!r} is not a row of numbers") from None
+                raise InputError(
+                    f"{name}, line {number}: {line.strip()[:40]!r} is not a row of numbers"
+                ) from None
             if len(rows[-1]) != len(rows[0]):
-                raise InputError(f"{name}, line {number}: {len(rows[-1])} numbers, {len(rows[0])} in the line before")
+                raise InputError(
+                    f"{name}, line {number}: {len(rows[-1])} numbers, {len(rows[0])} in the line before"
+                )
         yield np.array(rows)
 
 
@@ -66,8 +84,8 @@ def _csv_blocks(lines, name: str, block: int) -> Iterator[np.ndarray]:
 def writer(target: str, count: int | None):
     """A function that takes blocks (n, D) of outputs and writes them as they come.
 
-    ``target`` is ``-`` or a CSV file, where every block is there as soon as it is written, or a .npy file, which needs
-    ``count`` rows to be known or else is written at the end.
+    ``target`` is ``-`` or a CSV file, where every block is there as soon as it is written, or a
+    .npy file, which needs ``count`` rows to be known or else is written at the end.
     """
     if Path(target).suffix == ".npy":
         with _npy_writer(Path(target), count) as write:
@@ -75,9 +93,11 @@ def writer(target: str, count: int | None):
         return
     stream = sys.stdout if target == "-" else open(target, "w")
     try:
+
         def write(rows: np.ndarray) -> None:
             np.savetxt(stream, rows, fmt="%.9g", delimiter=",")
             stream.flush()
+
         yield write
     finally:
         if target != "-":
@@ -97,7 +117,7 @@ def _npy_writer(path: Path, count: int | None):
             return
         if mapped is None:
             mapped = np.lib.format.open_memmap(path, "w+", np.float64, (count, *rows.shape[1:]))
-        mapped[row:row + len(rows)] = rows
+        mapped[row : row + len(rows)] = rows
         row += len(rows)
 
     yield write

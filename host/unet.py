@@ -1,10 +1,14 @@
-"""The paper's denoising U-Net: topology, training and the activations its couplings are made of. Needs PyTorch.
+# SPDX-License-Identifier: Apache-2.0
+"""The paper's denoising U-Net: topology, training and the activations its couplings are made of.
+Needs PyTorch.
 
-Stem, residual blocks e1, e2, bottleneck, d2, d1 and two skips, with channels 1:2:4 over 32x32, 16x16 and 8x8 pixels.
-The network maps a noisy image to the clean one. What the substrate works on are the spatial means of the block
-outputs: encoder activations x and decoder activations y of the same resolution.
+Stem, residual blocks e1, e2, bottleneck, d2, d1 and two skips, with channels 1:2:4 over 32x32,
+16x16 and 8x8 pixels. The network maps a noisy image to the clean one. What the substrate works on
+are the spatial means of the block outputs: encoder activations x and decoder activations y of the
+same resolution.
 
-The trained network leaves behind two safetensors files, read without PyTorch by :mod:`ornstein.host.model_file`.
+The trained network leaves behind two safetensors files, read without PyTorch by
+:mod:`ornstein.host.model_file`.
 """
 
 import json
@@ -18,8 +22,8 @@ import torch.nn.functional as F
 from safetensors.numpy import save_file
 from torch import nn
 
-from .data import Images, add_noise
-from .model_file import ACTIVATIONS_FILE, WEIGHTS_FILE
+from ornstein.host.data import Images, add_noise
+from ornstein.host.model_file import ACTIVATIONS_FILE, WEIGHTS_FILE
 
 STAGES = ("e1", "e2", "d2", "d1")  # blocks whose spatial means are kept
 _GROUPS = 8  # groups of every GroupNorm
@@ -27,9 +31,11 @@ _TRAIN_NOISE_SEED, _TEST_NOISE_SEED = 1001, 1002  # noise on the images whose ac
 
 
 class ResBlock(nn.Module):
-    """GroupNorm, SiLU, 3x3 convolution, twice, beside a 1x1 shortcut where the channel count changes.
+    """GroupNorm, SiLU, 3x3 convolution, twice, beside a 1x1 shortcut where the channel count
+    changes.
 
-    ``conv1.weight`` (channels_out, channels_in, 3, 3) is the convolution whose Gram matrix becomes a module's coupling.
+    ``conv1.weight`` (channels_out, channels_in, 3, 3) is the convolution whose Gram matrix becomes
+    a module's coupling.
     """
 
     def __init__(self, channels_in: int, channels_out: int):
@@ -38,7 +44,11 @@ class ResBlock(nn.Module):
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
         self.norm2 = nn.GroupNorm(_GROUPS, channels_out)
         self.conv2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
-        self.shortcut = nn.Identity() if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1)
+        self.shortcut = (
+            nn.Identity()
+            if channels_in == channels_out
+            else nn.Conv2d(channels_in, channels_out, 1)
+        )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(n, channels_in, h, w) to (n, channels_out, h, w)."""
@@ -47,7 +57,9 @@ class ResBlock(nn.Module):
 
 
 class UNet(nn.Module):
-    """Denoiser of one-channel images; ``base`` channels at full resolution (64 gives modules of D = 64 units)."""
+    """Denoiser of one-channel images; ``base`` channels at full resolution (64 gives modules of D =
+    64 units).
+    """
 
     def __init__(self, base: int = 64):
         super().__init__()
@@ -61,7 +73,9 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(base, 1, 3, padding=1)
 
     def stages(self, noisy: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Outputs of the blocks named in STAGES for noisy images (n, 1, side, side); side divisible by 4."""
+        """Outputs of the blocks named in STAGES for noisy images (n, 1, side, side); side divisible
+        by 4.
+        """
         e1 = self.e1(self.stem(noisy))
         e2 = self.e2(F.avg_pool2d(e1, 2))
         middle = self.bottleneck(F.avg_pool2d(e2, 2))
@@ -84,11 +98,12 @@ def train(
     seed: int = 0,
     progress: Callable[[int, float], None] | None = None,
 ) -> tuple[UNet, list[float]]:
-    """A denoiser trained on ``images.train`` with fresh Gaussian noise of standard deviation ``sigma`` every epoch.
+    """A denoiser trained on ``images.train`` with fresh Gaussian noise of standard deviation
+    ``sigma`` every epoch.
 
-    Adam under a one-cycle rate with peak ``rate`` minimises the mean squared error per pixel. ``progress(epoch,
-    loss)`` is called after every epoch; the losses are returned beside the network. Same seed, versions and number
-    of threads give the same network.
+    Adam under a one-cycle rate with peak ``rate`` minimises the mean squared error per pixel.
+    ``progress(epoch, loss)`` is called after every epoch; the losses are returned beside the
+    network. Same seed, versions and number of threads give the same network.
     """
     torch.manual_seed(seed)
     net = UNet(base).to(memory_format=torch.channels_last)
@@ -101,7 +116,9 @@ def train(
         total = 0.0
         for index in torch.randperm(len(clean)).split(batch):
             target = clean[index]
-            noisy = (target + sigma * torch.randn_like(target)).contiguous(memory_format=torch.channels_last)
+            noisy = (target + sigma * torch.randn_like(target)).contiguous(
+                memory_format=torch.channels_last
+            )
             loss = F.mse_loss(net(noisy), target)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()
@@ -115,21 +132,37 @@ def train(
 
 
 @torch.no_grad()
-def activations(net: UNet, images: np.ndarray, sigma: float, seed: int, batch: int = 64) -> dict[str, np.ndarray]:
-    """Spatial means of every stage, float32 (n, channels), for ``images`` (n, side, side) under one noise draw each."""
+def activations(
+    net: UNet, images: np.ndarray, sigma: float, seed: int, batch: int = 64
+) -> dict[str, np.ndarray]:
+    """Spatial means of every stage, float32 (n, channels), for ``images`` (n, side, side) under one
+    noise draw each.
+    """
     net.eval()
     noisy = torch.from_numpy(add_noise(images, sigma, seed).astype(np.float32)).unsqueeze(1)
-    parts = [net.stages(chunk.contiguous(memory_format=torch.channels_last)) for chunk in noisy.split(batch)]
-    return {stage: torch.cat([part[stage].mean((2, 3)) for part in parts]).numpy() for stage in STAGES}
+    parts = [
+        net.stages(chunk.contiguous(memory_format=torch.channels_last))
+        for chunk in noisy.split(batch)
+    ]
+    return {
+        stage: torch.cat([part[stage].mean((2, 3)) for part in parts]).numpy() for stage in STAGES
+    }
 
 
 def save_model(
-    path: str | Path, net: UNet, images: Images, sigma: float, losses: list[float], seed: int, command: str
+    path: str | Path,
+    net: UNet,
+    images: Images,
+    sigma: float,
+    losses: list[float],
+    seed: int,
+    command: str,
 ) -> None:
     """Write the network and its activations into folder ``path``.
 
-    Weights are rounded to float16 first and the activations are computed with the rounded weights, so the two files
-    belong to each other exactly. Both carry the provenance as metadata: command, seed, data, versions, epochs, losses.
+    Weights are rounded to float16 first and the activations are computed with the rounded weights,
+    so the two files belong to each other exactly. Both carry the provenance as metadata: command,
+    seed, data, versions, epochs, losses.
     """
     rounded = {name: value.half() for name, value in net.state_dict().items()}
     net.load_state_dict({name: value.float() for name, value in rounded.items()})
@@ -143,7 +176,11 @@ def save_model(
         "losses": [round(loss, 7) for loss in losses],
         "noise_seeds": [_TRAIN_NOISE_SEED, _TEST_NOISE_SEED],
         "weights": "float16; activations computed with the rounded weights",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
     metadata = {"provenance": json.dumps(provenance)}
     kept = {}

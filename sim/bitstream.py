@@ -1,8 +1,10 @@
-"""An iCE40 bitstream as a netlist again: the very bits that a board is configured with, turned back into Verilog.
+# SPDX-License-Identifier: Apache-2.0
+"""An iCE40 bitstream as a netlist again: the very bits that a board is configured with, turned back
+into Verilog.
 
-IceStorm's ``icebox_vlog`` knows logic cells, block RAMs with their initial contents, pins and PLLs, but neither
-multipliers nor SPRAM. Registers start as zero, as the device's do; a cell through which place and route only leads a
-net is a cell like any other here.
+IceStorm's ``icebox_vlog`` knows logic cells, block RAMs with their initial contents, pins and PLLs,
+but neither multipliers nor SPRAM. Registers start as zero, as the device's do; a cell through which
+place and route only leads a net is a cell like any other here.
 """
 
 import re
@@ -45,10 +47,14 @@ def read(file: Path, pins: Path) -> Netlist:
 def for_verilator(text: str) -> str:
     """What ``icebox_vlog`` prints, as Verilator takes it.
 
-    It declares each port in the module's head and once more as a wire, which Verilog allows only where the head has
-    nothing but names. The PLL loses its parameters, which its model in :file:`netlist.v` lacks.
+    It declares each port in the module's head and once more as a wire, which Verilog allows only
+    where the head has nothing but names. The PLL loses its parameters, which its model in
+    :file:`netlist.v` lacks.
     """
     head = re.search(r"^module netlist \((.*)\);$", text, re.MULTILINE)
     ports = head[1].split(", ")
     names = ", ".join(port.split()[1] for port in ports)
-    return _PLL.sub(r"\1 ", text.replace(head[0], "\n".join([f"module netlist ({names});", *(f"{p};" for p in ports)])))
+    return _PLL.sub(
+        r"\1 ",
+        text.replace(head[0], "\n".join([f"module netlist ({names});", *(f"{p};" for p in ports)])),
+    )

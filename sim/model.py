@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """The bit-exact integer twin of the fabric: the same memories, the same descriptors, no clock.
 
-Jobs that start from the same memories and touch only their own inputs are run side by side, one row a job; what a
-later job would find in the memories is what the last row left. The arithmetic is that of :mod:`ornstein.hdl.lanes`,
-:mod:`ornstein.hdl.update` and :mod:`ornstein.hdl.noise`, compiled by Numba.
+Jobs that start from the same memories and touch only their own inputs are run side by side, one row
+a job; what a later job would find in the memories is what the last row left. The arithmetic is that
+of :mod:`ornstein.hdl.lanes`, :mod:`ornstein.hdl.update` and :mod:`ornstein.hdl.noise`, compiled by
+Numba.
 """
 
 from dataclasses import dataclass
@@ -11,7 +13,13 @@ import numba
 import numpy as np
 
 from ornstein.hdl import noise
-from ornstein.hdl.config import ACTIVATION_ENTRIES, GUARD_BITS, SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import (
+    ACTIVATION_ENTRIES,
+    GUARD_BITS,
+    SEED_WIDTH,
+    STATE_WIDTH,
+    FabricConfig,
+)
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
 
@@ -26,13 +34,57 @@ _PROJECT, _MIX, _EXPAND, _ACTIVATE = (int(operation) for operation in Operation)
 _GUARD, _SQUARE_SHIFT, _LIMIT = GUARD_BITS, SQUARE_SHIFT, CUBIC_LIMIT
 _PASS_FIELDS = [name for name, *_ in Pass.layout()]
 _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
-(_OPERATION, _FROM_DRIVE, _TO_DRIVE, _BANKED, _COUPLED, _BIASED, _SHIFT, _BIAS_SHIFT, _OUTER, _INNER, _FACTOR,
- _SOURCE, _DEST, _STRIDE, _BIAS) = (_PASS_FIELDS.index(name) for name in (
-     "operation", "from_drive", "to_drive", "banked", "coupled", "biased", "shift", "bias_shift", "outer", "inner",
-     "factor", "source", "dest", "stride", "bias"))
+(
+    _OPERATION,
+    _FROM_DRIVE,
+    _TO_DRIVE,
+    _BANKED,
+    _COUPLED,
+    _BIASED,
+    _SHIFT,
+    _BIAS_SHIFT,
+    _OUTER,
+    _INNER,
+    _FACTOR,
+    _SOURCE,
+    _DEST,
+    _STRIDE,
+    _BIAS,
+) = (
+    _PASS_FIELDS.index(name)
+    for name in (
+        "operation",
+        "from_drive",
+        "to_drive",
+        "banked",
+        "coupled",
+        "biased",
+        "shift",
+        "bias_shift",
+        "outer",
+        "inner",
+        "factor",
+        "source",
+        "dest",
+        "stride",
+        "bias",
+    )
+)
 (_KEEP, _MIDPOINT, _DITHER, _ACCUMULATE, _CLEAR, _THIN, _STEPS, _LEAK, _AMPLITUDE, _QUARTIC) = (
-    _LEVEL_FIELDS.index(name) for name in (
-        "keep", "midpoint", "dither", "accumulate", "clear", "thin", "steps", "leak", "amplitude", "quartic"))
+    _LEVEL_FIELDS.index(name)
+    for name in (
+        "keep",
+        "midpoint",
+        "dither",
+        "accumulate",
+        "clear",
+        "thin",
+        "steps",
+        "leak",
+        "amplitude",
+        "quartic",
+    )
+)
 
 COUNTERS = ("issued", "rank_saturations", "state_saturations")
 
@@ -52,14 +104,31 @@ def _wrap(value, half):
 
 
 @numba.njit(cache=True)
-def _run_level(level, passes, bank_words, shape, shifts, factor, activation, state, drive, rank, codes, generators,
-               sums, squares, samples, counters):
+def _run_level(
+    level,
+    passes,
+    bank_words,
+    shape,
+    shifts,
+    factor,
+    activation,
+    state,
+    drive,
+    rank,
+    codes,
+    generators,
+    sums,
+    squares,
+    samples,
+    counters,
+):
     """One level of one job.
 
-    Shapes: level (fields,), passes (passes, fields), shape (rank_lanes, unit_lanes, accumulator half range,
-    coupling_bits, leak_bits, quartic), shifts (3, 8), factor (words, lanes), state, drive (words, unit_lanes), rank
-    (words, rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares like state, samples
-    (rows, unit_lanes). Returns the number of sample rows written.
+    Shapes: level (fields,), passes (passes, fields), shape (rank_lanes, unit_lanes, accumulator
+    half range, coupling_bits, leak_bits, quartic), shifts (3, 8), factor (words, lanes), state,
+    drive (words, unit_lanes), rank (words, rank_lanes), codes like state, generators (unit_lanes,)
+    uint64, sums and squares like state, samples (rows, unit_lanes). Returns the number of sample
+    rows written.
     """
     ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
     accumulator = np.zeros(ranks, np.int64)
@@ -96,7 +165,9 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
                         for t in range(inner):
                             row = factor[base + o * inner + t]
                             for r in range(ranks):
-                                accumulator[r] += np.int64(row[r]) * np.int64(rank[source + o + t * stride, r])
+                                accumulator[r] += np.int64(row[r]) * np.int64(
+                                    rank[source + o + t * stride, r]
+                                )
                     clipped = False
                     for r in range(ranks):
                         value = _wrap(accumulator[r], half_range) >> shift
@@ -111,7 +182,9 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
                     for r in range(inner):
                         argument = rank[source + o, r]
                         entry = activation[(argument >> 8) & 255]
-                        rank[dest + o, r] = _wrap(entry[0] + ((entry[1] * (argument & 255) + 128) >> 8), _HIGH + 1)
+                        rank[dest + o, r] = _wrap(
+                            entry[0] + ((entry[1] * (argument & 255) + 128) >> 8), _HIGH + 1
+                        )
             else:
                 shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
                 to_drive, coupled = word[_TO_DRIVE], word[_COUPLED]
@@ -133,11 +206,15 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
                             held = np.int64(state[dest + o, u])
                             total += (held << _GUARD) - (held * leak << _GUARD - leak_bits)
                             if quartic_built:
-                                cubic = ((held * held >> _SQUARE_SHIFT) * quartic + _ROUND) >> _GUARD
+                                cubic = (
+                                    (held * held >> _SQUARE_SHIFT) * quartic + _ROUND
+                                ) >> _GUARD
                                 total -= held * min(cubic, _LIMIT)
                         generator = generators[u]
                         if dithers:
-                            total += np.int64((generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK))
+                            total += np.int64(
+                                (generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK)
+                            )
                         else:
                             total += _ROUND
                         if not to_drive:
@@ -157,7 +234,9 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
                             state[dest + o, u] = value
                             if level[_ACCUMULATE]:
                                 sums[dest + o, u] = value + (0 if cleared else sums[dest + o, u])
-                                squares[dest + o, u] = value * value + (0 if cleared else squares[dest + o, u])
+                                squares[dest + o, u] = value * value + (
+                                    0 if cleared else squares[dest + o, u]
+                                )
                             if sampled:
                                 samples[written, u] = value
                     clipped_units += clipped
@@ -173,7 +252,8 @@ def _run_level(level, passes, bank_words, shape, shifts, factor, activation, sta
 class JobRows:
     """What a batch of jobs left: one row a job.
 
-    ``sums`` and ``squares`` are (jobs, state_depth, unit_lanes), ``samples`` (jobs, sampled words, unit_lanes).
+    ``sums`` and ``squares`` are (jobs, state_depth, unit_lanes), ``samples`` (jobs, sampled words,
+    unit_lanes).
     """
 
     sums: np.ndarray
@@ -190,7 +270,8 @@ class FabricModel:
     state, drive : (depth, unit_lanes) int32
     rank : (rank_depth, rank_lanes) int32
     descriptors : (descriptor_depth, 8) of 16-bit words
-    activation : (256, 2) int32, value and slope, indexed by the top eight bits of a rank word as an unsigned number
+    activation : (256, 2) int32, value and slope, indexed by the top eight bits of a rank word as an
+        unsigned number
     codes : (state_depth, unit_lanes), the previous noise of each unit
     generators : (unit_lanes,) uint64
     sums, squares : (2, state_depth, unit_lanes) int64, a bank a row
@@ -212,45 +293,94 @@ class FabricModel:
         self.squares = np.zeros((2, config.state_depth, units), np.int64)
         self.bank_offset = 0
         self.counters = dict.fromkeys(COUNTERS, 0)
-        self._shape = (config.rank_lanes, units, 1 << config.accumulator_width - 1, config.coupling_bits,
-                       config.leak_bits, config.quartic)
+        self._shape = (
+            config.rank_lanes,
+            units,
+            1 << config.accumulator_width - 1,
+            config.coupling_bits,
+            config.leak_bits,
+            config.quartic,
+        )
         self._shifts = np.zeros((3, 8), np.int64)
-        for row, shifts in enumerate((config.project_shifts, config.expand_shifts, config.bias_shifts)):
-            self._shifts[row, :len(shifts)] = shifts
+        for row, shifts in enumerate(
+            (config.project_shifts, config.expand_shifts, config.bias_shifts)
+        ):
+            self._shifts[row, : len(shifts)] = shifts
 
-    def run(self, first: int, levels: int, *, bank: int = 0, seeds: np.ndarray | None = None,
-            inputs: np.ndarray | None = None, input_word: int = 0) -> JobRows:
+    def run(
+        self,
+        first: int,
+        levels: int,
+        *,
+        bank: int = 0,
+        seeds: np.ndarray | None = None,
+        inputs: np.ndarray | None = None,
+        input_word: int = 0,
+    ) -> JobRows:
         """Run jobs of ``levels`` levels from descriptor ``first``.
 
         Parameters
         ----------
         seeds : (jobs, unit_lanes) uint64, or None to go on with the present generators (one job)
-        inputs : (jobs, words, unit_lanes), written to drive word ``input_word`` of each job, or None
+        inputs : (jobs, words, unit_lanes), written to drive word ``input_word`` of each job, or
+            None
         """
         jobs = 1 if seeds is None else len(seeds)
         rows = range(jobs)
-        states, drives, ranks, codes = (np.repeat(array[None], jobs, 0) for array in (
-            self.state, self.drive, self.rank, self.codes))
-        sums, squares = (np.repeat(array[bank][None], jobs, 0) for array in (self.sums, self.squares))
+        states, drives, ranks, codes = (
+            np.repeat(array[None], jobs, 0)
+            for array in (self.state, self.drive, self.rank, self.codes)
+        )
+        sums, squares = (
+            np.repeat(array[bank][None], jobs, 0) for array in (self.sums, self.squares)
+        )
         if inputs is not None:
-            drives[:, input_word:input_word + inputs.shape[1]] = inputs
-        generators = np.repeat(self.generators[None], jobs, 0) if seeds is None else np.where(
-            seeds == 0, np.uint64(1), seeds.astype(np.uint64))
+            drives[:, input_word : input_word + inputs.shape[1]] = inputs
+        generators = (
+            np.repeat(self.generators[None], jobs, 0)
+            if seeds is None
+            else np.where(seeds == 0, np.uint64(1), seeds.astype(np.uint64))
+        )
         schedule = [_fields(Level, self.descriptors[first + index]) for index in range(levels)]
-        lists = [np.array([_fields(Pass, self.descriptors[level[_LEVEL_FIELDS.index("first")] + index])
-                           for index in range(level[_LEVEL_FIELDS.index("passes")])]) for level in schedule]
-        sample_rows = [_sample_rows(level, passes) for level, passes in zip(schedule, lists, strict=True)]
+        lists = [
+            np.array(
+                [
+                    _fields(Pass, self.descriptors[level[_LEVEL_FIELDS.index("first")] + index])
+                    for index in range(level[_LEVEL_FIELDS.index("passes")])
+                ]
+            )
+            for level in schedule
+        ]
+        sample_rows = [
+            _sample_rows(level, passes) for level, passes in zip(schedule, lists, strict=True)
+        ]
         samples = np.zeros((jobs, sum(sample_rows), self.config.unit_lanes), np.int32)
         counters = np.zeros(len(COUNTERS), np.int64)
         for job in rows:
             begin = 0
             for level, passes, count in zip(schedule, lists, sample_rows, strict=True):
-                _run_level(level, passes, bank * self.bank_offset, self._shape, self._shifts, self.factor,
-                           self.activation, states[job], drives[job], ranks[job], codes[job], generators[job],
-                           sums[job], squares[job], samples[job, begin:begin + count], counters)
+                _run_level(
+                    level,
+                    passes,
+                    bank * self.bank_offset,
+                    self._shape,
+                    self._shifts,
+                    self.factor,
+                    self.activation,
+                    states[job],
+                    drives[job],
+                    ranks[job],
+                    codes[job],
+                    generators[job],
+                    sums[job],
+                    squares[job],
+                    samples[job, begin : begin + count],
+                    counters,
+                )
                 begin += count
         self.state, self.drive, self.rank, self.codes, self.generators = (
-            array[-1].copy() for array in (states, drives, ranks, codes, generators))
+            array[-1].copy() for array in (states, drives, ranks, codes, generators)
+        )
         self.sums[bank], self.squares[bank] = sums[-1], squares[-1]
         for name, value in zip(COUNTERS, counters, strict=True):
             self.counters[name] += int(value)
@@ -266,5 +396,7 @@ def _sample_rows(level, passes) -> int:
     """Vector words that a level sends to the sample stream."""
     if not level[_THIN]:
         return 0
-    words = sum(int(word[_OUTER]) for word in passes if word[_OPERATION] == _EXPAND and not word[_TO_DRIVE])
+    words = sum(
+        int(word[_OUTER]) for word in passes if word[_OPERATION] == _EXPAND and not word[_TO_DRIVE]
+    )
     return int(level[_STEPS] // level[_THIN]) * words

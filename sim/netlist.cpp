@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // A netlist as a library: bits of a serial line in, bits out, clock cycles run in bulk. Eight data bits, no parity.
 
 #include <cstddef>

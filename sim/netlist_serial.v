@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What stands around the netlist of a board with a UART.
 
 module top(input clk, input rx, output tx);

@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What stands around the netlist of a board with native USB.
 
 module top(input sync_clk, inout d_p, inout d_n, output \pullup );

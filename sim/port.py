@@ -1,7 +1,9 @@
-"""A serial port of this operating system with a simulated device behind it: what a board's user meets, without it.
+# SPDX-License-Identifier: Apache-2.0
+"""A serial port of this operating system with a simulated device behind it: what a board's user
+meets, without it.
 
-The port is a pseudo-terminal. It carries bytes at once and knows no baud rate; both are put back here, the rate from
-the terminal's settings, which both ends of a pseudo-terminal share.
+The port is a pseudo-terminal. It carries bytes at once and knows no baud rate; both are put back
+here, the rate from the terminal's settings, which both ends of a pseudo-terminal share.
 """
 
 import os
@@ -16,7 +18,9 @@ from typing import Self
 
 from ornstein.host.transport.base import Transport
 
-_BAUDS = {getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch(r"B\d+", name)}
+_BAUDS = {
+    getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch(r"B\d+", name)
+}
 _BURST = 0.04
 """Seconds of line time that a paced port may catch up."""
 _PAUSE = 0.0005
@@ -30,11 +34,17 @@ class Port:
     ----------
     transport : Transport to the device; closed with the port
     pace : bits per second that the host's bytes are limited to; as fast as they come if left out
-    baud : tells the device's present rate. While the host's differs, both receive what their receivers would make of
-        the other's bits. Left out, rates do not matter, as with native USB.
+    baud : tells the device's present rate. While the host's differs, both receive what their
+        receivers would make of the other's bits. Left out, rates do not matter, as with native USB.
     """
 
-    def __init__(self, transport: Transport, *, pace: int | None = None, baud: Callable[[], int] | None = None):
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        pace: int | None = None,
+        baud: Callable[[], int] | None = None,
+    ):
         self._transport, self._pace, self._baud = transport, pace, baud
         self._stop = threading.Event()
 
@@ -70,9 +80,13 @@ class Port:
             last = now
             data = self._read(int(credit))
             credit -= len(data)
-            baud = self._baud and self._baud()            # a device changes its rate only after it has answered
+            baud = (
+                self._baud and self._baud()
+            )  # a device changes its rate only after it has answered
             if data:
-                self._transport.write(data if baud is None else resampled(data, self.host_baud, baud))
+                self._transport.write(
+                    data if baud is None else resampled(data, self.host_baud, baud)
+                )
             answer = self._transport.read(0.0)
             if answer:
                 self._write(answer if baud is None else resampled(answer, baud, self.host_baud))
@@ -87,8 +101,8 @@ class Port:
     def _write(self, data: bytes) -> None:
         while data and not self._stop.is_set():
             try:
-                data = data[os.write(self._far, data):]
-            except BlockingIOError:                       # the host does not read
+                data = data[os.write(self._far, data) :]
+            except BlockingIOError:  # the host does not read
                 time.sleep(_PAUSE)
 
 
@@ -100,7 +114,7 @@ def resampled(data: bytes, sent: int, taken: int) -> bytes:
     if sent == taken:
         return data
     levels = [level for byte in data for level in (0, *(byte >> bit & 1 for bit in range(8)), 1)]
-    step = sent / taken                                   # bits as sent, during one bit as taken
+    step = sent / taken  # bits as sent, during one bit as taken
 
     def level(when: float) -> int:
         return levels[int(when)] if when < len(levels) else 1
@@ -114,6 +128,6 @@ def resampled(data: bytes, sent: int, taken: int) -> bytes:
         now += 9.5 * step
         if bits[9]:
             received.append(sum(bit << place for place, bit in enumerate(bits[1:9])))
-        while level(now) == 0:                            # a break ends with the next high level
+        while level(now) == 0:  # a break ends with the next high level
             now = int(now) + 1.0
     return bytes(received)

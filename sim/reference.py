@@ -1,9 +1,11 @@
-"""The float Langevin reference: float64 dynamics of any energy, and what theory says about its time step.
+# SPDX-License-Identifier: Apache-2.0
+"""The float Langevin reference: float64 dynamics of any energy, and what theory says about its time
+step.
 
     dz = -(M z + 4 j4 z^3 - b) dt + sqrt(2 kT) dW            (SPEC section 1)
 
-Euler-Maruyama draws one normal R_n a step; Leimkuhler-Matthews uses (R_n + R_n+1) / 2, which samples every harmonic
-energy without time-step error.
+Euler-Maruyama draws one normal R_n a step; Leimkuhler-Matthews uses (R_n + R_n+1) / 2, which
+samples every harmonic energy without time-step error.
 """
 
 from collections.abc import Callable
@@ -17,7 +19,9 @@ from ornstein.host.problem import LM, Stage
 
 @dataclass
 class Trajectory:
-    """What a schedule accumulated: ``mean`` and ``second`` (n, units), and ``samples`` (n, kept, units)."""
+    """What a schedule accumulated: ``mean`` and ``second`` (n, units), and ``samples`` (n, kept,
+    units).
+    """
 
     mean: np.ndarray
     second: np.ndarray
@@ -25,8 +29,17 @@ class Trajectory:
     final: np.ndarray
 
 
-def relax(energies: tuple[Energy, ...], biases: np.ndarray, stages: tuple[Stage, ...], *, dt: float, integrator: str,
-          initial: np.ndarray, rng: np.random.Generator, progress: Callable[[int], None] | None = None) -> Trajectory:
+def relax(
+    energies: tuple[Energy, ...],
+    biases: np.ndarray,
+    stages: tuple[Stage, ...],
+    *,
+    dt: float,
+    integrator: str,
+    initial: np.ndarray,
+    rng: np.random.Generator,
+    progress: Callable[[int], None] | None = None,
+) -> Trajectory:
     """Run ``stages`` from ``initial`` (n, units) under biases (n, bias_sets, units)."""
     state = np.array(initial, float)
     total, squares, kept, count = np.zeros_like(state), np.zeros_like(state), [], 0
@@ -56,28 +69,39 @@ def relax(energies: tuple[Energy, ...], biases: np.ndarray, stages: tuple[Stage,
     return Trajectory(total / max(count, 1), squares / max(count, 1), samples, state)
 
 
-def stationary_covariance(matrix: np.ndarray, *, kT: float, dt: float, integrator: str) -> np.ndarray:
-    """Covariance of the discrete chain: kT M^-1 for LM, kT M^-1 (1 - dt M / 2)^-1 for Euler-Maruyama."""
+def stationary_covariance(
+    matrix: np.ndarray, *, kT: float, dt: float, integrator: str
+) -> np.ndarray:
+    """Covariance of the discrete chain: kT M^-1 for LM, kT M^-1 (1 - dt M / 2)^-1 for
+    Euler-Maruyama.
+    """
     exact = kT * np.linalg.inv(matrix)
-    return exact if integrator == LM else exact @ np.linalg.inv(np.eye(len(matrix)) - dt * matrix / 2)
+    return (
+        exact if integrator == LM else exact @ np.linalg.inv(np.eye(len(matrix)) - dt * matrix / 2)
+    )
 
 
 def mean_error(matrix: np.ndarray, *, kT: float, dt: float, samples: int) -> np.ndarray:
     """Standard error (units,) of a mean over ``samples`` consecutive steps in equilibrium.
 
-    The states are correlated over 1 / (dt lambda) steps, so var = 2 kT (M^-2)_ii / (N dt) for N dt lambda >> 1: the
-    integral of the autocovariance kT lambda^-1 exp(-lambda |t|) over both signs of t.
+    The states are correlated over 1 / (dt lambda) steps, so var = 2 kT (M^-2)_ii / (N dt) for N dt
+    lambda >> 1: the integral of the autocovariance kT lambda^-1 exp(-lambda |t|) over both signs of
+    t.
     """
     inverse = np.linalg.inv(matrix)
     return np.sqrt(2 * kT * (inverse @ inverse).diagonal() / (samples * dt))
 
 
-def average_variance(rates: np.ndarray, kT: float, dt: float, steps: int, integrator: str) -> np.ndarray:
-    """Variance of the average of ``steps`` consecutive equilibrium states of modes (m,), exact in discrete time.
+def average_variance(
+    rates: np.ndarray, kT: float, dt: float, steps: int, integrator: str
+) -> np.ndarray:
+    """Variance of the average of ``steps`` consecutive equilibrium states of modes (m,), exact in
+    discrete time.
 
-    With a = 1 - dt lambda the autocovariance is C_k = C_1 a^(k - 1). Euler-Maruyama has C_0 = kT / lambda / (1 - dt
-    lambda / 2) and C_1 = a C_0; Leimkuhler-Matthews, whose neighbouring steps share a normal, C_0 = kT / lambda and
-    C_1 = a C_0 + kT dt / 2. For many steps both go to the law 2 kT / (lambda^2 N dt).
+    With a = 1 - dt lambda the autocovariance is C_k = C_1 a^(k - 1). Euler-Maruyama has C_0 = kT /
+    lambda / (1 - dt lambda / 2) and C_1 = a C_0; Leimkuhler-Matthews, whose neighbouring steps
+    share a normal, C_0 = kT / lambda and C_1 = a C_0 + kT dt / 2. For many steps both go to the law
+    2 kT / (lambda^2 N dt).
     """
     a = 1 - dt * rates
     if integrator == LM:
@@ -91,6 +115,8 @@ def average_variance(rates: np.ndarray, kT: float, dt: float, steps: int, integr
 
 
 def covariance_error(covariance: np.ndarray, samples: float) -> float:
-    """Expected relative Frobenius error of a covariance estimated from that many independent normal samples."""
+    """Expected relative Frobenius error of a covariance estimated from that many independent normal
+    samples.
+    """
     trace, square = np.trace(covariance), np.sum(covariance**2)
     return float(np.sqrt((square + trace**2) / samples / square))

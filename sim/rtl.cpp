@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // The Verilated top as a library: bytes in, bytes out, clock cycles run in bulk.
 
 #include <cstddef>

@@ -1,4 +1,7 @@
-"""The gateware itself as a device: Verilated, compiled to a library, spoken to through its link bytes."""
+# SPDX-License-Identifier: Apache-2.0
+"""The gateware itself as a device: Verilated, compiled to a library, spoken to through its link
+bytes.
+"""
 
 import ctypes
 import time
@@ -17,8 +20,11 @@ _QUIET = 32
 """Cycles without a byte after which an answer is taken to be complete."""
 
 
-def library(config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False, cache: Path | None = None) -> Path:
-    """The compiled simulator of that fabric, built if ``cache``, or else the user's, does not hold it.
+def library(
+    config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False, cache: Path | None = None
+) -> Path:
+    """The compiled simulator of that fabric, built if ``cache``, or else the user's, does not hold
+    it.
 
     Parameters
     ----------
@@ -30,24 +36,31 @@ def library(config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False,
     ToolError
         Verilator or a C++ compiler is missing, or the build failed.
     """
+
     def verilog() -> str:
         # every change of the one clock a cycle: half the evaluations, most of them spent on nothing
         source = (faults if faulty else top).verilog(config, line)
         return source.replace("always @(posedge clk)", "always @(edge clk)")
 
-    return verilated.library(config.name, verilog, _HARNESS, depends=repr((config, line)),
-                             sources=(Path(__file__), *([Path(faults.__file__)] if faulty else [])),
-                             define="FAULTS" if faulty else None, cache=cache)
+    return verilated.library(
+        config.name,
+        verilog,
+        _HARNESS,
+        depends=repr((config, line)),
+        sources=(Path(__file__), *([Path(faults.__file__)] if faulty else [])),
+        define="FAULTS" if faulty else None,
+        cache=cache,
+    )
 
 
 class RtlTransport(Transport):
     """The link's bytes to and from a Verilated fabric that runs in this process.
 
-    The clock runs while the host reads: time-outs are in seconds of the host, ``cycles`` counts the device's. ``line``
-    and ``faulty`` as in :func:`library`.
+    The clock runs while the host reads: time-outs are in seconds of the host, ``cycles`` counts the
+    device's. ``line`` and ``faulty`` as in :func:`library`.
     """
 
-    window = 1 << 16     # bytes wait here until the device takes them, so nothing can be lost
+    window = 1 << 16  # bytes wait here until the device takes them, so nothing can be lost
 
     def __init__(self, config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False):
         self._library = ctypes.CDLL(str(library(config, line, faulty=faulty)))
@@ -76,12 +89,19 @@ class RtlTransport(Transport):
         while True:
             taken, given = ctypes.c_size_t(), ctypes.c_size_t()
             self.cycles += self._library.rtl_run(
-                self._handle, self._waiting, ctypes.c_size_t(len(self._waiting)), ctypes.byref(taken), self._answer,
-                ctypes.c_size_t(len(self._answer)), ctypes.byref(given), ctypes.c_uint64(_CHUNK),
-                ctypes.c_uint64(_QUIET))
-            self._waiting = self._waiting[taken.value:]
+                self._handle,
+                self._waiting,
+                ctypes.c_size_t(len(self._waiting)),
+                ctypes.byref(taken),
+                self._answer,
+                ctypes.c_size_t(len(self._answer)),
+                ctypes.byref(given),
+                ctypes.c_uint64(_CHUNK),
+                ctypes.c_uint64(_QUIET),
+            )
+            self._waiting = self._waiting[taken.value :]
             if given.value:
-                return self._answer.raw[:given.value]
+                return self._answer.raw[: given.value]
             if time.monotonic() >= deadline:
                 return b""
 

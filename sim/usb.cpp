@@ -1,3 +1,4 @@
+// SPDX-License-Identifier: Apache-2.0
 // What is Verilated behind native USB as a library: line states in, line states out, a sample every 1/48 us.
 // With CROSSED the streams' clock is four times that of USB, and else the same. With PADS it is a netlist, pins
 // included: they are sampled and driven at every edge of the clock.

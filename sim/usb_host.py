@@ -1,7 +1,10 @@
-"""A USB host at full speed, down to the wires, before a Verilated USB serial port with the machine behind it.
+# SPDX-License-Identifier: Apache-2.0
+"""A USB host at full speed, down to the wires, before a Verilated USB serial port with the machine
+behind it.
 
-Universal Serial Bus Specification 2.0: chapter 7 (line states, NRZI, bit stuffing, time-outs), 8 (packets, toggles,
-handshakes), 9 (enumeration); Communications Device Class, PSTN subclass 1.2 (line coding).
+Universal Serial Bus Specification 2.0: chapter 7 (line states, NRZI, bit stuffing, time-outs), 8
+(packets, toggles, handshakes), 9 (enumeration); Communications Device Class, PSTN subclass 1.2
+(line coding).
 """
 
 import ctypes
@@ -63,7 +66,9 @@ class Stalled(UsbError):
 
 
 def line_states(packet: bytes) -> bytes:
-    """What the wires show of a packet: sync pattern, bits stuffed and NRZI-coded, end of packet, idle."""
+    """What the wires show of a packet: sync pattern, bits stuffed and NRZI-coded, end of packet,
+    idle.
+    """
     bits, ones = [], 0
     for byte in b"\x80" + packet:
         for place in range(8):
@@ -108,7 +113,9 @@ def _identifier(pid: Pid) -> int:
 
 
 def token(pid: Pid, field: int) -> bytes:
-    """A token, or a start of frame, with its eleven-bit field: address and endpoint, or the frame's number."""
+    """A token, or a start of frame, with its eleven-bit field: address and endpoint, or the frame's
+    number.
+    """
     return bytes([_identifier(pid)]) + (field | _CRC5.compute([field]) << 11).to_bytes(2, "little")
 
 
@@ -144,23 +151,30 @@ class Echo(wiring.Component):
 
 
 def verilog(behind: wiring.Component, domain: str) -> str:
-    """A component with streams behind USB as Verilog for the harness, with the pins as a board's buffers see them, in
-    that clock domain."""
+    """A component with streams behind USB as Verilog for the harness, with the pins as a board's
+    buffers see them, in that clock domain."""
     m = Module()
     clocks = {}
     for name in dict.fromkeys(("sync", domain)):
         m.domains += (clock := ClockDomain(name, reset_less=True))
         clocks[f"{name}_clk"] = clock.clk, None
     pins = SimpleNamespace(
-        d_p=SimpleNamespace(i=Signal(2, name="d_p_i"), o=Signal(2, name="d_p_o"), oe=Signal(name="oe")),
-        d_n=SimpleNamespace(i=Signal(2, name="d_n_i"), o=Signal(2, name="d_n_o"), oe=Signal(name="n_oe")),
-        pullup=SimpleNamespace(o=Signal(name="pullup")))
+        d_p=SimpleNamespace(
+            i=Signal(2, name="d_p_i"), o=Signal(2, name="d_p_o"), oe=Signal(name="oe")
+        ),
+        d_n=SimpleNamespace(
+            i=Signal(2, name="d_n_i"), o=Signal(2, name="d_n_o"), oe=Signal(name="n_oe")
+        ),
+        pullup=SimpleNamespace(o=Signal(name="pullup")),
+    )
     m.submodules.usb = usb = UsbSerial(pins, domain)
     m.submodules.behind = behind
     connect(m, usb.o, behind.i)
     connect(m, behind.o, usb.i)
-    ports = clocks | {signal.name: (signal, None) for signal in (
-        pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)}
+    ports = clocks | {
+        signal.name: (signal, None)
+        for signal in (pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)
+    }
     return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
 
 
@@ -179,8 +193,12 @@ def library(config: FabricConfig | None, *, crossed: bool = False) -> Path:
     """
     return verilated.library(
         config.name if config else "echo",
-        lambda: verilog(Top(config) if config else Echo(), "usb" if crossed else "sync"), HARNESS,
-        depends=repr(config), sources=(Path(__file__),), define="CROSSED" if crossed else None)
+        lambda: verilog(Top(config) if config else Echo(), "usb" if crossed else "sync"),
+        HARNESS,
+        depends=repr(config),
+        sources=(Path(__file__),),
+        define="CROSSED" if crossed else None,
+    )
 
 
 class UsbHost:
@@ -193,7 +211,8 @@ class UsbHost:
     Attributes
     ----------
     address : of the device
-    toggles : of the data packets to come, by way ("in", "out") and endpoint; DATA0 where there is none
+    toggles : of the data packets to come, by way ("in", "out") and endpoint; DATA0 where there is
+        none
     time : bit times since power-up
     naks : transactions that the device put off
     """
@@ -214,29 +233,41 @@ class UsbHost:
             self._library.usb_close(self._handle)
             self._handle = None
 
-    # ---- wires --------------------------------------------------------------------------------------------------
+    # ---- wires -----------------------------------------------------------------------------------
 
     def _exchange(self, states: bytes, patience: int = 0) -> bytes | None:
         count = self._library.usb_exchange(
-            self._handle, states, ctypes.c_size_t(len(states)), ctypes.c_size_t(patience), self._samples,
-            ctypes.c_size_t(len(self._samples)))
+            self._handle,
+            states,
+            ctypes.c_size_t(len(states)),
+            ctypes.c_size_t(patience),
+            self._samples,
+            ctypes.c_size_t(len(self._samples)),
+        )
         samples = self._samples.raw[:count]
         self.time += len(states) + count // _SAMPLES
         # its first edge tells where its bits are
-        return packet_of(samples[samples.find(_K) + _SAMPLES // 2::_SAMPLES]) if count else None
+        return packet_of(samples[samples.find(_K) + _SAMPLES // 2 :: _SAMPLES]) if count else None
 
     def idle(self, bits: int) -> None:
         """Leaves the bus alone for some bit times."""
         self._exchange(bytes([_J]) * bits)
 
     def clock(self, *, offset: float = 0, jitter: float = 0) -> None:
-        """Makes the host's bits longer by a part of ``offset``, and its edges early or late by up to so many bits."""
-        self._library.usb_clock(self._handle, ctypes.c_uint32(round(_SAMPLES * 1000 * (1 + offset))),
-                                ctypes.c_uint32(round(_SAMPLES * 1000 * jitter)))
+        """Makes the host's bits longer by a part of ``offset``, and its edges early or late by up
+        to so many bits.
+        """
+        self._library.usb_clock(
+            self._handle,
+            ctypes.c_uint32(round(_SAMPLES * 1000 * (1 + offset))),
+            ctypes.c_uint32(round(_SAMPLES * 1000 * jitter)),
+        )
 
     @property
     def turnaround(self) -> float:
-        """Bit times between the end of the host's last packet and the beginning of the answer to it (7.1.18.1)."""
+        """Bit times between the end of the host's last packet and the beginning of the answer to it
+        (7.1.18.1).
+        """
         return 1 + self._library.usb_silence(self._handle) / _SAMPLES
 
     @property
@@ -251,7 +282,9 @@ class UsbHost:
         self.address, self.toggles = 0, {}
 
     def exchange(self, states: bytes) -> bytes | None:
-        """Drives line states, be they a packet or not, and waits for an answer. Raises UsbError if it is no packet."""
+        """Drives line states, be they a packet or not, and waits for an answer. Raises UsbError if
+        it is no packet.
+        """
         return self._exchange(states, _PATIENCE)
 
     def send(self, packet: bytes, *, wait: bool = False) -> bytes | None:
@@ -259,9 +292,11 @@ class UsbHost:
 
         Raises UsbError if what comes is no packet.
         """
-        return self._exchange(line_states(packet) + bytes([_J]) * (0 if wait else _GAP), _PATIENCE if wait else 0)
+        return self._exchange(
+            line_states(packet) + bytes([_J]) * (0 if wait else _GAP), _PATIENCE if wait else 0
+        )
 
-    # ---- transactions ---------------------------------------------------------------------------------------------
+    # ---- transactions ----------------------------------------------------------------------------
 
     def _token(self, pid: Pid, endpoint: int, *, wait: bool = False) -> bytes | None:
         if self.time >= self._next_frame:
@@ -282,9 +317,13 @@ class UsbHost:
         return Pid(answer[0] & 0xF)
 
     def out(self, endpoint: int, data: bytes, pid: Pid = Pid.OUT) -> bool:
-        """One OUT or SETUP transaction: whether the device took the data. Raises Stalled, UsbError."""
+        """One OUT or SETUP transaction: whether the device took the data. Raises Stalled,
+        UsbError.
+        """
         self._token(pid, endpoint)
-        answer = self._handshake(self.send(data_packet(self._toggle("out", endpoint), data), wait=True))
+        answer = self._handshake(
+            self.send(data_packet(self._toggle("out", endpoint), data), wait=True)
+        )
         self.idle(_GAP)
         if answer == Pid.STALL:
             raise Stalled(f"endpoint {endpoint} stalls")
@@ -295,8 +334,8 @@ class UsbHost:
         return True
 
     def in_(self, endpoint: int, *, acknowledge: bool = True) -> bytes | None:
-        """One IN transaction: data, or None where the device has none. Without ``acknowledge`` the packet is as good
-        as lost on the way. Raises Stalled, UsbError."""
+        """One IN transaction: data, or None where the device has none. Without ``acknowledge`` the
+        packet is as good as lost on the way. Raises Stalled, UsbError."""
         answer = self._token(Pid.IN, endpoint, wait=True)
         if answer is None or len(answer) == 1:
             self.idle(_GAP)
@@ -316,25 +355,39 @@ class UsbHost:
         return data
 
     def until(self, transaction, *arguments):
-        """What a transaction comes to once the device no longer puts it off. Raises Stalled, UsbError."""
+        """What a transaction comes to once the device no longer puts it off. Raises Stalled,
+        UsbError.
+        """
         for _ in range(_RETRIES):
             done = transaction(*arguments)
             if done is not None and done is not False:
                 return done
         raise UsbError(f"still no data after {_RETRIES} attempts")
 
-    # ---- control transfers and enumeration --------------------------------------------------------------------------
+    # ---- control transfers and enumeration -------------------------------------------------------
 
-    def setup(self, kind: int, request: int, value: int = 0, index: int = 0, length: int = 0) -> None:
+    def setup(
+        self, kind: int, request: int, value: int = 0, index: int = 0, length: int = 0
+    ) -> None:
         """The first stage of a control transfer on endpoint 0."""
         self.toggles["out", 0] = 0
         fields = b"".join(part.to_bytes(2, "little") for part in (value, index, length))
         self.out(0, bytes([kind, request]) + fields, Pid.SETUP)
         self.toggles["out", 0] = self.toggles["in", 0] = 1
 
-    def control(self, kind: int, request: int, value: int = 0, index: int = 0, *, data: bytes = b"",
-                length: int = 0) -> bytes:
-        """A control transfer on endpoint 0; reads up to ``length`` bytes, or writes ``data``. Raises Stalled."""
+    def control(
+        self,
+        kind: int,
+        request: int,
+        value: int = 0,
+        index: int = 0,
+        *,
+        data: bytes = b"",
+        length: int = 0,
+    ) -> bytes:
+        """A control transfer on endpoint 0; reads up to ``length`` bytes, or writes ``data``.
+        Raises Stalled.
+        """
         self.setup(kind, request, value, index, length or len(data))
         if length:
             answer = b""
@@ -347,7 +400,7 @@ class UsbHost:
             self.until(self.out, 0, b"")
             return answer
         for start in range(0, len(data), MAX_PACKET):
-            self.until(self.out, 0, data[start:start + MAX_PACKET])
+            self.until(self.out, 0, data[start : start + MAX_PACKET])
         self.toggles["in", 0] = 1
         self.until(self.in_, 0)
         return b""
@@ -357,7 +410,9 @@ class UsbHost:
         return self.control(0x80, 6, kind << 8 | number, length=length)
 
     def enumerate(self, address: int = 5) -> tuple[bytes, bytes]:
-        """(device descriptor, whole configuration) of the device, reset, addressed and configured as a host does it."""
+        """(device descriptor, whole configuration) of the device, reset, addressed and configured
+        as a host does it.
+        """
         self.reset()
         self.descriptor(1, 8)
         self.control(0x00, 5, address)
@@ -370,8 +425,8 @@ class UsbHost:
 
 
 class UsbTransport(Transport):
-    """The link's bytes as bulk packets. Time-outs are in seconds of simulated bus time, and none is longer than
-    ``_RETRIES`` transactions.
+    """The link's bytes as bulk packets. Time-outs are in seconds of simulated bus time, and none is
+    longer than ``_RETRIES`` transactions.
 
     Parameters
     ----------
@@ -396,7 +451,7 @@ class UsbTransport(Transport):
 
     def write(self, data: bytes) -> None:
         for start in range(0, len(data), MAX_PACKET):
-            packet = data[start:start + MAX_PACKET]
+            packet = data[start : start + MAX_PACKET]
             while not self._host.out(self._endpoint, packet):
                 self._arrived += self._host.in_(self._endpoint) or b""
             self.sent += len(packet)

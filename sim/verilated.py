@@ -1,4 +1,7 @@
-"""Gateware as a library of this process: Verilog through Verilator and a C++ compiler, kept in a cache."""
+# SPDX-License-Identifier: Apache-2.0
+"""Gateware as a library of this process: Verilog through Verilator and a C++ compiler, kept in a
+cache.
+"""
 
 import hashlib
 import importlib.metadata
@@ -20,16 +23,27 @@ def cache_folder() -> Path:
     return Path(os.environ.get("ORNSTEIN_CACHE") or platformdirs.user_cache_dir("ornstein"))
 
 
-def library(name: str, verilog: Callable[[], str], harness: Path, *, depends: str, sources: tuple[Path, ...] = (),
-            define: str | None = None, optimise: str = "-O2", cache: Path | None = None) -> Path:
-    """The compiled simulator, built if ``cache``, :func:`cache_folder` by default, does not hold it.
+def library(
+    name: str,
+    verilog: Callable[[], str],
+    harness: Path,
+    *,
+    depends: str,
+    sources: tuple[Path, ...] = (),
+    define: str | None = None,
+    optimise: str = "-O2",
+    cache: Path | None = None,
+) -> Path:
+    """The compiled simulator, built if ``cache``, :func:`cache_folder` by default, does not hold
+    it.
 
     Parameters
     ----------
     name : of the file, for people
     verilog : makes the Verilog of the module ``top``
     harness : the C++ that runs it
-    depends : what the Verilog depends on besides the gateware's sources, in words that change with it
+    depends : what the Verilog depends on besides the gateware's sources, in words that change with
+        it
     sources : files besides the gateware's that the Verilog depends on
     define : a macro that the harness is compiled with
     optimise : of the C++ compiler: what is run for long is worth more of it
@@ -46,19 +60,46 @@ def library(name: str, verilog: Callable[[], str], harness: Path, *, depends: st
     return target
 
 
-def _build(name: str, verilog: str, harness: Path, define: str | None, optimise: str, target: Path) -> None:
+def _build(
+    name: str, verilog: str, harness: Path, define: str | None, optimise: str, target: Path
+) -> None:
     environment = verilator_environment()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
         source = Path(scratch) / "top.v"
         source.write_text(verilog)
         command = [
-            "verilator", "--cc", "--exe", "--build", "-j", "2", "--top-module", "top", "-O3", "--x-assign", "fast",
-            "--x-initial", "fast", "--noassert", "-Wno-fatal", "-Wno-lint", "--pins-inout-enables",
-            "--Mdir", scratch,
-            "-MAKEFLAGS", f"OPT_FAST={optimise}", "-MAKEFLAGS", f"OPT_GLOBAL={optimise}",
-            "-CFLAGS", f"-fPIC -D{define}" if define else "-fPIC", "-LDFLAGS", "-shared", "-o", "rtl.so",
-            str(source), str(harness),
+            "verilator",
+            "--cc",
+            "--exe",
+            "--build",
+            "-j",
+            "2",
+            "--top-module",
+            "top",
+            "-O3",
+            "--x-assign",
+            "fast",
+            "--x-initial",
+            "fast",
+            "--noassert",
+            "-Wno-fatal",
+            "-Wno-lint",
+            "--pins-inout-enables",
+            "--Mdir",
+            scratch,
+            "-MAKEFLAGS",
+            f"OPT_FAST={optimise}",
+            "-MAKEFLAGS",
+            f"OPT_GLOBAL={optimise}",
+            "-CFLAGS",
+            f"-fPIC -D{define}" if define else "-fPIC",
+            "-LDFLAGS",
+            "-shared",
+            "-o",
+            "rtl.so",
+            str(source),
+            str(harness),
         ]
         built = subprocess.run(command, env=environment, capture_output=True, text=True)
         if built.returncode:

@@ -1,4 +1,7 @@
-"""Devices for the whole session: a simulator is built once, opened once, and given one program after the other."""
+# SPDX-License-Identifier: Apache-2.0
+"""Devices for the whole session: a simulator is built once, opened once, and given one program
+after the other.
+"""
 
 import contextlib
 
@@ -13,10 +16,12 @@ from ornstein.sim.verilated import cache_folder
 
 @contextlib.contextmanager
 def _alone(name: str):
-    """Holds off the other workers of pytest-xdist, so that they do not all build the same simulator."""
+    """Holds off the other workers of pytest-xdist, so that they do not all build the same
+    simulator.
+    """
     try:
         import fcntl
-    except ImportError:                                   # no such lock here: building twice is only slower
+    except ImportError:  # no such lock here: building twice is only slower
         yield
         return
     folder = cache_folder()

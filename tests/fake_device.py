@@ -1,4 +1,7 @@
-"""A device in this process that speaks the link's protocol, and a line to it that can be made to fail."""
+# SPDX-License-Identifier: Apache-2.0
+"""A device in this process that speaks the link's protocol, and a line to it that can be made to
+fail.
+"""
 
 from collections import deque
 
@@ -12,12 +15,16 @@ from ornstein.host.transport.base import Transport
 
 
 class FakeDevice:
-    """Answers whole requests as the bridge does. ``events`` are the flags that hold, after so many refused waits."""
+    """Answers whole requests as the bridge does. ``events`` are the flags that hold, after so many
+    refused waits.
+    """
 
     def __init__(self, config):
         self.config = config
         self.bus = BusModel(config)
-        self.bus.memory |= {(Space.IDENTITY, n): value for n, value in enumerate(identity(config).values())}
+        self.bus.memory |= {
+            (Space.IDENTITY, n): value for n, value in enumerate(identity(config).values())
+        }
         self.events = Event(0)
         self.waits = 0
         self._line = b""
@@ -33,7 +40,7 @@ class FakeDevice:
             return protocol.answer(0, Status.CORRUPT)
         fields, place = [], 0
         for _, width in REQUEST_HEADER:
-            fields.append(int.from_bytes(frame[place:place + width // 8], "little"))
+            fields.append(int.from_bytes(frame[place : place + width // 8], "little"))
             place += width // 8
         return protocol.answer(fields[0], *self._execute(*fields[1:], frame[place:-CRC_BYTES]))
 
@@ -47,7 +54,7 @@ class FakeDevice:
         size = element_bytes(self.config, Space(space))
         out = b""
         for n in range(count):
-            value = int.from_bytes(data[n * size:(n + 1) * size], "little")
+            value = int.from_bytes(data[n * size : (n + 1) * size], "little")
             status, read = self.bus.access(1, space, address + n, opcode == Opcode.WRITE, value)
             if status != Status.OK:
                 return (Status.OK, out) if out else (status, b"")
@@ -59,8 +66,9 @@ class FakeDevice:
 class FakeTransport(Transport):
     """A line to a :class:`FakeDevice`.
 
-    ``on_request`` and ``on_answer`` see every frame and return what travels instead: bytes, or nothing.
-    ``most_unanswered`` records how many bytes of requests were on their way behind the first.
+    ``on_request`` and ``on_answer`` see every frame and return what travels instead: bytes, or
+    nothing. ``most_unanswered`` records how many bytes of requests were on their way behind the
+    first.
     """
 
     def __init__(self, device, *, on_request=None, on_answer=None, chunk=4096):
@@ -78,14 +86,16 @@ class FakeTransport(Transport):
         self.written += 1
         frames = [sliplib.decode(packet) for packet in data.split(END) if packet]
         self._requests += [(frame, len(data)) for frame in frames]
-        self.most_unanswered = max(self.most_unanswered, sum(size for _, size in list(self._requests)[1:]))
+        self.most_unanswered = max(
+            self.most_unanswered, sum(size for _, size in list(self._requests)[1:])
+        )
 
     def read(self, timeout):
         if not self._arrived and self._requests:
             frame, _ = self._requests.popleft()
             for answer in self.device.answer(self._on_request(frame) or b""):
                 self._arrived += self._on_answer(answer) or b""
-        data, self._arrived = self._arrived[:self._chunk], self._arrived[self._chunk:]
+        data, self._arrived = self._arrived[: self._chunk], self._arrived[self._chunk :]
         return data
 
     def close(self):

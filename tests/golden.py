@@ -1,9 +1,11 @@
+# SPDX-License-Identifier: Apache-2.0
 """Golden values: what the random programs and the demo's rows answered, and in how many cycles.
 
-They were written before the code was reorganised, and a reorganisation must reproduce them. A change that is
-meant to alter answers or cycles rewrites them and says so in its commit:
+They were written before the code was reorganised, and a reorganisation must reproduce them. A
+change that is meant to alter answers or cycles rewrites them and says so in its commit:
 
-    python tests/golden.py        # writes tests/golden.json from the gateware, in about three minutes
+    python tests/golden.py        # writes tests/golden.json from the gateware, in about three
+    minutes
 """
 
 import hashlib
@@ -35,7 +37,8 @@ SEED = 1
 def fingerprint(program: Program, outputs: Outputs) -> dict:
     """Cycles, issued micro-operations, and a digest of every sum, square and sample.
 
-    A program that streams samples waits for the host where the ring is full, so its cycles are left out.
+    A program that streams samples waits for the host where the ring is full, so its cycles are left
+    out.
     """
     digest = hashlib.sha256()
     for array in (outputs.sums, outputs.squares, outputs.samples):
@@ -54,7 +57,9 @@ def demo_fingerprint(name: str, device: Device) -> dict:
     recipe = DEMO_RECIPES[name](model)
     program = compile_recipe(recipe, model, device.config)
     device.load(program)
-    return fingerprint(program, device.run(recipe_inputs(recipe, model.x_test, model.y_test), seed=SEED))
+    return fingerprint(
+        program, device.run(recipe_inputs(recipe, model.x_test, model.y_test), seed=SEED)
+    )
 
 
 def _write() -> None:
@@ -68,7 +73,9 @@ def _write() -> None:
     demo = {name: demo_fingerprint(name, devices["reference"]) for name in DEMO_RECIPES}
     for device in devices.values():
         device.close()
-    GOLDEN.write_text(json.dumps({"demo": demo, "random_programs": random_programs}, indent=1) + "\n")
+    GOLDEN.write_text(
+        json.dumps({"demo": demo, "random_programs": random_programs}, indent=1) + "\n"
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""Benches of the link's tests: streams with random stalls, a bus with random delays, and a watchdog in every run."""
+# SPDX-License-Identifier: Apache-2.0
+"""Benches of the link's tests: streams with random stalls, a bus with random delays, and a watchdog
+in every run.
+"""
 
 import random
 
@@ -47,8 +50,8 @@ async def send(ctx, port, values, *, stall=0.0, rng=None):
 
 
 def sink(port, received, *, stall=0.0, rng=None):
-    """A background bench that takes from a stream and checks its rules: valid does not look at ready, and what was
-    offered stays.
+    """A background bench that takes from a stream and checks its rules: valid does not look at
+    ready, and what was offered stays.
     """
 
     async def bench(ctx):
@@ -72,7 +75,9 @@ def sink(port, received, *, stall=0.0, rng=None):
 
 
 class BusModel:
-    """A fabric made of dictionaries. ``refusals`` maps (space, address) to the status that an access ends in."""
+    """A fabric made of dictionaries. ``refusals`` maps (space, address) to the status that an
+    access ends in.
+    """
 
     def __init__(self, config, *, rng=None, delay=0):
         self.config = config
@@ -92,7 +97,9 @@ class BusModel:
                     request = self._request(ctx, bus)
                     for _ in range(self.rng.randint(0, self.delay) if self.delay else 0):
                         await ctx.tick()
-                        assert self._request(ctx, bus) == request, "the request changed before it was done"
+                        assert self._request(ctx, bus) == request, (
+                            "the request changed before it was done"
+                        )
                     status, value = self.access(*request)
                     ctx.set(bus.done, 1)
                     ctx.set(bus.status, status)
@@ -116,7 +123,10 @@ class BusModel:
 
     @staticmethod
     def _request(ctx, bus):
-        return tuple(ctx.get(signal) for signal in (bus.request, bus.space, bus.address, bus.write, bus.wdata))
+        return tuple(
+            ctx.get(signal)
+            for signal in (bus.request, bus.space, bus.address, bus.write, bus.wdata)
+        )
 
 
 END = bytes([protocol.END])
@@ -137,4 +147,7 @@ def answers(line: bytes) -> list[tuple[int, int, bytes]]:
     """Sequence, status and data of the answers on a line."""
     frames = unframed(line)
     assert all(protocol.crc(frame) == 0 for frame in frames)
-    return [(frame[0], frame[1], frame[protocol.ANSWER_HEADER_BYTES:-protocol.CRC_BYTES]) for frame in frames]
+    return [
+        (frame[0], frame[1], frame[protocol.ANSWER_HEADER_BYTES : -protocol.CRC_BYTES])
+        for frame in frames
+    ]

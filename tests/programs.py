@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Random programs: every option of the host's problems, on the smallest fabric that holds each.
 
     case = random_case(seed)                    # a Problem, calibration inputs, and inputs to run
@@ -15,7 +16,17 @@ from ornstein.host.compiler import compile_problem
 from ornstein.host.energy import Coupling, Energy, Module
 from ornstein.host.interface import BIAS as BIAS_OF
 from ornstein.host.interface import INPUT, Interface, Layer
-from ornstein.host.problem import BIAS, EM, INTERFACE, LM, NEAREST, STATE, STOCHASTIC, Problem, Stage
+from ornstein.host.problem import (
+    BIAS,
+    EM,
+    INTERFACE,
+    LM,
+    NEAREST,
+    STATE,
+    STOCHASTIC,
+    Problem,
+    Stage,
+)
 from ornstein.host.program import Program, ProgramError
 
 FABRICS = TINY, REFERENCE, WIDE
@@ -38,21 +49,32 @@ def random_case(seed: int) -> Case:
     preferred = FABRICS[seed % len(FABRICS)]
     small = preferred is TINY
     count = int(rng.integers(1, 3 if small else 5))
-    modules = tuple(Module(name, int(rng.integers(1, 9 if small else 41))) for name in "abcd"[:count])
+    modules = tuple(
+        Module(name, int(rng.integers(1, 9 if small else 41))) for name in "abcd"[:count]
+    )
     j2 = float(rng.uniform(0.05, 0.4))
     j4 = float(rng.uniform(0.01, 0.1)) if rng.random() < 0.2 else 0.0
-    energies = tuple(_energy(rng, modules, j2, j4, most=2 if small else 4)
-                     for _ in range(int(rng.choice([1, 1, 1, 2, 3]))))
+    energies = tuple(
+        _energy(rng, modules, j2, j4, most=2 if small else 4)
+        for _ in range(int(rng.choice([1, 1, 1, 2, 3])))
+    )
     fastest = max(np.linalg.eigvalsh(energy.matrix())[-1] for energy in energies)
     dt = float(min(rng.uniform(0.05, 0.75) * 2 / fastest, 0.9 / (2 * j2), 0.5 if j4 else 100))
     entry = str(rng.choice([INTERFACE, INTERFACE, BIAS, STATE]))
     sets = int(rng.integers(1, 3 if small else 4)) if entry == BIAS else 1
     units = sum(module.units for module in modules)
     problem = Problem(
-        name=f"random {seed}", energies=energies, stages=_stages(rng, len(energies), sets), dt=dt,
-        integrator=str(rng.choice([LM, EM])), rounding=str(rng.choice([NEAREST, STOCHASTIC])), entry=entry,
-        interface=_interface(rng, modules, 8 if small else 40) if entry == INTERFACE else None, bias_sets=sets,
-        offset=rng.normal(size=units) if entry == STATE and rng.random() < 0.5 else None)
+        name=f"random {seed}",
+        energies=energies,
+        stages=_stages(rng, len(energies), sets),
+        dt=dt,
+        integrator=str(rng.choice([LM, EM])),
+        rounding=str(rng.choice([NEAREST, STOCHASTIC])),
+        entry=entry,
+        interface=_interface(rng, modules, 8 if small else 40) if entry == INTERFACE else None,
+        bias_sets=sets,
+        offset=rng.normal(size=units) if entry == STATE and rng.random() < 0.5 else None,
+    )
     inputs = rng.normal(size=(16 + int(rng.integers(1, 6)), problem.input_size))
     if entry == INTERFACE:
         inputs = problem.interface.centre + problem.interface.scale * inputs
@@ -66,7 +88,7 @@ def compile_case(case: Case) -> Program:
     """
     problem = case.problem
     for _ in range(4):
-        for config in FABRICS[FABRICS.index(case.preferred):]:
+        for config in FABRICS[FABRICS.index(case.preferred) :]:
             try:
                 return compile_problem(problem, config, case.calibration)
             except ProgramError as error:
@@ -83,7 +105,9 @@ def random_program(seed: int) -> tuple[Program, np.ndarray]:
 
 
 def toy_energy(*, across: float = 0.15, j4: float = 0.0) -> Energy:
-    """Modules "a" of five units and "b" of three under a skip of rank two; eigenvalues of M from 0.05 to 0.35."""
+    """Modules "a" of five units and "b" of three under a skip of rank two; eigenvalues of M from
+    0.05 to 0.35.
+    """
     rng = np.random.default_rng(0)
     factors = tuple(np.linalg.qr(rng.normal(size=(units, 2)))[0] for units in (5, 3))
     mix = np.zeros((2, 2, 2))
@@ -92,7 +116,9 @@ def toy_energy(*, across: float = 0.15, j4: float = 0.0) -> Energy:
 
 
 def toy(**changes) -> Problem:
-    """A problem of :func:`toy_energy`, driven by its biases, with the fields that ``changes`` replaces."""
+    """A problem of :func:`toy_energy`, driven by its biases, with the fields that ``changes``
+    replaces.
+    """
     stages = Stage(50, 0.01), Stage(20, 0.01, accumulate=True)
     return replace(Problem("toy", (toy_energy(),), stages, entry=BIAS), **changes)
 
@@ -103,7 +129,9 @@ def toy_inputs(count: int = 3) -> np.ndarray:
 
 
 def _energy(rng, modules: tuple[Module, ...], j2: float, j4: float, most: int) -> Energy:
-    """Couplings of one to three modules, weak enough for M to be positive definite and its condition below nine."""
+    """Couplings of one to three modules, weak enough for M to be positive definite and its
+    condition below nine.
+    """
     couplings = tuple(_coupling(rng, modules) for _ in range(int(rng.integers(0, most + 1))))
     leak = 2 * j2
     values = np.linalg.eigvalsh(Energy(modules, couplings, j2).matrix()) - leak
@@ -117,13 +145,17 @@ def _coupling(rng, modules: tuple[Module, ...]) -> Coupling:
     size = int(rng.integers(1, min(3, len(modules)) + 1))
     members = [modules[index] for index in rng.permutation(len(modules))[:size]]
     rank = int(rng.integers(1, 10))
-    factors = [rng.normal(size=(module.units, rank)) * 10.0 ** rng.uniform(-1, 1, rank) / np.sqrt(module.units)
-               for module in members]
+    factors = [
+        rng.normal(size=(module.units, rank))
+        * 10.0 ** rng.uniform(-1, 1, rank)
+        / np.sqrt(module.units)
+        for module in members
+    ]
     if rng.random() < 0.15:
-        factors[0][:, rng.integers(rank)] = 0             # a mode that one module does not take part in
+        factors[0][:, rng.integers(rank)] = 0  # a mode that one module does not take part in
     mix = rng.normal(size=(size, size, rank))
     mix = mix + mix.swapaxes(0, 1)
-    if size == 2 and rng.random() < 0.6:                  # a skip
+    if size == 2 and rng.random() < 0.6:  # a skip
         mix[[0, 1], [0, 1]] = 0
     return Coupling(tuple(module.name for module in members), tuple(factors), mix)
 
@@ -131,18 +163,28 @@ def _coupling(rng, modules: tuple[Module, ...]) -> Coupling:
 def _stages(rng, energies: int, sets: int) -> tuple[Stage, ...]:
     count = int(rng.integers(1, 5))
     averaged = int(rng.integers(count))
-    return tuple(Stage(
-        steps=int(rng.integers(1, 30)), kT=0.0 if rng.random() < 0.3 else float(10 ** rng.uniform(-3, 0)),
-        accumulate=index == averaged or bool(rng.random() < 0.4),
-        thin=int(rng.integers(1, 8)) if rng.random() < 0.4 else 0,
-        energy=int(rng.integers(energies)), bias=int(rng.integers(sets))) for index in range(count))
+    return tuple(
+        Stage(
+            steps=int(rng.integers(1, 30)),
+            kT=0.0 if rng.random() < 0.3 else float(10 ** rng.uniform(-3, 0)),
+            accumulate=index == averaged or bool(rng.random() < 0.4),
+            thin=int(rng.integers(1, 8)) if rng.random() < 0.4 else 0,
+            energy=int(rng.integers(energies)),
+            bias=int(rng.integers(sets)),
+        )
+        for index in range(count)
+    )
 
 
 def _interface(rng, modules: tuple[Module, ...], largest: int) -> Interface:
-    """One to three layers, at most one with an activation; a source may be a bias that is, so far, a constant."""
+    """One to three layers, at most one with an activation; a source may be a bias that is, so far,
+    a constant.
+    """
     size = int(rng.integers(1, largest + 1))
     widths = {INPUT: size, **{BIAS_OF + module.name: module.units for module in modules}}
-    offset = {module.name: rng.normal(size=module.units) * (rng.random() < 0.6) for module in modules}
+    offset = {
+        module.name: rng.normal(size=module.units) * (rng.random() < 0.6) for module in modules
+    }
     count = int(rng.integers(1, 4))
     activated = int(rng.integers(2 * count))
     layers = []
@@ -150,8 +192,15 @@ def _interface(rng, modules: tuple[Module, ...], largest: int) -> Interface:
         source = INPUT if rng.random() < 0.6 else str(rng.choice(list(widths)))
         target = modules[rng.integers(len(modules))]
         hidden = int(rng.integers(1, 10))
-        layers.append(Layer(
-            source, rng.normal(size=(widths[source], hidden)) / np.sqrt(widths[source]),
-            "silu" if index == activated else None,
-            rng.normal(size=(hidden, target.units)) * (1 if source == INPUT else 0.2) / np.sqrt(hidden), target.name))
+        layers.append(
+            Layer(
+                source,
+                rng.normal(size=(widths[source], hidden)) / np.sqrt(widths[source]),
+                "silu" if index == activated else None,
+                rng.normal(size=(hidden, target.units))
+                * (1 if source == INPUT else 0.2)
+                / np.sqrt(hidden),
+                target.name,
+            )
+        )
     return Interface(rng.normal(size=size), rng.uniform(0.5, 2, size), tuple(layers), offset)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Benchmarks: what is counted is right; no time is tested."""
 
 import numpy as np
@@ -18,7 +19,7 @@ def test_lanes_issue_what_is_useful_when_the_rank_fills_them():
     program = bench.skip_program(REFERENCE, (64,), 16, steps=3)
     useful = bench.useful_multiplies(program) * program.layout.chains / REFERENCE.lanes
     assert bench.relaxation_issues(program) == useful
-    assert job_issues(program) > useful                    # loading the initial state comes on top
+    assert job_issues(program) > useful  # loading the initial state comes on top
 
 
 def test_energies_have_the_spectrum_they_promise():
@@ -44,8 +45,11 @@ def test_small_fabric_takes_few_block_rams():
 
 
 def test_comparison_is_a_ratio_of_what_both_runs_measured():
-    figures = [bench.figure("a", 6.0, "s", 3.0, ""), bench.figure("b", None, "s", None, ""),
-               bench.figure("c", 1.0, "", 1.0, "")]
+    figures = [
+        bench.figure("a", 6.0, "s", 3.0, ""),
+        bench.figure("b", None, "s", None, ""),
+        bench.figure("c", 1.0, "", 1.0, ""),
+    ]
     stored = [{"name": "a", "value": 2.0}, {"name": "b", "value": 1.0}]
     assert figures[0].ratio == 2.0 and figures[1].ratio is None
     assert bench.compare(figures, stored) == [("a", 3.0)]

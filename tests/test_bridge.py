@@ -1,4 +1,5 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: Apache-2.0
 
 import itertools
 
@@ -31,12 +32,21 @@ class Bench:
 
         async def bench(ctx):
             await script(ctx)
-            while sum(map(bool, bytes(self.line).split(END))) < expect or not self.line.endswith(END):
+            while sum(map(bool, bytes(self.line).split(END))) < expect or not self.line.endswith(
+                END
+            ):
                 await ctx.tick()
             await ctx.tick().repeat(50)
 
-        simulate(self.dut, bench, deadline=deadline, background=[
-            sink(self.dut.o, self.line, stall=self.stall, rng=self.rng), self.bus.bench(self.dut.bus)])
+        simulate(
+            self.dut,
+            bench,
+            deadline=deadline,
+            background=[
+                sink(self.dut.o, self.line, stall=self.stall, rng=self.rng),
+                self.bus.bench(self.dut.bus),
+            ],
+        )
         return answers(bytes(self.line))
 
     async def send(self, ctx, data):
@@ -53,8 +63,14 @@ def read(space, address, count, *, sequence=7):
 
 def write(space, address, values, *, sequence=7, config=TINY):
     size = element_bytes(config, Space(space))
-    return protocol.request(sequence, Opcode.WRITE, space, address, len(values),
-                            b"".join(value.to_bytes(size, "little") for value in values))
+    return protocol.request(
+        sequence,
+        Opcode.WRITE,
+        space,
+        address,
+        len(values),
+        b"".join(value.to_bytes(size, "little") for value in values),
+    )
 
 
 def wait(events, units, *, sequence=7):
@@ -69,7 +85,11 @@ def test_every_space_returns_what_was_written(config, stall):
     for number, space in enumerate(space for space in Space if space_size(config, space)):
         size = min(space_size(config, space), 9)
         values = [bench.rng.getrandbits(element_bits(config, space)) for _ in range(size)]
-        line += framed(write(space, space_size(config, space) - size, values, sequence=2 * number, config=config))
+        line += framed(
+            write(
+                space, space_size(config, space) - size, values, sequence=2 * number, config=config
+            )
+        )
         line += framed(read(space, space_size(config, space) - size, size, sequence=2 * number + 1))
         data = b"".join(value.to_bytes(element_bytes(config, space), "little") for value in values)
         expected += [(2 * number, Status.OK, b""), (2 * number + 1, Status.OK, data)]
@@ -78,10 +98,20 @@ def test_every_space_returns_what_was_written(config, stall):
 
 def test_bytes_that_need_escapes_pass_both_ways():
     bench = Bench()
-    words = [protocol.END << 8 | protocol.ESC, protocol.ESC_END << 8 | protocol.ESC, protocol.ESC_ESC, 0xC0C0]
-    line = framed(write(Space.STATE, 0, words, sequence=protocol.END)) + framed(read(Space.STATE, 0, 4, sequence=0xDB))
+    words = [
+        protocol.END << 8 | protocol.ESC,
+        protocol.ESC_END << 8 | protocol.ESC,
+        protocol.ESC_ESC,
+        0xC0C0,
+    ]
+    line = framed(write(Space.STATE, 0, words, sequence=protocol.END)) + framed(
+        read(Space.STATE, 0, 4, sequence=0xDB)
+    )
     data = b"".join(word.to_bytes(2, "little") for word in words)
-    assert bench.exchange(line, expect=2) == [(protocol.END, Status.OK, b""), (protocol.ESC, Status.OK, data)]
+    assert bench.exchange(line, expect=2) == [
+        (protocol.END, Status.OK, b""),
+        (protocol.ESC, Status.OK, data),
+    ]
 
 
 def test_longest_requests_and_answers():
@@ -91,15 +121,24 @@ def test_longest_requests_and_answers():
     bench.bus.memory |= {(Space.SQUARE, n): n << 40 | n for n in range(TINY.state_depth * 2)}
     frame = write(Space.DESCRIPTOR, 0, values)
     assert MAX_REQUEST - 4 < len(frame) <= MAX_REQUEST
-    written, squares = bench.exchange(framed(frame) + framed(read(Space.SQUARE, 0, 2 * TINY.state_depth)), expect=2)
+    written, squares = bench.exchange(
+        framed(frame) + framed(read(Space.SQUARE, 0, 2 * TINY.state_depth)), expect=2
+    )
     assert written[1] == squares[1] == Status.OK
-    assert squares[2] == b"".join((n << 40 | n).to_bytes(6, "little") for n in range(2 * TINY.state_depth))
+    assert squares[2] == b"".join(
+        (n << 40 | n).to_bytes(6, "little") for n in range(2 * TINY.state_depth)
+    )
     assert [bench.bus.memory[Space.DESCRIPTOR, n] for n in range(count)] == values
 
 
-@pytest.mark.parametrize(("frame", "cost"), [
-    (read(Space.STATE, 0, 60), 3 * element_bytes(TINY, Space.STATE)),
-    (write(Space.STATE, 0, [0x1234] * 60), element_bytes(TINY, Space.STATE) + 1)], ids=["read", "write"])
+@pytest.mark.parametrize(
+    ("frame", "cost"),
+    [
+        (read(Space.STATE, 0, 60), 3 * element_bytes(TINY, Space.STATE)),
+        (write(Space.STATE, 0, [0x1234] * 60), element_bytes(TINY, Space.STATE) + 1),
+    ],
+    ids=["read", "write"],
+)
 def test_cost_of_an_element(frame, cost):
     bench = Bench()
     requests = []
@@ -115,7 +154,9 @@ def test_cost_of_an_element(frame, cost):
 
     simulate(bench.dut, script)
     assert len(requests) == 60
-    gaps = {later - earlier for earlier, later in itertools.pairwise(requests[1:])}  # the first waits for the header
+    gaps = {
+        later - earlier for earlier, later in itertools.pairwise(requests[1:])
+    }  # the first waits for the header
     assert gaps == {cost}
 
 
@@ -137,7 +178,9 @@ def test_truncated_frames_are_corrupt():
     bench = Bench()
     frame = write(Space.STATE, 3, [1, 2, 3])
     line = b"".join(framed(frame[:length]) for length in range(1, len(frame)))
-    assert bench.exchange(line, expect=len(frame) - 1) == [(0, Status.CORRUPT, b"")] * (len(frame) - 1)
+    assert bench.exchange(line, expect=len(frame) - 1) == [(0, Status.CORRUPT, b"")] * (
+        len(frame) - 1
+    )
     assert bench.bus.log == []
 
 
@@ -150,8 +193,10 @@ def test_a_short_frame_with_a_right_crc_is_corrupt():
 @pytest.mark.parametrize("length", [MAX_REQUEST + 1, 2 * MAX_REQUEST, 2 * MAX_REQUEST + 12])
 def test_oversize_frames_are_corrupt_and_forgotten(length):
     bench = Bench()
-    oversize = protocol.sealed(protocol.request(1, Opcode.WRITE, Space.STATE, 0, 1, bytes(length - 14)))
-    oversize = oversize[:length - 2]
+    oversize = protocol.sealed(
+        protocol.request(1, Opcode.WRITE, Space.STATE, 0, 1, bytes(length - 14))
+    )
+    oversize = oversize[: length - 2]
     oversize = protocol.sealed(oversize)
     assert len(oversize) == length
     line = framed(oversize) + framed(read(Space.STATE, 0, 1))
@@ -164,22 +209,29 @@ def test_invalid_escapes_are_corrupt():
     line = frame[:-1] + bytes([protocol.ESC]) + END  # an escape of nothing
     line += frame[:5] + bytes([protocol.ESC, 0x00]) + frame[5:]
     line += frame
-    assert bench.exchange(line, expect=3) == [(0, Status.CORRUPT, b"")] * 2 + [(7, Status.OK, bytes(2))]
+    assert bench.exchange(line, expect=3) == [(0, Status.CORRUPT, b"")] * 2 + [
+        (7, Status.OK, bytes(2))
+    ]
 
 
 def test_garbage_between_frames():
     bench = Bench()
     garbage = bytes(bench.rng.randrange(256) for _ in range(700))
-    line = b"".join(garbage[n:n + 70] + framed(read(Space.STATE, n // 70, 1, sequence=n // 70 + 1))
-                    for n in range(0, 700, 70))
+    line = b"".join(
+        garbage[n : n + 70] + framed(read(Space.STATE, n // 70, 1, sequence=n // 70 + 1))
+        for n in range(0, 700, 70)
+    )
     result = bench.run(lambda ctx: bench.send(ctx, line), expect=20)
     assert [answer for answer in result if answer[1] != Status.CORRUPT] == [
-        (n + 1, Status.OK, bytes(2)) for n in range(10)]
+        (n + 1, Status.OK, bytes(2)) for n in range(10)
+    ]
 
 
 def test_empty_frames_mean_nothing():
     bench = Bench()
-    assert bench.exchange(END * 20 + framed(read(Space.STATE, 0, 1)) + END * 3, expect=1) == [(7, Status.OK, bytes(2))]
+    assert bench.exchange(END * 20 + framed(read(Space.STATE, 0, 1)) + END * 3, expect=1) == [
+        (7, Status.OK, bytes(2))
+    ]
 
 
 def test_silence_drops_an_unfinished_frame():
@@ -211,28 +263,46 @@ def test_a_pause_shorter_than_the_timeout_is_allowed():
 def test_refused_requests_stop_and_say_why(status):
     bench = Bench()
     bench.bus.refusals = {(Space.STATE, 2): status}
-    line = framed(read(Space.STATE, 2, 4)) + framed(write(Space.STATE, 0, [1, 2, 3, 4])) + framed(
-        read(Space.STATE, 0, 4))
+    line = (
+        framed(read(Space.STATE, 2, 4))
+        + framed(write(Space.STATE, 0, [1, 2, 3, 4]))
+        + framed(read(Space.STATE, 0, 4))
+    )
     assert bench.exchange(line, expect=3) == [
-        (7, status, b""), (7, status, b""), (7, Status.OK, bytes([1, 0, 2, 0]))]
-    assert [entry[:2] for entry in bench.bus.log] == [(Space.STATE, n) for n in (2, 0, 1, 2, 0, 1, 2)]
+        (7, status, b""),
+        (7, status, b""),
+        (7, Status.OK, bytes([1, 0, 2, 0])),
+    ]
+    assert [entry[:2] for entry in bench.bus.log] == [
+        (Space.STATE, n) for n in (2, 0, 1, 2, 0, 1, 2)
+    ]
 
 
 def test_malformed_requests():
     bench = Bench()
     size = element_bytes(TINY, Space.STATE)
-    frames = [
-        protocol.request(7, opcode, Space.STATE, 0, 1) for opcode in range(256) if opcode not in set(Opcode)
-    ] + [
-        protocol.request(7, Opcode.READ, Space.STATE, 0, 0),
-        protocol.request(7, Opcode.READ, Space.STATE, 0, 1, b"\0"),
-        protocol.request(7, Opcode.WRITE, Space.STATE, 0, 0),
-        protocol.request(7, Opcode.WRITE, Space.STATE, 0, 2),
-        protocol.request(7, Opcode.WAIT, 0, 1, 1, b"\0"),
-    ] + [protocol.request(7, Opcode.WRITE, Space.STATE, 0, 2, bytes(length))
-         for length in range(4 * size) if length != 2 * size]
+    frames = (
+        [
+            protocol.request(7, opcode, Space.STATE, 0, 1)
+            for opcode in range(256)
+            if opcode not in set(Opcode)
+        ]
+        + [
+            protocol.request(7, Opcode.READ, Space.STATE, 0, 0),
+            protocol.request(7, Opcode.READ, Space.STATE, 0, 1, b"\0"),
+            protocol.request(7, Opcode.WRITE, Space.STATE, 0, 0),
+            protocol.request(7, Opcode.WRITE, Space.STATE, 0, 2),
+            protocol.request(7, Opcode.WAIT, 0, 1, 1, b"\0"),
+        ]
+        + [
+            protocol.request(7, Opcode.WRITE, Space.STATE, 0, 2, bytes(length))
+            for length in range(4 * size)
+            if length != 2 * size
+        ]
+    )
     assert bench.exchange(b"".join(map(framed, frames)), expect=len(frames)) == [
-        (7, Status.MALFORMED, b"")] * len(frames)
+        (7, Status.MALFORMED, b"")
+    ] * len(frames)
     assert bench.bus.log == []
 
 
@@ -242,7 +312,8 @@ def test_unknown_spaces():
     frames = [protocol.request(7, Opcode.READ, space, 0, 1) for space in spaces]
     frames += [protocol.request(7, Opcode.WRITE, space, 0, 1, bytes(2)) for space in spaces]
     assert bench.exchange(b"".join(map(framed, frames)), expect=len(frames)) == [
-        (7, Status.ADDRESS, b"")] * len(frames)
+        (7, Status.ADDRESS, b"")
+    ] * len(frames)
     assert bench.bus.log == []
 
 
@@ -271,7 +342,11 @@ def test_wait_ends_when_an_event_comes():
 
 def test_wait_loses_patience():
     bench = Bench()
-    line = framed(wait(Event.IDLE, 0)) + framed(wait(Event.IDLE, 5, sequence=8)) + framed(read(Space.STATE, 0, 1))
+    line = (
+        framed(wait(Event.IDLE, 0))
+        + framed(wait(Event.IDLE, 5, sequence=8))
+        + framed(read(Space.STATE, 0, 1))
+    )
 
     async def script(ctx):
         await bench.send(ctx, line[:24])
@@ -280,7 +355,10 @@ def test_wait_loses_patience():
         await bench.send(ctx, line[24:])
 
     assert bench.run(script, expect=3) == [
-        (7, Status.TIMEOUT, b"\0"), (8, Status.TIMEOUT, b"\0"), (7, Status.OK, bytes(2))]
+        (7, Status.TIMEOUT, b"\0"),
+        (8, Status.TIMEOUT, b"\0"),
+        (7, Status.OK, bytes(2)),
+    ]
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -289,7 +367,9 @@ def test_random_requests_back_to_back(seed):
     model = BusModel(TINY)
     line, expected = b"", []
     for sequence in range(60):
-        space = bench.rng.choice([Space.STATE, Space.FACTOR, Space.DESCRIPTOR, Space.SUM, Space.SQUARE])
+        space = bench.rng.choice(
+            [Space.STATE, Space.FACTOR, Space.DESCRIPTOR, Space.SUM, Space.SQUARE]
+        )
         size = element_bytes(TINY, space)
         address = bench.rng.randrange(24)
         count = bench.rng.randint(1, 6)
@@ -297,7 +377,10 @@ def test_random_requests_back_to_back(seed):
         values = [bench.rng.getrandbits(element_bits(TINY, space)) for _ in range(count)]
         if kind == "read":
             line += framed(read(space, address, count, sequence=sequence))
-            data = [model.access(1, space, address + n, 0, 0)[1].to_bytes(size, "little") for n in range(count)]
+            data = [
+                model.access(1, space, address + n, 0, 0)[1].to_bytes(size, "little")
+                for n in range(count)
+            ]
             expected.append((sequence, Status.OK, b"".join(data)))
         elif kind == "write":
             line += framed(write(space, address, values, sequence=sequence))

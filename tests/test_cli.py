@@ -1,4 +1,7 @@
-"""The command line: what each command writes, and that every failure is one line with its layer's exit code."""
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: what each command writes, and that every failure is one line with its layer's
+exit code.
+"""
 
 import json
 import subprocess
@@ -32,12 +35,19 @@ def small(tmp_path_factory):
 
 def run(*arguments, stdin: str | None = None) -> subprocess.CompletedProcess:
     """The command as a user starts it."""
-    return subprocess.run([sys.executable, "-m", "ornstein.host.cli", *map(str, arguments)], input=stdin,
-                          capture_output=True, text=True, timeout=300)
+    return subprocess.run(
+        [sys.executable, "-m", "ornstein.host.cli", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
 
 
 def failure(*arguments, stdin: str | None = None) -> tuple[int, str]:
-    """(exit code, the one line on standard error) of a command that must fail without a traceback."""
+    """(exit code, the one line on standard error) of a command that must fail without a
+    traceback.
+    """
     result = run(*arguments, stdin=stdin)
     assert "Traceback" not in result.stderr
     lines = result.stderr.strip().splitlines()
@@ -45,8 +55,23 @@ def failure(*arguments, stdin: str | None = None) -> tuple[int, str]:
     return result.returncode, lines[0]
 
 
-@pytest.mark.parametrize("command", ["demo", "train", "compile", "inspect", "load", "run", "devices", "doctor",
-                                     "build", "bench", "flash", "selftest"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "demo",
+        "train",
+        "compile",
+        "inspect",
+        "load",
+        "run",
+        "devices",
+        "doctor",
+        "build",
+        "bench",
+        "flash",
+        "selftest",
+    ],
+)
 def test_every_command_has_help_with_an_example(command):
     result = run(command, "--help")
     assert result.returncode == 0
@@ -55,9 +80,17 @@ def test_every_command_has_help_with_an_example(command):
 
 def test_outputs_do_not_depend_on_the_form_of_the_input(small):
     csv = (small / "inputs.csv").read_text()
-    answers = [run("run", small / "small.program", "--device", "model:tiny", "--input", source, stdin=stdin).stdout
-               for source, stdin in ((small / "inputs.npy", None), (small / "inputs.npz", None),
-                                     (small / "inputs.csv", None), ("-", csv))]
+    answers = [
+        run(
+            "run", small / "small.program", "--device", "model:tiny", "--input", source, stdin=stdin
+        ).stdout
+        for source, stdin in (
+            (small / "inputs.npy", None),
+            (small / "inputs.npz", None),
+            (small / "inputs.csv", None),
+            ("-", csv),
+        )
+    ]
     assert answers[0].count("\n") == 7
     assert len(set(answers)) == 1
 
@@ -66,8 +99,20 @@ def test_gateware_and_model_answer_alike(small, tmp_path):
     results = {}
     for device in ("rtl:tiny", "model:tiny"):
         output, report = tmp_path / "out.npy", tmp_path / "out.json"
-        result = run("run", small / "small.program", "--device", device, "--input", small / "inputs.npy",
-                     "--output", output, "--what", "mean", "--json", report)
+        result = run(
+            "run",
+            small / "small.program",
+            "--device",
+            device,
+            "--input",
+            small / "inputs.npy",
+            "--output",
+            output,
+            "--what",
+            "mean",
+            "--json",
+            report,
+        )
         assert result.returncode == 0, result.stderr
         results[device] = np.load(output)
         assert json.loads(report.read_text())["inputs"] == 7
@@ -93,20 +138,30 @@ def test_devices_lists_uris_and_fabrics():
 
 
 def test_unknown_device(small):
-    code, line = failure("run", small / "small.program", "--device", "abacus", "--input", small / "inputs.npy")
+    code, line = failure(
+        "run", small / "small.program", "--device", "abacus", "--input", small / "inputs.npy"
+    )
     assert code == cli.EXIT_CODES[cli.DeviceError]
     assert "abacus" in line and "rtl" in line
 
 
 def test_port_that_is_not_there(small):
-    code, line = failure("run", small / "small.program", "--device", "serial:no-such-port", "--input",
-                         small / "inputs.npy")
+    code, line = failure(
+        "run",
+        small / "small.program",
+        "--device",
+        "serial:no-such-port",
+        "--input",
+        small / "inputs.npy",
+    )
     assert code == cli.EXIT_CODES[cli.LinkError]
     assert "no-such-port" in line
 
 
 def test_program_for_another_fabric(small):
-    code, line = failure("run", small / "small.program", "--device", "model:wide", "--input", small / "inputs.npy")
+    code, line = failure(
+        "run", small / "small.program", "--device", "model:wide", "--input", small / "inputs.npy"
+    )
     assert code == cli.EXIT_CODES[cli.ProgramError]
     assert "rank_lanes" in line
 
@@ -126,8 +181,17 @@ def test_truncated_program_file(small, tmp_path):
     assert failure("inspect", path)[0] == cli.EXIT_CODES[cli.ProgramError]
 
 
-@pytest.mark.parametrize("text, word", [("1,2,3\n", "shape"), ("1,x\n", "line 1"), ("nan," * 15 + "1\n", "finite"),
-                                        ("1e9," * 15 + "1\n", "takes"), ("", "no inputs"), ("1,2\n3\n", "line 2")])
+@pytest.mark.parametrize(
+    "text, word",
+    [
+        ("1,2,3\n", "shape"),
+        ("1,x\n", "line 1"),
+        ("nan," * 15 + "1\n", "finite"),
+        ("1e9," * 15 + "1\n", "takes"),
+        ("", "no inputs"),
+        ("1,2\n3\n", "line 2"),
+    ],
+)
 def test_bad_inputs(small, text, word):
     code, line = failure("run", small / "small.program", "--device", "model:tiny", stdin=text)
     assert code == cli.EXIT_CODES[cli.InputError]
@@ -135,7 +199,9 @@ def test_bad_inputs(small, text, word):
 
 
 def test_missing_input_file(small):
-    code, line = failure("run", small / "small.program", "--device", "model:tiny", "--input", "nowhere.npy")
+    code, line = failure(
+        "run", small / "small.program", "--device", "model:tiny", "--input", "nowhere.npy"
+    )
     assert code == cli.EXIT_CODES[cli.InputError]
     assert "nowhere.npy" in line
 
@@ -183,6 +249,14 @@ def test_wrong_usage():
 
 
 def test_output_that_cannot_be_written(small):
-    code, _ = failure("run", small / "small.program", "--device", "model:tiny", "--input", small / "inputs.npy",
-                      "--output", small / "no" / "folder.csv")
+    code, _ = failure(
+        "run",
+        small / "small.program",
+        "--device",
+        "model:tiny",
+        "--input",
+        small / "inputs.npy",
+        "--output",
+        small / "no" / "folder.csv",
+    )
     assert code == cli.EXIT_CODES[OSError]

@@ -1,10 +1,22 @@
-"""The fabric's description: presets, derived numbers, refusals, and the identity that carries it over the link."""
+# SPDX-License-Identifier: Apache-2.0
+"""The fabric's description: presets, derived numbers, refusals, and the identity that carries it
+over the link.
+"""
 
 from dataclasses import FrozenInstanceError, fields, replace
 
 import pytest
 
-from ornstein.hdl.config import ICEBREAKER, PRESETS, REFERENCE, TINY, WIDE, ConfigError, FabricConfig, preset
+from ornstein.hdl.config import (
+    ICEBREAKER,
+    PRESETS,
+    REFERENCE,
+    TINY,
+    WIDE,
+    ConfigError,
+    FabricConfig,
+    preset,
+)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -14,7 +26,10 @@ def test_presets_carry_their_names(name):
 
 
 def test_unknown_preset_names_the_known_ones():
-    with pytest.raises(ConfigError, match=r"no fabric is called 'huge'; there are tiny, reference, icebreaker, bitsy"):
+    with pytest.raises(
+        ConfigError,
+        match=r"no fabric is called 'huge'; there are tiny, reference, icebreaker, bitsy",
+    ):
         preset("huge")
 
 
@@ -25,7 +40,11 @@ def test_a_fabric_cannot_be_changed():
 
 def test_derived_numbers():
     assert WIDE.lanes == 4 * 4
-    assert [replace(TINY, descriptor_width=width).descriptor_beats for width in (32, 64, 128)] == [4, 2, 1]
+    assert [replace(TINY, descriptor_width=width).descriptor_beats for width in (32, 64, 128)] == [
+        4,
+        2,
+        1,
+    ]
     assert TINY.product_width == 12 + 16
     assert TINY.square_width == 32 + 16
     assert TINY.max_samples == 65536
@@ -34,54 +53,96 @@ def test_derived_numbers():
     assert TINY.max_samples * (1 << 30) <= 1 << TINY.square_width
 
 
-@pytest.mark.parametrize("changes, message", [
-    ({"rank_lanes": 3}, "rank_lanes must be a power of two, not 3"),
-    ({"unit_lanes": 0}, "unit_lanes must be a power of two, not 0"),
-    ({"state_depth": 48}, "state_depth must be a power of two, not 48"),
-    ({"factor_depth": 0}, "factor_depth must be positive, not 0"),
-    ({"drive_depth": -1}, "drive_depth must be positive, not -1"),
-    ({"rank_depth": 0}, "rank_depth must be positive, not 0"),
-    ({"descriptor_depth": 0}, "descriptor_depth must be positive, not 0"),
-    ({"descriptor_depth": 257}, "descriptor_depth must be at most 256, not 257"),
-    ({"descriptor_width": 16}, "descriptor_width must be 32, 64 or 128, not 16"),
-    ({"factor_width": 3}, "factor_width must be between 4 and 16, not 3"),
-    ({"factor_width": 17}, "factor_width must be between 4 and 16, not 17"),
-    ({"leak_bits": 0}, "leak_bits must be between 1 and 12, not 0"),
-    ({"leak_bits": 13}, "leak_bits must be between 1 and 12, not 13"),
-    ({"accumulator_width": 27}, r"accumulator_width must be between 28 \(one product\) and 48, not 27"),
-    ({"factor_width": 16, "accumulator_width": 31}, r"between 32 \(one product\) and 48, not 31"),
-    ({"accumulator_width": 49}, r"accumulator_width must be between 28 \(one product\) and 48, not 49"),
-    ({"sum_width": 16}, "sum_width must be between 17 and 48, not 16"),
-    ({"sum_width": 49}, "sum_width must be between 17 and 48, not 49"),
-    ({"project_shifts": ()}, r"project_shifts must be 1 to 8 ascending shifts between 0 and 31, not \(\)"),
-    ({"project_shifts": (0, 4)}, "project_shifts must start at 1 or more, not 0"),
-    ({"expand_shifts": (4, 2)}, r"expand_shifts must be 1 to 8 ascending .*, not \(4, 2\)"),
-    ({"expand_shifts": (2, 2)}, r"expand_shifts must be 1 to 8 ascending .*, not \(2, 2\)"),
-    ({"expand_shifts": tuple(range(9))}, "expand_shifts must be 1 to 8 ascending shifts"),
-    ({"expand_shifts": (0, 32)}, r"between 0 and 31, not \(0, 32\)"),
-    ({"bias_shifts": (-1, 2)}, r"bias_shifts must be 1 to 4 ascending .*, not \(-1, 2\)"),
-    ({"bias_shifts": (1, 2, 3, 4, 5)}, "bias_shifts must be 1 to 4 ascending shifts"),
-    ({"sample_depth": 32}, r"sample_depth must be 0 \(no sample stream\) or a power of two from 64, not 32"),
-    ({"sample_depth": 96}, "sample_depth must be 0 .* or a power of two from 64, not 96"),
-], ids=str)
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"rank_lanes": 3}, "rank_lanes must be a power of two, not 3"),
+        ({"unit_lanes": 0}, "unit_lanes must be a power of two, not 0"),
+        ({"state_depth": 48}, "state_depth must be a power of two, not 48"),
+        ({"factor_depth": 0}, "factor_depth must be positive, not 0"),
+        ({"drive_depth": -1}, "drive_depth must be positive, not -1"),
+        ({"rank_depth": 0}, "rank_depth must be positive, not 0"),
+        ({"descriptor_depth": 0}, "descriptor_depth must be positive, not 0"),
+        ({"descriptor_depth": 257}, "descriptor_depth must be at most 256, not 257"),
+        ({"descriptor_width": 16}, "descriptor_width must be 32, 64 or 128, not 16"),
+        ({"factor_width": 3}, "factor_width must be between 4 and 16, not 3"),
+        ({"factor_width": 17}, "factor_width must be between 4 and 16, not 17"),
+        ({"leak_bits": 0}, "leak_bits must be between 1 and 12, not 0"),
+        ({"leak_bits": 13}, "leak_bits must be between 1 and 12, not 13"),
+        (
+            {"accumulator_width": 27},
+            r"accumulator_width must be between 28 \(one product\) and 48, not 27",
+        ),
+        (
+            {"factor_width": 16, "accumulator_width": 31},
+            r"between 32 \(one product\) and 48, not 31",
+        ),
+        (
+            {"accumulator_width": 49},
+            r"accumulator_width must be between 28 \(one product\) and 48, not 49",
+        ),
+        ({"sum_width": 16}, "sum_width must be between 17 and 48, not 16"),
+        ({"sum_width": 49}, "sum_width must be between 17 and 48, not 49"),
+        (
+            {"project_shifts": ()},
+            r"project_shifts must be 1 to 8 ascending shifts between 0 and 31, not \(\)",
+        ),
+        ({"project_shifts": (0, 4)}, "project_shifts must start at 1 or more, not 0"),
+        ({"expand_shifts": (4, 2)}, r"expand_shifts must be 1 to 8 ascending .*, not \(4, 2\)"),
+        ({"expand_shifts": (2, 2)}, r"expand_shifts must be 1 to 8 ascending .*, not \(2, 2\)"),
+        ({"expand_shifts": tuple(range(9))}, "expand_shifts must be 1 to 8 ascending shifts"),
+        ({"expand_shifts": (0, 32)}, r"between 0 and 31, not \(0, 32\)"),
+        ({"bias_shifts": (-1, 2)}, r"bias_shifts must be 1 to 4 ascending .*, not \(-1, 2\)"),
+        ({"bias_shifts": (1, 2, 3, 4, 5)}, "bias_shifts must be 1 to 4 ascending shifts"),
+        (
+            {"sample_depth": 32},
+            r"sample_depth must be 0 \(no sample stream\) or a power of two from 64, not 32",
+        ),
+        ({"sample_depth": 96}, "sample_depth must be 0 .* or a power of two from 64, not 96"),
+    ],
+    ids=str,
+)
 def test_refusals_name_the_field_and_the_numbers(changes, message):
     with pytest.raises(ConfigError, match=message):
         replace(TINY, **changes)
 
 
-@pytest.mark.parametrize("changes", [
-    {"rank_lanes": 1}, {"factor_depth": 1000, "drive_depth": 37, "rank_depth": 5}, {"descriptor_depth": 256},
-    {"factor_width": 4}, {"factor_width": 16, "accumulator_width": 32}, {"accumulator_width": 28}, {"leak_bits": 12},
-    {"sum_width": 17}, {"sample_depth": 0}, {"project_shifts": (1, 31)}, {"expand_shifts": (0,)},
-], ids=str)
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"rank_lanes": 1},
+        {"factor_depth": 1000, "drive_depth": 37, "rank_depth": 5},
+        {"descriptor_depth": 256},
+        {"factor_width": 4},
+        {"factor_width": 16, "accumulator_width": 32},
+        {"accumulator_width": 28},
+        {"leak_bits": 12},
+        {"sum_width": 17},
+        {"sample_depth": 0},
+        {"project_shifts": (1, 31)},
+        {"expand_shifts": (0,)},
+    ],
+    ids=str,
+)
 def test_the_limits_themselves_are_allowed(changes):
     replace(TINY, **changes)
 
 
-@pytest.mark.parametrize("config", [
-    *PRESETS.values(),
-    replace(TINY, name="odd", project_shifts=(1, 31), expand_shifts=(0,), bias_shifts=(3, 5), drive_depth=77),
-], ids=lambda config: config.name)
+@pytest.mark.parametrize(
+    "config",
+    [
+        *PRESETS.values(),
+        replace(
+            TINY,
+            name="odd",
+            project_shifts=(1, 31),
+            expand_shifts=(0,),
+            bias_shifts=(3, 5),
+            drive_depth=77,
+        ),
+    ],
+    ids=lambda config: config.name,
+)
 def test_identity_round_trip(config):
     values = config.identity()
     assert list(values) == [f.name for f in fields(FabricConfig) if f.name != "name"]
@@ -104,13 +165,30 @@ def test_identity_of_an_impossible_fabric_is_refused():
 
 def test_build_hash_sees_every_field_but_the_name():
     assert replace(TINY, name="renamed").build_hash == TINY.build_hash
-    changes = {"rank_lanes": 4, "unit_lanes": 2, "factor_width": 10, "factor_depth": 128, "state_depth": 32,
-               "drive_depth": 64, "rank_depth": 16, "descriptor_depth": 32, "descriptor_width": 64,
-               "accumulator_width": 36, "leak_bits": 8,
-               "project_shifts": (10, 12), "expand_shifts": (0, 1), "bias_shifts": (6, 8), "sum_width": 30,
-               "second_moment": False, "sample_depth": 128, "quartic": False}
+    changes = {
+        "rank_lanes": 4,
+        "unit_lanes": 2,
+        "factor_width": 10,
+        "factor_depth": 128,
+        "state_depth": 32,
+        "drive_depth": 64,
+        "rank_depth": 16,
+        "descriptor_depth": 32,
+        "descriptor_width": 64,
+        "accumulator_width": 36,
+        "leak_bits": 8,
+        "project_shifts": (10, 12),
+        "expand_shifts": (0, 1),
+        "bias_shifts": (6, 8),
+        "sum_width": 30,
+        "second_moment": False,
+        "sample_depth": 128,
+        "quartic": False,
+    }
     assert list(changes) == list(TINY.identity())
-    hashes = {replace(TINY, **{name: value}).build_hash for name, value in changes.items()} | {TINY.build_hash}
+    hashes = {replace(TINY, **{name: value}).build_hash for name, value in changes.items()} | {
+        TINY.build_hash
+    }
     assert len(hashes) == len(changes) + 1
     assert all(0 <= value < 1 << 32 for value in hashes)
 

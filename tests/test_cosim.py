@@ -1,4 +1,7 @@
-"""The gateware's parts under Verilator and, where it is installed, Icarus: cocotb benches against integer models."""
+# SPDX-License-Identifier: Apache-2.0
+"""The gateware's parts under Verilator and, where it is installed, Icarus: cocotb benches against
+integer models.
+"""
 
 from pathlib import Path
 
@@ -16,15 +19,22 @@ SIMULATORS = pytest.mark.parametrize("simulator", ["verilator", "icarus"])
 
 
 def simulate(component, part, simulator, name=None):
-    """Runs the cocotb module of a part, ``component()``; skips the test where the simulator is not installed."""
+    """Runs the cocotb module of a part, ``component()``; skips the test where the simulator is not
+    installed.
+    """
     if simulator == "icarus":
         try:
             icarus_environment()
         except ToolError as error:
             pytest.skip(str(error))
-    run(component(), module=f"ornstein.sim.cosim.cocotb_{part}", simulator=simulator, seed=1,
+    run(
+        component(),
+        module=f"ornstein.sim.cosim.cocotb_{part}",
+        simulator=simulator,
+        seed=1,
         environment={"FABRIC": name} if name else {},
-        build_dir=BUILD / "_".join(filter(None, ("cosim", part, name, simulator))))
+        build_dir=BUILD / "_".join(filter(None, ("cosim", part, name, simulator))),
+    )
 
 
 @SIMULATORS

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from pathlib import Path
 
 import pytest
@@ -18,5 +19,11 @@ def test_bridge(name, simulator):
             icarus_environment()
         except ToolError as error:
             pytest.skip(str(error))
-    run(Bridge(preset(name), timeout=4096), module="ornstein.sim.cosim.cocotb_link", simulator=simulator, seed=1,
-        environment={"FABRIC": name}, build_dir=BUILD / f"cosim_link_{name}_{simulator}")
+    run(
+        Bridge(preset(name), timeout=4096),
+        module="ornstein.sim.cosim.cocotb_link",
+        simulator=simulator,
+        seed=1,
+        environment={"FABRIC": name},
+        build_dir=BUILD / f"cosim_link_{name}_{simulator}",
+    )

@@ -1,4 +1,7 @@
-"""The whole gateware under cocotb: bit for bit like the integer model, and in equilibrium like the energy."""
+# SPDX-License-Identifier: Apache-2.0
+"""The whole gateware under cocotb: bit for bit like the integer model, and in equilibrium like the
+energy.
+"""
 
 from pathlib import Path
 
@@ -13,8 +16,14 @@ BUILD = Path(__file__).parents[1] / "build"
 
 
 def simulate(name, simulator, **environment):
-    run(Top(FABRICS[name]), module="ornstein.sim.cosim.cocotb_top", simulator=simulator, seed=1,
-        environment={"FABRIC": name} | environment, build_dir=BUILD / f"cosim_top_{name}_{simulator}")
+    run(
+        Top(FABRICS[name]),
+        module="ornstein.sim.cosim.cocotb_top",
+        simulator=simulator,
+        seed=1,
+        environment={"FABRIC": name} | environment,
+        build_dir=BUILD / f"cosim_top_{name}_{simulator}",
+    )
 
 
 def test_tiny():

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Couplings: Gram matrices, sign convention, the bilinear skip, the aligned skip."""
 
 import numpy as np
@@ -54,7 +55,9 @@ def test_rank_outside_the_matrix_is_refused():
 def test_truncation_is_the_root_of_the_dropped_share():
     j = gram(weights(0))
     values = np.linalg.svd(j, compute_uv=False)
-    np.testing.assert_allclose(truncation(j, 4), np.sqrt(np.sum(values[4:] ** 2) / np.sum(values**2)), rtol=1e-9)
+    np.testing.assert_allclose(
+        truncation(j, 4), np.sqrt(np.sum(values[4:] ** 2) / np.sum(values**2)), rtol=1e-9
+    )
     assert truncation(j, D) < 1e-14
 
 
@@ -71,13 +74,18 @@ def test_signs_do_not_depend_on_the_eigensolver():
 
 @pytest.mark.parametrize("rank", [2, 4, D])
 def test_skip_norm_is_a_quarter_at_every_rank(rank):
-    for energy in (paper_energy(weights(0), weights(1), rank), hierarchical_bilinear(weights(0), weights(1), rank)):
+    for energy in (
+        paper_energy(weights(0), weights(1), rank),
+        hierarchical_bilinear(weights(0), weights(1), rank),
+    ):
         np.testing.assert_allclose(np.linalg.norm(energy.matrix()[:D, D:]), 0.25, rtol=1e-12)
 
 
 def test_bilinear_energy_is_the_papers_with_truncated_gram_terms():
     cut = hierarchical_bilinear(weights(0), weights(1), 4).matrix()
-    np.testing.assert_allclose(cut, paper_energy(weights(0), weights(1), 4, gram_rank=4).matrix(), atol=1e-14)
+    np.testing.assert_allclose(
+        cut, paper_energy(weights(0), weights(1), 4, gram_rank=4).matrix(), atol=1e-14
+    )
 
 
 def test_at_full_rank_both_energies_agree_and_are_the_equation():
@@ -107,7 +115,9 @@ def test_default_model_at_rank_one_is_judged_by_its_smallest_eigenvalue():
 
 
 def correlated(n: int = 400, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Encoder activations of 10 units and 7 decoder activations: a rank-2 map of them plus a little noise."""
+    """Encoder activations of 10 units and 7 decoder activations: a rank-2 map of them plus a little
+    noise.
+    """
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 10)) * rng.uniform(0.5, 2, 10) + 3
     y = x @ rng.normal(size=(10, 2)) @ rng.normal(size=(2, 7)) + 0.01 * rng.normal(size=(n, 7)) - 1
@@ -129,7 +139,8 @@ def test_aligned_modes_carry_what_the_activations_share():
     (x_mean, x_deviation), (y_mean, y_deviation) = standardise(x), standardise(y)
     code, wanted = (x - x_mean) / x_deviation @ u, (y - y_mean) / y_deviation
     np.testing.assert_allclose(wanted @ v @ v.T, wanted, atol=0.05)
-    # code times the regression's own singular values is the decoder's mode: one positive gain per mode
+    # code times the regression's own singular values is the decoder's mode: one positive gain per
+    # mode
     gains = np.sum(code * (wanted @ v), axis=0) / np.sum(code**2, axis=0)
     assert (gains > 0).all()
     np.testing.assert_allclose(code * gains, wanted @ v, atol=0.05)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import random
 
 import pytest
@@ -8,7 +9,9 @@ from ornstein.hdl.link.crossing import Crossing
 
 @pytest.mark.parametrize("i_period, o_period", [(1, 1), (1, 4.1), (3.7, 1)])
 def test_every_element_crosses_once_and_in_order(i_period, o_period):
-    """Clocks of any ratio, a sender and a receiver that pause at random; about three cycles of each an element."""
+    """Clocks of any ratio, a sender and a receiver that pause at random; about three cycles of each
+    an element.
+    """
     rng = random.Random(5)
     sent = [rng.randrange(256) for _ in range(200)]
     arrived = []
@@ -32,7 +35,7 @@ def test_every_element_crosses_once_and_in_order(i_period, o_period):
             if rng.random() < 0.2:
                 await ctx.tick("slow").repeat(rng.randrange(1, 9))
             ctx.set(dut.o.ready, 1)
-            element, = await ctx.tick("slow").sample(dut.o.payload).until(dut.o.valid)
+            (element,) = await ctx.tick("slow").sample(dut.o.payload).until(dut.o.valid)
             arrived.append(element)
             ctx.set(dut.o.ready, 0)
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Data: fixed splits, resizing, IDX files and their errors."""
 
 import gzip
@@ -34,7 +35,9 @@ def test_digits_are_split_once_and_for_all():
 
 def test_no_held_out_digit_is_trained_on():
     images = digits()
-    assert not {image.tobytes() for image in images.test} & {image.tobytes() for image in images.train}
+    assert not {image.tobytes() for image in images.test} & {
+        image.tobytes() for image in images.train
+    }
 
 
 def test_resize_is_bilinear_between_pixel_centres():

@@ -1,4 +1,7 @@
-"""Devices: their statistics against theory and the float reference, and what they refuse before anything is written."""
+# SPDX-License-Identifier: Apache-2.0
+"""Devices: their statistics against theory and the float reference, and what they refuse before
+anything is written.
+"""
 
 from dataclasses import replace
 
@@ -14,7 +17,17 @@ from ornstein.host.energy import Coupling, Energy, EnergyError, Module
 from ornstein.host.fabric_device import FabricDevice, job_issues
 from ornstein.host.link import LinkError
 from ornstein.host.model_file import TrainedModel
-from ornstein.host.problem import BIAS, EM, LM, NEAREST, STATE, STOCHASTIC, Problem, Stage, equilibrium
+from ornstein.host.problem import (
+    BIAS,
+    EM,
+    LM,
+    NEAREST,
+    STATE,
+    STOCHASTIC,
+    Problem,
+    Stage,
+    equilibrium,
+)
 from ornstein.host.program import InputError, ProgramError
 from ornstein.host.recipes import ours_full
 from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
@@ -27,16 +40,20 @@ def program():
     return compile_problem(toy(), TINY, toy_inputs())
 
 
-# ---- opening ---------------------------------------------------------------------------------------------------------
+# ---- opening -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("uri", ["", "verilog", "rtl:huge", "model:huge", "float:almost", "serial:"])
+@pytest.mark.parametrize(
+    "uri", ["", "verilog", "rtl:huge", "model:huge", "float:almost", "serial:"]
+)
 def test_unknown_devices(uri):
     with pytest.raises(DeviceError, match="no device is called") as caught:
         open_device(uri)
     message = str(caught.value)
     assert repr(uri) in message and "\n" not in message
-    assert all(name in message for name in ("rtl[:FABRIC]", "model", "float", "serial:PORT", *PRESETS))
+    assert all(
+        name in message for name in ("rtl[:FABRIC]", "model", "float", "serial:PORT", *PRESETS)
+    )
 
 
 def test_a_port_that_is_not_there():
@@ -44,8 +61,16 @@ def test_a_port_that_is_not_there():
         open_device("serial:/dev/nothing-here")
 
 
-@pytest.mark.parametrize(("uri", "config"), [
-    ("model", REFERENCE), ("model:tiny", TINY), ("model:wide", WIDE), ("float", None), ("float:exact", None)])
+@pytest.mark.parametrize(
+    ("uri", "config"),
+    [
+        ("model", REFERENCE),
+        ("model:tiny", TINY),
+        ("model:wide", WIDE),
+        ("float", None),
+        ("float:exact", None),
+    ],
+)
 def test_devices_know_their_name_and_fabric(uri, config):
     with open_device(uri) as device:
         assert (device.uri, device.config, device.program) == (uri, config, None)
@@ -63,12 +88,18 @@ def test_every_device_runs_the_same_program(device, program, uri):
     assert one.run(toy_inputs(), seed=2, warm=True).mean.shape == (3, 8)
     assert one.verify() >= 0
     fine = np.abs(outputs.mean - program.problem.energy.mean(toy_inputs()))
-    assert fine.max() < 6 * mean_error(program.problem.energy.matrix(), kT=0.01, dt=1.0, samples=20).max()
+    assert (
+        fine.max()
+        < 6 * mean_error(program.problem.energy.matrix(), kT=0.01, dt=1.0, samples=20).max()
+    )
 
 
 @pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
 def test_nothing_runs_before_a_program_is_loaded(uri):
-    with open_device(uri) as one, pytest.raises(DeviceError, match=f"no program is loaded on device '{uri}'; load one"):
+    with (
+        open_device(uri) as one,
+        pytest.raises(DeviceError, match=f"no program is loaded on device '{uri}'; load one"),
+    ):
         one.run(toy_inputs())
 
 
@@ -88,7 +119,7 @@ def test_an_empty_block_has_no_outputs(device, program, uri):
     for warm in (False, True):
         parts = list(one.stream(blocks, seed=3, warm=warm))
         assert [len(part.mean) for part in parts] == [4, 4]
-    if uri != "float":                                     # whose noise is drawn block by block
+    if uri != "float":  # whose noise is drawn block by block
         outputs = Outputs.join(list(one.stream(blocks, seed=3)))
         np.testing.assert_array_equal(outputs.sums, one.run(toy_inputs(8), seed=3).sums)
 
@@ -123,7 +154,7 @@ def test_the_closed_form_is_for_harmonic_energies(device):
         exact.run(toy_inputs())
 
 
-# ---- what is refused, and when ---------------------------------------------------------------------------------------
+# ---- what is refused, and when -------------------------------------------------------------------
 
 
 class Recording:
@@ -138,6 +169,7 @@ class Recording:
         def watched(opcode, space, address, count, data):
             self.written += len(data) > 0
             return execute(opcode, space, address, count, data)
+
         fake._execute = watched
         self.device = FabricDevice(FakeTransport(fake), "recorded", timeout=0.2)
 
@@ -155,9 +187,14 @@ def test_a_program_for_other_lanes_is_refused_before_anything_is_written(program
     assert line.written == small.written == 0
 
 
-@pytest.mark.parametrize(("inputs", "message"), [
-    (np.zeros((2, 7)), "inputs have shape"), (np.full((1, 8), np.nan), "is not finite"),
-    (np.full((1, 8), 1e6), "takes .* there")])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros((2, 7)), "inputs have shape"),
+        (np.full((1, 8), np.nan), "is not finite"),
+        (np.full((1, 8), 1e6), "takes .* there"),
+    ],
+)
 def test_inputs_are_refused_before_anything_is_written(program, inputs, message):
     line = Recording(TINY)
     line.device.load(program)
@@ -169,7 +206,9 @@ def test_inputs_are_refused_before_anything_is_written(program, inputs, message)
 
 @pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
 def test_a_device_goes_on_after_a_refusal(device, program, uri):
-    """In the middle of a stream, with a job under way: what follows is as if nothing had been asked."""
+    """In the middle of a stream, with a job under way: what follows is as if nothing had been
+    asked.
+    """
     one = device(uri)
     one.load(program)
     expected = one.run(toy_inputs(), seed=5).mean
@@ -193,14 +232,16 @@ def test_a_stream_may_be_left(device, program):
 
 
 def test_issues_are_counted_before_the_run(device, program):
-    """What the deadline rests on is what the gateware then counts: one job for every four inputs."""
+    """What the deadline rests on is what the gateware then counts: one job for every four
+    inputs.
+    """
     one = device("rtl:tiny")
     one.load(program)
     assert program.layout.chains == 4
     assert one.run(toy_inputs(8)).counters["issued"] == 2 * job_issues(program)
 
 
-# ---- statistics ------------------------------------------------------------------------------------------------------
+# ---- statistics ----------------------------------------------------------------------------------
 
 
 def run(device: Device, problem, inputs, config=REFERENCE, seed=SEED):
@@ -216,11 +257,15 @@ def trained():
     return ours_full(TrainedModel.load()).energy
 
 
-@pytest.mark.parametrize(("integrator", "uri"), [(LM, "model"), (EM, "model"), (LM, "float"), (EM, "float")])
+@pytest.mark.parametrize(
+    ("integrator", "uri"), [(LM, "model"), (EM, "model"), (LM, "float"), (EM, "float")]
+)
 def test_stationary_covariance(device, trained, integrator, uri):
-    """kT = 1, dt = 1: what Monte Carlo cannot tell apart aside, within 2 % of the discrete chain's covariance.
+    """kT = 1, dt = 1: what Monte Carlo cannot tell apart aside, within 2 % of the discrete chain's
+    covariance.
 
-    Samples eleven steps apart hold exp(-2 * 11 * 0.15) = 4 % of the covariance in common: all but independent.
+    Samples eleven steps apart hold exp(-2 * 11 * 0.15) = 4 % of the covariance in common: all but
+    independent.
     """
     chains, kept, thin = 40, 150, 11
     stages = Stage(60, 1.0), Stage(kept * thin, 1.0, accumulate=True, thin=thin)
@@ -234,7 +279,7 @@ def test_stationary_covariance(device, trained, integrator, uri):
     assert np.sqrt(max(0.0, measured**2 - floor**2)) < 0.02
     # the variances alone, averaged over all steps: far below the floor of the whole matrix
     assert (outputs.second.mean(axis=0) / law.diagonal()).mean() == pytest.approx(1, abs=0.01)
-    if integrator == EM:                                   # and EM's is the larger one: the test can tell them apart
+    if integrator == EM:  # and EM's is the larger one: the test can tell them apart
         exact = trained.covariance(1.0)
         assert (outputs.second.mean(axis=0) / exact.diagonal()).mean() > 1.04
 
@@ -246,16 +291,26 @@ def test_means_within_four_standard_errors(device, uri, kT):
     problem = toy(stages=equilibrium(toy_energy(), kT=kT, samples=samples))
     program, outputs = run(device(uri), problem, inputs, TINY)
     deviations = (outputs.mean - problem.energy.mean(inputs)) / mean_error(
-        problem.energy.matrix(), kT=kT, dt=program.dt, samples=samples)
-    # factors of 12 bits and a state of 16 shift the mean a little; at these samples the noise hides that
+        problem.energy.matrix(), kT=kT, dt=program.dt, samples=samples
+    )
+    # factors of 12 bits and a state of 16 shift the mean a little; at these samples the noise hides
+    # that
     assert np.abs(deviations).max() < 4
     assert 0.6 < deviations.std() < 1.4
 
 
 def test_the_quartic_term_narrows_the_state(device):
-    """One unit in E = 0.1 z^2 + 0.05 z^4 at kT = 1, by the model, the float reference and the integral over exp(-E)."""
+    """One unit in E = 0.1 z^2 + 0.05 z^4 at kT = 1, by the model, the float reference and the
+    integral over exp(-E).
+    """
     energy = Energy((Module("a", 16),), j2=0.1, j4=0.05)
-    problem = Problem("quartic", (energy,), (Stage(400, 1.0), Stage(20_000, 1.0, accumulate=True)), dt=0.1, entry=BIAS)
+    problem = Problem(
+        "quartic",
+        (energy,),
+        (Stage(400, 1.0), Stage(20_000, 1.0, accumulate=True)),
+        dt=0.1,
+        entry=BIAS,
+    )
     z = np.linspace(-8, 8, 4001)
     weight = np.exp(-(0.1 * z**2 + 0.05 * z**4))
     wanted = (z**2 * weight).sum() / weight.sum()
@@ -266,14 +321,18 @@ def test_the_quartic_term_narrows_the_state(device):
 
 @pytest.mark.parametrize("rounding", [NEAREST, STOCHASTIC])
 def test_the_closed_form_at_zero_temperature(device, rounding):
-    """To nearest, each unit stops within 0.5 / (dt lambda) LSB; stochastic rounding removes that dead band.
+    """To nearest, each unit stops within 0.5 / (dt lambda) LSB; stochastic rounding removes that
+    dead band.
 
-    The yardstick is the closed form of the *realised* factors, so that rounding is all that is left.
+    The yardstick is the closed form of the *realised* factors, so that rounding is all that is
+    left.
     """
     energy, inputs = toy_energy(), toy_inputs(8)
     problem = toy(stages=(Stage(2000), Stage(16_000, accumulate=True)), dt=0.25, rounding=rounding)
     program, outputs = run(device("model:tiny"), problem, inputs, TINY)
-    exact = np.linalg.solve(program.matrices[0], program.quantize(inputs)[:, :, 0].T * program.input_lsb[:, None]).T
+    exact = np.linalg.solve(
+        program.matrices[0], program.quantize(inputs)[:, :, 0].T * program.input_lsb[:, None]
+    ).T
     error = np.abs(outputs.mean - exact) / program.state_lsb
     smallest = np.linalg.eigvalsh(energy.matrix())[0]
     # projections are rounded too, to 16 bits; that is less than the bound leaves
@@ -283,13 +342,21 @@ def test_the_closed_form_at_zero_temperature(device, rounding):
 
 
 def test_a_dead_band_holds_a_lone_unit_and_stochastic_rounding_frees_it(device):
-    """lambda = 0.2, dt = 0.05: to nearest a unit may stop up to 50 LSB short, dithered it does not."""
+    """lambda = 0.2, dt = 0.05: to nearest a unit may stop up to 50 LSB short, dithered it
+    does not.
+    """
     energy = Energy((Module("a", 16),), j2=0.1)
     inputs = np.linspace(-1, 1, 16)[None]
     short = {}
     for rounding in (NEAREST, STOCHASTIC):
-        problem = Problem("band", (energy,), (Stage(2000), Stage(8000, accumulate=True)), dt=0.05, rounding=rounding,
-                          entry=BIAS)
+        problem = Problem(
+            "band",
+            (energy,),
+            (Stage(2000), Stage(8000, accumulate=True)),
+            dt=0.05,
+            rounding=rounding,
+            entry=BIAS,
+        )
         program, outputs = run(device("model:tiny"), problem, inputs, TINY)
         short[rounding] = np.abs(outputs.mean - 5 * inputs).max() / program.state_lsb
     bound = 0.5 / (program.dt * 0.2)
@@ -302,21 +369,36 @@ def test_an_initial_state_relaxes_from_where_it_was(device):
     energy = Energy((Module("a", 4),), j2=0.1)
     offset = np.array([0.1, 0.0, -0.2, 0.3])
     start = np.array([[1.0, -1.0, 2.0, 0.5]])
-    problem = Problem("decay", (energy,), (Stage(3), Stage(1, accumulate=True, thin=1)), entry=STATE, offset=offset)
+    problem = Problem(
+        "decay",
+        (energy,),
+        (Stage(3), Stage(1, accumulate=True, thin=1)),
+        entry=STATE,
+        offset=offset,
+    )
     for uri in ("rtl:tiny", "model:tiny", "float"):
         _, outputs = run(device(uri), problem, start, TINY)
         rest = 5 * offset
-        np.testing.assert_allclose(outputs.mean, rest + (start - rest) * (1 - 0.2 * problem.dt) ** 4, atol=2e-3)
+        np.testing.assert_allclose(
+            outputs.mean, rest + (start - rest) * (1 - 0.2 * problem.dt) ** 4, atol=2e-3
+        )
         np.testing.assert_allclose(outputs.samples[:, -1], outputs.mean, atol=1e-12)
 
 
 def test_stages_change_energy_and_bias_set(device):
-    """A nudge: relax under the first biases, then read under the second, with the couplings of another energy."""
+    """A nudge: relax under the first biases, then read under the second, with the couplings of
+    another energy.
+    """
     factor = np.eye(2)
     coupled = Energy((Module("a", 2),), (Coupling(("a",), (factor,), np.full((1, 1, 2), 0.3)),))
     plain = coupled.without_couplings()
-    problem = Problem("nudge", (plain, coupled), (Stage(100), Stage(100, energy=1, bias=1),
-                                                  Stage(1, energy=1, bias=1, accumulate=True)), entry=BIAS, bias_sets=2)
+    problem = Problem(
+        "nudge",
+        (plain, coupled),
+        (Stage(100), Stage(100, energy=1, bias=1), Stage(1, energy=1, bias=1, accumulate=True)),
+        entry=BIAS,
+        bias_sets=2,
+    )
     inputs = np.array([[[1.0, -1.0], [0.5, 2.0]]])
     for uri in ("rtl:tiny", "model:tiny", "float"):
         one = device(uri)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Energy: M built from factors, closed forms and the refusals."""
 
 from dataclasses import replace
@@ -53,7 +54,9 @@ def test_mean_and_covariance_are_the_closed_forms():
     bias = np.random.default_rng(2).normal(size=(4, energy.units))
     np.testing.assert_allclose(energy.mean(bias) @ energy.matrix(), bias, atol=1e-12)
     np.testing.assert_allclose(energy.mean(bias[0]), energy.mean(bias)[0])
-    np.testing.assert_allclose(energy.covariance(0.5) @ energy.matrix(), 0.5 * np.eye(energy.units), atol=1e-12)
+    np.testing.assert_allclose(
+        energy.covariance(0.5) @ energy.matrix(), 0.5 * np.eye(energy.units), atol=1e-12
+    )
 
 
 def test_without_couplings_only_the_leak_is_left():
@@ -84,9 +87,15 @@ def broken(change) -> Energy:
     [
         (lambda c: replace(c, modules=("a", "x")), "no module named 'x'"),
         (lambda c: replace(c, modules=("a", "a")), "named twice"),
-        (lambda c: replace(c, factors=(np.ones((3, 1)), c.factors[1])), r"factors have shapes .* expected"),
+        (
+            lambda c: replace(c, factors=(np.ones((3, 1)), c.factors[1])),
+            r"factors have shapes .* expected",
+        ),
         (lambda c: replace(c, factors=c.factors[:1]), r"factors have shapes .* expected"),
-        (lambda c: replace(c, mix=np.zeros((1, 1, 1))), r"mix has shape \(1, 1, 1\), expected \(2, 2, 1\)"),
+        (
+            lambda c: replace(c, mix=np.zeros((1, 1, 1))),
+            r"mix has shape \(1, 1, 1\), expected \(2, 2, 1\)",
+        ),
         (lambda c: replace(c, mix=c.mix * np.nan), "must be finite"),
         (lambda c: replace(c, mix=c.mix * [[[1.0], [2.0]], [[1.0], [1.0]]]), "must be symmetric"),
     ],
@@ -99,7 +108,9 @@ def test_inconsistent_couplings_are_refused_by_name(change, message):
 def test_a_quartic_term_bounds_an_energy_whose_m_is_indefinite():
     energy = small_energy(across=1.0)
     assert np.linalg.eigvalsh(energy.matrix())[0] < 0
-    with pytest.raises(EnergyError, match="M is not positive definite: its smallest eigenvalue is -"):
+    with pytest.raises(
+        EnergyError, match="M is not positive definite: its smallest eigenvalue is -"
+    ):
         energy.check()
     assert replace(energy, j4=0.1).check().j4 == 0.1
 

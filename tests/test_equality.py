@@ -1,6 +1,9 @@
-"""The integer model answers what the gateware answers, in every bit: random programs, all options of host and fabric.
+# SPDX-License-Identifier: Apache-2.0
+"""The integer model answers what the gateware answers, in every bit: random programs, all options
+of host and fabric.
 
-A failing test names its seed; ``random_program(seed)`` of :mod:`programs` is the program that differs.
+A failing test names its seed; ``random_program(seed)`` of :mod:`programs` is the program that
+differs.
 """
 
 import json
@@ -18,14 +21,16 @@ from ornstein.host.energy import Energy, Module
 from ornstein.host.interface import Interface, Layer
 from ornstein.host.problem import BIAS, Problem, Stage
 
-COUNTED = "issued", "rank_saturations", "state_saturations"      # cycles are the gateware's own
+COUNTED = "issued", "rank_saturations", "state_saturations"  # cycles are the gateware's own
 
 
 def assert_equal(rtl: Outputs, model: Outputs, *, counters: bool = True):
     for name in ("sums", "squares", "samples", "mean", "second"):
         np.testing.assert_array_equal(getattr(rtl, name), getattr(model, name), err_msg=name)
     if counters:
-        assert {name: rtl.counters[name] for name in COUNTED} == {name: model.counters[name] for name in COUNTED}
+        assert {name: rtl.counters[name] for name in COUNTED} == {
+            name: model.counters[name] for name in COUNTED
+        }
 
 
 def pair(device, program):
@@ -51,7 +56,9 @@ def test_random_programs_agree(device, golden, seed):
     rtl, model = pair(device, program)
     outputs = rtl.run(inputs, seed=seed)
     assert_equal(outputs, model.run(inputs, seed=seed))
-    assert outputs.counters["issued"] > 0 and outputs.counters["cycles"] >= outputs.counters["issued"]
+    assert (
+        outputs.counters["issued"] > 0 and outputs.counters["cycles"] >= outputs.counters["issued"]
+    )
     assert fingerprint(program, outputs) == golden[seed]
 
 
@@ -68,10 +75,14 @@ def test_random_programs_cover_the_options():
     assert {bool(problem.energy.j4) for problem in problems} == {True, False}
     assert {len(problem.energies) for problem in problems} == {1, 2, 3}
     assert max(problem.bias_sets for problem in problems) > 1
-    assert {len(coupling.modules) for problem in problems for coupling in problem.energy.couplings} == {1, 2, 3}
+    assert {
+        len(coupling.modules) for problem in problems for coupling in problem.energy.couplings
+    } == {1, 2, 3}
     for what in ("thin", "kT", "accumulate"):
         assert {bool(getattr(stage, what)) for stage in stages} == {True, False}, what
-    layers = [layer for problem in problems if problem.interface for layer in problem.interface.layers]
+    layers = [
+        layer for problem in problems if problem.interface for layer in problem.interface.layers
+    ]
     assert {layer.source == "input" for layer in layers} == {True, False}
     assert {layer.activation for layer in layers} == {"silu", None}
 
@@ -82,14 +93,27 @@ def test_warm_starts_agree(device, seed):
     program, inputs = random_program(seed)
     rtl, model = pair(device, program)
     for number, warm in enumerate((False, True, True)):
-        assert_equal(rtl.run(inputs, seed=seed + number, warm=warm), model.run(inputs, seed=seed + number, warm=warm))
+        assert_equal(
+            rtl.run(inputs, seed=seed + number, warm=warm),
+            model.run(inputs, seed=seed + number, warm=warm),
+        )
 
 
 def test_warm_starts_go_on_where_the_last_input_stopped(device):
-    """Two cold stages in a row are one cold run and a warm one: at kT = 0 nothing but the state passes between them."""
+    """Two cold stages in a row are one cold run and a warm one: at kT = 0 nothing but the state
+    passes between them.
+    """
     energy = Energy((Module("a", 3),), j2=0.1)
-    long, short = (Problem("cooling", (energy,), (Stage(steps, 0.0), Stage(1, 0.0, accumulate=True)), dt=0.5,
-                           entry=BIAS) for steps in (21, 10))
+    long, short = (
+        Problem(
+            "cooling",
+            (energy,),
+            (Stage(steps, 0.0), Stage(1, 0.0, accumulate=True)),
+            dt=0.5,
+            entry=BIAS,
+        )
+        for steps in (21, 10)
+    )
     bias = np.array([[1.0, -2.0, 0.5]])
     rtl, model = pair(device, compile_problem(long, PRESETS["tiny"], bias))
     expected = rtl.run(bias).sums
@@ -105,16 +129,23 @@ def test_warm_starts_go_on_where_the_last_input_stopped(device):
 @pytest.mark.parametrize("seed", range(2000, 2016))
 @pytest.mark.parametrize("warm", [False, True])
 def test_blocks_do_not_matter(device, seed, warm):
-    """The same inputs in blocks of other sizes give the same outputs; whole jobs in all blocks but the last."""
+    """The same inputs in blocks of other sizes give the same outputs; whole jobs in all blocks but
+    the last.
+    """
     case = random_case(seed)
     program = compile_case(case)
     chains = program.layout.chains
     inputs = np.resize(case.calibration, (4 * chains + 1, case.calibration.shape[1]))
     rtl, model = pair(device, program)
     results = []
-    for first_rows in ([], [chains, 2 * chains, 3 * chains, 4 * chains], [chains, 4 * chains], [2 * chains]):
+    for first_rows in (
+        [],
+        [chains, 2 * chains, 3 * chains, 4 * chains],
+        [chains, 4 * chains],
+        [2 * chains],
+    ):
         blocks = np.split(inputs, first_rows)
-        if warm:                                          # begin all alike
+        if warm:  # begin all alike
             for one in (rtl, model):
                 one.run(inputs[:1], seed=3)
         parts = list(pairs_of_blocks(rtl, model, blocks, seed=seed, warm=warm))
@@ -129,9 +160,14 @@ def test_blocks_do_not_matter(device, seed, warm):
 
 @pytest.mark.parametrize("uri", ["rtl:reference", "model:reference"])
 def test_same_seed_same_outputs(device, uri):
-    """On each run, whatever ran before, and on a device opened afresh; another seed gives other noise."""
-    program, inputs = next(found for found in map(random_program, range(1, 60, 3))
-                           if found[0].config.name == "reference" and found[0].problem.kT > 0.01)
+    """On each run, whatever ran before, and on a device opened afresh; another seed gives other
+    noise.
+    """
+    program, inputs = next(
+        found
+        for found in map(random_program, range(1, 60, 3))
+        if found[0].config.name == "reference" and found[0].problem.kT > 0.01
+    )
     one = device(uri)
     one.load(program)
     first = one.run(inputs, seed=7)
@@ -146,17 +182,23 @@ def test_same_seed_same_outputs(device, uri):
 
 @pytest.mark.parametrize("seed", range(3000, 3020))
 def test_overflow_agrees(device, seed):
-    """Factors that no compiler would write: sums wrap, rank words and states saturate, and both are counted alike."""
+    """Factors that no compiler would write: sums wrap, rank words and states saturate, and both are
+    counted alike.
+    """
     program, inputs = random_program(seed)
     rng = np.random.default_rng(seed)
     top = 1 << program.config.factor_width - 1
-    program = replace(program, factor=rng.integers(-top, top, program.factor.shape).astype(np.int16))
+    program = replace(
+        program, factor=rng.integers(-top, top, program.factor.shape).astype(np.int16)
+    )
     rtl, model = pair(device, program)
     assert_equal(rtl.run(inputs, seed=seed), model.run(inputs, seed=seed))
 
 
 def test_overflow_is_counted(device):
-    """A state pushed beyond its format is clipped, and counted once for every word of units that it happens in."""
+    """A state pushed beyond its format is clipped, and counted once for every word of units that it
+    happens in.
+    """
     energy = Energy((Module("a", 3),), j2=0.1)
     problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), entry=BIAS)
     program = compile_problem(problem, PRESETS["tiny"], np.full((1, 3), 0.5))
@@ -170,7 +212,9 @@ def test_overflow_is_counted(device):
 
 
 def test_samples_outlast_the_ring(device):
-    """More samples than the stream's memory holds: the fabric waits for the host, and nothing is lost."""
+    """More samples than the stream's memory holds: the fabric waits for the host, and nothing is
+    lost.
+    """
     energy = Energy((Module("a", 5),), j2=0.1)
     problem = Problem("film", (energy,), (Stage(200, 0.5, accumulate=True, thin=1),), entry=BIAS)
     program = compile_problem(problem, PRESETS["tiny"], np.ones((1, 5)))
@@ -183,13 +227,23 @@ def test_samples_outlast_the_ring(device):
 
 
 def test_a_layer_may_read_a_bias_that_is_still_a_constant(device):
-    """Found by a random program: the layer's source was the place where a later layer writes, not the constant."""
+    """Found by a random program: the layer's source was the place where a later layer writes, not
+    the constant.
+    """
     ones = np.ones((2, 1))
-    interface = Interface(np.zeros(2), np.ones(2), (
-        Layer("bias:a", ones, None, 0.3 * ones.T, "b"), Layer("input", ones, None, 0.5 * ones.T, "a")),
-        {"a": np.array([0.4, 0.2]), "b": np.zeros(2)})
+    interface = Interface(
+        np.zeros(2),
+        np.ones(2),
+        (
+            Layer("bias:a", ones, None, 0.3 * ones.T, "b"),
+            Layer("input", ones, None, 0.5 * ones.T, "a"),
+        ),
+        {"a": np.array([0.4, 0.2]), "b": np.zeros(2)},
+    )
     energy = Energy((Module("a", 2), Module("b", 2)), j2=0.1)
-    problem = Problem("order", (energy,), (Stage(100), Stage(1, accumulate=True)), interface=interface)
+    problem = Problem(
+        "order", (energy,), (Stage(100), Stage(1, accumulate=True)), interface=interface
+    )
     inputs = np.array([[1.0, 0.5], [-1.0, 0.25], [0.3, 0.3]])
     rtl, model = pair(device, compile_problem(problem, PRESETS["tiny"], inputs))
     outputs = rtl.run(inputs)

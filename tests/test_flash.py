@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Flashing: the right command for each board, and one line that says what is missing."""
 
 import json
@@ -25,8 +26,10 @@ def builds(tmp_path):
 def install(folder, monkeypatch, status: int):
     """An iceprog that keeps its arguments and ends with that status; alone on PATH."""
     tool = folder / "iceprog"
-    tool.write_text(f"#!{sys.executable}\nimport pathlib, sys\n"
-                    f"pathlib.Path({str(folder / 'arguments')!r}).write_text(repr(sys.argv[1:]))\nsys.exit({status})\n")
+    tool.write_text(
+        f"#!{sys.executable}\nimport pathlib, sys\n"
+        f"pathlib.Path({str(folder / 'arguments')!r}).write_text(repr(sys.argv[1:]))\nsys.exit({status})\n"
+    )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))
 
@@ -40,35 +43,48 @@ def test_the_programmer_gets_the_bitstream(builds, monkeypatch):
 
 def test_a_programmer_that_fails(builds, monkeypatch):
     install(builds, monkeypatch, 3)
-    with pytest.raises(FlashError, match="iceprog ended with 3; is the board plugged in and yours to use"):
+    with pytest.raises(
+        FlashError, match="iceprog ended with 3; is the board plugged in and yours to use"
+    ):
         flash.flash("icebreaker", builds)
 
 
 def test_a_programmer_that_is_missing(builds, monkeypatch):
     monkeypatch.setenv("PATH", str(builds))
-    with pytest.raises(ToolError, match=r"iceprog, .* is missing; install it with: sudo apt install fpga-icestorm"):
+    with pytest.raises(
+        ToolError, match=r"iceprog, .* is missing; install it with: sudo apt install fpga-icestorm"
+    ):
         flash.flash("icebreaker", builds)
 
 
 @pytest.mark.parametrize("missing", ["top.bin", "report.json"])
 def test_a_build_that_is_not_finished(builds, missing):
     (builds / "icebreaker" / missing).unlink()
-    with pytest.raises(FlashError, match=r"no finished build in .*; first run: ornstein build icebreaker --output"):
+    with pytest.raises(
+        FlashError, match=r"no finished build in .*; first run: ornstein build icebreaker --output"
+    ):
         flash.command("icebreaker", builds)
 
 
 def test_a_memory_that_the_board_lacks(builds):
-    with pytest.raises(FlashError, match="iCEBreaker cannot be programmed with --sram; use --flash"):
+    with pytest.raises(
+        FlashError, match="iCEBreaker cannot be programmed with --sram; use --flash"
+    ):
         flash.command("icebreaker", builds, "sram")
 
 
-@pytest.mark.parametrize(("programmer", "memory", "arguments"), [
-    (programmers.ICEBREAKER, None, []),
-    (programmers.ICEBREAKER_BITSY, "flash", ["-d", ",1d50:6146", "-a", "0", "-R", "-D"]),
-    (programmers.HX8K, "sram", ["-S"]), (programmers.HX8K, "flash", []),
-    (programmers.ULX3S, "sram", ["-b", "ulx3s", "-m"]), (programmers.ULX3S, None, ["-b", "ulx3s", "-f"]),
-    (programmers.ORANGECRAB, None, ["-d", ",1209:5af0", "-a", "0", "-D"]),
-])
+@pytest.mark.parametrize(
+    ("programmer", "memory", "arguments"),
+    [
+        (programmers.ICEBREAKER, None, []),
+        (programmers.ICEBREAKER_BITSY, "flash", ["-d", ",1d50:6146", "-a", "0", "-R", "-D"]),
+        (programmers.HX8K, "sram", ["-S"]),
+        (programmers.HX8K, "flash", []),
+        (programmers.ULX3S, "sram", ["-b", "ulx3s", "-m"]),
+        (programmers.ULX3S, None, ["-b", "ulx3s", "-f"]),
+        (programmers.ORANGECRAB, None, ["-d", ",1209:5af0", "-a", "0", "-D"]),
+    ],
+)
 def test_arguments(programmer, memory, arguments):
     assert list(programmer.arguments(memory)) == arguments
 
@@ -83,7 +99,11 @@ def test_dry_run_needs_no_programmer(builds, tmp_path):
     assert result.returncode == 0, result.stderr
     line = ["iceprog", str(builds / "icebreaker" / "top.bin")]
     assert result.stdout.split() == line
-    assert json.loads(report.read_text()) == {"board": "icebreaker", "command": line, "dry_run": True}
+    assert json.loads(report.read_text()) == {
+        "board": "icebreaker",
+        "command": line,
+        "dry_run": True,
+    }
 
 
 def test_failures_have_their_own_exit_code(tmp_path):

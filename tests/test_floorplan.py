@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import re
 
 from ornstein.boards.build import TOOLCHAINS
@@ -12,12 +13,15 @@ def kind(pattern):
 
 
 def test_every_cell_has_a_place_of_its_own():
-    """The lanes', the updates' and the activation's multipliers; factors, nine block RAMs a unit lane, rank words,
-    descriptors and activation table."""
+    """The lanes', the updates' and the activation's multipliers; factors, nine block RAMs a unit
+    lane, rank words, descriptors and activation table."""
     assert len(set(PLACES.values())) == len(PLACES)
     multipliers = [pattern for pattern in PLACES if kind(pattern) == "multiplier"]
     assert len(multipliers) == ULX3S.lanes + ULX3S.unit_lanes + 1
-    assert len(PLACES) - len(multipliers) == 12 * ULX3S.unit_lanes + 9 * ULX3S.unit_lanes + ULX3S.rank_lanes + 4 + 1
+    assert (
+        len(PLACES) - len(multipliers)
+        == 12 * ULX3S.unit_lanes + 9 * ULX3S.unit_lanes + ULX3S.rank_lanes + 4 + 1
+    )
 
 
 def test_places_are_those_of_their_kind():
@@ -26,24 +30,38 @@ def test_places_are_those_of_their_kind():
     names = {"multiplier": r"MULT18_[0145]", "block RAM": r"EBR[0-3]"}
     for pattern, place in PLACES.items():
         x, y, name = re.fullmatch(r"X(\d+)/Y(\d+)/(\w+)", place).groups()
-        assert int(y) in rows[kind(pattern)] and 0 < int(x) < 126 and re.fullmatch(names[kind(pattern)], name)
+        assert (
+            int(y) in rows[kind(pattern)]
+            and 0 < int(x) < 126
+            and re.fullmatch(names[kind(pattern)], name)
+        )
 
 
 def test_neighbours_share_a_block():
     """The four lanes that add first have the four multipliers of one block."""
     for unit in range(0, ULX3S.unit_lanes, 2):
         for rank in range(0, ULX3S.rank_lanes, 2):
-            places = [PLACES[f"lanes.multiplier_{unit + down}_{rank + right}.mult18x18d"]
-                      for down in range(2) for right in range(2)]
+            places = [
+                PLACES[f"lanes.multiplier_{unit + down}_{rank + right}.mult18x18d"]
+                for down in range(2)
+                for right in range(2)
+            ]
             columns, rows, names = zip(*(place.split("/") for place in places), strict=True)
-            assert len(set(rows)) == 1 and max(int(x[1:]) for x in columns) - min(int(x[1:]) for x in columns) == 5
+            assert (
+                len(set(rows)) == 1
+                and max(int(x[1:]) for x in columns) - min(int(x[1:]) for x in columns) == 5
+            )
             assert len(set(names)) == 4
 
 
 def test_synthesis_places_cells_by_name():
-    """Two commands a cell, one of which fails if the cell is not there; none for chips that need no floorplan."""
+    """Two commands a cell, one of which fails if the cell is not there; none for chips that need no
+    floorplan.
+    """
     commands = TOOLCHAINS["ecp5"].placing(ULX3S).splitlines()
-    assert commands[:2] == ["select -assert-count 1 c:top.fabric.descriptor.cells_0.0.0",
-                            'setattr -set BEL "X58/Y82/EBR0" c:top.fabric.descriptor.cells_0.0.0']
+    assert commands[:2] == [
+        "select -assert-count 1 c:top.fabric.descriptor.cells_0.0.0",
+        'setattr -set BEL "X58/Y82/EBR0" c:top.fabric.descriptor.cells_0.0.0',
+    ]
     assert len(commands) == 2 * len(PLACES)
     assert TOOLCHAINS["ice40"].placing(ICEBREAKER) == ""

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The demo's rows answer with the sums and in the cycles of the golden values; see :mod:`golden`.
 
 The random programs' golden values are compared in :mod:`test_equality`, which runs them anyway.

@@ -1,4 +1,7 @@
-"""The hierarchy: energies, fits of several pairs at once, scores by module, bits, and the large shape on its fabric."""
+# SPDX-License-Identifier: Apache-2.0
+"""The hierarchy: energies, fits of several pairs at once, scores by module, bits, and the large
+shape on its fabric.
+"""
 
 from dataclasses import replace
 
@@ -10,7 +13,13 @@ from ornstein.hdl.config import REFERENCE, TINY, ULX3S, WIDE
 from ornstein.host import recipes
 from ornstein.host.bench import SD15_CHANNELS, block_rams
 from ornstein.host.compiler import compile_problem
-from ornstein.host.couplings import aligned, aligned_hierarchy, bilinear_hierarchy, chained, hierarchical_bilinear
+from ornstein.host.couplings import (
+    aligned,
+    aligned_hierarchy,
+    bilinear_hierarchy,
+    chained,
+    hierarchical_bilinear,
+)
 from ornstein.host.energy import EnergyError
 from ornstein.host.hierarchy import (
     Hierarchy,
@@ -37,11 +46,17 @@ SIZES = {"e1": 6, "d1": 5, "e2": 9, "d2": 7}
 
 
 def activations(n=400, seed=0):
-    """Two pairs: d1 follows from two modes of e1 and, off those, from d2; d2 from two modes of e2."""
+    """Two pairs: d1 follows from two modes of e1 and, off those, from d2; d2 from two
+    modes of e2.
+    """
     rng = np.random.default_rng(seed)
     e1, e2 = rng.normal(size=(n, 6)), rng.normal(size=(n, 9))
     d2 = e2 @ rng.normal(size=(9, 2)) @ rng.normal(size=(2, 7)) + 1
-    d1 = e1 @ rng.normal(size=(6, 2)) @ rng.normal(size=(2, 5)) + 0.3 * d2 @ rng.normal(size=(7, 5)) - 2
+    d1 = (
+        e1 @ rng.normal(size=(6, 2)) @ rng.normal(size=(2, 5))
+        + 0.3 * d2 @ rng.normal(size=(7, 5))
+        - 2
+    )
     return {"e1": e1, "d1": d1, "e2": e2, "d2": d2}
 
 
@@ -69,27 +84,35 @@ def by_module(recipe, levels):
     """Scores of d1 and d2 in closed form."""
     answer = recipe.predict(levels.x_test, levels.y_test)
     parts = {"d1": slice(0, 64), "d2": slice(64, 192)}
-    return {name: score(answer[:, part], levels.y_test[:, part], levels.y_train[:, part].mean(axis=0))
-            for name, part in parts.items()}
+    return {
+        name: score(answer[:, part], levels.y_test[:, part], levels.y_train[:, part].mean(axis=0))
+        for name, part in parts.items()
+    }
 
 
-# ---- energies --------------------------------------------------------------------------------------------------------
+# ---- energies ------------------------------------------------------------------------------------
 
 
 def test_without_links_a_hierarchy_is_its_pairs_side_by_side():
     z, w = activations(), weights()
     pairs = [("e1", "d1"), ("e2", "d2")]
     apart = [aligned(z[e], z[d], 2).matrix() for e, d in pairs]
-    np.testing.assert_array_equal(aligned_hierarchy(z, 2, linked=False).matrix(), block_diag(*apart))
+    np.testing.assert_array_equal(
+        aligned_hierarchy(z, 2, linked=False).matrix(), block_diag(*apart)
+    )
     apart = [hierarchical_bilinear(w[e], w[d], 3).matrix() for e, d in pairs]
-    np.testing.assert_allclose(bilinear_hierarchy(w, 3, link=0).matrix(), block_diag(*apart), atol=1e-15)
+    np.testing.assert_allclose(
+        bilinear_hierarchy(w, 3, link=0).matrix(), block_diag(*apart), atol=1e-15
+    )
 
 
 def test_aligned_links_leave_the_spectrum_as_it_was():
     energy = aligned_hierarchy(activations(), 2)
     skip, chain = energy.couplings
     assert skip.modules == ("e1", "d1") and chain.modules == ("e2", "d2", "d1")
-    np.testing.assert_allclose(np.linalg.eigvalsh(energy.matrix()), np.repeat([0.04, 0.2, 0.36], [4, 19, 4]), atol=1e-9)
+    np.testing.assert_allclose(
+        np.linalg.eigvalsh(energy.matrix()), np.repeat([0.04, 0.2, 0.36], [4, 19, 4]), atol=1e-9
+    )
     assert energy.matrix()[energy.slices["d1"], energy.slices["d2"]].any()
 
 
@@ -97,16 +120,22 @@ def test_aligned_link_carries_what_the_skip_leaves_over():
     z = activations()
     energy = aligned_hierarchy(z, 2)
     skip, chain = energy.couplings
-    standard = {name: (values - values.mean(axis=0)) / values.std(axis=0) for name, values in z.items()}
+    standard = {
+        name: (values - values.mean(axis=0)) / values.std(axis=0) for name, values in z.items()
+    }
     rest = standard["d1"] - standard["d1"] @ skip.factors[1] @ skip.factors[1].T
     across = -chain.block(1, 2) / (2 * energy.j2)
     fit, *_ = np.linalg.lstsq(standard["d2"] @ chain.factors[1], rest, rcond=None)
-    np.testing.assert_allclose(standard["d2"] @ across, standard["d2"] @ chain.factors[1] @ fit, atol=1e-9)
+    np.testing.assert_allclose(
+        standard["d2"] @ across, standard["d2"] @ chain.factors[1] @ fit, atol=1e-9
+    )
 
 
 def test_a_link_as_strong_as_the_gain_is_refused():
     z = activations()
-    with pytest.raises(EnergyError, match=r"link d2-d1 has strength 0\.\d+, not below gain = 0\.01"):
+    with pytest.raises(
+        EnergyError, match=r"link d2-d1 has strength 0\.\d+, not below gain = 0\.01"
+    ):
         aligned_hierarchy(z, 2, gain=0.01)
 
 
@@ -117,7 +146,10 @@ def test_bilinear_hierarchy_shares_one_factor_of_every_module():
     assert coupling.modules == tuple(SIZES)
     assert np.linalg.norm(matrix[slices["e2"], slices["d2"]]) == pytest.approx(0.25)
     assert np.linalg.norm(matrix[slices["d1"], slices["d2"]]) == pytest.approx(0.125)
-    assert not matrix[slices["e1"], slices["d2"]].any() and not matrix[slices["e1"], slices["e2"]].any()
+    assert (
+        not matrix[slices["e1"], slices["d2"]].any()
+        and not matrix[slices["e1"], slices["e2"]].any()
+    )
 
 
 def test_links_too_strong_for_the_leak_are_refused_by_eigenvalue():
@@ -126,13 +158,15 @@ def test_links_too_strong_for_the_leak_are_refused_by_eigenvalue():
         chained(factors, link=1.0)
 
 
-# ---- fits ------------------------------------------------------------------------------------------------------------
+# ---- fits ----------------------------------------------------------------------------------------
 
 
 def test_modules_come_in_pairs():
     energy = aligned_hierarchy(activations(), 2)
     assert sides(energy) == (["e1", "e2"], ["d1", "d2"])
-    with pytest.raises(EnergyError, match="pairs of two modules, encoder then decoder, not 3 modules"):
+    with pytest.raises(
+        EnergyError, match="pairs of two modules, encoder then decoder, not 3 modules"
+    ):
         sides(replace(energy, modules=energy.modules[:3]))
 
 
@@ -153,7 +187,9 @@ def test_one_encoder_fit_drives_every_level_and_reaches_what_only_the_link_can()
 
 def test_full_interface_of_every_module_scores_on_both_decoders(levels, bilinear_recipe):
     assert [layer.target for layer in bilinear_recipe.interface.layers] == ["e1", "e2", "d1", "d2"]
-    assert bilinear_recipe.weights == 4 * (192 + 64) + 4 * (192 + 128) + 16 * (192 + 64) + 16 * (192 + 128)
+    assert bilinear_recipe.weights == 4 * (192 + 64) + 4 * (192 + 128) + 16 * (192 + 64) + 16 * (
+        192 + 128
+    )
     for scores in by_module(bilinear_recipe, levels).values():
         assert scores.centred_cosine >= 0.99 and scores.r2 >= 0.99 and scores.top1 == 1
     for scores in by_module(bilinear_recipe.without_couplings(), levels).values():
@@ -183,7 +219,7 @@ def test_zeroing_the_link_leaves_the_skips(aligned_recipe, bilinear_recipe):
         np.testing.assert_array_equal(after[high, high], before[high, high])
 
 
-# ---- on the fabric ---------------------------------------------------------------------------------------------------
+# ---- on the fabric -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("build", "fabric"), [("aligned", REFERENCE), ("bilinear", WIDE)])
@@ -192,7 +228,9 @@ def test_gateware_equals_model_with_modules_of_different_sizes_and_a_link(device
         energy = aligned_hierarchy(activations(), 2)
     else:
         energy = bilinear_hierarchy(weights(), 3)
-    problem = Problem(build, (energy,), (Stage(12, 0.01), Stage(8, 0.01, accumulate=True, thin=2)), entry=BIAS)
+    problem = Problem(
+        build, (energy,), (Stage(12, 0.01), Stage(8, 0.01, accumulate=True, thin=2)), entry=BIAS
+    )
     inputs = np.random.default_rng(0).normal(scale=0.1, size=(5, energy.units))
     program = compile_problem(problem, fabric, inputs)
     answers = []
@@ -208,7 +246,10 @@ def test_gateware_equals_model_with_modules_of_different_sizes_and_a_link(device
 @pytest.fixture(scope="module")
 def on_the_model(levels, aligned_recipe, bilinear_recipe):
     """Rows of both programs on the integer model at kT = 0, by the name of the recipe."""
-    return {recipe.name: run_recipe(recipe, levels, WIDE, "model:wide") for recipe in (aligned_recipe, bilinear_recipe)}
+    return {
+        recipe.name: run_recipe(recipe, levels, WIDE, "model:wide")
+        for recipe in (aligned_recipe, bilinear_recipe)
+    }
 
 
 def test_four_modules_on_the_model_score_as_in_float(on_the_model):
@@ -225,17 +266,34 @@ def test_averages_as_long_as_the_law_asks_cost_what_it_says(levels, aligned_reci
     rows, _ = run_recipe(aligned_recipe, levels, WIDE, "model:wide", kT=1e-3)
     losses = [row.float64.centred_cosine - row.gateware.centred_cosine for row in rows]
     assert rows[0].samples == samples and rows[0].recipe.endswith("kT = 0.001")
-    assert 0 < min(losses) and 0.0005 < max(losses) < 0.004      # 0.002 is what the worse decoder is to lose
+    assert (
+        0 < min(losses) and 0.0005 < max(losses) < 0.004
+    )  # 0.002 is what the worse decoder is to lose
 
 
 def test_report_and_results_hold_every_module(tmp_path, levels, aligned_recipe, on_the_model):
     (ours, cycles), (full, _) = on_the_model.values()
-    renamed = [replace(row, recipe=f"{kind}, linked{ending}") for kind, rows in (("aligned", ours), ("bilinear", full))
-               for ending in ("", ", link zeroed", ", couplings zeroed") for row in rows]
-    result = Hierarchy("model:wide", WIDE, renamed, relaxation(aligned_recipe, levels, WIDE, "model:wide"),
-                       {"aligned, linked": cycles}, links=(0.1,), gain=(1e-4, 2e-4), large=run_large(sizes=(40, 80)))
+    renamed = [
+        replace(row, recipe=f"{kind}, linked{ending}")
+        for kind, rows in (("aligned", ours), ("bilinear", full))
+        for ending in ("", ", link zeroed", ", couplings zeroed")
+        for row in rows
+    ]
+    result = Hierarchy(
+        "model:wide",
+        WIDE,
+        renamed,
+        relaxation(aligned_recipe, levels, WIDE, "model:wide"),
+        {"aligned, linked": cycles},
+        links=(0.1,),
+        gain=(1e-4, 2e-4),
+        large=run_large(sizes=(40, 80)),
+    )
     page = write_hierarchy_page(result, tmp_path)
-    assert "centred cosine of" in page.read_text() and (tmp_path / "figures" / "hierarchy_relaxation.png").is_file()
+    assert (
+        "centred cosine of" in page.read_text()
+        and (tmp_path / "figures" / "hierarchy_relaxation.png").is_file()
+    )
     found = {(entry["row"], entry["quantity"]): entry for entry in documents(result.experiments())}
     for row in ours:
         entry = found["aligned, linked", f"{row.module} centred cosine"]
@@ -256,14 +314,14 @@ def test_a_fabric_too_small_is_named(levels, bilinear_recipe):
 
 
 def test_jackknife_of_a_mean_is_its_standard_error():
-    target = np.eye(9)                                    # top-1 is a mean over the inputs: six of nine are right
+    target = np.eye(9)  # top-1 is a mean over the inputs: six of nine are right
     answer = np.eye(9)[[0, 1, 2, 3, 4, 5, 7, 8, 6]]
     spread = np.sqrt(6 / 9 * 3 / 9 / 8)
     assert jackknife(answer, target, np.zeros(9)).top1 == pytest.approx(spread)
     assert jackknife(answer, target, np.zeros(9), answer).top1 == 0
 
 
-# ---- the large shape -------------------------------------------------------------------------------------------------
+# ---- the large shape -----------------------------------------------------------------------------
 
 
 def test_stable_diffusion_shape_fits_the_ulx3s():

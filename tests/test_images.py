@@ -1,4 +1,7 @@
-"""Images on the fabric: a substrate that denoises, one that generates, and the files and pages around them."""
+# SPDX-License-Identifier: Apache-2.0
+"""Images on the fabric: a substrate that denoises, one that generates, and the files and pages
+around them.
+"""
 
 import json
 from dataclasses import replace
@@ -29,7 +32,12 @@ from ornstein.host.images.experiment import (
 )
 from ornstein.host.images.generate import BLOCKS, CENTRE, HOT, LEAK, PER_BLOCK
 from ornstein.host.images.parameters import HIDDEN, KINDS, QUADRATIC, QUARTIC, SIGMAS, Parameters
-from ornstein.host.images.report import conclusions, denoising_grid, generation_grid, write_images_page
+from ornstein.host.images.report import (
+    conclusions,
+    denoising_grid,
+    generation_grid,
+    write_images_page,
+)
 from ornstein.host.model_file import ModelFileError
 
 
@@ -50,7 +58,7 @@ def run(uri, problem, inputs, calibration, seed=1):
         return device.run(inputs, seed=seed)
 
 
-# ---- images and measures ---------------------------------------------------------------------------------------------
+# ---- images and measures -------------------------------------------------------------------------
 
 
 def test_held_out_images_are_not_among_those_for_training(digits):
@@ -66,7 +74,9 @@ def test_psnr_of_noise_is_minus_twenty_log_sigma_within_its_error():
     noisy = add_noise(clean, 0.3, rng)
     error = psnr_error(noisy, clean)
     assert psnr(noisy, clean) == pytest.approx(-20 * np.log10(0.3), abs=4 * error)
-    assert error == pytest.approx(10 / np.log(10) * np.sqrt(2 / PIXELS / 400), rel=0.2)    # of a mean of chi-squares
+    assert error == pytest.approx(
+        10 / np.log(10) * np.sqrt(2 / PIXELS / 400), rel=0.2
+    )  # of a mean of chi-squares
 
 
 def test_wiener_filter_is_the_posterior_mean_of_a_gaussian():
@@ -75,7 +85,10 @@ def test_wiener_filter_is_the_posterior_mean_of_a_gaussian():
     covariance = np.cov(images.T, bias=True) + 1e-9 * np.eye(PIXELS)
     noisy = add_noise(images, 0.5, rng)
     precision = np.linalg.inv(covariance) + np.eye(PIXELS) / 0.5**2
-    expected = images.mean(axis=0) + np.linalg.solve(precision, ((noisy - images.mean(axis=0)) / 0.5**2).T).T
+    expected = (
+        images.mean(axis=0)
+        + np.linalg.solve(precision, ((noisy - images.mean(axis=0)) / 0.5**2).T).T
+    )
     np.testing.assert_allclose(wiener(images, 0.5)(noisy), expected, atol=1e-5)
 
 
@@ -86,14 +99,20 @@ def test_spread_and_nearest_on_a_case_by_hand():
     np.testing.assert_allclose(found, [1, 1, np.sqrt(4.5), np.sqrt(4.5)])
 
 
-# ---- denoising -------------------------------------------------------------------------------------------------------
+# ---- denoising -----------------------------------------------------------------------------------
 
 
 def small_denoiser(hidden=0, j4=denoise.J4):
     rng = np.random.default_rng(3)
     factor = rng.standard_normal((PIXELS + hidden, denoise.RANK)) / 16
-    return Denoiser(factor, rng.random(PIXELS), rng.standard_normal(PIXELS + hidden), rng.random(PIXELS),
-                    rng.random(PIXELS), j4)
+    return Denoiser(
+        factor,
+        rng.random(PIXELS),
+        rng.standard_normal(PIXELS + hidden),
+        rng.random(PIXELS),
+        rng.random(PIXELS),
+        j4,
+    )
 
 
 @pytest.mark.parametrize("hidden", [0, 5])
@@ -104,9 +123,15 @@ def test_gradients_are_those_of_the_error_of_the_equilibrium(hidden):
     _, gradients = denoiser.loss_and_gradients(noisy, clean)
     for name, gradient in gradients.items():
         direction = rng.standard_normal(gradient.shape)
-        ends = [replace(denoiser, **{name: getattr(denoiser, name) + sign * step * direction}).loss_and_gradients(
-            noisy, clean)[0] for sign in (1, -1)]
-        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(np.sum(gradient * direction), rel=1e-4, abs=1e-9), name
+        ends = [
+            replace(
+                denoiser, **{name: getattr(denoiser, name) + sign * step * direction}
+            ).loss_and_gradients(noisy, clean)[0]
+            for sign in (1, -1)
+        ]
+        assert (ends[0] - ends[1]) / (2 * step) == pytest.approx(
+            np.sum(gradient * direction), rel=1e-4, abs=1e-9
+        ), name
 
 
 def test_equilibrium_is_where_the_force_of_the_energy_vanishes():
@@ -114,13 +139,17 @@ def test_equilibrium_is_where_the_force_of_the_energy_vanishes():
     biases = denoiser.biases(np.random.default_rng(0).random((4, PIXELS)))
     state = denoiser.equilibrium(biases)
     energy = denoiser.energy().check()
-    np.testing.assert_allclose(state @ energy.matrix() + 4 * energy.j4 * state**3, biases, atol=1e-6)
+    np.testing.assert_allclose(
+        state @ energy.matrix() + 4 * energy.j4 * state**3, biases, atol=1e-6
+    )
 
 
 def test_a_quadratic_substrate_is_a_linear_filter(parameters):
     denoiser = parameters.denoisers[QUADRATIC, 0.5]
     one, two = np.random.default_rng(0).random((2, 3, PIXELS))
-    np.testing.assert_allclose(denoiser((one + two) / 2), (denoiser(one) + denoiser(two)) / 2, atol=1e-6)
+    np.testing.assert_allclose(
+        denoiser((one + two) / 2), (denoiser(one) + denoiser(two)) / 2, atol=1e-6
+    )
 
 
 def test_training_lowers_the_error_and_keeps_the_stiffness_in_bounds(digits):
@@ -146,7 +175,9 @@ def test_hidden_units_start_out_weakly_coupled_and_leave_the_pixels_couplings_al
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
-def test_quartic_denoiser_beats_the_wiener_filter_by_0_4_db_on_the_integer_model(sigma, digits, parameters):
+def test_quartic_denoiser_beats_the_wiener_filter_by_0_4_db_on_the_integer_model(
+    sigma, digits, parameters
+):
     noisy = add_noise(digits.test, sigma, np.random.default_rng(1))
     denoiser = parameters.denoisers[QUARTIC, sigma]
     problem = denoiser.problem("quartic")
@@ -154,9 +185,12 @@ def test_quartic_denoiser_beats_the_wiener_filter_by_0_4_db_on_the_integer_model
     outputs = run("model", problem, denoiser.biases(noisy), calibration)
     made = problem.decode(outputs.mean)
     assert psnr(made, digits.test) > psnr(wiener(digits.train, sigma)(noisy), digits.test) + 0.4
-    # number formats cost no more than a hundredth of a decibel, though some images lie between two wells
+    # number formats cost no more than a hundredth of a decibel, though some images lie between two
+    # wells
     exact = run("float", problem, denoiser.biases(noisy), calibration)
-    assert psnr(made, digits.test) == pytest.approx(psnr(problem.decode(exact.mean), digits.test), abs=0.02)
+    assert psnr(made, digits.test) == pytest.approx(
+        psnr(problem.decode(exact.mean), digits.test), abs=0.02
+    )
     assert outputs.counters["state_saturations"] == outputs.counters["rank_saturations"] == 0
     bare = replace(problem, energies=(problem.energy.without_couplings(),))
     outputs = run("model", bare, denoiser.biases(noisy), calibration)
@@ -168,18 +202,22 @@ def test_the_gateware_denoises_bit_for_bit_like_the_model(kind, digits, paramete
     denoiser = parameters.denoisers[kind, 0.3]
     biases = denoiser.biases(add_noise(digits.test[:4], 0.3, np.random.default_rng(1)))
     calibration = denoiser.biases(add_noise(digits.train, 0.3, np.random.default_rng(2)))
-    made = [run(uri, denoiser.problem(kind, steps=20), biases, calibration).sums for uri in ("rtl", "model")]
+    made = [
+        run(uri, denoiser.problem(kind, steps=20), biases, calibration).sums
+        for uri in ("rtl", "model")
+    ]
     np.testing.assert_array_equal(*made)
 
 
-# ---- generation ------------------------------------------------------------------------------------------------------
+# ---- generation ----------------------------------------------------------------------------------
 
 
 def test_noise_falls_by_one_ratio_a_step_so_that_one_leak_fits_all_blocks():
     steps = generate.deviations()
     assert len(steps) == BLOCKS * PER_BLOCK + 1 and steps[0] == HOT
     np.testing.assert_allclose((steps[1:] / steps[:-1]) ** 2, 1 - LEAK)
-    # given a clean image at zero, the noise after a step has the variance left by its mean and its own
+    # given a clean image at zero, the noise after a step has the variance left by its mean and its
+    # own
     before, after = steps[0] ** 2, steps[1] ** 2
     kept = (after / before) ** 2 * before
     assert after - kept == pytest.approx(after * (before - after) / before)
@@ -199,8 +237,10 @@ def test_training_finds_the_gaussian_that_made_the_images():
         generate.J4 = j4
     for block in range(BLOCKS):
         made = (generator.vectors[block] * generator.strengths[block]) @ generator.vectors[block].T
-        steps = generate.deviations()[block * PER_BLOCK:(block + 1) * PER_BLOCK] ** 2
-        expected = np.mean([LEAK * deviations**2 / (deviations**2 + step) for step in steps], axis=0)
+        steps = generate.deviations()[block * PER_BLOCK : (block + 1) * PER_BLOCK] ** 2
+        expected = np.mean(
+            [LEAK * deviations**2 / (deviations**2 + step) for step in steps], axis=0
+        )
         np.testing.assert_allclose(made.diagonal()[:3], expected[:3], atol=0.15 * LEAK)
 
 
@@ -218,7 +258,12 @@ def generated(parameters):
     generator = parameters.generator
     problem = generator.problem()
     calibration = generator.inputs(np.tile(np.arange(CLASSES), 7))
-    return labels, problem, run("model", problem, generator.inputs(labels), calibration), calibration
+    return (
+        labels,
+        problem,
+        run("model", problem, generator.inputs(labels), calibration),
+        calibration,
+    )
 
 
 def test_generated_digits_are_recognised_and_differ(generated, digits):
@@ -227,7 +272,9 @@ def test_generated_digits_are_recognised_and_differ(generated, digits):
     assert classifier.score(digits.test, digits.test_labels) > 0.98
     made = problem.decode(outputs.mean)
     assert np.mean(classifier.predict(made) == labels) >= 0.95
-    assert spread(made, labels) > 0.1 and nearest(made, digits.train).min() > 0.05      # neither one image nor copies
+    assert (
+        spread(made, labels) > 0.1 and nearest(made, digits.train).min() > 0.05
+    )  # neither one image nor copies
     assert outputs.counters["state_saturations"] == outputs.counters["rank_saturations"] == 0
 
 
@@ -237,14 +284,19 @@ def test_the_gateware_generates_bit_for_bit_like_the_model(generated, parameters
     np.testing.assert_array_equal(made.sums, outputs.sums[:20])
 
 
-# ---- files, results and page -----------------------------------------------------------------------------------------
+# ---- files, results and page ---------------------------------------------------------------------
 
 
 def test_parameters_survive_the_file_and_name_the_command_that_made_them(parameters, tmp_path):
     parameters.save(tmp_path / "again.safetensors")
     again = Parameters.load(tmp_path / "again.safetensors")
-    assert again.provenance == parameters.provenance and "ornstein images --train" in again.provenance["command"]
-    np.testing.assert_array_equal(again.denoisers[HIDDEN, 0.5].factor, parameters.denoisers[HIDDEN, 0.5].factor)
+    assert (
+        again.provenance == parameters.provenance
+        and "ornstein images --train" in again.provenance["command"]
+    )
+    np.testing.assert_array_equal(
+        again.denoisers[HIDDEN, 0.5].factor, parameters.denoisers[HIDDEN, 0.5].factor
+    )
     np.testing.assert_array_equal(again.generator.biases, parameters.generator.biases)
     assert again.denoisers[QUADRATIC, 0.3].j4 == 0
 
@@ -252,7 +304,10 @@ def test_parameters_survive_the_file_and_name_the_command_that_made_them(paramet
 def test_a_file_that_is_no_parameters_is_named_with_the_next_step(tmp_path):
     (tmp_path / "other").write_bytes(b"nothing")
     for path in (tmp_path / "other", tmp_path / "missing"):
-        with pytest.raises(ModelFileError, match=f"{path.name}: no file of image parameters.*ornstein images --train"):
+        with pytest.raises(
+            ModelFileError,
+            match=f"{path.name}: no file of image parameters.*ornstein images --train",
+        ):
             Parameters.load(path)
 
 
@@ -268,6 +323,15 @@ def test_page_and_results_of_a_small_run(parameters, tmp_path):
     assert images.find(GENERATION, NARROW, RECOGNISED).gateware >= 90
     assert images.find("denoising, sigma 0.5", QUARTIC, GAIN).gateware > 0.4
     document = json.loads(json.dumps(images.documents()))
-    assert set(document[0]) == {"experiment", "row", "quantity", "reference", "float64", "gateware", "error", "note"}
+    assert set(document[0]) == {
+        "experiment",
+        "row",
+        "quantity",
+        "reference",
+        "float64",
+        "gateware",
+        "error",
+        "note",
+    }
     images.write_csv(tmp_path / "results.csv")
     assert len((tmp_path / "results.csv").read_text().splitlines()) == len(document) + 1

@@ -1,4 +1,7 @@
-"""The conditioning interface: what a layer computes, what is counted, what each fit reaches; the rows of the table."""
+# SPDX-License-Identifier: Apache-2.0
+"""The conditioning interface: what a layer computes, what is counted, what each fit reaches; the
+rows of the table.
+"""
 
 import numpy as np
 import pytest
@@ -28,7 +31,9 @@ def model():
 
 
 def synthetic(rank=3, n=300, seed=0, curved=0.0):
-    """Activations of 8 and 8 units: y is a map of x of the given rank, bent by ``curved``, around non-zero means."""
+    """Activations of 8 and 8 units: y is a map of x of the given rank, bent by ``curved``, around
+    non-zero means.
+    """
     rng = np.random.default_rng(seed)
     x = 0.3 * rng.normal(size=(n, 8)) @ rng.normal(size=(8, 8)) + rng.normal(size=8)
     hidden = (x - x.mean(axis=0)) @ rng.normal(size=(8, rank))
@@ -39,7 +44,9 @@ def synthetic(rank=3, n=300, seed=0, curved=0.0):
 
 def r2(energy, interface, x, y, readout=None):
     biases = interface(x)
-    mean = energy.mean(np.hstack([biases[m.name] for m in energy.modules]))[:, energy.slices["decoder"]]
+    mean = energy.mean(np.hstack([biases[m.name] for m in energy.modules]))[
+        :, energy.slices["decoder"]
+    ]
     return score(readout(mean) if readout else mean, y, y.mean(axis=0)).r2
 
 
@@ -69,7 +76,11 @@ def test_silu_at_its_ends():
 
 def test_gradients_match_finite_differences():
     rng = np.random.default_rng(0)
-    x, y, weights = rng.normal(size=(9, 4)), rng.normal(size=(9, 3)), [rng.normal(size=s) for s in ((4, 2), (2, 3))]
+    x, y, weights = (
+        rng.normal(size=(9, 4)),
+        rng.normal(size=(9, 3)),
+        [rng.normal(size=s) for s in ((4, 2), (2, 3))],
+    )
     for activation in (None, "silu"):
         for centred in (False, True):
             _, gradients = loss_and_gradients(x, y, weights, activation, centred)
@@ -80,7 +91,9 @@ def test_gradients_match_finite_differences():
                         moved = [w.copy() for w in weights]
                         moved[0 if part is weights[0] else 1][index] += shift
                         losses.append(loss_and_gradients(x, y, moved, activation, centred)[0])
-                    assert gradient[index] == pytest.approx((losses[0] - losses[1]) / 2e-6, abs=1e-7)
+                    assert gradient[index] == pytest.approx(
+                        (losses[0] - losses[1]) / 2e-6, abs=1e-7
+                    )
 
 
 def test_reduced_rank_regression_without_noise_is_exact():
@@ -110,7 +123,8 @@ def test_validation_chooses_more_ridge_for_noisier_targets():
 
 @pytest.mark.parametrize("fit", [fit_closed_form, fit_silu])
 def test_full_fits_reach_a_map_within_their_rank(fit):
-    # rank 3 of the map itself, and 2 more for what the encoder's bias adds to the decoder through the skip
+    # rank 3 of the map itself, and 2 more for what the encoder's bias adds to the decoder through
+    # the skip
     energy, x, y = synthetic(rank=3)
     assert r2(energy, fit(energy, x, y, encoder_rank=2, transfer_rank=5), x, y) > 0.999
 
@@ -152,7 +166,9 @@ def row(model):
     """Scores of a recipe on the 64 held-out inputs of the default model."""
 
     def scores(recipe):
-        return score(recipe.predict(model.x_test, model.y_test), model.y_test, model.y_train.mean(axis=0))
+        return score(
+            recipe.predict(model.x_test, model.y_test), model.y_test, model.y_train.mean(axis=0)
+        )
 
     return scores
 
@@ -185,7 +201,8 @@ def test_the_papers_rows_hardly_see_the_input(model, row):
     target, mean = model.y_test, model.y_train.mean(axis=0)
     assert constant_mean(target, mean).cosine > 0.99
     full, oracle, skip = (
-        row(build(model)) for build in (recipes.paper_full, recipes.paper_oracle, recipes.paper_skip_only)
+        row(build(model))
+        for build in (recipes.paper_full, recipes.paper_oracle, recipes.paper_skip_only)
     )
     assert full.cosine > 0.9 and full.centred_cosine < 0.5 and full.r2 < 0
     assert oracle.centred_cosine < 0.9 and oracle.r2 < 0

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from random import Random
 
 import pytest
@@ -9,18 +10,29 @@ from ornstein.hdl.memory import FactorMemory, LaneMemory
 
 @pytest.mark.parametrize("lanes, depth", [(8, 1024), (8, 768), (5, 200)])
 def test_factor_memory_equals_plain_memory(tmp_path, lanes, depth):
-    """Every lane is written somewhere first; then random reads, and writes with random lane masks in every second
-    cycle at most. Low bits fill block RAMs lane by lane or, at other depths, together."""
-    assert_equal(lambda: FactorMemory(lanes, 12, depth), tmp_path, warm=2 * depth, stimuli={
-        "address": f"warm ? cycle / 2 : (cycle % 2 || $urandom % 2) ? address : $urandom % {depth}",
-        "write_data": "$urandom",
-        "write_lanes": "cycle % 2 == 0 ? 0 : warm ? '1 : ($urandom % 2) ? 0 : $urandom",
-    }, compare="write_lanes == 0", outputs=["read_data"])
+    """Every lane is written somewhere first; then random reads, and writes with random lane masks
+    in every second cycle at most. Low bits fill block RAMs lane by lane or, at other depths,
+    together.
+    """
+    assert_equal(
+        lambda: FactorMemory(lanes, 12, depth),
+        tmp_path,
+        warm=2 * depth,
+        stimuli={
+            "address": f"warm ? cycle / 2 : (cycle % 2 || $urandom % 2) ? address : $urandom % {depth}",
+            "write_data": "$urandom",
+            "write_lanes": "cycle % 2 == 0 ? 0 : warm ? '1 : ($urandom % 2) ? 0 : $urandom",
+        },
+        compare="write_lanes == 0",
+        outputs=["read_data"],
+    )
 
 
 @pytest.mark.parametrize("travel", [0, 1])
 def test_travel_delays_writes_and_reads(travel):
-    """A write reaches the cells ``travel`` cycles later; a word comes ``1 + 2 * travel`` cycles after its address."""
+    """A write reaches the cells ``travel`` cycles later; a word comes ``1 + 2 * travel`` cycles
+    after its address.
+    """
     dut = LaneMemory(2, 8, 16, travel)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
@@ -32,7 +44,7 @@ def test_travel_delays_writes_and_reads(travel):
         ctx.set(dut.read_address, 3)
         await ctx.tick()
         ctx.set(dut.write_lanes, 0)
-        ctx.set(dut.read_address, 5)     # travels behind the write, so the word is the new one
+        ctx.set(dut.read_address, 5)  # travels behind the write, so the word is the new one
         for _ in range(1 + 2 * travel):
             assert list(ctx.get(dut.read_data)) == [0, 0]
             await ctx.tick()
@@ -43,7 +55,9 @@ def test_travel_delays_writes_and_reads(travel):
 
 
 def test_factors_without_gaps():
-    """A write leaves the word's other lanes as they were, and stands when the address has gone on."""
+    """A write leaves the word's other lanes as they were, and stands when the address has
+    gone on.
+    """
     lanes, travel = 3, 1
     dut = FactorMemory(lanes, 12, 16, travel)
     sim = Simulator(dut)
@@ -53,7 +67,11 @@ def test_factors_without_gaps():
 
     async def bench(ctx):
         for _ in range(200):
-            word, mask, value = random.randrange(16), random.randrange(1, 1 << lanes), random.randrange(1 << 12)
+            word, mask, value = (
+                random.randrange(16),
+                random.randrange(1, 1 << lanes),
+                random.randrange(1 << 12),
+            )
             ctx.set(dut.address, word)
             await ctx.tick()
             ctx.set(dut.write_data, value)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The integer model against a slow and obvious reading of the isa's and the update's docstrings."""
 
 import copy
@@ -28,7 +29,17 @@ class Slow:
 
     def __init__(self, model: FabricModel):
         self.config: FabricConfig = model.config
-        for name in ("factor", "state", "drive", "rank", "activation", "codes", "generators", "sums", "squares"):
+        for name in (
+            "factor",
+            "state",
+            "drive",
+            "rank",
+            "activation",
+            "codes",
+            "generators",
+            "sums",
+            "squares",
+        ):
             setattr(self, name, getattr(model, name).tolist())
         self.descriptors = model.descriptors.tolist()
         self.bank_offset = model.bank_offset
@@ -50,7 +61,10 @@ class Slow:
 
     def narrow(self, word, totals, p):
         shift = self.config.project_shifts[p.shift]
-        sums = [wrap(total + (1 << shift - 1), self.config.accumulator_width) >> shift for total in totals]
+        sums = [
+            wrap(total + (1 << shift - 1), self.config.accumulator_width) >> shift
+            for total in totals
+        ]
         self.rank[word] = [clip(total) for total in sums]
         self.counters["rank_saturations"] += self.rank[word] != sums
 
@@ -59,15 +73,27 @@ class Slow:
         source = p.source + (self.offset(p, bank) if p.from_drive else 0)
         ranks = self.config.rank_lanes
         for o in range(p.outer):
-            totals = [sum(self.factor[p.factor + o + i * p.stride][u * ranks + r] * vector[source + i][u]
-                          for i in range(p.inner) for u in range(self.config.unit_lanes)) for r in range(ranks)]
+            totals = [
+                sum(
+                    self.factor[p.factor + o + i * p.stride][u * ranks + r] * vector[source + i][u]
+                    for i in range(p.inner)
+                    for u in range(self.config.unit_lanes)
+                )
+                for r in range(ranks)
+            ]
             self.counters["issued"] += p.inner
             self.narrow(p.dest + o, totals, p)
 
     def mix(self, p, level, step, bank):
         for o in range(p.outer):
-            totals = [sum(self.factor[p.factor + o * p.inner + t][r] * self.rank[p.source + o + t * p.stride][r]
-                          for t in range(p.inner)) for r in range(self.config.rank_lanes)]
+            totals = [
+                sum(
+                    self.factor[p.factor + o * p.inner + t][r]
+                    * self.rank[p.source + o + t * p.stride][r]
+                    for t in range(p.inner)
+                )
+                for r in range(self.config.rank_lanes)
+            ]
             self.counters["issued"] += p.inner
             self.narrow(p.dest + o, totals, p)
 
@@ -76,7 +102,9 @@ class Slow:
             for lane in range(p.inner):
                 argument = self.rank[p.source + o][lane] % (1 << 16)
                 value, slope = self.activation[argument >> 8]
-                self.rank[p.dest + o][lane] = wrap(value + (slope * (argument & 255) + 128 >> 8), 16)
+                self.rank[p.dest + o][lane] = wrap(
+                    value + (slope * (argument & 255) + 128 >> 8), 16
+                )
 
     def expand(self, p, level, step, bank):
         config, ranks = self.config, self.config.rank_lanes
@@ -93,11 +121,18 @@ class Slow:
                     if config.quartic:
                         total -= z * min((z * z >> 15) * level.quartic + 2**11 >> 12, 2**12)
                 if p.coupled:
-                    sums = sum(self.factor[p.factor + o * p.inner + j][u * ranks + r] * self.rank[p.source + j][r]
-                               for j in range(p.inner) for r in range(ranks))
+                    sums = sum(
+                        self.factor[p.factor + o * p.inner + j][u * ranks + r]
+                        * self.rank[p.source + j][r]
+                        for j in range(p.inner)
+                        for r in range(ranks)
+                    )
                     total += wrap(sums, config.accumulator_width) >> config.expand_shifts[p.shift]
                 if p.biased:
-                    total += self.drive[p.bias + self.offset(p, bank) + o][u] << config.bias_shifts[p.bias_shift]
+                    total += (
+                        self.drive[p.bias + self.offset(p, bank) + o][u]
+                        << config.bias_shifts[p.bias_shift]
+                    )
                 if not p.to_drive:
                     draw = code(generator)
                     total += level.amplitude * (draw + self.codes[word][u] * level.midpoint)
@@ -110,14 +145,20 @@ class Slow:
             if not p.to_drive and level.accumulate:
                 clear = level.clear and step == 0
                 for sums, exponent in ((self.sums[bank], 1), (self.squares[bank], 2)):
-                    sums[word] = [value**exponent + (0 if clear else so_far)
-                                  for value, so_far in zip(new, sums[word], strict=True)]
+                    sums[word] = [
+                        value**exponent + (0 if clear else so_far)
+                        for value, so_far in zip(new, sums[word], strict=True)
+                    ]
             if sampled:
                 self.samples.append(new)
 
 
 def seeds_of(config, seed, jobs=1):
-    return np.random.SeedSequence(seed).generate_state(jobs * config.unit_lanes, np.uint64).reshape(jobs, -1)
+    return (
+        np.random.SeedSequence(seed)
+        .generate_state(jobs * config.unit_lanes, np.uint64)
+        .reshape(jobs, -1)
+    )
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -131,19 +172,27 @@ def test_random_programs(name, seed):
     slow.run(0, levels, bank, seeds[0].tolist())
     for memory in MEMORIES:
         np.testing.assert_array_equal(getattr(model, memory), getattr(slow, memory), err_msg=memory)
-    np.testing.assert_array_equal(rows.samples[0], np.reshape(slow.samples, (-1, config.unit_lanes)))
+    np.testing.assert_array_equal(
+        rows.samples[0], np.reshape(slow.samples, (-1, config.unit_lanes))
+    )
     np.testing.assert_array_equal(rows.sums[0], slow.sums[bank])
     np.testing.assert_array_equal(rows.squares[0], slow.squares[bank])
     assert model.counters == slow.counters
 
 
 def test_random_programs_reach_every_case():
-    """What the comparison is worth: the programs hold every operation and flag, and saturate some and not all."""
+    """What the comparison is worth: the programs hold every operation and flag, and saturate some
+    and not all.
+    """
     passes, levels, counters = [], [], []
     for seed in range(40):
         model, count = random_program(TINY, seed)
         levels += (found := [Level.unpack(model.descriptors[n]) for n in range(count)])
-        passes += [Pass.unpack(model.descriptors[level.first + n]) for level in found for n in range(level.passes)]
+        passes += [
+            Pass.unpack(model.descriptors[level.first + n])
+            for level in found
+            for n in range(level.passes)
+        ]
         model.run(0, count, seeds=seeds_of(TINY, seed))
         counters.append(model.counters)
     assert {step.operation for step in passes} == set(Operation)
@@ -153,23 +202,41 @@ def test_random_programs_reach_every_case():
         assert {getattr(level, flag) for level in levels} == {0, 1}, flag
     assert {level.thin for level in levels} == {0, 1, 2}
     for counter in ("rank_saturations", "state_saturations"):
-        assert 0 < sum(counts[counter] for counts in counters) < sum(counts["issued"] for counts in counters)
+        assert (
+            0
+            < sum(counts[counter] for counts in counters)
+            < sum(counts["issued"] for counts in counters)
+        )
 
 
-# ---- jobs ----------------------------------------------------------------------------------------------------------
+# ---- jobs ----------------------------------------------------------------------------------------
 
 
 def noisy_program(config=TINY):
-    """Four units with noise, relaxing under their own biases: no other dependence between jobs than the memories."""
+    """Four units with noise, relaxing under their own biases: no other dependence between jobs than
+    the memories.
+    """
     model = FabricModel(config)
-    model.descriptors[0] = Level(keep=1, midpoint=1, accumulate=1, clear=1, thin=5, first=1, passes=1, steps=20,
-                                 leak=200, amplitude=3000 << 12).pack()
+    model.descriptors[0] = Level(
+        keep=1,
+        midpoint=1,
+        accumulate=1,
+        clear=1,
+        thin=5,
+        first=1,
+        passes=1,
+        steps=20,
+        leak=200,
+        amplitude=3000 << 12,
+    ).pack()
     model.descriptors[1] = Pass(Operation.EXPAND, biased=1, bias_shift=3, outer=4, inner=1).pack()
     return model
 
 
 def test_the_seed_decides_the_noise():
-    sums = [noisy_program().run(0, 1, seeds=np.array([[seed]], np.uint64)).sums for seed in (7, 7, 8)]
+    sums = [
+        noisy_program().run(0, 1, seeds=np.array([[seed]], np.uint64)).sums for seed in (7, 7, 8)
+    ]
     np.testing.assert_array_equal(sums[0], sums[1])
     assert (sums[0] != sums[2]).any()
 
@@ -195,15 +262,22 @@ def test_without_seeds_the_generators_go_on():
 
 
 def test_jobs_side_by_side_equal_jobs_alone():
-    """Rows of a batch start from the same memories; the last row is what the memories hold afterwards."""
+    """Rows of a batch start from the same memories; the last row is what the memories hold
+    afterwards.
+    """
     jobs = 5
-    seeds, inputs = seeds_of(TINY, 1, jobs), np.random.default_rng(1).integers(-9999, 9999, (jobs, 4, 1))
+    seeds, inputs = (
+        seeds_of(TINY, 1, jobs),
+        np.random.default_rng(1).integers(-9999, 9999, (jobs, 4, 1)),
+    )
     together = noisy_program()
     rows = together.run(0, 1, seeds=seeds, inputs=inputs, input_word=0)
     assert rows.samples.shape == (jobs, 4 * 4, 1)
     for job in range(jobs):
         alone = noisy_program()
-        row = alone.run(0, 1, seeds=seeds[job:job + 1], inputs=inputs[job:job + 1], input_word=0)
+        row = alone.run(
+            0, 1, seeds=seeds[job : job + 1], inputs=inputs[job : job + 1], input_word=0
+        )
         np.testing.assert_array_equal(row.sums[0], rows.sums[job])
         np.testing.assert_array_equal(row.squares[0], rows.squares[job])
         np.testing.assert_array_equal(row.samples[0], rows.samples[job])
@@ -215,7 +289,9 @@ def test_random_jobs_side_by_side():
     for seed in range(10):
         model, levels = random_program(WIDE, seed)
         seeds = seeds_of(WIDE, seed, 3)
-        alone = [copy.deepcopy(model).run(0, levels, seeds=seeds[job:job + 1]) for job in range(3)]
+        alone = [
+            copy.deepcopy(model).run(0, levels, seeds=seeds[job : job + 1]) for job in range(3)
+        ]
         rows = model.run(0, levels, seeds=seeds)
         for job, row in enumerate(alone):
             for name in ("sums", "squares", "samples"):

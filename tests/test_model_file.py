@@ -1,17 +1,28 @@
-"""Model files: the committed default, foreign state dicts, and one-line errors for everything else."""
+# SPDX-License-Identifier: Apache-2.0
+"""Model files: the committed default, foreign state dicts, and one-line errors for
+everything else.
+"""
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from ornstein.host.model_file import ACTIVATIONS_FILE, DEFAULT_MODEL, WEIGHTS_FILE, ModelFileError, TrainedModel
+from ornstein.host.model_file import (
+    ACTIVATIONS_FILE,
+    DEFAULT_MODEL,
+    WEIGHTS_FILE,
+    ModelFileError,
+    TrainedModel,
+)
 
 LAYERS = {"encoder_layer": "down.conv", "decoder_layer": "up.conv"}
 
 
 @pytest.fixture
 def files(tmp_path):
-    """A foreign state dict of 4 and 6 channels beside its activations: (weights path, activations path, arrays)."""
+    """A foreign state dict of 4 and 6 channels beside its activations: (weights path, activations
+    path, arrays).
+    """
     rng = np.random.default_rng(0)
     weights = {
         "down.conv": rng.normal(size=(4, 2, 3, 3)).astype(np.float32),
@@ -30,7 +41,9 @@ def test_default_model_is_complete_and_says_where_it_comes_from():
     assert model.W_enc.shape == (64, 64, 3, 3) and model.W_dec.shape[0] == 64
     assert model.x_train.shape == model.y_train.shape == (1733, 64)
     assert model.x_test.shape == model.y_test.shape == (64, 64)
-    assert {"command", "seed", "versions", "epochs", "losses", "sigma", "data"} <= set(model.provenance)
+    assert {"command", "seed", "versions", "epochs", "losses", "sigma", "data"} <= set(
+        model.provenance
+    )
     assert model.W_enc.dtype == model.x_test.dtype == np.float64
 
 
@@ -41,13 +54,21 @@ def test_default_model_stays_small():
 
 def test_inner_blocks_bring_their_own_activations():
     model = TrainedModel.load(encoder_layer="e2.conv1.weight", decoder_layer="d2.conv1.weight")
-    assert model.W_enc.shape[0] == model.W_dec.shape[0] == model.x_train.shape[1] == model.y_train.shape[1] == 128
+    assert (
+        model.W_enc.shape[0]
+        == model.W_dec.shape[0]
+        == model.x_train.shape[1]
+        == model.y_train.shape[1]
+        == 128
+    )
 
 
 def test_foreign_safetensors(files):
     path, activations, arrays = files
     model = TrainedModel.load(path, **LAYERS, activations=activations)
-    assert np.array_equal(model.W_dec, arrays["up.conv"]) and np.array_equal(model.y_test, arrays["y_test"])
+    assert np.array_equal(model.W_dec, arrays["up.conv"]) and np.array_equal(
+        model.y_test, arrays["y_test"]
+    )
     assert model.provenance == {}
 
 
@@ -56,12 +77,16 @@ def test_pytorch_state_dict(files):
     path, activations, arrays = files
     path = path.with_suffix(".pt")
     torch.save({name: torch.from_numpy(arrays[name]) for name in LAYERS.values()}, path)
-    assert np.array_equal(TrainedModel.load(path, **LAYERS, activations=activations).W_enc, arrays["down.conv"])
+    assert np.array_equal(
+        TrainedModel.load(path, **LAYERS, activations=activations).W_enc, arrays["down.conv"]
+    )
 
 
 def test_missing_layer_lists_those_there_are(files):
     path, activations, _ = files
-    with pytest.raises(ModelFileError, match=r"no layer mid\.conv; it has down\.conv, norm, up\.conv$"):
+    with pytest.raises(
+        ModelFileError, match=r"no layer mid\.conv; it has down\.conv, norm, up\.conv$"
+    ):
         TrainedModel.load(path, "mid.conv", "up.conv", activations)
 
 
@@ -79,8 +104,13 @@ def test_state_dict_needs_activations(files):
 
 def test_activations_of_other_width_are_refused(files):
     path, activations, arrays = files
-    np.savez(activations, **{**{k: arrays[k] for k in ("x_train", "x_test", "y_train")}, "y_test": np.ones((3, 5))})
-    with pytest.raises(ModelFileError, match=r"y_test have shape \(3, 5\), expected \(n, 6\) beside layer up\.conv"):
+    np.savez(
+        activations,
+        **{**{k: arrays[k] for k in ("x_train", "x_test", "y_train")}, "y_test": np.ones((3, 5))},
+    )
+    with pytest.raises(
+        ModelFileError, match=r"y_test have shape \(3, 5\), expected \(n, 6\) beside layer up\.conv"
+    ):
         TrainedModel.load(path, **LAYERS, activations=activations)
 
 

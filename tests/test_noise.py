@@ -1,7 +1,10 @@
-"""Noise: the gateware equals its integer model, and what the module claims of the generator is proved or measured.
+# SPDX-License-Identifier: Apache-2.0
+"""Noise: the gateware equals its integer model, and what the module claims of the generator is
+proved or measured.
 
-Proofs are linear algebra over GF(2), where a row of a matrix is an integer whose bits are its entries. They hold for a
-state drawn uniformly; the zero state, which no seed gives, is the only one that the generator never visits.
+Proofs are linear algebra over GF(2), where a row of a matrix is an integer whose bits are its
+entries. They hold for a state drawn uniformly; the zero state, which no seed gives, is the only one
+that the generator never visits.
 """
 
 import numpy as np
@@ -38,7 +41,9 @@ def shift_once(state: int) -> int:
 
 
 def leap_matrix(steps: int = LEAP) -> list[int]:
-    """For each bit of the state after ``steps`` single shifts, the mask of present bits whose parity it is."""
+    """For each bit of the state after ``steps`` single shifts, the mask of present bits whose
+    parity it is.
+    """
     rows = IDENTITY
     for _ in range(steps):
         fed_back = 0
@@ -87,7 +92,7 @@ def draws(seed: int, count: int) -> np.ndarray:
     return values
 
 
-# ---- the gateware --------------------------------------------------------------------------------------------------
+# ---- the gateware --------------------------------------------------------------------------------
 
 
 def test_gateware_equals_the_model():
@@ -117,7 +122,14 @@ def test_gateware_equals_the_model():
 
 def test_gateware_thresholds_are_exact():
     mirror = (1 << DRAW_BITS) - THRESHOLD
-    expected = {0: 1, THRESHOLD - 1: 1, THRESHOLD: 0, mirror - 1: 0, mirror: -1, (1 << DRAW_BITS) - 1: -1}
+    expected = {
+        0: 1,
+        THRESHOLD - 1: 1,
+        THRESHOLD: 0,
+        mirror - 1: 0,
+        mirror: -1,
+        (1 << DRAW_BITS) - 1: -1,
+    }
     dut = NoiseSource()
 
     async def bench(ctx):
@@ -146,7 +158,7 @@ def test_gateware_replaces_seed_zero():
     simulate(dut, bench)
 
 
-# ---- the generator -------------------------------------------------------------------------------------------------
+# ---- the generator -------------------------------------------------------------------------------
 
 
 def test_a_draw_is_as_many_single_shifts():
@@ -156,7 +168,10 @@ def test_a_draw_is_as_many_single_shifts():
         for _ in range(LEAP):
             shifted = shift_once(shifted)
         assert advance(state) == shifted
-        assert sum((state & row).bit_count() % 2 << bit for bit, row in enumerate(leap_matrix())) == shifted
+        assert (
+            sum((state & row).bit_count() % 2 << bit for bit, row in enumerate(leap_matrix()))
+            == shifted
+        )
 
 
 def test_the_period_is_all_nonzero_states():
@@ -170,7 +185,9 @@ def test_the_period_is_all_nonzero_states():
 
 
 def test_any_two_draws_are_independent():
-    """The sixteen bits of a draw and those of one up to 4,096 draws later have full rank together."""
+    """The sixteen bits of a draw and those of one up to 4,096 draws later have full rank
+    together.
+    """
     now = IDENTITY[:DRAW_BITS]
     later, matrix = now, leap_matrix()
     for lag in range(1, LAGS + 1):
@@ -179,7 +196,9 @@ def test_any_two_draws_are_independent():
 
 
 def test_shifting_once_a_draw_would_make_draws_dependent():
-    """What the leap is for, and proof that the rank can fail: fifteen of sixteen bits are shared."""
+    """What the leap is for, and proof that the rank can fail: fifteen of sixteen bits are
+    shared.
+    """
     later = [times(row, leap_matrix(1)) for row in IDENTITY[:DRAW_BITS]]
     assert rank(IDENTITY[:DRAW_BITS] + later) == DRAW_BITS + 1
 
@@ -190,29 +209,38 @@ def test_four_consecutive_draws_are_jointly_independent():
 
 
 def test_dither_is_independent_of_draws_and_of_other_dither():
-    """At all lags both ways, but for the dither one draw after a draw: two of its bits follow from the draw's."""
+    """At all lags both ways, but for the dither one draw after a draw: two of its bits follow from
+    the draw's.
+    """
     draw, extra, matrix = IDENTITY[:DRAW_BITS], IDENTITY[DITHER], leap_matrix()
     later_draw, later_extra = draw, extra
     assert rank(draw + extra) == DRAW_BITS + GUARD_BITS
     for lag in range(1, LAGS + 1):
-        later_draw, later_extra = ([times(row, matrix) for row in rows] for rows in (later_draw, later_extra))
+        later_draw, later_extra = (
+            [times(row, matrix) for row in rows] for rows in (later_draw, later_extra)
+        )
         assert rank(extra + later_draw) == DRAW_BITS + GUARD_BITS, f"lag {lag}"
         assert rank(extra + later_extra) == 2 * GUARD_BITS, f"lag {lag}"
         assert rank(draw + later_extra) == DRAW_BITS + GUARD_BITS - 2 * (lag == 1), f"lag {lag}"
 
 
 def test_dither_after_a_draw_is_uncorrelated_with_it_all_the_same():
-    """The two bits that follow from the draw are parities of an even number of its bits, so they are the same for a
-    draw and its mirror image, whose values are opposite: the covariance is exactly zero.
+    """The two bits that follow from the draw are parities of an even number of its bits, so they
+    are the same for a draw and its mirror image, whose values are opposite: the covariance is
+    exactly zero.
     """
     within = (1 << DRAW_BITS) - 1
     tied = [(bit, row) for bit, row in enumerate(leap_matrix()[DITHER]) if row & ~within == 0]
-    assert [bit for bit, _ in tied] == [0, 1], "the lowest two bits, 1/4096 and 1/2048 of the state's LSB"
+    assert [bit for bit, _ in tied] == [0, 1], (
+        "the lowest two bits, 1/4096 and 1/2048 of the state's LSB"
+    )
     for _, row in tied:
-        assert sum(code(value) * ((value & row).bit_count() % 2) for value in range(within + 1)) == 0
+        assert (
+            sum(code(value) * ((value & row).bit_count() % 2) for value in range(within + 1)) == 0
+        )
 
 
-# ---- the three-point variable --------------------------------------------------------------------------------------
+# ---- the three-point variable --------------------------------------------------------------------
 
 
 def test_moments_are_exact():
@@ -239,38 +267,55 @@ def test_dither_is_uniform_over_a_long_run():
 
 
 def assert_uncorrelated(correlations: np.ndarray, count: int):
-    """Correlation coefficients over ``count`` samples: each below 5.5 of its standard errors 1/sqrt(count), their mean
-    square within five standard errors of 1/count.
+    """Correlation coefficients over ``count`` samples: each below 5.5 of its standard errors
+    1/sqrt(count), their mean square within five standard errors of 1/count.
     """
     standard = correlations * np.sqrt(count)
     number = standard.size
-    print(f"{number} correlations: largest {np.abs(standard).max():.2f} standard errors, "
-          f"mean square {np.mean(standard**2):.3f}")
+    print(
+        f"{number} correlations: largest {np.abs(standard).max():.2f} standard errors, "
+        f"mean square {np.mean(standard**2):.3f}"
+    )
     assert np.abs(standard).max() < 5.5
     assert abs(np.mean(standard**2) - 1) < 5 * np.sqrt(2 / number)
 
 
 @pytest.mark.parametrize("units", [64, 100])
 def test_units_of_one_lane_are_uncorrelated(units):
-    """Unit i of step n takes draw n * units + i; all pairs of units, in the same step and in the next one."""
+    """Unit i of step n takes draw n * units + i; all pairs of units, in the same step and in the
+    next one.
+    """
     seed, steps = 4, 8_000
     print(f"seed {seed}")
-    values = draws(seeded(seed).getrandbits(SEED_WIDTH), steps * units).reshape(steps, units) / np.sqrt(VARIANCE)
+    values = draws(seeded(seed).getrandbits(SEED_WIDTH), steps * units).reshape(
+        steps, units
+    ) / np.sqrt(VARIANCE)
     assert_uncorrelated((values.T @ values / steps)[np.triu_indices(units, 1)], steps)
     assert_uncorrelated(values[1:].T @ values[:-1] / (steps - 1), steps - 1)
 
 
 def test_unit_lanes_are_uncorrelated():
-    """Sixteen lanes with seeds as the host makes them; all pairs of lanes, up to sixteen draws apart."""
+    """Sixteen lanes with seeds as the host makes them; all pairs of lanes, up to sixteen draws
+    apart.
+    """
     seed, lanes, count, lags = 5, 16, 40_000, 16
     print(f"seed {seed}")
     seeds = np.random.SeedSequence(seed).generate_state(lanes, np.uint64)
     values = np.stack([draws(int(state), count) for state in seeds]) / np.sqrt(VARIANCE)
     kept = count - lags
-    correlations = [values[:, lag:lag + kept] @ values[:, :kept].T / kept for lag in range(lags + 1)]
+    correlations = [
+        values[:, lag : lag + kept] @ values[:, :kept].T / kept for lag in range(lags + 1)
+    ]
     pairs = ~np.eye(lanes, dtype=bool)
-    assert_uncorrelated(np.concatenate([correlations[0][np.triu_indices(lanes, 1)],
-                                        *(matrix[pairs] for matrix in correlations[1:])]), kept)
+    assert_uncorrelated(
+        np.concatenate(
+            [
+                correlations[0][np.triu_indices(lanes, 1)],
+                *(matrix[pairs] for matrix in correlations[1:]),
+            ]
+        ),
+        kept,
+    )
 
 
 def test_moments_of_a_long_run():

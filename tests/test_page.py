@@ -1,4 +1,7 @@
-"""Pages of sections: everything is on them, nothing is loaded from elsewhere, and numbers read well."""
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of sections: everything is on them, nothing is loaded from elsewhere, and numbers read
+well.
+"""
 
 import base64
 import re
@@ -32,14 +35,27 @@ def _exhibit(name="line", caption="From 0 to 1 & <on>."):
 
 
 def _sections():
-    table = Grid("Numbers", ("name", "count", "value"), [("a<b", 12345, 0.123456), ("nothing", None, np.float64(-0.0))])
-    return [Section("First", ["One paragraph.", "Another & more."], exhibits=[_exhibit()]),
-            Section("Second", [], grids=[table, Grid("", ("x",), [("text",), (1,)])], exhibits=[_exhibit("other")])]
+    table = Grid(
+        "Numbers",
+        ("name", "count", "value"),
+        [("a<b", 12345, 0.123456), ("nothing", None, np.float64(-0.0))],
+    )
+    return [
+        Section("First", ["One paragraph.", "Another & more."], exhibits=[_exhibit()]),
+        Section(
+            "Second",
+            [],
+            grids=[table, Grid("", ("x",), [("text",), (1,)])],
+            exhibits=[_exhibit("other")],
+        ),
+    ]
 
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory):
-    return write_page(tmp_path_factory.mktemp("page") / "new" / "folder", "A <title>", "A summary.", _sections())
+    return write_page(
+        tmp_path_factory.mktemp("page") / "new" / "folder", "A <title>", "A summary.", _sections()
+    )
 
 
 def _text(path):
@@ -49,8 +65,17 @@ def _text(path):
 
 def test_sections_stand_in_order_with_figures_before_tables(page):
     text = _text(page)
-    parts = ["A <title>", "A summary.", "First", "One paragraph.", "Another & more.", "A line. From 0 to 1 & <on>.",
-             "Second", "A line.", "Numbers name count value a<b 12,345 0.1235 nothing - 0"]
+    parts = [
+        "A <title>",
+        "A summary.",
+        "First",
+        "One paragraph.",
+        "Another & more.",
+        "A line. From 0 to 1 & <on>.",
+        "Second",
+        "A line.",
+        "Numbers name count value a<b 12,345 0.1235 nothing - 0",
+    ]
     places = [text.index(part, 0 if part != "A line." else text.index("Second")) for part in parts]
     assert places == sorted(places)
 
@@ -63,7 +88,16 @@ def test_figures_are_in_the_page_and_beside_it(page):
 
 def test_the_page_loads_nothing(page):
     text = re.sub(r"base64,[^\"]+", "", page.read_text())
-    for word in ("http:", "https:", "file:", "url(", "@import", "<script", "<link", str(page.parent)):
+    for word in (
+        "http:",
+        "https:",
+        "file:",
+        "url(",
+        "@import",
+        "<script",
+        "<link",
+        str(page.parent),
+    ):
         assert word not in text
 
 
@@ -86,7 +120,18 @@ def test_figures_are_drawn_in_the_house_style():
 
 
 def test_numbers_as_text():
-    assert [short(value) for value in (None, 1e-5, -0.0, 1234567.0, 0.5)] == ["-", "1e-5", "0", "1.23e6", "0.5"]
+    assert [short(value) for value in (None, 1e-5, -0.0, 1234567.0, 0.5)] == [
+        "-",
+        "1e-5",
+        "0",
+        "1.23e6",
+        "0.5",
+    ]
     assert [cell(value) for value in (None, True, np.int64(1000), 0.00012345, "text")] == [
-        "-", "yes", "1,000", "0.0001234", "text"]
+        "-",
+        "yes",
+        "1,000",
+        "0.0001234",
+        "text",
+    ]
     assert sentence("ours, full.") == "Ours, full." and plain("$x$") == r"\$x\$"

@@ -1,10 +1,18 @@
+# SPDX-License-Identifier: Apache-2.0
 import pytest
 from amaranth.lib.crc import catalog
 
 from ornstein.hdl import protocol
 from ornstein.hdl.bus import ADDRESS_BITS, SPACE_BITS, BusSignature
 from ornstein.hdl.config import PRESETS
-from ornstein.hdl.protocol import CRC_BYTES, MAX_REQUEST, MAX_WRITE_BYTES, REQUEST_HEADER_BYTES, Opcode, Status
+from ornstein.hdl.protocol import (
+    CRC_BYTES,
+    MAX_REQUEST,
+    MAX_WRITE_BYTES,
+    REQUEST_HEADER_BYTES,
+    Opcode,
+    Status,
+)
 from ornstein.hdl.regmap import Event, Space, element_bytes, space_size
 
 
@@ -34,8 +42,11 @@ def test_requests_fit_their_buffer():
     assert len(protocol.request(1, Opcode.WRITE, 0, 0, 0, bytes(MAX_WRITE_BYTES))) == MAX_REQUEST
 
 
-@pytest.mark.parametrize("values", [(256, 1, 0, 0, 0), (1, 1, 0, 1 << 24, 0), (1, 1, 0, 0, 1 << 16)],
-                         ids=["sequence", "address", "count"])
+@pytest.mark.parametrize(
+    "values",
+    [(256, 1, 0, 0, 0), (1, 1, 0, 1 << 24, 0), (1, 1, 0, 0, 1 << 16)],
+    ids=["sequence", "address", "count"],
+)
 def test_fields_that_do_not_fit(values):
     with pytest.raises(OverflowError):
         protocol.request(*values)

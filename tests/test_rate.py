@@ -1,6 +1,9 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: Apache-2.0
 
-"""The rate of the serial line: it changes after the answer, comes back by itself, and a whole board can be followed."""
+"""The rate of the serial line: it changes after the answer, comes back by itself, and a whole board
+can be followed.
+"""
 
 import math
 
@@ -23,7 +26,9 @@ PATIENCE = 3
 
 
 def run_rate(*steps, count=3):
-    """Rates after each step; a step names the inputs that are high for a cycle, ``ask`` with its index."""
+    """Rates after each step; a step names the inputs that are high for a cycle, ``ask`` with its
+    index.
+    """
     dut = Rate(count, patience=PATIENCE)
     rates = []
 
@@ -40,7 +45,13 @@ def run_rate(*steps, count=3):
     return rates
 
 
-ASK, IDLE, HEARD, VALID, SILENCE = {"ask": 2}, {"idle": 1}, {"heard": 1}, {"valid": 1}, {"silence": 1}
+ASK, IDLE, HEARD, VALID, SILENCE = (
+    {"ask": 2},
+    {"idle": 1},
+    {"heard": 1},
+    {"valid": 1},
+    {"silence": 1},
+)
 
 
 def test_a_change_waits_for_the_answer():
@@ -50,7 +61,7 @@ def test_a_change_waits_for_the_answer():
 def test_bytes_without_sense_bring_the_first_rate_back():
     doubt = [HEARD, *[SILENCE] * PATIENCE, IDLE]
     assert run_rate(ASK, IDLE, *doubt)[-2:] == [2, 0]
-    assert run_rate(ASK, IDLE, *doubt[:-2], IDLE, IDLE)[-1] == 2          # one strobe too few
+    assert run_rate(ASK, IDLE, *doubt[:-2], IDLE, IDLE)[-1] == 2  # one strobe too few
 
 
 def test_silence_alone_changes_nothing():
@@ -59,16 +70,20 @@ def test_silence_alone_changes_nothing():
 
 def test_a_valid_request_ends_all_doubt():
     assert run_rate(ASK, IDLE, HEARD, SILENCE, SILENCE, VALID, *[SILENCE] * PATIENCE, IDLE)[-1] == 2
-    assert run_rate(ASK, IDLE, HEARD, SILENCE, SILENCE, VALID, HEARD, SILENCE, SILENCE, IDLE)[-1] == 2
+    assert (
+        run_rate(ASK, IDLE, HEARD, SILENCE, SILENCE, VALID, HEARD, SILENCE, SILENCE, IDLE)[-1] == 2
+    )
 
 
 @pytest.mark.parametrize("wrong", [(1, 5), (2, 0)])
 def test_wrong_parameters(wrong):
-    with pytest.raises(ValueError, match=f"count must be at least 2 and patience at least 1, not {wrong[0]} and"):
+    with pytest.raises(
+        ValueError, match=f"count must be at least 2 and patience at least 1, not {wrong[0]} and"
+    ):
         Rate(wrong[0], patience=wrong[1])
 
 
-# ---- UART, rate and machine together, spoken to bit by bit -----------------------------------------------------------
+# ---- UART, rate and machine together, spoken to bit by bit ---------------------------------------
 
 QUIET = 1 << 11
 DOUBTS = 2
@@ -88,8 +103,13 @@ class Machine(wiring.Component):
         m.submodules.top = machine = Top(TINY, LINE, silence=QUIET)
         wiring.connect(m, uart.o, machine.i)
         wiring.connect(m, machine.o, uart.i)
-        m.d.comb += [uart.rx.eq(self.rx), self.tx.eq(uart.tx), self.rate.eq(machine.rate), uart.rate.eq(machine.rate),
-                     machine.idle.eq(uart.idle)]
+        m.d.comb += [
+            uart.rx.eq(self.rx),
+            self.tx.eq(uart.tx),
+            self.rate.eq(machine.rate),
+            uart.rate.eq(machine.rate),
+            machine.idle.eq(uart.idle),
+        ]
         return m
 
 
@@ -137,7 +157,12 @@ def test_a_board_changes_its_rate_and_falls_back():
         await say(ctx, dut, identify, boot)
         assert answers(await listen(ctx, dut, boot)) == [identity]
         # the answer to the change comes at the old rate, all after it at the new one
-        await say(ctx, dut, request(Opcode.WRITE, Space.CONTROL, Control.RATE, (1).to_bytes(4, "little")), boot)
+        await say(
+            ctx,
+            dut,
+            request(Opcode.WRITE, Space.CONTROL, Control.RATE, (1).to_bytes(4, "little")),
+            boot,
+        )
         assert ctx.get(dut.rate) == 0
         assert answers(await listen(ctx, dut, boot)) == [(7, Status.OK, b"")]
         await ctx.tick().repeat(2 * boot)

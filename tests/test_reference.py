@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """The float reference: its dynamics against what theory says of the discrete chain.
 
-Monte Carlo tests run many independent chains with a fixed seed, which a failure shows, and allow four to five standard
-errors of what they compare.
+Monte Carlo tests run many independent chains with a fixed seed, which a failure shows, and allow
+four to five standard errors of what they compare.
 """
 
 from dataclasses import replace
@@ -29,18 +30,39 @@ def energy(j4=0.0):
     mix = np.zeros((2, 2, 2))
     mix[0, 1] = mix[1, 0] = 0.1, -0.2
     mix[0, 0] = 0.4, 0.2
-    return Energy((Module("a", 3), Module("b", 2)), (Coupling(("a", "b"), factors, mix),), j2=0.15, j4=j4).check()
+    return Energy(
+        (Module("a", 3), Module("b", 2)), (Coupling(("a", "b"), factors, mix),), j2=0.15, j4=j4
+    ).check()
 
 
 BIAS = np.array([0.3, -0.2, 0.1, 0.0, 0.5])
 
 
-def run(stages, *, chains=1, dt=1.0, integrator=LM, energies=None, biases=None, initial=None, rng=None, **options):
+def run(
+    stages,
+    *,
+    chains=1,
+    dt=1.0,
+    integrator=LM,
+    energies=None,
+    biases=None,
+    initial=None,
+    rng=None,
+    **options,
+):
     energies = energies or (energy(),)
     biases = BIAS[None] if biases is None else np.atleast_2d(biases)
     initial = np.zeros((chains, 5)) if initial is None else initial
-    return relax(energies, np.broadcast_to(biases, (len(initial), *biases.shape)), tuple(stages), dt=dt,
-                 integrator=integrator, initial=initial, rng=rng or generator(), **options)
+    return relax(
+        energies,
+        np.broadcast_to(biases, (len(initial), *biases.shape)),
+        tuple(stages),
+        dt=dt,
+        integrator=integrator,
+        initial=initial,
+        rng=rng or generator(),
+        **options,
+    )
 
 
 def largest_step():
@@ -48,14 +70,16 @@ def largest_step():
     return 0.9 * 2 / np.linalg.eigvalsh(energy().matrix())[-1]
 
 
-# ---- without noise -------------------------------------------------------------------------------------------------
+# ---- without noise -------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("integrator", [LM, EM])
 def test_at_zero_temperature_the_steps_are_euler_steps(integrator):
     dt, matrix = 0.7, energy().matrix()
     state = np.arange(5.0)
-    result = run([Stage(3, accumulate=True, thin=2)], dt=dt, integrator=integrator, initial=state[None])
+    result = run(
+        [Stage(3, accumulate=True, thin=2)], dt=dt, integrator=integrator, initial=state[None]
+    )
     visited = []
     for _ in range(3):
         state = state - dt * (matrix @ state - BIAS)
@@ -82,7 +106,9 @@ def test_stages_choose_energy_and_bias():
     biases = np.stack([BIAS, -BIAS])
     for e, chosen in enumerate((energy(), weak)):
         for b in range(2):
-            final = run([Stage(300, energy=e, bias=b)], energies=(energy(), weak), biases=biases).final[0]
+            final = run(
+                [Stage(300, energy=e, bias=b)], energies=(energy(), weak), biases=biases
+            ).final[0]
             np.testing.assert_allclose(final, chosen.mean(biases[b]), atol=1e-8)
 
 
@@ -112,33 +138,39 @@ def test_the_seed_decides_the_noise():
     assert (runs[0] != runs[2]).all()
 
 
-# ---- stationary law ------------------------------------------------------------------------------------------------
+# ---- stationary law ------------------------------------------------------------------------------
 
 
 def assert_covariance(states, expected):
-    """Every entry within five of its standard errors, sqrt((c_ii c_jj + c_ij^2) / n); the whole as near as
-    ``covariance_error`` says, give or take a factor of two.
+    """Every entry within five of its standard errors, sqrt((c_ii c_jj + c_ij^2) / n); the whole as
+    near as ``covariance_error`` says, give or take a factor of two.
     """
     count = len(states)
     found = np.cov(states.T)
     bars = np.sqrt((np.outer(expected.diagonal(), expected.diagonal()) + expected**2) / count)
     worst = np.abs((found - expected) / bars).max()
     relative = np.linalg.norm(found - expected) / np.linalg.norm(expected)
-    print(f"{count} samples: worst entry {worst:.2f} standard errors, whole {relative:.4f}, "
-          f"expected {covariance_error(expected, count):.4f}")
+    print(
+        f"{count} samples: worst entry {worst:.2f} standard errors, whole {relative:.4f}, "
+        f"expected {covariance_error(expected, count):.4f}"
+    )
     assert worst < 5
     assert relative < 2 * covariance_error(expected, count)
 
 
 def long_run(dt, integrator, kT, chains=20_000):
-    steps = int(np.ceil(np.log(1e-4) / np.log(np.abs(1 - dt * np.linalg.eigvalsh(energy().matrix())).max())))
+    steps = int(
+        np.ceil(np.log(1e-4) / np.log(np.abs(1 - dt * np.linalg.eigvalsh(energy().matrix())).max()))
+    )
     return run([Stage(steps, kT=kT)], chains=chains, dt=dt, integrator=integrator).final
 
 
 @pytest.mark.parametrize("fraction", [0.2, 0.6, 1.0])
 @pytest.mark.parametrize("integrator", [LM, EM])
 def test_covariance(integrator, fraction):
-    """The chain of LM has kT M^-1 at any stable step, that of EM kT M^-1 (1 - dt M / 2)^-1; both the mean M^-1 b."""
+    """The chain of LM has kT M^-1 at any stable step, that of EM kT M^-1 (1 - dt M / 2)^-1; both
+    the mean M^-1 b.
+    """
     kT, dt = 0.5, fraction * largest_step()
     states = long_run(dt, integrator, kT)
     expected = stationary_covariance(energy().matrix(), kT=kT, dt=dt, integrator=integrator)
@@ -148,7 +180,9 @@ def test_covariance(integrator, fraction):
 
 
 def test_the_two_laws_differ_by_more_than_the_bars():
-    """Near the largest step EM inflates the stiffest mode tenfold: the test above can tell the integrators apart."""
+    """Near the largest step EM inflates the stiffest mode tenfold: the test above can tell the
+    integrators apart.
+    """
     matrix, dt = energy().matrix(), largest_step()
     exact = stationary_covariance(matrix, kT=0.5, dt=dt, integrator=LM)
     inflated = stationary_covariance(matrix, kT=0.5, dt=dt, integrator=EM)
@@ -161,7 +195,9 @@ def test_the_two_laws_differ_by_more_than_the_bars():
 
 @pytest.mark.parametrize("integrator", [LM, EM])
 def test_stationary_covariance_solves_the_chain(integrator):
-    """C = G C G' + N with G = 1 - dt M: N is 2 kT dt for EM; LM's two halves of noise add to kT dt (1 + G)."""
+    """C = G C G' + N with G = 1 - dt M: N is 2 kT dt for EM; LM's two halves of noise add to kT dt
+    (1 + G).
+    """
     matrix, kT, dt = energy().matrix(), 0.3, 1.1
     covariance = stationary_covariance(matrix, kT=kT, dt=dt, integrator=integrator)
     step = np.eye(5) - dt * matrix
@@ -172,8 +208,8 @@ def test_stationary_covariance_solves_the_chain(integrator):
 @pytest.mark.parametrize("integrator", [LM, EM])
 @pytest.mark.parametrize("dt", [0.5, 1.5])
 def test_mean_error(integrator, dt):
-    """The spread of time averages over chains, against the law. Its own error is 1 / sqrt(2 chains) = 1.6 %, and the
-    law, which holds for N dt lambda >> 1, is below 1 % off at N dt lambda > 100.
+    """The spread of time averages over chains, against the law. Its own error is 1 / sqrt(2 chains)
+    = 1.6 %, and the law, which holds for N dt lambda >> 1, is below 1 % off at N dt lambda > 100.
     """
     kT, samples, chains = 0.4, 2000, 2000
     matrix = energy().matrix()
@@ -202,7 +238,11 @@ def test_samples_are_the_states_of_their_steps():
 def test_covariance_error_of_independent_samples():
     covariance, count, repeats = energy().covariance(1.0), 400, 300
     rng = generator()
-    errors = [np.linalg.norm(np.cov(rng.multivariate_normal(np.zeros(5), covariance, count).T) - covariance)
-              for _ in range(repeats)]
+    errors = [
+        np.linalg.norm(
+            np.cov(rng.multivariate_normal(np.zeros(5), covariance, count).T) - covariance
+        )
+        for _ in range(repeats)
+    ]
     found = np.sqrt(np.mean(np.square(errors))) / np.linalg.norm(covariance)
     assert found == pytest.approx(covariance_error(covariance, count), rel=4 / np.sqrt(repeats))

@@ -1,4 +1,7 @@
-"""The register map: sizes of elements and spaces, fields of registers, and the order of the identity."""
+# SPDX-License-Identifier: Apache-2.0
+"""The register map: sizes of elements and spaces, fields of registers, and the order of the
+identity.
+"""
 
 from dataclasses import replace
 
@@ -6,7 +9,16 @@ import pytest
 
 from ornstein.hdl import regmap
 from ornstein.hdl.config import ICEBREAKER, PRESETS, TINY, WIDE
-from ornstein.hdl.regmap import NO_LINE, Control, Line, Space, element_bits, element_bytes, signed, space_size
+from ornstein.hdl.regmap import (
+    NO_LINE,
+    Control,
+    Line,
+    Space,
+    element_bits,
+    element_bytes,
+    signed,
+    space_size,
+)
 
 EVERY_CONFIG = pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 
@@ -33,7 +45,10 @@ def test_a_line_tells_its_rates():
 
 
 def test_rates_that_a_clock_cannot_make():
-    with pytest.raises(ValueError, match="a clock of 21000000 Hz cannot make 12000000 baud; the nearest is 10500000"):
+    with pytest.raises(
+        ValueError,
+        match="a clock of 21000000 Hz cannot make 12000000 baud; the nearest is 10500000",
+    ):
         Line.at(21_000_000, (1_000_000, 12_000_000))
     with pytest.raises(ValueError, match="divisors must be at most four between 1 and 255"):
         Line(48_000_000, (417,))
@@ -41,19 +56,46 @@ def test_rates_that_a_clock_cannot_make():
 
 def test_element_bits():
     config = replace(TINY, factor_width=9, sum_width=33)
-    expected = {Space.FACTOR: 9, Space.STATE: 16, Space.DRIVE: 16, Space.RANK: 16, Space.ACTIVATION: 28,
-                Space.NOISE: 2, Space.SUM: 33, Space.SQUARE: 49, Space.SAMPLE: 16, Space.IDENTITY: 32,
-                Space.CONTROL: 32, Space.DESCRIPTOR: 32, Space.SEED: 32}
+    expected = {
+        Space.FACTOR: 9,
+        Space.STATE: 16,
+        Space.DRIVE: 16,
+        Space.RANK: 16,
+        Space.ACTIVATION: 28,
+        Space.NOISE: 2,
+        Space.SUM: 33,
+        Space.SQUARE: 49,
+        Space.SAMPLE: 16,
+        Space.IDENTITY: 32,
+        Space.CONTROL: 32,
+        Space.DESCRIPTOR: 32,
+        Space.SEED: 32,
+    }
     assert {space: element_bits(config, space) for space in Space} == expected
     for space in Space:
-        assert 8 * element_bytes(config, space) - 7 <= element_bits(config, space) <= 8 * element_bytes(config, space)
+        assert (
+            8 * element_bytes(config, space) - 7
+            <= element_bits(config, space)
+            <= 8 * element_bytes(config, space)
+        )
     assert element_bytes(config, Space.SUM) == 5
 
 
 def test_space_sizes_by_hand():
-    expected = {Space.CONTROL: len(Control), Space.FACTOR: 4096 * 16, Space.STATE: 512 * 4, Space.DRIVE: 1024 * 4,
-                Space.RANK: 512 * 4, Space.DESCRIPTOR: 256 * 4, Space.ACTIVATION: 256, Space.SEED: 4 * 2,
-                Space.NOISE: 512 * 4, Space.SUM: 2 * 512 * 4, Space.SQUARE: 2 * 512 * 4, Space.SAMPLE: 4096 * 4}
+    expected = {
+        Space.CONTROL: len(Control),
+        Space.FACTOR: 4096 * 16,
+        Space.STATE: 512 * 4,
+        Space.DRIVE: 1024 * 4,
+        Space.RANK: 512 * 4,
+        Space.DESCRIPTOR: 256 * 4,
+        Space.ACTIVATION: 256,
+        Space.SEED: 4 * 2,
+        Space.NOISE: 512 * 4,
+        Space.SUM: 2 * 512 * 4,
+        Space.SQUARE: 2 * 512 * 4,
+        Space.SAMPLE: 4096 * 4,
+    }
     assert {space: space_size(WIDE, space) for space in expected} == expected
     assert set(Space) - set(expected) == {Space.IDENTITY}
 
@@ -70,7 +112,13 @@ def test_the_bus_carries_every_element_and_no_more(config):
 
 def test_states_and_coefficients_are_signed_and_registers_are_not():
     assert {space for space in Space if not signed(space)} == {
-        Space.IDENTITY, Space.CONTROL, Space.DESCRIPTOR, Space.ACTIVATION, Space.SEED, Space.SQUARE}
+        Space.IDENTITY,
+        Space.CONTROL,
+        Space.DESCRIPTOR,
+        Space.ACTIVATION,
+        Space.SEED,
+        Space.SQUARE,
+    }
 
 
 @pytest.mark.parametrize("prefix", ["JOB_", "STATUS_"])

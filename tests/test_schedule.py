@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Waits: set where a pass needs what is still in the pipeline, and nowhere else."""
 
 from dataclasses import replace
@@ -33,7 +34,7 @@ def waits(*passes, repeated=False, config=TINY, **options):
     return [step.wait for step in place_waits(config, list(passes), repeated=repeated, **options)]
 
 
-# ---- what a pass touches -------------------------------------------------------------------------------------------
+# ---- what a pass touches -------------------------------------------------------------------------
 
 
 def test_regions():
@@ -42,13 +43,19 @@ def test_regions():
     # rank words source + o + t * stride
     assert reads(mix(source=10, outer=2, inner=3, stride=4), 0) == [("rank", 10, 20)]
     assert reads(activate(source=3, outer=2), 0) == [("rank", 3, 5)]
-    assert reads(expand(source=3, dest=8, bias=40, biased=1), 0) == [("state", 8, 12), ("drive", 40, 44),
-                                                                    ("rank", 3, 5)]
+    assert reads(expand(source=3, dest=8, bias=40, biased=1), 0) == [
+        ("state", 8, 12),
+        ("drive", 40, 44),
+        ("rank", 3, 5),
+    ]
     assert reads(expand(dest=8, coupled=0), 0) == [("state", 8, 12)]
 
 
 def test_a_banked_pass_may_read_either_bank():
-    assert reads(project(source=10, from_drive=1, banked=1), 16) == [("drive", 10, 14), ("drive", 26, 30)]
+    assert reads(project(source=10, from_drive=1, banked=1), 16) == [
+        ("drive", 10, 14),
+        ("drive", 26, 30),
+    ]
     assert reads(project(source=10, banked=1), 16) == [("state", 10, 14)]
 
 
@@ -60,11 +67,14 @@ def test_results():
     assert writes(expand(dest=5, to_drive=1)) == ("drive", 5, 9)
 
 
-# ---- dependences ---------------------------------------------------------------------------------------------------
+# ---- dependences ---------------------------------------------------------------------------------
 
 
 def test_independent_passes_do_not_wait():
-    assert waits(project(dest=0), project(dest=1), expand(source=4, dest=8), mix(source=8, dest=12)) == [0] * 4
+    assert (
+        waits(project(dest=0), project(dest=1), expand(source=4, dest=8), mix(source=8, dest=12))
+        == [0] * 4
+    )
 
 
 def test_the_first_pass_does_not_wait_unless_the_list_is_repeated():
@@ -73,25 +83,32 @@ def test_the_first_pass_does_not_wait_unless_the_list_is_repeated():
     assert waits(*chain, repeated=True) == [1, 1]
 
 
-@pytest.mark.parametrize("first, second", [
-    (project(dest=3), mix(source=3, dest=8)),
-    (project(dest=3), expand(source=2)),
-    (mix(source=10, dest=3), expand(source=3)),
-    (mix(dest=4), mix(source=1, dest=8, stride=3)),
-    (activate(dest=3), mix(source=3, dest=8)),
-    (activate(dest=3), expand(source=3)),
-    (project(dest=3), activate(source=3, dest=8)),
-    (expand(dest=0), project(source=3)),
-    (expand(dest=0), expand(dest=3, coupled=0)),
-    (expand(dest=0, to_drive=1), project(source=3, from_drive=1)),
-    (expand(dest=20, to_drive=1), expand(dest=0, bias=23, biased=1)),
-], ids=lambda step: Operation(step.operation).name)
+@pytest.mark.parametrize(
+    "first, second",
+    [
+        (project(dest=3), mix(source=3, dest=8)),
+        (project(dest=3), expand(source=2)),
+        (mix(source=10, dest=3), expand(source=3)),
+        (mix(dest=4), mix(source=1, dest=8, stride=3)),
+        (activate(dest=3), mix(source=3, dest=8)),
+        (activate(dest=3), expand(source=3)),
+        (project(dest=3), activate(source=3, dest=8)),
+        (expand(dest=0), project(source=3)),
+        (expand(dest=0), expand(dest=3, coupled=0)),
+        (expand(dest=0, to_drive=1), project(source=3, from_drive=1)),
+        (expand(dest=20, to_drive=1), expand(dest=0, bias=23, biased=1)),
+    ],
+    ids=lambda step: Operation(step.operation).name,
+)
 def test_needing_the_last_result_waits(first, second):
     assert waits(first, second) == [0, 1]
     # and one word beside it, or in another memory, does not, except for the three hazards below
     apart = project(source=50, dest=30, inner=looked_up(TINY))
     assert waits(first, apart, expand(dest=40, source=24))[2] == 0
-    assert waits(first, expand(dest=40, source=24)) == [0, int(first.operation == Operation.ACTIVATE)]
+    assert waits(first, expand(dest=40, source=24)) == [
+        0,
+        int(first.operation == Operation.ACTIVATE),
+    ]
 
 
 def test_state_and_drive_are_different_memories():
@@ -111,10 +128,20 @@ def test_an_activation_would_overtake_sums_on_their_way_to_the_rank_memory():
 
 def test_an_activation_ends_on_a_lane_that_others_need():
     for between in range(1, looked_up(TINY) + 1):
-        passes = activate(), activate(source=8, dest=8, outer=1, inner=between), project(source=50, dest=20)
-        assert waits(*passes) == [0, 0, 1], "activations follow each other, other operations must keep away"
+        passes = (
+            activate(),
+            activate(source=8, dest=8, outer=1, inner=between),
+            project(source=50, dest=20),
+        )
+        assert waits(*passes) == [0, 0, 1], (
+            "activations follow each other, other operations must keep away"
+        )
     for between in range(1, looked_up(TINY) + 1):
-        passes = activate(), mix(source=30, dest=50, outer=1, inner=between), project(source=50, dest=20)
+        passes = (
+            activate(),
+            mix(source=30, dest=50, outer=1, inner=between),
+            project(source=50, dest=20),
+        )
         assert waits(*passes) == [0, 1, 0], "a wait is enough for all that follow"
 
 
@@ -123,12 +150,18 @@ def test_reading_inputs_would_collide_with_reading_biases():
     assert waits(expand(dest=0, source=8), project(source=50)) == [0, 0]
 
 
-@pytest.mark.parametrize("producer, latency, consumer", [
-    (project(dest=0), RANK, expand(source=0)),
-    (expand(dest=0, source=8), UNIT, project(source=0, dest=4)),
-], ids=["rank", "unit"])
+@pytest.mark.parametrize(
+    "producer, latency, consumer",
+    [
+        (project(dest=0), RANK, expand(source=0)),
+        (expand(dest=0, source=8), UNIT, project(source=0, dest=4)),
+    ],
+    ids=["rank", "unit"],
+)
 def test_enough_work_between_makes_the_wait_needless(producer, latency, consumer):
-    """``latency`` issues must lie between the last of the producer and the first of the consumer."""
+    """``latency`` issues must lie between the last of the producer and the first of the
+    consumer.
+    """
     for between in range(1, latency + 2):
         filler = project(source=40, dest=20, inner=between)
         assert waits(producer, filler, consumer) == [0, 0, int(between + 1 < latency)], between
@@ -142,7 +175,11 @@ def test_a_wait_settles_everything_before_it():
 def test_the_last_pass_of_a_step_reaches_into_the_next():
     short = [project(source=0, dest=0), expand(source=8, dest=0)]
     assert waits(*short, repeated=True) == [1, 0]
-    long_enough = [project(source=0, dest=0), expand(source=8, dest=0), project(source=40, dest=4, inner=UNIT)]
+    long_enough = [
+        project(source=0, dest=0),
+        expand(source=8, dest=0),
+        project(source=40, dest=4, inner=UNIT),
+    ]
     assert waits(*long_enough, repeated=True) == [0, 0, 0]
 
 
@@ -169,15 +206,24 @@ def test_other_bank_counts_as_read():
     assert waits(write, expand(dest=40, bias=10, biased=1), bank_offset=16) == [0, 0]
 
 
-# ---- passes that overlap themselves --------------------------------------------------------------------------------
+# ---- passes that overlap themselves --------------------------------------------------------------
 
 
-@pytest.mark.parametrize("step, message", [
-    (mix(source=4, dest=5, stride=2), r"MIX reads rank words 4 to 7 and writes 5 to 6: they must not overlap"),
-    (mix(source=4, dest=4, outer=2, inner=1), r"MIX reads rank words 4 to 5 and writes 4 to 5"),
-    (activate(source=4, dest=5), r"ACTIVATE reads rank words 4 to 5 and writes 5 to 6"),
-    (expand(dest=8, to_drive=1, biased=1, bias=10), r"EXPAND reads drive words 10 to 13 and writes 8 to 11"),
-])
+@pytest.mark.parametrize(
+    "step, message",
+    [
+        (
+            mix(source=4, dest=5, stride=2),
+            r"MIX reads rank words 4 to 7 and writes 5 to 6: they must not overlap",
+        ),
+        (mix(source=4, dest=4, outer=2, inner=1), r"MIX reads rank words 4 to 5 and writes 4 to 5"),
+        (activate(source=4, dest=5), r"ACTIVATE reads rank words 4 to 5 and writes 5 to 6"),
+        (
+            expand(dest=8, to_drive=1, biased=1, bias=10),
+            r"EXPAND reads drive words 10 to 13 and writes 8 to 11",
+        ),
+    ],
+)
 def test_overlap_is_refused(step, message):
     with pytest.raises(ValueError, match=message):
         check_pass(step)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Scores: values that can be worked out by hand, and what each score does and does not see."""
 
 import numpy as np

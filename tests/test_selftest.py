@@ -1,4 +1,7 @@
-"""The self-test: sound gateware passes on every kind of fabric, and each broken part is found and named."""
+# SPDX-License-Identifier: Apache-2.0
+"""The self-test: sound gateware passes on every kind of fabric, and each broken part is found and
+named.
+"""
 
 import numpy as np
 import pytest
@@ -29,24 +32,51 @@ def test_sound_gateware_passes(device, uri):
     assert [check.name for check in checks] == STAGES
 
 
-@pytest.mark.parametrize(("fault", "stage", "said"), [
-    (Fault.NONE, None, ""),
-    (Fault.FACTOR_BIT, "memories", "FACTOR element 22 (word 5, lane 2): bit 3 always reads one"),
-    (Fault.DRIVE_ADDRESS, "memories", "DRIVE: word address bit 2 is stuck at 0"),
-    (Fault.COPY_BIT, "read-outs", "second copy of STATE element 15 (word 7, lane 1): bit 14 always reads zero"),
-    (Fault.SUM_BIT, "read-outs", "SUM element 140 (word 70, lane 0): bit 20 always reads zero"),
-    (Fault.SQUARE_BIT, "read-outs", "SQUARE element 7 (word 3, lane 1): bit 12 always reads one"),
-    (Fault.SAMPLE_BIT, "read-outs", "SAMPLE element 81 (word 40, lane 1): bit 0 always reads one"),
-    (Fault.LANE_HIGH, "lanes", "multiplier of unit lane 1, rank lane 0: its product is not zero where its factor is"),
-    (Fault.LANE_LOW, "lanes", "multiplier of unit lane 0, rank lane 1: 15 of 32 sums of products are wrong"),
-    (Fault.NOISE_TAP, "noise", "noise of unit lane 1: wrong taps, of bit 17 from bit 40"),
-    (Fault.DITHER, "updates", "update of unit lane 0: "),
-])
+@pytest.mark.parametrize(
+    ("fault", "stage", "said"),
+    [
+        (Fault.NONE, None, ""),
+        (
+            Fault.FACTOR_BIT,
+            "memories",
+            "FACTOR element 22 (word 5, lane 2): bit 3 always reads one",
+        ),
+        (Fault.DRIVE_ADDRESS, "memories", "DRIVE: word address bit 2 is stuck at 0"),
+        (
+            Fault.COPY_BIT,
+            "read-outs",
+            "second copy of STATE element 15 (word 7, lane 1): bit 14 always reads zero",
+        ),
+        (Fault.SUM_BIT, "read-outs", "SUM element 140 (word 70, lane 0): bit 20 always reads zero"),
+        (
+            Fault.SQUARE_BIT,
+            "read-outs",
+            "SQUARE element 7 (word 3, lane 1): bit 12 always reads one",
+        ),
+        (
+            Fault.SAMPLE_BIT,
+            "read-outs",
+            "SAMPLE element 81 (word 40, lane 1): bit 0 always reads one",
+        ),
+        (
+            Fault.LANE_HIGH,
+            "lanes",
+            "multiplier of unit lane 1, rank lane 0: its product is not zero where its factor is",
+        ),
+        (
+            Fault.LANE_LOW,
+            "lanes",
+            "multiplier of unit lane 0, rank lane 1: 15 of 32 sums of products are wrong",
+        ),
+        (Fault.NOISE_TAP, "noise", "noise of unit lane 1: wrong taps, of bit 17 from bit 40"),
+        (Fault.DITHER, "updates", "update of unit lane 0: "),
+    ],
+)
 def test_faults_are_named(bench, fault, stage, said):
     device, break_down = bench
     break_down(fault)
     *before, last = selftest.selftest(device)
-    assert all(check.ok for check in before)              # the broken part and no other
+    assert all(check.ok for check in before)  # the broken part and no other
     assert last.ok == (fault == Fault.NONE)
     assert last.name == (stage or STAGES[-1])
     assert last.detail.startswith(said)
@@ -68,7 +98,9 @@ def test_many_wrong_elements_are_summed_up():
     written = np.array(selftest._patterns(64, 12))
     read = written | np.where(np.arange(64) % 4 == 2, 1 << 7, 0)
     found = selftest._diagnosis(faults.CONFIG, Space.FACTOR, written, read)
-    assert found == ["FACTOR: 16 of 64 elements, from element 2 to 62, in lanes 2; bit 7 always reads one"]
+    assert found == [
+        "FACTOR: 16 of 64 elements, from element 2 to 62, in lanes 2; bit 7 always reads one"
+    ]
 
 
 def test_a_stuck_lane_select():

@@ -1,4 +1,7 @@
-"""Boards at a serial port, met through a pseudo-terminal: rates, which port it is, and what goes wrong."""
+# SPDX-License-Identifier: Apache-2.0
+"""Boards at a serial port, met through a pseudo-terminal: rates, which port it is, and what goes
+wrong.
+"""
 
 import os
 import sys
@@ -53,7 +56,9 @@ def board():
 
 @pytest.fixture
 def bench(breakable):
-    """A port with the Verilated gateware behind it, as behind a UART: bits of another rate are misread."""
+    """A port with the Verilated gateware behind it, as behind a UART: bits of another rate are
+    misread.
+    """
     transport = RtlTransport(faults.CONFIG, faults.LINE, faulty=True)
     with Port(transport, baud=lambda: transport.device_baud) as port:
         yield port, transport
@@ -82,13 +87,15 @@ def test_a_board(board):
         np.testing.assert_array_equal(link.read(Space.FACTOR, 0, 400), values)
 
 
-# ---- rates -----------------------------------------------------------------------------------------------------------
+# ---- rates ---------------------------------------------------------------------------------------
 
 BOOT, MIDDLE, FAST = faults.LINE.bauds
 
 
 def connected(port) -> Link:
-    """A link to a bench at its first rate; time-outs are those of a simulation on a busy machine."""
+    """A link to a bench at its first rate; time-outs are those of a simulation on a busy
+    machine.
+    """
     return Link(SerialTransport(port.name, baud=BOOT, negotiable=True), timeout=2.0)
 
 
@@ -106,11 +113,16 @@ def test_the_fastest_rate_is_taken_and_given_back(bench):
 
 
 def test_a_rate_that_does_not_work_is_left_for_the_next_one(bench, monkeypatch):
-    """As where a cable or a USB bridge spoils the fastest rate: the device falls back, and so does the host."""
+    """As where a cable or a USB bridge spoils the fastest rate: the device falls back, and so does
+    the host.
+    """
     port, transport = bench
     set_baud = SerialTransport.set_baud
-    monkeypatch.setattr(SerialTransport, "set_baud",
-                        lambda line, baud: set_baud(line, 57_600 if baud == FAST else baud))
+    monkeypatch.setattr(
+        SerialTransport,
+        "set_baud",
+        lambda line, baud: set_baud(line, 57_600 if baud == FAST else baud),
+    )
     with connected(port) as link:
         assert link.hasten() == MIDDLE
         assert (transport.device_baud, port.host_baud) == (MIDDLE, MIDDLE)
@@ -135,7 +147,7 @@ def test_a_host_that_died_leaves_no_device_behind(bench):
     port, transport = bench
     dead = connected(port)
     assert dead.hasten() == FAST
-    dead._transport.close()                               # no farewell
+    dead._transport.close()  # no farewell
     assert transport.device_baud == FAST
     with connected(port) as link:
         assert link.identify().build_hash == faults.CONFIG.build_hash
@@ -144,7 +156,9 @@ def test_a_host_that_died_leaves_no_device_behind(bench):
 
 def test_a_rate_that_the_user_gave_stays(bench):
     port, transport = bench
-    with FabricDevice(SerialTransport.from_uri(f"serial:{port.name}?baud={BOOT}"), "serial:x", timeout=5.0) as device:
+    with FabricDevice(
+        SerialTransport.from_uri(f"serial:{port.name}?baud={BOOT}"), "serial:x", timeout=5.0
+    ) as device:
         assert device.link.baud == BOOT
         assert transport.device_baud == BOOT
 
@@ -167,7 +181,9 @@ def test_rates_that_differ_are_not(factor):
 
 
 def test_half_the_rate_by_hand():
-    """0x0F, each bit seen twice: 00 11111111 00000000 11 is one byte of 0 01111111 1 and one of 0 00000001 1."""
+    """0x0F, each bit seen twice: 00 11111111 00000000 11 is one byte of 0 01111111 1 and one of 0
+    00000001 1.
+    """
     assert resampled(b"\x0f", 1, 2) == bytes([0b11111110, 0b10000000])
 
 
@@ -180,11 +196,13 @@ def test_the_whole_self_test_over_a_port(bench):
     assert all(check.ok for check in checks), checks
     assert "serial at 38,400 baud" in checks[0].detail
     transport.break_down(faults.Fault.FACTOR_BIT)
-    with FabricDevice(SerialTransport(port.name, baud=BOOT, negotiable=True), "serial:x", timeout=5.0) as device:
+    with FabricDevice(
+        SerialTransport(port.name, baud=BOOT, negotiable=True), "serial:x", timeout=5.0
+    ) as device:
         assert "word 5, lane 2" in list(selftest(device))[-1].detail
 
 
-# ---- which port ------------------------------------------------------------------------------------------------------
+# ---- which port ----------------------------------------------------------------------------------
 
 
 def test_known_boards_come_first_and_other_ports_only_if_asked(here):
@@ -214,7 +232,10 @@ def test_other_rates_are_tried(bench, monkeypatch):
 
 def test_nothing_answers(here):
     here({"/dev/nowhere": (0x0403, 0x6010)})
-    with pytest.raises(LinkError, match=r"no device answers \(/dev/nowhere: cannot open .*\); check that a board is"):
+    with pytest.raises(
+        LinkError,
+        match=r"no device answers \(/dev/nowhere: cannot open .*\); check that a board is",
+    ):
         ports.find()
     here({"/dev/nowhere": None})
     with pytest.raises(LinkError, match="no USB serial port is here"):
@@ -224,11 +245,13 @@ def test_nothing_answers(here):
 def test_several_answer(board, here):
     with Port(Answers(FakeDevice(TINY))) as other:
         here({board: (1, 2), other.name: (1, 2)})
-        with pytest.raises(LinkError, match=f"several devices answer: .*{other.name}.*; name one of them"):
+        with pytest.raises(
+            LinkError, match=f"several devices answer: .*{other.name}.*; name one of them"
+        ):
             ports.find()
 
 
-# ---- latency and permissions -----------------------------------------------------------------------------------------
+# ---- latency and permissions ---------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -274,18 +297,22 @@ def test_doctor_looks_at_ports(board, timer, here, monkeypatch):
 
 def test_rules_name_the_ports_of_all_boards():
     text = ports.RULES.read_text()
-    assert all(f'ATTRS{{idVendor}}=="{vendor:04x}", ATTRS{{idProduct}}=="{product:04x}"' in text
-               for vendor, product in {board.usb for board in BOARDS.values()})
+    assert all(
+        f'ATTRS{{idVendor}}=="{vendor:04x}", ATTRS{{idProduct}}=="{product:04x}"' in text
+        for vendor, product in {board.usb for board in BOARDS.values()}
+    )
 
 
-# ---- what goes wrong -------------------------------------------------------------------------------------------------
+# ---- what goes wrong -----------------------------------------------------------------------------
 
 
 def test_a_silent_port():
     far, near = os.openpty()
     try:
-        with Link(SerialTransport(os.ttyname(near)), timeout=0.05, retries=1) as link, \
-                pytest.raises(LinkError, match="the device is silent"):
+        with (
+            Link(SerialTransport(os.ttyname(near)), timeout=0.05, retries=1) as link,
+            pytest.raises(LinkError, match="the device is silent"),
+        ):
             link.identify()
     finally:
         os.close(far)
@@ -304,13 +331,27 @@ def test_a_port_that_vanishes():
 
 
 def test_a_port_that_does_not_exist():
-    with pytest.raises(LinkError, match=r"cannot open the serial port /dev/nowhere at 1000000 baud \(.*\); ") as info:
+    with pytest.raises(
+        LinkError, match=r"cannot open the serial port /dev/nowhere at 1000000 baud \(.*\); "
+    ) as info:
         SerialTransport("/dev/nowhere")
     assert "\n" not in str(info.value)
 
 
-@pytest.mark.parametrize("uri", ["serial:", "serial:?baud=1", "serial:X?baud=", "serial:X?baud=fast", "serial:X?bits=7",
-                                 "usb:X", "serial:X?baud=0"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "serial:",
+        "serial:?baud=1",
+        "serial:X?baud=",
+        "serial:X?baud=fast",
+        "serial:X?bits=7",
+        "usb:X",
+        "serial:X?baud=0",
+    ],
+)
 def test_wrong_uris(uri):
-    with pytest.raises(LinkError, match=r"is no serial device; write serial:PORT or serial:PORT\?baud=N"):
+    with pytest.raises(
+        LinkError, match=r"is no serial device; write serial:PORT or serial:PORT\?baud=N"
+    ):
         SerialTransport.from_uri(uri)

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 import pytest
 import sliplib
 from amaranth.hdl import Module
@@ -10,7 +11,11 @@ from ornstein.hdl.protocol import ESC, ESC_END, ESC_ESC
 
 STALLS = pytest.mark.parametrize("stall", [0.0, 0.5])
 AWKWARD = [bytes([byte]) for byte in (*END, ESC, ESC_END, ESC_ESC, 0)] + [
-    END * 5, bytes([ESC] * 4), bytes([ESC, *END, ESC_END, ESC_ESC, ESC]), bytes(range(256))]
+    END * 5,
+    bytes([ESC] * 4),
+    bytes([ESC, *END, ESC_END, ESC_ESC, ESC]),
+    bytes(range(256)),
+]
 
 
 def run(dut, values, expected, *, stall, seed=1):
@@ -31,12 +36,18 @@ def run(dut, values, expected, *, stall, seed=1):
 def items(line, expected, *, stall=0.0):
     """What a line means, as (data, end, error), where data is None if it means nothing."""
     received = map(Item.from_bits, run(Deframer(), line, expected, stall=stall))
-    return [(None if item.end or item.error else item.data, item.end, item.error) for item in received]
+    return [
+        (None if item.end or item.error else item.data, item.end, item.error) for item in received
+    ]
 
 
 @STALLS
 def test_framer(stall):
-    values = [{"data": byte, "last": place == len(frame) - 1} for frame in AWKWARD for place, byte in enumerate(frame)]
+    values = [
+        {"data": byte, "last": place == len(frame) - 1}
+        for frame in AWKWARD
+        for place, byte in enumerate(frame)
+    ]
     line = b"".join(map(framed, AWKWARD))
     assert bytes(run(Framer(), values, len(line), stall=stall)) == line
 
@@ -59,7 +70,12 @@ def test_escape_before_the_end():
 
 
 def test_any_end_resynchronises():
-    assert items(bytes([ESC, *END, *END, 5, *END]), 4) == [(None, 1, 1), (None, 1, 0), (5, 0, 0), (None, 1, 0)]
+    assert items(bytes([ESC, *END, *END, 5, *END]), 4) == [
+        (None, 1, 1),
+        (None, 1, 0),
+        (5, 0, 0),
+        (None, 1, 0),
+    ]
 
 
 class Loop(wiring.Component):
@@ -81,9 +97,21 @@ class Loop(wiring.Component):
 @pytest.mark.parametrize("seed", range(3))
 def test_random_frames_survive(seed):
     rng = seeded(seed)
-    frames = [bytes(rng.choice([0xC0, 0xDB, 0xDC, 0xDD, rng.randrange(256)]) for _ in range(rng.randint(1, 40)))
-              for _ in range(20)]
-    values = [{"data": byte, "last": place == len(frame) - 1} for frame in frames for place, byte in enumerate(frame)]
+    frames = [
+        bytes(
+            rng.choice([0xC0, 0xDB, 0xDC, 0xDD, rng.randrange(256)])
+            for _ in range(rng.randint(1, 40))
+        )
+        for _ in range(20)
+    ]
+    values = [
+        {"data": byte, "last": place == len(frame) - 1}
+        for frame in frames
+        for place, byte in enumerate(frame)
+    ]
     received = run(Loop(), values, len(values) + 2 * len(frames), stall=0.3, seed=seed)
-    line = b"".join(END if item.end else sliplib.encode(bytes([item.data])) for item in map(Item.from_bits, received))
+    line = b"".join(
+        END if item.end else sliplib.encode(bytes([item.data]))
+        for item in map(Item.from_bits, received)
+    )
     assert unframed(line) == frames

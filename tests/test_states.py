@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 from amaranth.hdl import Module
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out

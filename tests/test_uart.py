@@ -1,4 +1,5 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: Apache-2.0
 
 import pytest
 from amaranth.hdl import Module
@@ -93,8 +94,8 @@ def test_transmitter(divisor):
     simulate(dut, bench, background=[monitor])
     start = line.index(0)
     expected = [level for byte in data for level in bits(byte) for _ in range(divisor)]
-    assert line[start:start + len(expected)] == expected
-    assert all(line[:start] + line[start + len(expected):])
+    assert line[start : start + len(expected)] == expected
+    assert all(line[:start] + line[start + len(expected) :])
 
 
 class Loop(wiring.Component):
@@ -102,8 +103,14 @@ class Loop(wiring.Component):
 
     def __init__(self, *divisors):
         self._uart = Uart(*divisors)
-        super().__init__({"i": In(self._uart.i.signature.flip()), "o": Out(self._uart.o.signature),
-                          "rate": In(self._uart.rate.shape()), "idle": Out(1)})
+        super().__init__(
+            {
+                "i": In(self._uart.i.signature.flip()),
+                "o": Out(self._uart.o.signature),
+                "rate": In(self._uart.rate.shape()),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -143,7 +150,9 @@ def test_loop_at_every_rate(rate):
             while not ctx.get(dut.idle):
                 cycles += 1
                 await ctx.tick()
-        assert cycles == 2 * (10 * (9, 4, 5)[rate] - 1)    # all bits of both but the cycle that takes the next byte
+        assert cycles == 2 * (
+            10 * (9, 4, 5)[rate] - 1
+        )  # all bits of both but the cycle that takes the next byte
         await ctx.tick().repeat(30)
         assert received == [0x55, 0xC3]
 
@@ -183,7 +192,9 @@ def test_wrong_divisor(component):
         component(3)
 
 
-@pytest.mark.parametrize(("depth", "stalls"), [(1, (0, 0)), (4, (0.5, 0.2)), (4, (0.2, 0.5)), (8, (0, 0.7))])
+@pytest.mark.parametrize(
+    ("depth", "stalls"), [(1, (0, 0)), (4, (0.5, 0.2)), (4, (0.2, 0.5)), (8, (0, 0.7))]
+)
 def test_queue(depth, stalls):
     rng = seeded(7)
     dut = Queue(8, depth)

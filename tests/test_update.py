@@ -1,4 +1,5 @@
 # amaranth: UnusedElaboratable=no
+# SPDX-License-Identifier: Apache-2.0
 """The update against the table in its docstring, written out in plain integers."""
 
 from dataclasses import replace
@@ -22,8 +23,25 @@ CONFIGS = {
 HIGH, LOW = (1 << 15) - 1, -1 << 15
 
 # held while units are in flight, and what comes with each unit or with its draw
-LEVEL = {"keep": 1, "midpoint": 1, "dither_on": 1, "leak": None, "quartic": 16, "amplitude": AMPLITUDE_WIDTH}
-UNIT = ("valid", "state", "drive", "accumulator", "coupled", "biased", "noisy", "shift", "bias_shift")
+LEVEL = {
+    "keep": 1,
+    "midpoint": 1,
+    "dither_on": 1,
+    "leak": None,
+    "quartic": 16,
+    "amplitude": AMPLITUDE_WIDTH,
+}
+UNIT = (
+    "valid",
+    "state",
+    "drive",
+    "accumulator",
+    "coupled",
+    "biased",
+    "noisy",
+    "shift",
+    "bias_shift",
+)
 CODES = ("code", "previous")
 
 
@@ -35,7 +53,11 @@ def formula(config, v) -> tuple[int, bool]:
         if config.quartic:
             total -= v["state"] * min(((v["state"] ** 2 >> 15) * v["quartic"] + 2**11) >> 12, 2**12)
     if v["coupled"]:
-        total += v["accumulator"] << 12 - min(12, config.factor_width) >> config.expand_shifts[v["shift"]]
+        total += (
+            v["accumulator"]
+            << 12 - min(12, config.factor_width)
+            >> config.expand_shifts[v["shift"]]
+        )
     if v["biased"]:
         total += v["drive"] << config.bias_shifts[v["bias_shift"]]
     if v["noisy"]:
@@ -47,14 +69,27 @@ def formula(config, v) -> tuple[int, bool]:
 def signed(rng, bits):
     """A signed number: an extreme, a small one or any."""
     low, high = -1 << bits - 1, (1 << bits - 1) - 1
-    return rng.choice([low, low + 1, high, high - 1, 0, -1, 1, *(rng.randint(low, high) for _ in range(4)),
-                       *(rng.randint(low >> bits // 2, high >> bits // 2) for _ in range(4))])
+    return rng.choice(
+        [
+            low,
+            low + 1,
+            high,
+            high - 1,
+            0,
+            -1,
+            1,
+            *(rng.randint(low, high) for _ in range(4)),
+            *(rng.randint(low >> bits // 2, high >> bits // 2) for _ in range(4)),
+        ]
+    )
 
 
 def unsigned(rng, bits):
     """An unsigned number: an extreme, a small one or any."""
     high = (1 << bits) - 1
-    return rng.choice([0, 1, high, high - 1, rng.randint(0, high), rng.randint(0, high >> bits // 2)])
+    return rng.choice(
+        [0, 1, high, high - 1, rng.randint(0, high), rng.randint(0, high >> bits // 2)]
+    )
 
 
 def random_level(rng, config):
@@ -63,17 +98,25 @@ def random_level(rng, config):
 
 def random_unit(rng, config):
     return {
-        "valid": int(rng.random() < 0.9), "state": signed(rng, 16), "drive": signed(rng, 16),
-        "accumulator": signed(rng, config.accumulator_width), "coupled": rng.getrandbits(1),
-        "biased": rng.getrandbits(1), "noisy": rng.getrandbits(1),
-        "shift": rng.randrange(len(config.expand_shifts)), "bias_shift": rng.randrange(len(config.bias_shifts)),
-        "code": rng.randint(-1, 1), "previous": rng.randint(-1, 1), "dither": rng.getrandbits(GUARD_BITS),
+        "valid": int(rng.random() < 0.9),
+        "state": signed(rng, 16),
+        "drive": signed(rng, 16),
+        "accumulator": signed(rng, config.accumulator_width),
+        "coupled": rng.getrandbits(1),
+        "biased": rng.getrandbits(1),
+        "noisy": rng.getrandbits(1),
+        "shift": rng.randrange(len(config.expand_shifts)),
+        "bias_shift": rng.randrange(len(config.bias_shifts)),
+        "code": rng.randint(-1, 1),
+        "previous": rng.randint(-1, 1),
+        "dither": rng.getrandbits(GUARD_BITS),
     }
 
 
 def stream(config, *runs, platform=None):
-    """Sends units back to back, ``runs`` of (level, units) one after the other. Checks ``draw`` in every cycle; returns
-    [(next, saturated)] of each run. The gateware is that for ``platform``, in plain logic.
+    """Sends units back to back, ``runs`` of (level, units) one after the other. Checks ``draw`` in
+    every cycle; returns [(next, saturated)] of each run. The gateware is that for ``platform``, in
+    plain logic.
     """
     dut = Update(config)
     dut.elaborate = lambda _: Update.elaborate(dut, platform)
@@ -112,13 +155,20 @@ def stream(config, *runs, platform=None):
     return results
 
 
-@pytest.mark.parametrize("platform", [None, SimpleNamespace(device="iCE40UP5K")], ids=["multiplied", "by digits"])
+@pytest.mark.parametrize(
+    "platform", [None, SimpleNamespace(device="iCE40UP5K")], ids=["multiplied", "by digits"]
+)
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_units(name, platform):
-    """One unit a cycle, ``latency`` cycles from inputs to the new state, noise taken after ``draw_stage``."""
+    """One unit a cycle, ``latency`` cycles from inputs to the new state, noise taken after
+    ``draw_stage``.
+    """
     config = CONFIGS[name]
     rng = seeded(1)
-    runs = [(random_level(rng, config), [random_unit(rng, config) for _ in range(60)]) for _ in range(40)]
+    runs = [
+        (random_level(rng, config), [random_unit(rng, config) for _ in range(60)])
+        for _ in range(40)
+    ]
     clipped = []
     for (level, units), found in zip(runs, stream(config, *runs, platform=platform), strict=True):
         assert found == [formula(config, level | unit) for unit in units], level
@@ -127,9 +177,26 @@ def test_random_units(name, platform):
     assert 0.1 < sum(clipped) / len(clipped) < 0.9, "both cases are exercised"
 
 
-QUIET = {"keep": 1, "midpoint": 0, "dither_on": 0, "leak": 0, "quartic": 0, "amplitude": 0, "valid": 1, "state": 0,
-         "drive": 0, "accumulator": 0, "coupled": 0, "biased": 0, "noisy": 0, "shift": 0, "bias_shift": 0, "code": 0,
-         "previous": 0, "dither": 0}
+QUIET = {
+    "keep": 1,
+    "midpoint": 0,
+    "dither_on": 0,
+    "leak": 0,
+    "quartic": 0,
+    "amplitude": 0,
+    "valid": 1,
+    "state": 0,
+    "drive": 0,
+    "accumulator": 0,
+    "coupled": 0,
+    "biased": 0,
+    "noisy": 0,
+    "shift": 0,
+    "bias_shift": 0,
+    "code": 0,
+    "previous": 0,
+    "dither": 0,
+}
 
 
 def one(config=TINY, **changes):
@@ -172,7 +239,9 @@ def test_cubic_term_never_reverses_a_state():
         assert one(state=state, quartic=2**16 - 1)[0] == 0
     # z = 16384: (z^2 >> 15) * q >> 12 = 2q, so q = 1024 takes half of it
     assert one(state=16384, quartic=1024) == (8192, False)
-    assert one(config=ICEBREAKER, state=16384, quartic=1024) == (16384, False), "left out of the build"
+    assert one(config=ICEBREAKER, state=16384, quartic=1024) == (16384, False), (
+        "left out of the build"
+    )
 
 
 def test_midpoint_adds_the_previous_draw():

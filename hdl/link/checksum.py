@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """The protocol's CRC, a byte a cycle."""
 
 from amaranth.hdl import Module, Signal
@@ -12,11 +13,12 @@ __all__ = ["Checksum"]
 class Checksum(wiring.Component):
     """CRC-16/IBM-3740 of a row of bytes. Latency 1.
 
-    Of the bytes ``x`` that the polynomial x^16 + x^12 + x^5 + 1 multiplies, the term x^12 falls out at the top again:
-    folding the upper half of ``x`` into the lower accounts for it, and three shifts do the rest.
+    Of the bytes ``x`` that the polynomial x^16 + x^12 + x^5 + 1 multiplies, the term x^12 falls out
+    at the top again: folding the upper half of ``x`` into the lower accounts for it, and three
+    shifts do the rest.
 
-    A byte equal to ``high`` moves the CRC up by a byte, so whoever sends ``high`` as the next byte twice has sent it
-    all, most significant byte first.
+    A byte equal to ``high`` moves the CRC up by a byte, so whoever sends ``high`` as the next byte
+    twice has sent it all, most significant byte first.
 
     Members
     -------

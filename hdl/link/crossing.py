@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A stream from one clock domain to another, element by element."""
 
 from amaranth.hdl import Module, Signal
@@ -9,7 +10,8 @@ __all__ = ["Crossing"]
 
 
 class Crossing(wiring.Component):
-    """Holds one element until the other side has taken it: small, and fast enough for a link that is slower still.
+    """Holds one element until the other side has taken it: small, and fast enough for a link that
+    is slower still.
 
     An element takes about three cycles of each domain. The clocks may have any relation.
 
@@ -31,9 +33,12 @@ class Crossing(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         held = Signal(self._shape, reset_less=True)
-        # each side turns its own flag: equal flags mean that nothing is held. No reset, so that none comes alone.
+        # each side turns its own flag: equal flags mean that nothing is held. No reset, so that
+        # none comes alone.
         sent, taken, sent_there, taken_here = (
-            Signal(name=name, reset_less=True) for name in ("sent", "taken", "sent_there", "taken_here"))
+            Signal(name=name, reset_less=True)
+            for name in ("sent", "taken", "sent_there", "taken_here")
+        )
         m.submodules.forward = FFSynchronizer(sent, sent_there, o_domain=self._o_domain)
         m.submodules.back = FFSynchronizer(taken, taken_here, o_domain=self._i_domain)
         m.d.comb += [

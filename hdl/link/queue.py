@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """A queue of stream elements in block RAM."""
 
 from amaranth.hdl import Module, Mux, Signal
@@ -34,8 +35,11 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # the cell that is being written is read only while the queue is empty, and then the value is not used
-        m.submodules.storage = storage = Memory(shape=self._shape, depth=self._depth, init=[], attrs=UNCHECKED)
+        # the cell that is being written is read only while the queue is empty, and then the value
+        # is not used
+        m.submodules.storage = storage = Memory(
+            shape=self._shape, depth=self._depth, init=[], attrs=UNCHECKED
+        )
         write_port = storage.write_port()
         read_port = storage.read_port(domain="comb")
         pointer_bits = exact_log2(self._depth)

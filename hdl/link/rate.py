@@ -1,4 +1,7 @@
-"""Which of its rates a serial line runs at: changed on request, and given up where nobody can be understood."""
+# SPDX-License-Identifier: Apache-2.0
+"""Which of its rates a serial line runs at: changed on request, and given up where nobody can be
+understood.
+"""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -8,9 +11,10 @@ __all__ = ["Rate"]
 
 
 class Rate(wiring.Component):
-    """Switches once the answer to the request has been sent, and back to the first rate when, for ``patience`` strobes
-    of ``silence``, bytes were heard but no valid request. So no device is ever lost: a host that dies leaves it at any
-    rate, and the first bytes of the next one, unintelligible, bring it back. A line on which nothing is heard stays.
+    """Switches once the answer to the request has been sent, and back to the first rate when, for
+    ``patience`` strobes of ``silence``, bytes were heard but no valid request. So no device is ever
+    lost: a host that dies leaves it at any rate, and the first bytes of the next one,
+    unintelligible, bring it back. A line on which nothing is heard stays.
 
     Parameters
     ----------
@@ -29,17 +33,26 @@ class Rate(wiring.Component):
 
     def __init__(self, count: int, *, patience: int):
         if count < 2 or patience < 1:
-            raise ValueError(f"count must be at least 2 and patience at least 1, not {count} and {patience}")
+            raise ValueError(
+                f"count must be at least 2 and patience at least 1, not {count} and {patience}"
+            )
         self._patience = patience
-        super().__init__({
-            "ask": In(1), "index": In(range(count)), "idle": In(1), "heard": In(1), "valid": In(1), "silence": In(1),
-            "rate": Out(range(count)),
-        })
+        super().__init__(
+            {
+                "ask": In(1),
+                "index": In(range(count)),
+                "idle": In(1),
+                "heard": In(1),
+                "valid": In(1),
+                "silence": In(1),
+                "rate": Out(range(count)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         asked = Signal.like(self.rate)
-        doubtful = Signal()                       # bytes have come since the last valid request
+        doubtful = Signal()  # bytes have come since the last valid request
         waited = Signal(range(self._patience))
         with m.If(self.ask):
             m.d.sync += asked.eq(self.index)

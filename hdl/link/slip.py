@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """SLIP framing (RFC 1055) of byte streams."""
 
 from amaranth.hdl import Module, Mux, Signal
@@ -13,8 +14,10 @@ class Item(data.Struct):
     """What a line's bytes mean: a byte of a frame, or a frame's end."""
 
     data: 8
-    end: 1      # a frame ends here; there is no data
-    error: 1    # this follows an ESC that escapes nothing: the frame is damaged, the data mean nothing
+    end: 1  # a frame ends here; there is no data
+    error: (
+        1  # this follows an ESC that escapes nothing: the frame is damaged, the data mean nothing
+    )
 
 
 class Outgoing(data.Struct):
@@ -25,12 +28,14 @@ class Outgoing(data.Struct):
 
 
 class Deframer(wiring.Component):
-    """Takes SLIP apart. Latency 0; one byte a cycle. Every END is passed on, also that of an empty frame.
+    """Takes SLIP apart. Latency 0; one byte a cycle. Every END is passed on, also that of an empty
+    frame.
 
     Members
     -------
     i : In(stream of 8), bytes from the line
-    o : Out(stream of :class:`Item`); to let an ESC pass, it has to be ready although it is not valid
+    o : Out(stream of :class:`Item`); to let an ESC pass, it has to be ready although it is not
+        valid
     """
 
     i: In(stream.Signature(8))
@@ -58,7 +63,8 @@ class Deframer(wiring.Component):
 
 
 class Framer(wiring.Component):
-    """Puts frames into SLIP, with END before and after each. Latency 1; a byte takes two cycles, an escaped one three.
+    """Puts frames into SLIP, with END before and after each. Latency 1; a byte takes two cycles, an
+    escaped one three.
 
     Members
     -------
@@ -72,11 +78,14 @@ class Framer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         byte = self.i.payload.data
-        special = Signal(reset_less=True)   # what is offered has to be escaped
-        offered = Signal()                  # since the cycle before or longer
-        was_end = Signal(reset_less=True)   # of the byte taken last
+        special = Signal(reset_less=True)  # what is offered has to be escaped
+        offered = Signal()  # since the cycle before or longer
+        was_end = Signal(reset_less=True)  # of the byte taken last
         was_last = Signal(reset_less=True)
-        m.d.sync += [special.eq((byte == END) | (byte == ESC)), offered.eq(self.i.valid & ~self.i.ready)]
+        m.d.sync += [
+            special.eq((byte == END) | (byte == ESC)),
+            offered.eq(self.i.valid & ~self.i.ready),
+        ]
         with m.FSM():
             with m.State("BEGIN"):
                 m.d.comb += [self.o.payload.eq(END), self.o.valid.eq(self.i.valid)]

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """State machines with a register for each state."""
 
 from contextlib import contextmanager
@@ -8,11 +9,12 @@ __all__ = ["States"]
 
 
 class States:
-    """A state machine like ``m.FSM``, of which exactly one state's register is set: what a state decides depends on no
-    decoder, and so is smaller and faster where there are many states.
+    """A state machine like ``m.FSM``, of which exactly one state's register is set: what a state
+    decides depends on no decoder, and so is smaller and faster where there are many states.
 
-    ``with states(name):`` holds what happens in a state, ``states.go(name)`` within it leads to another one, at most
-    once in a cycle, and ``states[name]`` tells anywhere whether the machine is in that state.
+    ``with states(name):`` holds what happens in a state, ``states.go(name)`` within it leads to
+    another one, at most once in a cycle, and ``states[name]`` tells anywhere whether the machine is
+    in that state.
 
     Parameters
     ----------
@@ -22,7 +24,9 @@ class States:
 
     def __init__(self, m: Module, *names: str):
         self._m = m
-        self._registers = {name: Signal(name=f"in_{name.lower()}", init=name == names[0]) for name in names}
+        self._registers = {
+            name: Signal(name=f"in_{name.lower()}", init=name == names[0]) for name in names
+        }
         self._here = None
 
     def __getitem__(self, name: str) -> Signal:

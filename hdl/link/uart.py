@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Asynchronous serial line, eight data bits, no parity, one stop bit."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -12,12 +13,16 @@ from ornstein.hdl.protocol import MAX_REQUEST
 __all__ = ["Receiver", "Transmitter", "Uart"]
 
 MIN_DIVISOR = 4
-"""Cycles per bit below which a receiver's choice of sampling instant leaves no tolerance for the sender's clock."""
+"""Cycles per bit below which a receiver's choice of sampling instant leaves no tolerance for the
+sender's clock.
+"""
 
 
 def _checked(divisors: tuple[int, ...]) -> tuple[int, ...]:
     if min(divisors) < MIN_DIVISOR:
-        raise ValueError(f"divisor must be at least {MIN_DIVISOR} cycles per bit, not {min(divisors)}")
+        raise ValueError(
+            f"divisor must be at least {MIN_DIVISOR} cycles per bit, not {min(divisors)}"
+        )
     return divisors
 
 
@@ -27,7 +32,8 @@ def _rates(divisors: tuple[int, ...]):
 
 
 class Receiver(wiring.Component):
-    """Bytes from a line. A byte is offered about 9.5 bits after its start bit began, and held until the next.
+    """Bytes from a line. A byte is offered about 9.5 bits after its start bit began, and held until
+    the next.
 
     Parameters
     ----------
@@ -44,8 +50,15 @@ class Receiver(wiring.Component):
 
     def __init__(self, *divisors: int):
         self._divisors = _checked(divisors)
-        super().__init__({"rx": In(1, init=1), "rate": In(_rates(divisors)), "o": Out(stream.Signature(8)),
-                          "overflow": Out(1), "framing": Out(1)})
+        super().__init__(
+            {
+                "rx": In(1, init=1),
+                "rate": In(_rates(divisors)),
+                "o": Out(stream.Signature(8)),
+                "overflow": Out(1),
+                "framing": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
@@ -54,8 +67,10 @@ class Receiver(wiring.Component):
         timer = Signal(range(max(self._divisors)), reset_less=True)
         last = select(self.rate, [divisor - 1 for divisor in self._divisors])
         half = select(self.rate, [(divisor - 1) // 2 for divisor in self._divisors])
-        due = Signal()                     # the timer has run down
-        bits = Signal(8, reset_less=True)  # below the bits received is a one, which falls out with the last
+        due = Signal()  # the timer has run down
+        bits = Signal(
+            8, reset_less=True
+        )  # below the bits received is a one, which falls out with the last
 
         with m.If(self.o.ready):
             m.d.sync += self.o.valid.eq(0)
@@ -108,17 +123,29 @@ class Transmitter(wiring.Component):
 
     def __init__(self, *divisors: int):
         self._divisors = _checked(divisors)
-        super().__init__({"i": In(stream.Signature(8)), "rate": In(_rates(divisors)), "tx": Out(1, init=1),
-                          "idle": Out(1)})
+        super().__init__(
+            {
+                "i": In(stream.Signature(8)),
+                "rate": In(_rates(divisors)),
+                "tx": Out(1, init=1),
+                "idle": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
         timer = Signal(range(max(self._divisors)), reset_less=True)
-        last, shorter = (select(self.rate, [divisor - less for divisor in self._divisors]) for less in (1, 2))
+        last, shorter = (
+            select(self.rate, [divisor - less for divisor in self._divisors]) for less in (1, 2)
+        )
         bits = Signal(9, init=-1)
         left = Signal(range(11))  # bits that have not ended
         resting = Signal(init=1)  # left is zero
-        m.d.comb += [self.tx.eq(bits[0]), self.i.ready.eq(resting), self.idle.eq(resting & ~self.i.valid)]
+        m.d.comb += [
+            self.tx.eq(bits[0]),
+            self.i.ready.eq(resting),
+            self.idle.eq(resting & ~self.i.valid),
+        ]
         with m.If(resting):
             m.d.sync += timer.eq(last)
             with m.If(self.i.valid):
@@ -128,7 +155,8 @@ class Transmitter(wiring.Component):
             m.d.sync += [
                 timer.eq(Mux(left == 2, shorter, last)),
                 bits.eq(Cat(bits[1:], 1)),
-                left.eq(left - 1), resting.eq(left == 1),
+                left.eq(left - 1),
+                resting.eq(left == 1),
             ]
         with m.Else():
             m.d.sync += timer.eq(timer - 1)
@@ -136,8 +164,8 @@ class Transmitter(wiring.Component):
 
 
 class Uart(wiring.Component):
-    """A serial line as a pair of byte streams. Received bytes wait in a queue that holds one whole request, since the
-    sender cannot be told to pause.
+    """A serial line as a pair of byte streams. Received bytes wait in a queue that holds one whole
+    request, since the sender cannot be told to pause.
 
     Parameters
     ----------
@@ -157,10 +185,18 @@ class Uart(wiring.Component):
 
     def __init__(self, *divisors: int):
         self._divisors = _checked(divisors)
-        super().__init__({
-            "rx": In(1, init=1), "tx": Out(1, init=1), "rate": In(_rates(divisors)), "idle": Out(1),
-            "i": In(stream.Signature(8)), "o": Out(stream.Signature(8)), "overflow": Out(1), "framing": Out(1),
-        })
+        super().__init__(
+            {
+                "rx": In(1, init=1),
+                "tx": Out(1, init=1),
+                "rate": In(_rates(divisors)),
+                "idle": Out(1),
+                "i": In(stream.Signature(8)),
+                "o": Out(stream.Signature(8)),
+                "overflow": Out(1),
+                "framing": Out(1),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ornstein bench``: every figure a ratio."""
 
 import json
@@ -13,9 +14,11 @@ from ornstein.host.program import InputError
 
 
 @app.command(epilog="Example:  ornstein bench --json bench.json --compare yesterday.json")
-def bench(json_file: JsonOption = None,
-          output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/bench"),
-          compare: Annotated[Path | None, typer.Option(help="A stored run of the same machine.")] = None) -> None:
+def bench(
+    json_file: JsonOption = None,
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/bench"),
+    compare: Annotated[Path | None, typer.Option(help="A stored run of the same machine.")] = None,
+) -> None:
     """Measure everything as a ratio to a limit or a peer, in one run of about ten minutes."""
     from ornstein.host import bench as benchmarks
     from ornstein.host.bench_page import write_bench_page
@@ -29,7 +32,10 @@ def bench(json_file: JsonOption = None,
             bar.console.print(f"measured {figure.name}", style="dim")
     table = Table("figure", "value", "unit", "reference", "ratio", "note")
     for row in found:
-        numbers = ["-" if number is None else f"{number:.4g}" for number in (row.value, row.reference, row.ratio)]
+        numbers = [
+            "-" if number is None else f"{number:.4g}"
+            for number in (row.value, row.reference, row.ratio)
+        ]
         table.add_row(row.name, numbers[0], row.unit, *numbers[1:], row.note)
     screen.print(table)
     for path in {output / "results.json", json_file} - {None}:
@@ -47,4 +53,6 @@ def _stored(path: Path) -> list[dict]:
         rows = json.loads(path.read_text())
         return [{"name": row["name"], "value": row["value"]} for row in rows]
     except (OSError, ValueError, TypeError, KeyError):
-        raise InputError(f"{path} holds no stored run; make one with: ornstein bench --json {path}") from None
+        raise InputError(
+            f"{path} holds no stored run; make one with: ornstein bench --json {path}"
+        ) from None

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ornstein build``: bitstreams."""
 
 from pathlib import Path
@@ -10,15 +11,21 @@ from ornstein.host.commands import JsonOption, app, progress, screen, write_json
 
 
 @app.command(epilog="Example:  ornstein build icebreaker --output build")
-def build(board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
-          output: Annotated[Path, typer.Option(help="Folder in which the board's own is made.")] = Path("build"),
-          json_file: JsonOption = None) -> None:
+def build(
+    board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
+    output: Annotated[Path, typer.Option(help="Folder in which the board's own is made.")] = Path(
+        "build"
+    ),
+    json_file: JsonOption = None,
+) -> None:
     """Build a board's bitstream with Yosys and nextpnr from PyPI (needs the \\[synth] extra)."""
     from ornstein.boards.build import build as build_board
 
     with progress() as bar:
         task = bar.add_task(f"building {board}", total=None)
-        report = build_board(board, output, progress=lambda what: bar.update(task, description=f"{board}: {what}"))
+        report = build_board(
+            board, output, progress=lambda what: bar.update(task, description=f"{board}: {what}")
+        )
     write_json(json_file, report)
     table = Table("resource", "used", "available")
     for name in ("cells", "multipliers", "block_ram", "spram"):
@@ -26,6 +33,8 @@ def build(board: Annotated[str, typer.Argument(help="One of the boards; see the 
     screen.print(table)
     for domain, clock in report["clocks"].items():
         limit = f", {clock['limit_mhz']:g} allowed by the data sheet" if clock["limit_mhz"] else ""
-        screen.print(f"clock {domain}: {clock['target_mhz']:g} MHz asked, {clock['achieved_mhz']:g} reached{limit}",
-                     soft_wrap=True)
+        screen.print(
+            f"clock {domain}: {clock['target_mhz']:g} MHz asked, {clock['achieved_mhz']:g} reached{limit}",
+            soft_wrap=True,
+        )
     screen.print(f"Wrote {output / board}", soft_wrap=True)

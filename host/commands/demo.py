@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ornstein demo``: the main job."""
 
 from pathlib import Path
@@ -20,10 +21,16 @@ from ornstein.host.model_file import DEFAULT_MODEL, TrainedModel
 
 
 @app.command(epilog="Example:  ornstein demo --output build/demo")
-def demo(device: DeviceOption = "rtl",
-         output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
-         model: ModelOption = DEFAULT_MODEL, seed: SeedOption = 1, json_file: JsonOption = None) -> None:
-    """Run the whole chain on held-out inputs: trained weights in, equilibrium out, every row scored."""
+def demo(
+    device: DeviceOption = "rtl",
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
+    model: ModelOption = DEFAULT_MODEL,
+    seed: SeedOption = 1,
+    json_file: JsonOption = None,
+) -> None:
+    """Run the whole chain on held-out inputs: trained weights in, equilibrium out, every row
+    scored.
+    """
     from ornstein.host.demo import DemoError, run_demo
     from ornstein.host.report import print_table, write_report
 

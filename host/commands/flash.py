@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ornstein flash`` and ``selftest``: bitstreams onto boards, and whether the boards are sound."""
 
 import shlex
@@ -7,17 +8,32 @@ from typing import Annotated
 
 import typer
 
-from ornstein.host.commands import CheckError, DeviceOption, JsonOption, SeedOption, app, screen, write_json
+from ornstein.host.commands import (
+    CheckError,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    app,
+    screen,
+    write_json,
+)
 
 
 @app.command(epilog="Example:  ornstein flash icebreaker --dry-run")
-def flash(board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
-          stays: Annotated[bool | None, typer.Option(
-              "--flash/--sram", help="Write so that it stays, or load until power goes. [default: the board's usual]",
-              show_default=False)] = None,
-          output: Annotated[Path, typer.Option(help="Folder of the builds.")] = Path("build"),
-          dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command only.")] = False,
-          json_file: JsonOption = None) -> None:
+def flash(
+    board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
+    stays: Annotated[
+        bool | None,
+        typer.Option(
+            "--flash/--sram",
+            help="Write so that it stays, or load until power goes. [default: the board's usual]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the builds.")] = Path("build"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command only.")] = False,
+    json_file: JsonOption = None,
+) -> None:
     """Write a finished build to a board with its own programmer."""
     from ornstein.boards import flash as flashing
 
@@ -30,8 +46,12 @@ def flash(board: Annotated[str, typer.Argument(help="One of the boards; see the 
 
 
 @app.command(epilog="Example:  ornstein selftest --device serial")
-def selftest(device: DeviceOption = "rtl", seed: SeedOption = 1, json_file: JsonOption = None) -> None:
-    """Test a device's memories, lanes, noise and arithmetic against the integer model, and name what is broken."""
+def selftest(
+    device: DeviceOption = "rtl", seed: SeedOption = 1, json_file: JsonOption = None
+) -> None:
+    """Test a device's memories, lanes, noise and arithmetic against the integer model, and name
+    what is broken.
+    """
     from ornstein.host.commands.devices import show
     from ornstein.host.device import open_device
     from ornstein.host.selftest import selftest as checks

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """``ornstein hierarchy``: several skips on one substrate."""
 
 from pathlib import Path
@@ -20,13 +21,29 @@ from ornstein.host.model_file import DEFAULT_MODEL
 
 
 @app.command(epilog="Example:  ornstein hierarchy --output build/hierarchy")
-def hierarchy(device: Annotated[str, typer.Option(help="Device URI; its fabric must hold 384 units.")] = "rtl:wide",
-              output: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path("build/hierarchy"),
-              model: ModelOption = DEFAULT_MODEL, seed: SeedOption = 1, json_file: JsonOption = None) -> None:
-    """Relax both skips of the U-Net at once, scored by module, and the shape of Stable Diffusion 1.5."""
+def hierarchy(
+    device: Annotated[
+        str, typer.Option(help="Device URI; its fabric must hold 384 units.")
+    ] = "rtl:wide",
+    output: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path(
+        "build/hierarchy"
+    ),
+    model: ModelOption = DEFAULT_MODEL,
+    seed: SeedOption = 1,
+    json_file: JsonOption = None,
+) -> None:
+    """Relax both skips of the U-Net at once, scored by module, and the shape of Stable Diffusion
+    1.5.
+    """
     from ornstein.host.demo import DemoError
     from ornstein.host.hierarchy import run_hierarchy
-    from ornstein.host.hierarchy_page import conclusions, error_grid, score_grid, size_grid, write_hierarchy_page
+    from ornstein.host.hierarchy_page import (
+        conclusions,
+        error_grid,
+        score_grid,
+        size_grid,
+        write_hierarchy_page,
+    )
     from ornstein.host.results import documents, write_csv
 
     with stages() as say:
@@ -43,4 +60,7 @@ def hierarchy(device: Annotated[str, typer.Option(help="Device URI; its fabric m
         show(grid)
     for sentence in conclusions(result):
         screen.print(sentence, highlight=False)
-    screen.print(f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}", soft_wrap=True)
+    screen.print(
+        f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
+        soft_wrap=True,
+    )

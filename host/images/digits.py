@@ -1,4 +1,7 @@
-"""scikit-learn's digits at their own size: 64 pixels in [0, 1], one unit each, and what images are measured by."""
+# SPDX-License-Identifier: Apache-2.0
+"""scikit-learn's digits at their own size: 64 pixels in [0, 1], one unit each, and what images are
+measured by.
+"""
 
 from dataclasses import dataclass
 
@@ -22,7 +25,9 @@ class Digits:
 
 
 def load_images() -> Digits:
-    """The 1,797 images in a fixed random order, 16 grey levels scaled to 0..1; the first `HELD_OUT` are held out."""
+    """The 1,797 images in a fixed random order, 16 grey levels scaled to 0..1; the first `HELD_OUT`
+    are held out.
+    """
     from sklearn.datasets import load_digits
 
     source = load_digits()
@@ -32,10 +37,14 @@ def load_images() -> Digits:
 
 
 def add_noise(images: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Images plus independent Gaussian noise of standard deviation ``sigma`` in pixel units, not clipped."""
+    """Images plus independent Gaussian noise of standard deviation ``sigma`` in pixel units, not
+    clipped.
+    """
     return images + sigma * rng.standard_normal(images.shape)
 
 
 def psnr(images: np.ndarray, clean: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 1, of the error averaged over all images and pixels."""
+    """Peak signal-to-noise ratio in dB for a peak of 1, of the error averaged over all images and
+    pixels.
+    """
     return float(-10 * np.log10(np.mean((images - clean) ** 2)))

@@ -1,9 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """The paper's conditioning networks, trained as its script trains them, in NumPy.
 
-Known from run_experiments.py of aditixde/thermodynamic-diffusion-inference: 256 inputs in one batch, mean squared
-error, Adam at rate 3e-3 with an L2 penalty of 1e-4 added to the gradient, 200 to 400 steps, weights and biases drawn
-uniformly within 1 / sqrt(fan-in). The random numbers are NumPy's, not PyTorch's, so a network here is another draw of
-the same.
+Known from run_experiments.py of aditixde/thermodynamic-diffusion-inference: 256 inputs in one
+batch, mean squared error, Adam at rate 3e-3 with an L2 penalty of 1e-4 added to the gradient, 200
+to 400 steps, weights and biases drawn uniformly within 1 / sqrt(fan-in). The random numbers are
+NumPy's, not PyTorch's, so a network here is another draw of the same.
 """
 
 from dataclasses import dataclass
@@ -21,7 +22,9 @@ SWEEP_STEPS, ENCODER_STEPS, MLP_STEPS, TRANSFER_STEPS = 200, 300, 300, 400
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Dense layers with SiLU between them, or nothing if ``linear``; ``biases`` are zero where they are left out."""
+    """Dense layers with SiLU between them, or nothing if ``linear``; ``biases`` are zero where they
+    are left out.
+    """
 
     matrices: tuple[np.ndarray, ...]
     biases: tuple[np.ndarray, ...]
@@ -35,15 +38,27 @@ class Network:
     @property
     def parameters(self) -> int:
         """Number of trained weights, biases included if it has them."""
-        return sum(matrix.size for matrix in self.matrices) + self.has_biases * sum(bias.size for bias in self.biases)
+        return sum(matrix.size for matrix in self.matrices) + self.has_biases * sum(
+            bias.size for bias in self.biases
+        )
 
 
-def train(x: np.ndarray, y: np.ndarray, widths: tuple[int, ...], steps: int, rng: np.random.Generator, *,
-          linear: bool = False, biases: bool = True) -> Network:
+def train(
+    x: np.ndarray,
+    y: np.ndarray,
+    widths: tuple[int, ...],
+    steps: int,
+    rng: np.random.Generator,
+    *,
+    linear: bool = False,
+    biases: bool = True,
+) -> Network:
     """A network with layers of ``widths`` fitted to (x, y), n rows each, all in one batch."""
     pairs = list(pairwise(widths))
     matrices = [rng.uniform(-1, 1, pair) / np.sqrt(pair[0]) for pair in pairs]
-    offsets = [rng.uniform(-1, 1, out) / np.sqrt(into) if biases else np.zeros(out) for into, out in pairs]
+    offsets = [
+        rng.uniform(-1, 1, out) / np.sqrt(into) if biases else np.zeros(out) for into, out in pairs
+    ]
     trained = [*matrices, *offsets] if biases else matrices
     first, second = ([np.zeros_like(weight) for weight in trained] for _ in range(2))
     for step in range(1, steps + 1):
@@ -86,7 +101,9 @@ def _forward(matrices, biases, linear: bool, x: np.ndarray) -> tuple[np.ndarray,
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """The paper's interface: a linear encoder and a transfer network that reads the encoder's output."""
+    """The paper's interface: a linear encoder and a transfer network that reads the encoder's
+    output.
+    """
 
     encoder: Network
     transfer: Network
@@ -102,36 +119,64 @@ class Conditioning:
         return np.hstack([b_enc, self.transfer(b_enc)])
 
     def interface(self, encoder: str, decoder: str) -> Interface:
-        """The same as an interface of the fabric for modules of these names; it reads what `inputs` makes.
+        """The same as an interface of the fabric for modules of these names; it reads what `inputs`
+        makes.
 
-        A hidden unit's bias is the weight of one more input that is always 1; without biases there is none.
+        A hidden unit's bias is the weight of one more input that is always 1; without biases there
+        is none.
         """
         (down, up), (down_bias, up_bias) = self.encoder.matrices, self.encoder.biases
         (hidden, out), (hidden_bias, out_bias) = self.transfer.matrices, self.transfer.biases
         if not self.encoder.has_biases:
-            layers = (Layer(INPUT, down, None, up, encoder), Layer(BIAS + encoder, hidden, "silu", out, decoder))
+            layers = (
+                Layer(INPUT, down, None, up, encoder),
+                Layer(BIAS + encoder, hidden, "silu", out, decoder),
+            )
         else:
             through = up @ hidden
-            layers = (Layer(INPUT, np.vstack([down, down_bias]), None, up, encoder),
-                      Layer(INPUT, np.vstack([down @ through, down_bias @ through + up_bias @ hidden + hidden_bias]),
-                            "silu", out, decoder))
+            layers = (
+                Layer(INPUT, np.vstack([down, down_bias]), None, up, encoder),
+                Layer(
+                    INPUT,
+                    np.vstack(
+                        [down @ through, down_bias @ through + up_bias @ hidden + hidden_bias]
+                    ),
+                    "silu",
+                    out,
+                    decoder,
+                ),
+            )
         size = len(layers[0].project)
-        return Interface(np.zeros(size), np.ones(size), layers, {encoder: up_bias, decoder: out_bias})
+        return Interface(
+            np.zeros(size), np.ones(size), layers, {encoder: up_bias, decoder: out_bias}
+        )
 
     def inputs(self, x: np.ndarray) -> np.ndarray:
         """What `interface` is fed for activations x (n, D)."""
         return np.hstack([x, np.ones((len(x), 1))]) if self.encoder.has_biases else x
 
 
-def train_conditioning(x: np.ndarray, b_enc: np.ndarray, b_dec: np.ndarray, seed: int, *, biases: bool = True,
-                       bottleneck: int = 4, hidden: int = 16) -> Conditioning:
-    """The paper's interface for oracle biases (n, D_enc) and (n, D_dec) of activations x, on its first 256 inputs.
+def train_conditioning(
+    x: np.ndarray,
+    b_enc: np.ndarray,
+    b_dec: np.ndarray,
+    seed: int,
+    *,
+    biases: bool = True,
+    bottleneck: int = 4,
+    hidden: int = 16,
+) -> Conditioning:
+    """The paper's interface for oracle biases (n, D_enc) and (n, D_dec) of activations x, on its
+    first 256 inputs.
 
-    As in the script, the transfer network is trained on the oracle's encoder biases and run on the encoder's.
+    As in the script, the transfer network is trained on the oracle's encoder biases and run on the
+    encoder's.
     """
     rng = np.random.default_rng(seed)
     x, b_enc, b_dec = x[:BATCH], b_enc[:BATCH], b_dec[:BATCH]
     fit = partial(train, rng=rng, biases=biases)
     size_in, size_enc, size_dec = x.shape[1], b_enc.shape[1], b_dec.shape[1]
-    return Conditioning(fit(x, b_enc, (size_in, bottleneck, size_enc), ENCODER_STEPS, linear=True),
-                        fit(b_enc, b_dec, (size_enc, hidden, size_dec), TRANSFER_STEPS))
+    return Conditioning(
+        fit(x, b_enc, (size_in, bottleneck, size_enc), ENCODER_STEPS, linear=True),
+        fit(b_enc, b_dec, (size_enc, hidden, size_dec), TRANSFER_STEPS),
+    )

@@ -1,4 +1,7 @@
-"""What the experiments are run on: a trained and an untrained network, and the gateware that holds their energies."""
+# SPDX-License-Identifier: Apache-2.0
+"""What the experiments are run on: a trained and an untrained network, and the gateware that holds
+their energies.
+"""
 
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -28,8 +31,9 @@ COLD_SAMPLES = 16
 class Subject:
     """A network whose couplings and activations an experiment is run on.
 
-    ``signs`` are the signs of the skip's modes relative to the convention of :mod:`ornstein.host.couplings`, None for
-    the convention itself. ``trained`` says which of the paper's numbers it stands beside.
+    ``signs`` are the signs of the skip's modes relative to the convention of
+    :mod:`ornstein.host.couplings`, None for the convention itself. ``trained`` says which of the
+    paper's numbers it stands beside.
     """
 
     name: str
@@ -48,13 +52,19 @@ class Subject:
         return self.model.y_train.mean(axis=0)
 
     def energy(self, rank: int = 16, signs: np.ndarray | None = None) -> Energy:
-        """The paper's energy with Gram terms of full rank; ``signs`` (rank,) multiply the skip's modes."""
-        energy = self._energies.setdefault(rank, paper_energy(self.model.W_enc, self.model.W_dec, rank))
+        """The paper's energy with Gram terms of full rank; ``signs`` (rank,) multiply the skip's
+        modes.
+        """
+        energy = self._energies.setdefault(
+            rank, paper_energy(self.model.W_enc, self.model.W_dec, rank)
+        )
         signs = self.signs if signs is None else signs
         return energy if signs is None else with_signs(energy, signs[:rank])
 
     def short_energy(self, rank: int = 16) -> Energy:
-        """The energy with its Gram terms cut to the skip's rank: one coupling, O(Dk) connections."""
+        """The energy with its Gram terms cut to the skip's rank: one coupling, O(Dk)
+        connections.
+        """
         return hierarchical_bilinear(self.model.W_enc, self.model.W_dec, rank)
 
     @cached_property
@@ -81,7 +91,9 @@ def halves(energy: Energy) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def load_untrained(path: Path = UNTRAINED_MODEL) -> Subject:
-    """The stored network of the paper's own script, D = 128, with the signs that its skip has there."""
+    """The stored network of the paper's own script, D = 128, with the signs that its skip has
+    there.
+    """
     with safe_open(path / WEIGHTS_FILE, framework="np") as file:
         signs = file.get_tensor(SIGNS_NAME).astype(float)
     model = TrainedModel.load(path)
@@ -99,23 +111,27 @@ class PaperError(RuntimeError):
 
 
 class Gateware:
-    """Runs float programs on the integer model of a device's fabric, and the first inputs on the device itself.
+    """Runs float programs on the integer model of a device's fabric, and the first inputs on the
+    device itself.
 
-    The device must give the model's bits, so that the model's answers are the gateware's. Programs that do not fit the
-    device's memories run on the ``wide`` fabric: Verilated where the device is, else on its integer model alone. The
-    float reference has no fabric and answers for itself.
+    The device must give the model's bits, so that the model's answers are the gateware's. Programs
+    that do not fit the device's memories run on the ``wide`` fabric: Verilated where the device is,
+    else on its integer model alone. The float reference has no fabric and answers for itself.
 
     Attributes
     ----------
     checked : inputs of every program that the device answers too
     bit_exact : whether it computes in integers
-    compared, cycles : inputs compared in every bit so far, and what they took on a device with a clock
+    compared, cycles : inputs compared in every bit so far, and what they took on a device with a
+        clock
     """
 
     def __init__(self, uri: str, seed: int, checked: int = 2):
         if uri == "float:exact":
-            raise DeviceError("the experiments run dynamics, and device 'float:exact' has none; use float, model or "
-                              "rtl")
+            raise DeviceError(
+                "the experiments run dynamics, and device 'float:exact' has none; use float, model or "
+                "rtl"
+            )
         self.uri, self.seed, self.checked = uri, seed, checked
         self.compared = self.cycles = 0
         self._confirmed: dict[str, None] = {}  # devices, in the order of their first confirmation
@@ -140,9 +156,11 @@ class Gateware:
         where = " and ".join(self._confirmed) or self.uri
         return f"the integer model, with {self.compared:,} inputs run on {where} as well and equal in every bit"
 
-    def run(self, problem: Problem, inputs: np.ndarray,
-            calibration: np.ndarray | None = None) -> tuple[Outputs, Program]:
-        """Outputs for inputs (n, input_size) and the program they came from; ranges from ``calibration`` or inputs.
+    def run(
+        self, problem: Problem, inputs: np.ndarray, calibration: np.ndarray | None = None
+    ) -> tuple[Outputs, Program]:
+        """Outputs for inputs (n, input_size) and the program they came from; ranges from
+        ``calibration`` or inputs.
 
         Raises ProgramError if no fabric holds the program, PaperError if device and model differ.
         """
@@ -156,11 +174,15 @@ class Gateware:
             return self._answer(self._open(self.uri), program, inputs), program
         outputs = self._answer(self._model(program.config), program, inputs)
         if not uri.startswith("model"):
-            few = inputs[:self.checked]
+            few = inputs[: self.checked]
             found = self._answer(self._open(uri), program, few)
-            if not (np.array_equal(found.sums, outputs.sums[:len(few)])
-                    and np.array_equal(found.samples, outputs.samples[:len(few)])):
-                raise PaperError(f"{problem.name}: {uri} and the integer model differ; run ornstein doctor")
+            if not (
+                np.array_equal(found.sums, outputs.sums[: len(few)])
+                and np.array_equal(found.samples, outputs.samples[: len(few)])
+            ):
+                raise PaperError(
+                    f"{problem.name}: {uri} and the integer model differ; run ornstein doctor"
+                )
             self._confirmed[uri] = None
             self.compared += len(few)
             self.cycles += found.counters["cycles"]
@@ -168,8 +190,12 @@ class Gateware:
         return outputs, program
 
     def relax(self, energy: Energy, biases: np.ndarray) -> tuple[np.ndarray, Energy]:
-        """Means (n, units) that biases (n, units) relax to at kT = 0, and the energy that the factors realise."""
-        problem = Problem("relax", (energy,), equilibrium(energy, kT=0.0, samples=COLD_SAMPLES), entry=BIAS)
+        """Means (n, units) that biases (n, units) relax to at kT = 0, and the energy that the
+        factors realise.
+        """
+        problem = Problem(
+            "relax", (energy,), equilibrium(energy, kT=0.0, samples=COLD_SAMPLES), entry=BIAS
+        )
         outputs, program = self.run(problem, biases)
         return outputs.mean, program.realised[0]
 

@@ -1,9 +1,12 @@
-"""The untrained network of the paper's own script, D = 128, made again from its seed. Needs PyTorch.
+# SPDX-License-Identifier: Apache-2.0
+"""The untrained network of the paper's own script, D = 128, made again from its seed. Needs
+PyTorch.
 
-Not the trained denoiser of :mod:`ornstein.host.unet`, which follows the paper's text, but what the author's script
-(github.com/aditixde/thermodynamic-diffusion-inference, run_experiments.py) builds where it does not train: four input
-channels, convolution before GroupNorm, bilinear upsampling, PyTorch's default initial weights from seed 42, and 256 +
-64 images of pure noise from seed 0. Layers are made in the script's order, so the weights are the same bits.
+Not the trained denoiser of :mod:`ornstein.host.unet`, which follows the paper's text, but what the
+author's script (github.com/aditixde/thermodynamic-diffusion-inference, run_experiments.py) builds
+where it does not train: four input channels, convolution before GroupNorm, bilinear upsampling,
+PyTorch's default initial weights from seed 42, and 256 + 64 images of pure noise from seed 0.
+Layers are made in the script's order, so the weights are the same bits.
 """
 
 import json
@@ -53,7 +56,10 @@ class UntrainedNet(nn.Module):
         self.d2, self.d1 = _Block(four + two, two), _Block(two + one, one)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Spatial means (n, channels) of e1 and of d1 for images (n, 4, side, side), side divisible by 4."""
+        """Spatial means (n, channels) of e1 and of d1 for images (n, 4, side, side), side divisible
+        by 4.
+        """
+
         def up(x):
             return F.interpolate(x, scale_factor=2.0, mode="bilinear", align_corners=False)
 
@@ -72,42 +78,67 @@ def make_net() -> UntrainedNet:
 
 
 def square_weight(weight: torch.Tensor) -> np.ndarray:
-    """The first D columns of a convolution's flattened weight (D, in * kh * kw), all that its Gram matrix reads."""
-    return np.ascontiguousarray(weight.detach().reshape(len(weight), -1)[:, :len(weight)].numpy())
+    """The first D columns of a convolution's flattened weight (D, in * kh * kw), all that its Gram
+    matrix reads.
+    """
+    return np.ascontiguousarray(weight.detach().reshape(len(weight), -1)[:, : len(weight)].numpy())
 
 
 def script_signs(weights: dict[str, np.ndarray], columns: int = 64) -> np.ndarray:
-    """Sign (columns,) that every mode of the skip has in the script, relative to our convention; int8.
+    """Sign (columns,) that every mode of the skip has in the script, relative to our convention;
+    int8.
 
-    The script takes whatever signs the float32 singular value decomposition of each Gram matrix comes with.
+    The script takes whatever signs the float32 singular value decomposition of each Gram matrix
+    comes with.
     """
     relative = np.ones(columns)
     for weight in weights.values():
         matrix = torch.from_numpy(weight)
         left, _, _ = torch.linalg.svd(matrix.T @ matrix / 4)
-        relative *= np.sign(np.sum(left[:, :columns].numpy() * gram_factors(gram(weight), columns), axis=0))
+        relative *= np.sign(
+            np.sum(left[:, :columns].numpy() * gram_factors(gram(weight), columns), axis=0)
+        )
     return relative.astype(np.int8)
 
 
 @torch.no_grad()
 def save_untrained(path: str | Path) -> None:
-    """Write the folder that :meth:`ornstein.host.model_file.TrainedModel.load` reads, float32, with its provenance."""
+    """Write the folder that :meth:`ornstein.host.model_file.TrainedModel.load` reads, float32, with
+    its provenance.
+    """
     net = make_net()
     torch.manual_seed(_INPUT_SEED)
     images = torch.randn(TRAIN + TEST, 4, 32, 32)
     x, y = (torch.cat(parts).numpy() for parts in zip(*map(net, images.split(32)), strict=True))
     provenance = {
-        "command": COMMAND, "data": "noise", "base": CHANNELS, "net_seed": _NET_SEED, "input_seed": _INPUT_SEED,
+        "command": COMMAND,
+        "data": "noise",
+        "base": CHANNELS,
+        "net_seed": _NET_SEED,
+        "input_seed": _INPUT_SEED,
         "weights": "untrained, PyTorch's default initialisation; first D columns of the flattened convolutions",
         "source": "network and inputs as in run_experiments.py of aditixde/thermodynamic-diffusion-inference",
-        "versions": {"python": platform.python_version(), "torch": torch.__version__, "numpy": np.__version__},
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
     }
     metadata = {"provenance": json.dumps(provenance)}
     path = Path(path)
     path.mkdir(parents=True, exist_ok=True)
-    weights = {f"{name}.conv1.weight": square_weight(getattr(net, name).conv1.weight) for name in ("e1", "d1")}
+    weights = {
+        f"{name}.conv1.weight": square_weight(getattr(net, name).conv1.weight)
+        for name in ("e1", "d1")
+    }
     save_file({**weights, SIGNS_NAME: script_signs(weights)}, path / WEIGHTS_FILE, metadata)
     parts = {"train": slice(TRAIN), "test": slice(TRAIN, None)}
-    save_file({f"{block}_{part}": np.ascontiguousarray(values[where])
-               for block, values in (("e1", x), ("d1", y)) for part, where in parts.items()},
-              path / ACTIVATIONS_FILE, metadata)
+    save_file(
+        {
+            f"{block}_{part}": np.ascontiguousarray(values[where])
+            for block, values in (("e1", x), ("d1", y))
+            for part, where in parts.items()
+        },
+        path / ACTIVATIONS_FILE,
+        metadata,
+    )

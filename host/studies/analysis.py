@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a study is, and where along each of its axes the score loses one per cent."""
 
 from collections.abc import Callable
@@ -58,9 +59,9 @@ class Study:
 class Threshold:
     """Where a program's score has fallen by LOSS along an axis.
 
-    ``value`` is None if it has not within the values tried, from the gentlest, ``first``, to the harshest, ``last``;
-    it is ``first`` if it had fallen there already. ``low`` and ``high`` are one standard error each way, by bootstrap
-    over the draws; None where nothing was drawn.
+    ``value`` is None if it has not within the values tried, from the gentlest, ``first``, to the
+    harshest, ``last``; it is ``first`` if it had fallen there already. ``low`` and ``high`` are one
+    standard error each way, by bootstrap over the draws; None where nothing was drawn.
     """
 
     axis: str
@@ -82,8 +83,11 @@ class Threshold:
 def curve(rows: list[dict], axis: Axis, program: str) -> list[dict]:
     """The undisturbed point, then the rows of an axis from the gentlest value to the harshest."""
     ideal = [row for row in rows if row["program"] == program and row["axis"] == IDEAL]
-    chosen = [row for row in rows if row["program"] == program and row["axis"] == axis.name
-              and row.get("centred") is not None]
+    chosen = [
+        row
+        for row in rows
+        if row["program"] == program and row["axis"] == axis.name and row.get("centred") is not None
+    ]
     return ideal[:1] + sorted(chosen, key=lambda row: row["value"], reverse=axis.falling)
 
 
@@ -103,7 +107,9 @@ def _threshold(ideal: dict, along: list[dict], axis: Axis, program: str) -> Thre
     scale = values if axis.linear else np.log(values)
 
     def crossing(*scores: np.ndarray) -> float:
-        """Position on the scale at which the mean first falls by LOSS; the harshest value if it never does."""
+        """Position on the scale at which the mean first falls by LOSS; the harshest value if it
+        never does.
+        """
         means = np.array([np.mean(draws) for draws in scores])
         lost = means[0] - means[1:]
         beyond = np.flatnonzero(lost > LOSS)
@@ -117,7 +123,13 @@ def _threshold(ideal: dict, along: list[dict], axis: Axis, program: str) -> Thre
 
     def worth(position: float) -> float:
         nearest = np.argmin(np.abs(scale - position))
-        return float(values[nearest] if scale[nearest] == position else position if axis.linear else np.exp(position))
+        return float(
+            values[nearest]
+            if scale[nearest] == position
+            else position
+            if axis.linear
+            else np.exp(position)
+        )
 
     draws = [np.asarray(row["scores"]) for row in (ideal, *along)]
     base = float(draws[0].mean())
@@ -126,19 +138,34 @@ def _threshold(ideal: dict, along: list[dict], axis: Axis, program: str) -> Thre
     low = high = None
     if reached and min(len(scores) for scores in draws[1:]) > 1:
         moving = draws if len(draws[0]) > 1 else [np.repeat(draws[0], 2), *draws[1:]]
-        interval = bootstrap(moving, crossing, n_resamples=_RESAMPLES, confidence_level=_CONFIDENCE, vectorized=False,
-                             method="percentile", rng=np.random.default_rng(0)).confidence_interval
+        interval = bootstrap(
+            moving,
+            crossing,
+            n_resamples=_RESAMPLES,
+            confidence_level=_CONFIDENCE,
+            vectorized=False,
+            method="percentile",
+            rng=np.random.default_rng(0),
+        ).confidence_interval
         low, high = worth(interval.low), worth(interval.high)
-    return Threshold(axis.name, program, base, value, float(values[0]), float(values[-1]), low, high)
+    return Threshold(
+        axis.name, program, base, value, float(values[0]), float(values[-1]), low, high
+    )
 
 
-def sentence_of(rows: list[dict], axes: tuple[Axis, ...], unit: Callable[[float], str]) -> dict[str, str]:
+def sentence_of(
+    rows: list[dict], axes: tuple[Axis, ...], unit: Callable[[float], str]
+) -> dict[str, str]:
     """For every axis: where each program loses one per cent, as "12 % (full interface), ..."."""
     found: dict[str, list[Threshold]] = {axis.name: [] for axis in axes}
     for threshold in thresholds(rows, axes):
         found[threshold.axis].append(threshold)
-    return {axis: f"{group[0].text(unit)} (any program)" if group and all(t.value is None for t in group) else
-            ", ".join(f"{t.text(unit)} ({TITLES[t.program]})" for t in group) for axis, group in found.items()}
+    return {
+        axis: f"{group[0].text(unit)} (any program)"
+        if group and all(t.value is None for t in group)
+        else ", ".join(f"{t.text(unit)} ({TITLES[t.program]})" for t in group)
+        for axis, group in found.items()
+    }
 
 
 def percent(value: float) -> str:
@@ -149,5 +176,9 @@ def percent(value: float) -> str:
 def with_losses(rows: list[dict]) -> list[dict]:
     """The rows, each that has a score with its ``loss`` against that of the undisturbed program."""
     ideal = {row["program"]: row["centred"] for row in rows if row["axis"] == IDEAL}
-    return [{**row, "loss": ideal[row["program"]] - row["centred"]} if row.get("centred") is not None else row
-            for row in rows]
+    return [
+        {**row, "loss": ideal[row["program"]] - row["centred"]}
+        if row.get("centred") is not None
+        else row
+        for row in rows
+    ]

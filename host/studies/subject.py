@@ -1,4 +1,6 @@
-"""What is studied: the paper's program, ours and the aligned one, run on the integer model and scored.
+# SPDX-License-Identifier: Apache-2.0
+"""What is studied: the paper's program, ours and the aligned one, run on the integer model and
+scored.
 
 Every score is the centred cosine on held-out inputs (:mod:`ornstein.host.scores`).
 """
@@ -40,13 +42,17 @@ class Subject:
 
     @classmethod
     def fit(cls, model: TrainedModel) -> "Subject":
-        """The three recipes, each fitted on the training activations, by one thread: the same bits every time."""
+        """The three recipes, each fitted on the training activations, by one thread: the same bits
+        every time.
+        """
         with threadpool_limits(1):
             return cls(model, {name: build(model) for name, build in BUILDERS.items()})
 
     @property
     def fingerprint(self) -> str:
-        """Digest of the couplings, the closed-form answers and the targets: of the model, and of how it was fitted."""
+        """Digest of the couplings, the closed-form answers and the targets: of the model, and of
+        how it was fitted.
+        """
         digest = hashlib.sha256(np.ascontiguousarray(self.model.y_test))
         with threadpool_limits(1):
             for recipe in self.recipes.values():
@@ -58,9 +64,19 @@ class Subject:
         """Centred cosine of predictions (n, D_dec) for the held-out inputs."""
         return score(prediction, self.model.y_test, self.model.y_train.mean(axis=0)).centred_cosine
 
-    def relaxed(self, recipe: Recipe, *, fabric: FabricConfig = REFERENCE, spare: int = 0, seed: int = 1,
-                kT: float = 0.0, samples: int = COLD_SAMPLES, **options) -> float:
-        """Score of a recipe compiled, with formats from the training inputs, and run on the integer model.
+    def relaxed(
+        self,
+        recipe: Recipe,
+        *,
+        fabric: FabricConfig = REFERENCE,
+        spare: int = 0,
+        seed: int = 1,
+        kT: float = 0.0,
+        samples: int = COLD_SAMPLES,
+        **options,
+    ) -> float:
+        """Score of a recipe compiled, with formats from the training inputs, and run on the integer
+        model.
 
         ``options`` are those of :func:`ornstein.host.demo.recipe_problem`, ``spare`` that of
         :func:`ornstein.host.compiler.compile_problem`.
@@ -71,19 +87,27 @@ class Subject:
 
 
 def biased(recipe: Recipe, **options) -> Problem:
-    """The float program of a recipe whose biases are its inputs, for those who make them elsewhere; kT = 0."""
-    return replace(recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES, **options), entry=BIAS, interface=None)
+    """The float program of a recipe whose biases are its inputs, for those who make them elsewhere;
+    kT = 0.
+    """
+    return replace(
+        recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES, **options), entry=BIAS, interface=None
+    )
 
 
 def run(program: Program, inputs: np.ndarray, seed: int = 1) -> np.ndarray:
-    """Mean states (n, units) of a program on the integer model, which is bit for bit the gateware."""
+    """Mean states (n, units) of a program on the integer model, which is bit for bit the
+    gateware.
+    """
     device = ModelDevice(program.config)
     device.load(program)
     return device.run(inputs, seed=seed).mean
 
 
 def full_scale(recipe: Recipe, values: np.ndarray) -> np.ndarray:
-    """(units,) one range a module that holds values (n, units) with a margin: what a converter would be built for."""
+    """(units,) one range a module that holds values (n, units) with a margin: what a converter
+    would be built for.
+    """
     reach = np.empty(recipe.energy.units)
     for place in recipe.energy.slices.values():
         reach[place] = MARGIN * np.abs(values[:, place]).max()
@@ -91,7 +115,14 @@ def full_scale(recipe: Recipe, values: np.ndarray) -> np.ndarray:
 
 
 def summary(device: str, scores: list[float], **more) -> dict:
-    """Results of a point: mean score, its standard error over the draws (None if there is one), and each draw's."""
-    return {"device": device, "draws": len(scores), "centred": float(np.mean(scores)),
-            "error": float(sem(scores)) if len(scores) > 1 else None, "scores": [float(value) for value in scores],
-            **more}
+    """Results of a point: mean score, its standard error over the draws (None if there is one), and
+    each draw's.
+    """
+    return {
+        "device": device,
+        "draws": len(scores),
+        "centred": float(np.mean(scores)),
+        "error": float(sem(scores)) if len(scores) > 1 else None,
+        "scores": [float(value) for value in scores],
+        **more,
+    }

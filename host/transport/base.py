@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """What a link needs of a line: bytes out, bytes in, time-outs."""
 
 from abc import ABC, abstractmethod
@@ -7,7 +8,9 @@ from ornstein.hdl.protocol import MAX_REQUEST
 
 
 class LinkError(RuntimeError):
-    """The line or the device at its end fails; one line that says what was asked, what happened and what to do."""
+    """The line or the device at its end fails; one line that says what was asked, what happened and
+    what to do.
+    """
 
 
 class Transport(ABC):
@@ -15,7 +18,8 @@ class Transport(ABC):
 
     Attributes
     ----------
-    window : bytes that may be on their way besides the request that the device works on; what its queue holds
+    window : bytes that may be on their way besides the request that the device works on; what its
+        queue holds
     negotiable : whether the line has a rate that the link may change
     """
 
@@ -28,7 +32,9 @@ class Transport(ABC):
         return None
 
     def set_baud(self, baud: int):
-        """Changes the host's end once all that was written has left. Raises LinkError if it cannot."""
+        """Changes the host's end once all that was written has left. Raises LinkError if
+        it cannot.
+        """
         raise LinkError("this line has no rate that could be changed")
 
     @abstractmethod

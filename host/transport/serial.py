@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """Boards at a serial port: FTDI and other USB bridges, or USB CDC-ACM."""
 
 import contextlib
@@ -9,35 +10,42 @@ from urllib.parse import parse_qsl
 import serial
 from serial.tools import list_ports
 
-from .base import LinkError, Transport
+from ornstein.host.transport.base import LinkError, Transport
 
 DEFAULT_BAUD = 1_000_000
 
 USB_SERIAL = Path("/sys/bus/usb-serial/devices")
 """Where Linux lists USB serial ports."""
 
-_POLL = 0.05  # s; pyserial sets the port up anew at every change of its time-out, so that stays as it is
+# s; pyserial sets the port up anew at every change of its time-out, so that stays as it is
+_POLL = 0.05
 _WRITE_TIMEOUT = 5.0
 
 
 class SerialTransport(Transport):
     """The serial port of that name, at ``baud`` bits per second, eight data bits, no parity.
 
-    Raises LinkError if the port cannot be opened. ``negotiable`` lets the link change the rate later.
+    Raises LinkError if the port cannot be opened. ``negotiable`` lets the link change the rate
+    later.
     """
 
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, negotiable: bool = False):
         self._name = port
         self.negotiable = negotiable
         try:
-            self._port = serial.Serial(port, baud, timeout=_POLL, write_timeout=_WRITE_TIMEOUT, exclusive=True)
+            self._port = serial.Serial(
+                port, baud, timeout=_POLL, write_timeout=_WRITE_TIMEOUT, exclusive=True
+            )
         except (OSError, ValueError) as error:
-            raise LinkError(f"cannot open the serial port {port} at {baud} baud ({_reason(error)}); {_ports()}"
-                            ) from error
+            raise LinkError(
+                f"cannot open the serial port {port} at {baud} baud ({_reason(error)}); {_ports()}"
+            ) from error
         with contextlib.suppress(NotImplementedError, OSError, ValueError):
-            self._port.set_low_latency_mode(True)  # an FTDI otherwise holds short answers back for 16 ms
+            self._port.set_low_latency_mode(
+                True
+            )  # an FTDI otherwise holds short answers back for 16 ms
         if latency_timer(port).is_file():
-            with contextlib.suppress(OSError):         # the same by another way, where the user may
+            with contextlib.suppress(OSError):  # the same by another way, where the user may
                 latency_timer(port).write_text("1")
 
     @classmethod
@@ -67,15 +75,18 @@ class SerialTransport(Transport):
         except (OSError, ValueError, serial.PortNotOpenError) as error:
             with contextlib.suppress(OSError, ValueError, serial.PortNotOpenError):
                 self._port.baudrate = before
-            raise LinkError(f"{self._name} cannot be set to {baud} baud ({_reason(error)}); give it a rate that it "
-                            "takes as serial:PORT?baud=N") from error
+            raise LinkError(
+                f"{self._name} cannot be set to {baud} baud ({_reason(error)}); give it a rate that it "
+                "takes as serial:PORT?baud=N"
+            ) from error
 
     def write(self, data: bytes):
         try:
             self._port.write(data)
         except serial.SerialTimeoutException as error:
-            raise LinkError(f"{self._name} took no bytes for {_WRITE_TIMEOUT:g} s; check the cable and flow control"
-                            ) from error
+            raise LinkError(
+                f"{self._name} took no bytes for {_WRITE_TIMEOUT:g} s; check the cable and flow control"
+            ) from error
         except (OSError, serial.PortNotOpenError) as error:
             raise self._failed(error) from error
 
@@ -93,11 +104,14 @@ class SerialTransport(Transport):
         self._port.close()
 
     def _failed(self, error: Exception) -> LinkError:
-        return LinkError(f"{self._name} failed ({_reason(error)}); plug the board in again and retry")
+        return LinkError(
+            f"{self._name} failed ({_reason(error)}); plug the board in again and retry"
+        )
 
 
 def latency_timer(port: str) -> Path:
-    """The file that holds the milliseconds for which an FTDI waits for more before it sends what it has.
+    """The file that holds the milliseconds for which an FTDI waits for more before it sends what it
+    has.
 
     It exists only under Linux and only for a driver that has such a timer.
     """
@@ -111,4 +125,6 @@ def _reason(error: Exception) -> str:
 
 def _ports() -> str:
     names = sorted(port.device for port in list_ports.comports())
-    return f"ports here: {', '.join(names)}" if names else "no serial port is here; plug the board in"
+    return (
+        f"ports here: {', '.join(names)}" if names else "no serial port is here; plug the board in"
+    )

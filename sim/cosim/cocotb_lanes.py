@@ -1,4 +1,6 @@
-"""cocotb tests of :class:`ornstein.hdl.lanes.Lanes`: sums in plain integers, and the cycles in which they appear.
+# SPDX-License-Identifier: Apache-2.0
+"""cocotb tests of :class:`ornstein.hdl.lanes.Lanes`: sums in plain integers, and the cycles in
+which they appear.
 
 ``FABRIC`` in the environment names the preset that was built.
 """
@@ -54,7 +56,9 @@ def wrap(value):
 
 
 def inner_loop(operation, dest):
-    """(inputs of each cycle, result): operands of one inner loop, and (dest, numbers[, clipped]) that it gives."""
+    """(inputs of each cycle, result): operands of one inner loop, and (dest, numbers[, clipped])
+    that it gives.
+    """
     length, small = random.randint(1, LONGEST), random.random() < 0.5
     shift = random.randrange(len(CONFIG.project_shifts))
     rank_sums, unit_sums, cycles = [0] * RANKS, [0] * UNITS, []
@@ -70,9 +74,21 @@ def inner_loop(operation, dest):
                     rank_sums[r] += product * rank[r]
                 elif operation == Operation.EXPAND:
                     unit_sums[u] += product * rank[r]
-        cycles.append((micro(operation=operation, project=operation == Operation.PROJECT, first=n == 0,
-                             last=n == length - 1, shift=shift, dest=dest),
-                       packed(factor, CONFIG.factor_width), packed(vector, 16), packed(rank, 16)))
+        cycles.append(
+            (
+                micro(
+                    operation=operation,
+                    project=operation == Operation.PROJECT,
+                    first=n == 0,
+                    last=n == length - 1,
+                    shift=shift,
+                    dest=dest,
+                ),
+                packed(factor, CONFIG.factor_width),
+                packed(vector, 16),
+                packed(rank, 16),
+            )
+        )
     if operation == Operation.EXPAND:
         return cycles, (dest, [wrap(total) for total in unit_sums])
     scale = CONFIG.project_shifts[shift]
@@ -83,7 +99,13 @@ def inner_loop(operation, dest):
 
 @cocotb.test(timeout_time=6 * LOOPS * LONGEST * PERIOD, timeout_unit="ns")
 async def inner_loops_of_all_operations(dut):
-    dut.valid.value, dut.micro.value, dut.factor.value, dut.vector.value, dut.rank.value = 0, 0, 0, 0, 0
+    dut.valid.value, dut.micro.value, dut.factor.value, dut.vector.value, dut.rank.value = (
+        0,
+        0,
+        0,
+        0,
+        0,
+    )
     dut.rst.value = 1
     Clock(dut.clk, PERIOD, "ns").start()
     for _ in range(3):
@@ -93,7 +115,7 @@ async def inner_loops_of_all_operations(dut):
     now, saturated = 0, 0
     late = spread(CONFIG)
     factors = [0] * (late + 1)  # of this cycle and the last ones
-    rank_results, unit_results = {}, {}     # by the cycle in which they must appear
+    rank_results, unit_results = {}, {}  # by the cycle in which they must appear
 
     def dest_of(micro_value):
         field = MICRO["dest"]
@@ -107,7 +129,11 @@ async def inner_loops_of_all_operations(dut):
         assert dut.unit_soon.value == (now + ARRIVAL in unit_results), now
         if now in rank_results:
             found = unpacked(dut.rank_next.value.to_unsigned(), 16, RANKS)
-            assert (dest_of(dut.rank_micro.value), found, dut.rank_saturated.value) == rank_results.pop(now)
+            assert (
+                dest_of(dut.rank_micro.value),
+                found,
+                dut.rank_saturated.value,
+            ) == rank_results.pop(now)
         if now in unit_results:
             found = unpacked(dut.unit_sums.value.to_unsigned(), CONFIG.accumulator_width, UNITS)
             assert (dest_of(dut.unit_micro.value), found) == unit_results.pop(now)

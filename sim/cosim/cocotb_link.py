@@ -1,4 +1,6 @@
-"""cocotb tests of :class:`ornstein.hdl.link.bridge.Bridge`: the host's own link drives the simulated gateware.
+# SPDX-License-Identifier: Apache-2.0
+"""cocotb tests of :class:`ornstein.hdl.link.bridge.Bridge`: the host's own link drives the
+simulated gateware.
 
 ``FABRIC`` in the environment names the preset that was built.
 """
@@ -84,7 +86,9 @@ class Fabric:
 
     def __init__(self, dut):
         self.dut = dut
-        self.memory = {(Space.IDENTITY, n): value for n, value in enumerate(identity(CONFIG).values())}
+        self.memory = {
+            (Space.IDENTITY, n): value for n, value in enumerate(identity(CONFIG).values())
+        }
         self.refusals = {}
         cocotb.start_soon(self._run())
 
@@ -110,8 +114,15 @@ class Fabric:
 
 async def started(dut):
     """A line and a fabric at the reset bridge."""
-    for signal in (dut.i__valid, dut.i__payload, dut.o__ready, dut.bus__done, dut.bus__status, dut.bus__rdata,
-                   dut.events):
+    for signal in (
+        dut.i__valid,
+        dut.i__payload,
+        dut.o__ready,
+        dut.bus__done,
+        dut.bus__status,
+        dut.bus__rdata,
+        dut.events,
+    ):
         signal.value = 0
     dut.rst.value = 1
     Clock(dut.clk, PERIOD, "ns").start()
@@ -141,7 +152,9 @@ async def every_space_returns_what_was_written(dut):
                 continue
             values = values_of(space, size)
             link.write(space, space_size(CONFIG, space) - size, values)
-            np.testing.assert_array_equal(link.read(space, space_size(CONFIG, space) - size, size), values)
+            np.testing.assert_array_equal(
+                link.read(space, space_size(CONFIG, space) - size, size), values
+            )
 
     await session()
 

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cocotb tests of :class:`ornstein.hdl.noise.NoiseSource` against its integer model."""
 
 import random

@@ -1,7 +1,9 @@
+# SPDX-License-Identifier: Apache-2.0
 """cocotb tests of :class:`ornstein.hdl.top.Top` through its byte stream, as a host drives a board.
 
-``FABRIC`` in the environment names the fabric that was built (:data:`ornstein.sim.cosim.programs.FABRICS`),
-``PROGRAMS`` how many random programs to run, ``STATISTICS`` is set where the physics is to be measured.
+``FABRIC`` in the environment names the fabric that was built
+(:data:`ornstein.sim.cosim.programs.FABRICS`), ``PROGRAMS`` how many random programs to run,
+``STATISTICS`` is set where the physics is to be measured.
 """
 
 import os
@@ -40,12 +42,14 @@ PROGRAMS = int(os.environ["PROGRAMS"])
 STATISTICS = bool(os.environ.get("STATISTICS"))
 PERIOD = 20  # ns
 PATIENCE = 1 << 18  # cycles without a byte after which a read of the line ends
-TIMEOUT = 60.0      # seconds after which the link asks again; nothing is lost here
+TIMEOUT = 60.0  # seconds after which the link asks again; nothing is lost here
 LIMIT = 20_000_000 * PERIOD  # of a test
 
 
 class Line(Transport):
-    """The top's streams as a transport, driven from another thread; Python sleeps while no byte moves."""
+    """The top's streams as a transport, driven from another thread; Python sleeps while no byte
+    moves.
+    """
 
     window = 1 << 16
 
@@ -111,7 +115,7 @@ async def started(dut):
     return Line(dut)
 
 
-# ---- bit for bit ---------------------------------------------------------------------------------------------------
+# ---- bit for bit ---------------------------------------------------------------------------------
 
 
 class Memories:
@@ -121,16 +125,23 @@ class Memories:
         self._link = link
         units = CONFIG.unit_lanes
         self._shapes = {
-            Space.FACTOR: model.factor.shape, Space.STATE: model.state.shape, Space.DRIVE: model.drive.shape,
-            Space.RANK: model.rank.shape, Space.NOISE: model.codes.shape, Space.SUM: model.sums.shape,
-            Space.SQUARE: model.squares.shape, Space.SAMPLE: (-1, units),
+            Space.FACTOR: model.factor.shape,
+            Space.STATE: model.state.shape,
+            Space.DRIVE: model.drive.shape,
+            Space.RANK: model.rank.shape,
+            Space.NOISE: model.codes.shape,
+            Space.SUM: model.sums.shape,
+            Space.SQUARE: model.squares.shape,
+            Space.SAMPLE: (-1, units),
         }
 
     def write(self, space, values):
         self._link.write(space, 0, np.asarray(values).astype(np.int64).ravel())
 
     def read(self, space):
-        return self._link.read(space, 0, space_size(CONFIG, space)).reshape(self._shapes.get(space, -1))
+        return self._link.read(space, 0, space_size(CONFIG, space)).reshape(
+            self._shapes.get(space, -1)
+        )
 
     def control(self, register):
         return int(self._link.read(Space.CONTROL, register, 1)[0])
@@ -138,17 +149,29 @@ class Memories:
 
 def halves(generators):
     """64-bit numbers as the elements of the seed space."""
-    return [int(state) >> 32 * half & 0xFFFFFFFF for state in generators for half in range(SEED_WIDTH // 32)]
+    return [
+        int(state) >> 32 * half & 0xFFFFFFFF
+        for state in generators
+        for half in range(SEED_WIDTH // 32)
+    ]
 
 
 def load(link, memories, model, before):
-    """The model's memories into the device. What all programs have in common is loaded with the first; the sums, which
-    cannot be written, are those that the program before has left.
+    """The model's memories into the device. What all programs have in common is loaded with the
+    first; the sums, which cannot be written, are those that the program before has left.
     """
-    spaces = [(Space.STATE, model.state), (Space.DRIVE, model.drive), (Space.RANK, model.rank),
-              (Space.NOISE, model.codes), (Space.DESCRIPTOR, descriptor_elements(model.descriptors))]
+    spaces = [
+        (Space.STATE, model.state),
+        (Space.DRIVE, model.drive),
+        (Space.RANK, model.rank),
+        (Space.NOISE, model.codes),
+        (Space.DESCRIPTOR, descriptor_elements(model.descriptors)),
+    ]
     if before is None:
-        spaces += (Space.FACTOR, model.factor), (Space.ACTIVATION, activation_elements(model.activation))
+        spaces += (
+            (Space.FACTOR, model.factor),
+            (Space.ACTIVATION, activation_elements(model.activation)),
+        )
     else:
         np.testing.assert_array_equal(model.factor, before.factor)
         np.testing.assert_array_equal(model.activation, before.activation)
@@ -161,15 +184,23 @@ def load(link, memories, model, before):
 
 def compare(memories, model, samples, entered):
     """Every bit that the device holds against the model's."""
-    for space, expected in ((Space.STATE, model.state), (Space.DRIVE, model.drive), (Space.RANK, model.rank),
-                            (Space.NOISE, model.codes), (Space.SQUARE, model.squares),
-                            (Space.SEED, halves(model.generators))):
+    for space, expected in (
+        (Space.STATE, model.state),
+        (Space.DRIVE, model.drive),
+        (Space.RANK, model.rank),
+        (Space.NOISE, model.codes),
+        (Space.SQUARE, model.squares),
+        (Space.SEED, halves(model.generators)),
+    ):
         np.testing.assert_array_equal(memories.read(space), expected, err_msg=space.name)
     half = 1 << element_bits(CONFIG, Space.SUM) - 1
-    model.sums[:] = (model.sums + half) % (2 * half) - half   # the model's are wider
+    model.sums[:] = (model.sums + half) % (2 * half) - half  # the model's are wider
     np.testing.assert_array_equal(memories.read(Space.SUM), model.sums, err_msg="SUM")
-    for register, name in ((Control.ISSUED, "issued"), (Control.RANK_SATURATIONS, "rank_saturations"),
-                           (Control.STATE_SATURATIONS, "state_saturations")):
+    for register, name in (
+        (Control.ISSUED, "issued"),
+        (Control.RANK_SATURATIONS, "rank_saturations"),
+        (Control.STATE_SATURATIONS, "state_saturations"),
+    ):
         assert memories.control(register) == model.counters[name], name
     assert memories.control(Control.SAMPLES) == entered + len(samples)
     ring = memories.read(Space.SAMPLE)
@@ -197,7 +228,13 @@ async def random_programs_equal_the_model(dut):
             bank = seed & 1
             seeds = np.random.SeedSequence(seed).generate_state(CONFIG.unit_lanes, np.uint64)
             memories.write(Space.SEED, halves(seeds))
-            job = ((JOB_FIRST, 0), (JOB_LEVELS, levels), (JOB_RESEED, 1), (JOB_BANK, bank), (JOB_TAG, seed % 255 + 1))
+            job = (
+                (JOB_FIRST, 0),
+                (JOB_LEVELS, levels),
+                (JOB_RESEED, 1),
+                (JOB_BANK, bank),
+                (JOB_TAG, seed % 255 + 1),
+            )
             link.write(Space.CONTROL, Control.START, [sum(value << low for (low, _), value in job)])
             assert link.wait(Event.IDLE, TIMEOUT) & Event.IDLE
             samples = model.run(0, levels, bank=bank, seeds=seeds[None]).samples[0]
@@ -209,7 +246,7 @@ async def random_programs_equal_the_model(dut):
     await session()
 
 
-# ---- physics -------------------------------------------------------------------------------------------------------
+# ---- physics -------------------------------------------------------------------------------------
 
 UNITS, RANK = 8, 2
 DT = 4.0
@@ -219,21 +256,30 @@ SEED = 11
 
 
 def problem(kT, integrator):
-    """Two modules with a skip like the aligned one: M = 2 j2 [[1, -U V'], [-V U', 1]], the singular values of U V' 0.6
-    and 0.3. The time step is large, 0.64 of the largest stable one, so that the integrators differ by far.
+    """Two modules with a skip like the aligned one: M = 2 j2 [[1, -U V'], [-V U', 1]], the singular
+    values of U V' 0.6 and 0.3. The time step is large, 0.64 of the largest stable one, so that the
+    integrators differ by far.
     """
     rng = np.random.default_rng(3)
     factors = tuple(np.linalg.qr(rng.normal(size=(UNITS, RANK)))[0] for _ in range(2))
     mix = np.zeros((2, 2, RANK))
     mix[0, 1] = mix[1, 0] = -0.2 * np.array([0.6, 0.3])
-    energy = Energy((Module("x", UNITS), Module("y", UNITS)), (Coupling(("x", "y"), factors, mix),), j2=0.1)
-    return Problem(f"{integrator} at {kT}", (energy,), (Stage(40, kT), Stage(STEPS, kT, accumulate=True, thin=THIN)),
-                   dt=DT, integrator=integrator, entry=BIAS)
+    energy = Energy(
+        (Module("x", UNITS), Module("y", UNITS)), (Coupling(("x", "y"), factors, mix),), j2=0.1
+    )
+    return Problem(
+        f"{integrator} at {kT}",
+        (energy,),
+        (Stage(40, kT), Stage(STEPS, kT, accumulate=True, thin=THIN)),
+        dt=DT,
+        integrator=integrator,
+        entry=BIAS,
+    )
 
 
 def lagged(matrix, *, kT, dt, integrator, lags):
-    """Stationary covariances <z_n+lag z_n'> of the chain for lag 0 to ``lags``: with LM half of a step's noise is also
-    in the next step.
+    """Stationary covariances <z_n+lag z_n'> of the chain for lag 0 to ``lags``: with LM half of a
+    step's noise is also in the next step.
     """
     step = np.eye(len(matrix)) - dt * matrix
     result = [stationary_covariance(matrix, kT=kT, dt=dt, integrator=integrator)]
@@ -244,8 +290,8 @@ def lagged(matrix, *, kT, dt, integrator, lags):
 
 
 def variance_error(matrix, *, kT, dt, integrator, samples):
-    """Standard error (units,) of the variance over ``samples`` consecutive steps: for normal variables
-    var = 2 / N sum over all lags of c_ii(lag)^2.
+    """Standard error (units,) of the variance over ``samples`` consecutive steps: for normal
+    variables var = 2 / N sum over all lags of c_ii(lag)^2.
     """
     covariances = lagged(matrix, kT=kT, dt=dt, integrator=integrator, lags=200)
     squares = np.array([covariance.diagonal() ** 2 for covariance in covariances])
@@ -255,8 +301,9 @@ def variance_error(matrix, *, kT, dt, integrator, samples):
 @cocotb.test(timeout_time=LIMIT, timeout_unit="ns", skip=not STATISTICS)
 @cocotb.parametrize(kT=[1.0, 0.01], integrator=[LM, EM])
 async def equilibrium_is_the_energys(dut, kT, integrator):
-    """Means within four standard errors per unit, variances from the second moments likewise, and the covariance from
-    thinned samples within what its number of samples allows. The same bits come from the integer model.
+    """Means within four standard errors per unit, variances from the second moments likewise, and
+    the covariance from thinned samples within what its number of samples allows. The same bits come
+    from the integer model.
     """
     line = await started(dut)
     chosen = problem(kT, integrator)
@@ -289,11 +336,15 @@ async def equilibrium_is_the_energys(dut, kT, integrator):
     count = deviations.shape[0] * (deviations.shape[1] - 1)
     found = np.einsum("nki,nkj->ij", deviations, deviations) / count
     relative = np.linalg.norm(found - covariance) / np.linalg.norm(covariance)
-    print(f"kT {kT}, {integrator}, seed {SEED}: means {np.abs(misses).max():.2f} and variances "
-          f"{np.abs(spread).max():.2f} standard errors at worst; covariance {relative:.4f} off, expected "
-          f"{covariance_error(covariance, count):.4f}")
+    print(
+        f"kT {kT}, {integrator}, seed {SEED}: means {np.abs(misses).max():.2f} and variances "
+        f"{np.abs(spread).max():.2f} standard errors at worst; covariance {relative:.4f} off, expected "
+        f"{covariance_error(covariance, count):.4f}"
+    )
     assert np.abs(misses).max() < 4
     assert np.abs(spread).max() < 4
     assert relative < 1.5 * covariance_error(covariance, count)
-    other = stationary_covariance(matrix, **law | {"integrator": EM if integrator == LM else LM}).diagonal()
+    other = stationary_covariance(
+        matrix, **law | {"integrator": EM if integrator == LM else LM}
+    ).diagonal()
     assert np.abs((variances - other) / errors).max() > 8, "the integrators can be told apart"

@@ -1,3 +1,4 @@
+# SPDX-License-Identifier: Apache-2.0
 """cocotb tests of :class:`ornstein.hdl.update.Update`: passes of the integer model, unit by unit.
 
 ``FABRIC`` in the environment names the preset that was built; it has one unit lane.
@@ -33,22 +34,48 @@ def random_expand():
     for memory in (model.state, model.drive, model.rank):
         memory[:] = rng.integers(-1 << 15, 1 << 15, memory.shape)
     model.codes[:] = rng.integers(-1, 2, model.codes.shape)
-    level = Level(keep=random.getrandbits(1), midpoint=random.getrandbits(1), dither=random.getrandbits(1), passes=1,
-                  first=1, steps=1, leak=random.randrange(1 << CONFIG.leak_bits),
-                  amplitude=random.randrange(1 << random.randint(1, 28)),
-                  quartic=random.randrange(1 << random.randint(1, 16)))
-    step = Pass(operation=Operation.EXPAND, coupled=random.getrandbits(1), biased=random.getrandbits(1),
-                to_drive=random.getrandbits(1), shift=random.randrange(len(CONFIG.expand_shifts)),
-                bias_shift=random.randrange(len(CONFIG.bias_shifts)), outer=UNITS, inner=random.randint(1, 4),
-                bias=UNITS)
+    level = Level(
+        keep=random.getrandbits(1),
+        midpoint=random.getrandbits(1),
+        dither=random.getrandbits(1),
+        passes=1,
+        first=1,
+        steps=1,
+        leak=random.randrange(1 << CONFIG.leak_bits),
+        amplitude=random.randrange(1 << random.randint(1, 28)),
+        quartic=random.randrange(1 << random.randint(1, 16)),
+    )
+    step = Pass(
+        operation=Operation.EXPAND,
+        coupled=random.getrandbits(1),
+        biased=random.getrandbits(1),
+        to_drive=random.getrandbits(1),
+        shift=random.randrange(len(CONFIG.expand_shifts)),
+        bias_shift=random.randrange(len(CONFIG.bias_shifts)),
+        outer=UNITS,
+        inner=random.randint(1, 4),
+        bias=UNITS,
+    )
     model.descriptors[:2] = [level.pack(), step.pack()]
     return model, level, step
 
 
 @cocotb.test(timeout_time=4 * PASSES * UNITS * PERIOD, timeout_unit="ns")
 async def passes_equal_the_model(dut):
-    for signal in (dut.valid, dut.state, dut.drive, dut.accumulator, dut.code, dut.previous, dut.dither, dut.coupled,
-                   dut.biased, dut.noisy, dut.shift, dut.bias_shift):
+    for signal in (
+        dut.valid,
+        dut.state,
+        dut.drive,
+        dut.accumulator,
+        dut.code,
+        dut.previous,
+        dut.dither,
+        dut.coupled,
+        dut.biased,
+        dut.noisy,
+        dut.shift,
+        dut.bias_shift,
+    ):
         signal.value = 0
     dut.rst.value = 1
     Clock(dut.clk, PERIOD, "ns").start()
@@ -58,9 +85,20 @@ async def passes_equal_the_model(dut):
     clipped = 0
     for _ in range(PASSES):
         model, level, step = random_expand()
-        state, drive, codes = model.state[:, 0].tolist(), model.drive[:, 0].tolist(), model.codes[:, 0].tolist()
-        sums = [int(np.sum(model.factor[o * step.inner:(o + 1) * step.inner].astype(np.int64)
-                           * model.rank[:step.inner])) for o in range(UNITS)]
+        state, drive, codes = (
+            model.state[:, 0].tolist(),
+            model.drive[:, 0].tolist(),
+            model.codes[:, 0].tolist(),
+        )
+        sums = [
+            int(
+                np.sum(
+                    model.factor[o * step.inner : (o + 1) * step.inner].astype(np.int64)
+                    * model.rank[: step.inner]
+                )
+            )
+            for o in range(UNITS)
+        ]
         seeds = [random.getrandbits(63) | 1]
         model.run(0, 1, seeds=np.array([seeds], np.uint64))
         while len(seeds) < UNITS:
@@ -74,7 +112,7 @@ async def passes_equal_the_model(dut):
         for name in ("coupled", "biased", "shift", "bias_shift"):
             getattr(dut, name).value = getattr(step, name)
         dut.noisy.value = not step.to_drive
-        await RisingEdge(dut.clk)   # a level is there before its first unit
+        await RisingEdge(dut.clk)  # a level is there before its first unit
         for cycle in range(UNITS + LATENCY + 1):
             dut.valid.value = cycle < UNITS
             if cycle < UNITS:
@@ -89,7 +127,11 @@ async def passes_equal_the_model(dut):
             await ReadOnly()
             assert dut.draw.value == (draws and not step.to_drive)
             if 0 <= cycle - LATENCY < UNITS:
-                assert dut.next.value.to_signed() == expected[cycle - LATENCY], (level, step, cycle - LATENCY)
+                assert dut.next.value.to_signed() == expected[cycle - LATENCY], (
+                    level,
+                    step,
+                    cycle - LATENCY,
+                )
                 clipped += int(dut.saturated.value)
             await RisingEdge(dut.clk)
         assert clipped - before == model.counters["state_saturations"]

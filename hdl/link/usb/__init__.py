@@ -1,8 +1,10 @@
+# SPDX-License-Identifier: Apache-2.0
 """The link's bytes over native USB: a CDC-ACM serial port, down to the wires.
 
-Wires and bits are in :mod:`~ornstein.hdl.link.usb.transceiver`; packets, transactions and requests in a microprogram
-(:mod:`~ornstein.hdl.link.usb.program`) of a small machine (:mod:`~ornstein.hdl.link.usb.engine`); what the host is told
-in :mod:`~ornstein.hdl.link.usb.descriptors`.
+Wires and bits are in :mod:`~ornstein.hdl.link.usb.transceiver`; packets, transactions and requests
+in a microprogram (:mod:`~ornstein.hdl.link.usb.program`) of a small machine
+(:mod:`~ornstein.hdl.link.usb.engine`); what the host is told in
+:mod:`~ornstein.hdl.link.usb.descriptors`.
 """
 
 from amaranth.hdl import Cat, DomainRenamer, Module
@@ -20,15 +22,17 @@ __all__ = ["UsbSerial"]
 class UsbSerial(wiring.Component):
     """Serial port on two wires and a pull-up; streams in ``sync``.
 
-    A packet to the host ends where a frame ends, or when it is full: an answer never waits for the next one. One packet
-    is held each way. The device does not suspend: while the host is asleep it draws what it always does.
+    A packet to the host ends where a frame ends, or when it is full: an answer never waits for the
+    next one. One packet is held each way. The device does not suspend: while the host is asleep it
+    draws what it always does.
 
     Parameters
     ----------
-    pins : object with ``d_p`` and ``d_n``, each with ``i``, ``o`` and ``oe`` as :class:`amaranth.lib.io.DDRBuffer` has
-        them, ``i`` and ``o`` for half a cycle each; and ``pullup`` with ``o``
-    domain : clock domain of the pins, of :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`; streams cross from and to
-        it unless it is ``sync``
+    pins : object with ``d_p`` and ``d_n``, each with ``i``, ``o`` and ``oe`` as
+        :class:`amaranth.lib.io.DDRBuffer` has them, ``i`` and ``o`` for half a cycle each; and
+        ``pullup`` with ``o``
+    domain : clock domain of the pins, of :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`;
+        streams cross from and to it unless it is ``sync``
 
     Members
     -------
@@ -49,9 +53,12 @@ class UsbSerial(wiring.Component):
         wires, engine = Transceiver(), Engine(*serial_port())
         m.submodules.wires, m.submodules.engine = rename(wires), rename(engine)
         m.d.comb += [
-            wires.d_p.eq(Cat(pins.d_p.i)), wires.d_n.eq(Cat(pins.d_n.i)),
-            Cat(pins.d_p.o).eq(wires.o_p.replicate(2)), Cat(pins.d_n.o).eq(wires.o_n.replicate(2)),
-            pins.d_p.oe.eq(wires.oe), pins.d_n.oe.eq(wires.oe),
+            wires.d_p.eq(Cat(pins.d_p.i)),
+            wires.d_n.eq(Cat(pins.d_n.i)),
+            Cat(pins.d_p.o).eq(wires.o_p.replicate(2)),
+            Cat(pins.d_n.o).eq(wires.o_n.replicate(2)),
+            pins.d_p.oe.eq(wires.oe),
+            pins.d_n.oe.eq(wires.oe),
             pins.pullup.o.eq(1),
         ]
         for name in ("send", "data", "checksum", "start"):

@@ -1,4 +1,7 @@
-"""Writes microprograms of :class:`ornstein.hdl.link.usb.engine.Engine`, with names for words and bytes."""
+# SPDX-License-Identifier: Apache-2.0
+"""Writes microprograms of :class:`ornstein.hdl.link.usb.engine.Engine`, with names for words and
+bytes.
+"""
 
 from ornstein.hdl.link.usb.engine import PAGE, WORDS, Source, When
 
@@ -8,9 +11,10 @@ __all__ = ["Assembler"]
 class Assembler:
     """Collects words in the order in which they follow each other.
 
-    Every word takes the keywords ``test`` and ``then``, the word that follows where the test holds; ``go``, the word
-    that follows otherwise, by default the one written next; and the fields of a ``Word``. Addresses are those of the
-    memory's lower half; ``half`` 0 or 1 means the byte of that half that the pointer points at.
+    Every word takes the keywords ``test`` and ``then``, the word that follows where the test holds;
+    ``go``, the word that follows otherwise, by default the one written next; and the fields of a
+    ``Word``. Addresses are those of the memory's lower half; ``half`` 0 or 1 means the byte of that
+    half that the pointer points at.
     """
 
     def __init__(self):
@@ -19,7 +23,7 @@ class Assembler:
         self._bytes: dict[str | int, int] = {}
         self.contents = bytearray(2 * PAGE)
 
-    # ---- the memory -------------------------------------------------------------------------------------------------
+    # ---- the memory ------------------------------------------------------------------------------
 
     def variable(self, name: str, value: int = 0) -> int:
         """Address of a byte with that value at power-up."""
@@ -35,7 +39,7 @@ class Assembler:
         self.contents[address] = value
         return address
 
-    # ---- words ------------------------------------------------------------------------------------------------------
+    # ---- words -----------------------------------------------------------------------------------
 
     def label(self, name: str) -> None:
         """Names the word written next."""
@@ -43,12 +47,27 @@ class Assembler:
             raise ValueError(f"two words are called {name!r}")
         self._labels[name] = len(self._written)
 
-    def word(self, *, address: int = 0, half: int | None = None, test: When = When.NEVER, then: str | None = None,
-             go: str | None = None, **fields) -> None:
+    def word(
+        self,
+        *,
+        address: int = 0,
+        half: int | None = None,
+        test: When = When.NEVER,
+        then: str | None = None,
+        go: str | None = None,
+        **fields,
+    ) -> None:
         """Any word."""
-        self._written.append({
-            **fields, "address": address if half is None else half, "pointed": int(half is not None), "test": test,
-            "then": then or "", "go": go or ""})
+        self._written.append(
+            {
+                **fields,
+                "address": address if half is None else half,
+                "pointed": int(half is not None),
+                "test": test,
+                "then": then or "",
+                "go": go or "",
+            }
+        )
 
     def load(self, address: int = 0, **rest) -> None:
         """The accumulator becomes a byte of memory."""
@@ -94,13 +113,22 @@ class Assembler:
         """Nothing but a test, or a way to another word."""
         self.word(**rest)
 
-    # ---- layout -----------------------------------------------------------------------------------------------------
+    # ---- layout ----------------------------------------------------------------------------------
 
     def program(self) -> list[dict]:
-        """The words in the order written. Raises ValueError if they are too many, KeyError if a name means nothing."""
+        """The words in the order written. Raises ValueError if they are too many, KeyError if a
+        name means nothing.
+        """
         if len(self._written) > WORDS:
-            raise ValueError(f"the microprogram takes {len(self._written)} words, there are {WORDS}")
+            raise ValueError(
+                f"the microprogram takes {len(self._written)} words, there are {WORDS}"
+            )
         labels = self._labels
-        return [{**word, "go": labels[word["go"]] if word["go"] else place + 1,
-                 "then": labels[word["then"]] if word["then"] else 0}
-                for place, word in enumerate(self._written)]
+        return [
+            {
+                **word,
+                "go": labels[word["go"]] if word["go"] else place + 1,
+                "then": labels[word["then"]] if word["then"] else 0,
+            }
+            for place, word in enumerate(self._written)
+        ]

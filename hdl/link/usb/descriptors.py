@@ -1,13 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
 """What the device says of itself: descriptors of a serial port, as bytes.
 
-Universal Serial Bus Specification 2.0: 9.6 (standard descriptors); Class Definitions for Communications Devices 1.2:
-5.2.3 (functional descriptors); PSTN subclass 1.2: 5.3 (those of an abstract control model), 6.3.11 (line coding).
+Universal Serial Bus Specification 2.0: 9.6 (standard descriptors); Class Definitions for
+Communications Devices 1.2: 5.2.3 (functional descriptors); PSTN subclass 1.2: 5.3 (those of an
+abstract control model), 6.3.11 (line coding).
 """
 
 import struct
 
-__all__ = ["CONFIGURATION", "DATA_ENDPOINT", "DEVICE", "LINE_CODING", "MAX_PACKET", "PRODUCT_ID", "STATUS_ENDPOINT",
-           "STRINGS", "VENDOR_ID"]
+__all__ = [
+    "CONFIGURATION",
+    "DATA_ENDPOINT",
+    "DEVICE",
+    "LINE_CODING",
+    "MAX_PACKET",
+    "PRODUCT_ID",
+    "STATUS_ENDPOINT",
+    "STRINGS",
+    "VENDOR_ID",
+]
 
 VENDOR_ID, PRODUCT_ID = 0x1209, 0x0001
 """pid.codes' numbers for tests and private use."""
@@ -40,30 +51,54 @@ def _endpoint(address: int, kind: int, interval: int) -> bytes:
     return _descriptor(_ENDPOINT, "BBHB", address, kind, MAX_PACKET, interval)
 
 
-STRINGS = (_descriptor(_STRING, "H", 0x0409), _string("Ornstein"), _string("Ornstein thermodynamic fabric"))
+STRINGS = (
+    _descriptor(_STRING, "H", 0x0409),
+    _string("Ornstein"),
+    _string("Ornstein thermodynamic fabric"),
+)
 """The one language, English; manufacturer; product."""
 
 # USB 2.0; a communications device as a whole, so that its interfaces need no association descriptor
-DEVICE = _descriptor(_DEVICE, "HBBBBHHHBBBB", 0x0200, _COMMUNICATION, 0, 0, MAX_PACKET, VENDOR_ID, PRODUCT_ID, 0x0100,
-                     1, 2, 0, 1)
+DEVICE = _descriptor(
+    _DEVICE,
+    "HBBBBHHHBBBB",
+    0x0200,
+    _COMMUNICATION,
+    0,
+    0,
+    MAX_PACKET,
+    VENDOR_ID,
+    PRODUCT_ID,
+    0x0100,
+    1,
+    2,
+    0,
+    1,
+)
 
-_PARTS = b"".join((
-    _descriptor(_INTERFACE, "7B", 0, 0, 1, _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, 0),
-    _descriptor(_CLASS, "BH", 0, 0x0120),         # header: CDC 1.2
-    _descriptor(_CLASS, "BBB", 1, 0, 1),          # call management: none; the data are on interface 1
-    _descriptor(_CLASS, "BB", 2, 0b0110),         # abstract control: line coding and state, break
-    _descriptor(_CLASS, "BBB", 6, 0, 1),          # union of interfaces 0 and 1
-    _endpoint(_TO_HOST | STATUS_ENDPOINT, _INTERRUPT, 255),
-    _descriptor(_INTERFACE, "7B", 1, 0, 2, _DATA, 0, 0, 0),
-    _endpoint(_TO_HOST | DATA_ENDPOINT, _BULK, 0),
-    _endpoint(DATA_ENDPOINT, _BULK, 0),
-))
+_PARTS = b"".join(
+    (
+        _descriptor(_INTERFACE, "7B", 0, 0, 1, _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, 0),
+        _descriptor(_CLASS, "BH", 0, 0x0120),  # header: CDC 1.2
+        _descriptor(_CLASS, "BBB", 1, 0, 1),  # call management: none; the data are on interface 1
+        _descriptor(_CLASS, "BB", 2, 0b0110),  # abstract control: line coding and state, break
+        _descriptor(_CLASS, "BBB", 6, 0, 1),  # union of interfaces 0 and 1
+        _endpoint(_TO_HOST | STATUS_ENDPOINT, _INTERRUPT, 255),
+        _descriptor(_INTERFACE, "7B", 1, 0, 2, _DATA, 0, 0, 0),
+        _endpoint(_TO_HOST | DATA_ENDPOINT, _BULK, 0),
+        _endpoint(DATA_ENDPOINT, _BULK, 0),
+    )
+)
 _HEAD = 9
 """Bytes of the configuration's own descriptor."""
 
 # bus-powered, 100 mA; its number is 1
-CONFIGURATION = bytes([_HEAD, _CONFIGURATION]) + struct.pack(
-    "<HBBBBB", _HEAD + len(_PARTS), 2, 1, 0, 0x80, 50) + _PARTS
+CONFIGURATION = (
+    bytes([_HEAD, _CONFIGURATION])
+    + struct.pack("<HBBBBB", _HEAD + len(_PARTS), 2, 1, 0, 0x80, 50)
+    + _PARTS
+)
 
 LINE_CODING = struct.pack("<IBBB", 115_200, 0, 0, 8)
-"""Bits a second, one stop bit, no parity, eight bits: what a port without a line may as well say."""
+"""Bits a second, one stop bit, no parity, eight bits: what a port without a line may as well say.
+"""

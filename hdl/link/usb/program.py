@@ -1,12 +1,13 @@
+# SPDX-License-Identifier: Apache-2.0
 """The microprogram of the serial port: packets, toggles, requests.
 
-Universal Serial Bus Specification 2.0: 8.3.1 (packet identifiers), 8.4.6 (handshakes), 8.5 (transactions), 8.6
-(toggles), 9.2.6.3 (setting an address), 9.4 (requests); Communications Device Class, PSTN subclass 1.2: 6.3 (its
-requests).
+Universal Serial Bus Specification 2.0: 8.3.1 (packet identifiers), 8.4.6 (handshakes), 8.5
+(transactions), 8.6 (toggles), 9.2.6.3 (setting an address), 9.4 (requests); Communications Device
+Class, PSTN subclass 1.2: 6.3 (its requests).
 
-Between packets the device gives on the bytes that the host has sent. From a packet's start on it keeps step with the
-wires: a byte takes 16 cycles, eight words. The sync pattern of an answer goes out as soon as it is known that there
-will be one, which leaves seven words to choose what it is.
+Between packets the device gives on the bytes that the host has sent. From a packet's start on it
+keeps step with the wires: a byte takes 16 cycles, eight words. The sync pattern of an answer goes
+out as soon as it is known that there will be one, which leaves seven words to choose what it is.
 """
 
 from ornstein.hdl.link.usb import descriptors
@@ -24,38 +25,66 @@ _ACK, _NAK, _STALL = 0xD2, 0x5A, 0x1E
 _RESET_ROUNDS = 20
 """Rounds of four cycles, 3.3 us, after which SE0 is a bus reset; the least is 2.5 us (7.1.7.5)."""
 _ANSWER_ROUNDS = 40
-"""Rounds of four cycles, 80 bit times, in which the host goes on with a transaction; it does within 18 after what the
-device has sent, of which up to 20 are still to come, and its own packet begins with eight (7.1.19.1)."""
+"""Rounds of four cycles, 80 bit times, in which the host goes on with a transaction; it does within
+18 after what the device has sent, of which up to 20 are still to come, and its own packet begins
+with eight (7.1.19.1).
+"""
 
-# the memory: constants and variables from byte 1 of the lower half on, packets from the host at its end; what is sent
-# to the host in the upper half. A packet with its checksum, and one byte more, ends before byte 256.
-_FROM_HOST = PAGE - 1 - (MAX_PACKET + 2)                    # odd
-_REQUEST = _FROM_HOST - 1 - (8 + 2) & ~1                    # even; both in the part that the pointer's test tells
+# the memory: constants and variables from byte 1 of the lower half on, packets from the host at its
+# end; what is sent to the host in the upper half. A packet with its checksum, and one byte more,
+# ends before byte 256.
+_FROM_HOST = PAGE - 1 - (MAX_PACKET + 2)  # odd
+_REQUEST = _FROM_HOST - 1 - (8 + 2) & ~1  # even; both in the part that the pointer's test tells
 _TO_HOST = PAGE - MAX_PACKET
 _LOWER, _UPPER = 0, 1
 assert _FROM_HOST % 2 == 1 and _REQUEST >= PAGE // 2
 
 
 class _Bytes:
-    """Addresses in the lower half of the memory: constants, variables and the last request's bytes."""
+    """Addresses in the lower half of the memory: constants, variables and the last
+    request's bytes.
+    """
 
     def __init__(self, a: Assembler):
         self.one, self.zero, self.packet = a.constant(1), a.constant(0), a.constant(MAX_PACKET)
-        self.sync, self.ack, self.patience = a.constant(_SYNC), a.constant(_ACK), a.constant(_ANSWER_ROUNDS)
+        self.sync, self.ack, self.patience = (
+            a.constant(_SYNC),
+            a.constant(_ACK),
+            a.constant(_ANSWER_ROUNDS),
+        )
         self.from_host, self.to_host = a.constant(_FROM_HOST), a.constant(_TO_HOST)
-        self.data0, self.data1, self.both_data = a.constant(_DATA0), a.constant(_DATA1), a.constant(_DATA0 + _DATA1)
+        self.data0, self.data1, self.both_data = (
+            a.constant(_DATA0),
+            a.constant(_DATA1),
+            a.constant(_DATA0 + _DATA1),
+        )
 
         self.address, self.next_address = a.variable("address"), a.variable("next address")
-        # bulk: bytes held from the host and where the next is, toggle expected, identifier of the next to the host
+        # bulk: bytes held from the host and where the next is, toggle expected, identifier of the
+        # next to the host
         self.held, self.held_at = a.variable("held"), a.variable("held at")
-        self.expects_data1, self.bulk_data = a.variable("expects DATA1"), a.variable("bulk data", _DATA0)
-        # control transfers: bytes left to answer and where they are, identifier of the next packet, refused
+        self.expects_data1, self.bulk_data = (
+            a.variable("expects DATA1"),
+            a.variable("bulk data", _DATA0),
+        )
+        # control transfers: bytes left to answer and where they are, identifier of the next packet,
+        # refused
         self.left, self.left_at = a.variable("left"), a.variable("left at")
         self.control_data, self.refused = a.variable("control data"), a.variable("refused")
-        self.of_bulk = a.variable("of bulk")      # whether the data packet just sent was the bulk endpoint's
+        self.of_bulk = a.variable(
+            "of bulk"
+        )  # whether the data packet just sent was the bulk endpoint's
 
-        self.kind, self.request, self.value, self.value_kind, self.index, _, self.length, self.more = range(
-            _REQUEST, _REQUEST + 8)
+        (
+            self.kind,
+            self.request,
+            self.value,
+            self.value_kind,
+            self.index,
+            _,
+            self.length,
+            self.more,
+        ) = range(_REQUEST, _REQUEST + 8)
 
 
 def serial_port() -> tuple[list[dict], bytes]:
@@ -77,7 +106,7 @@ def _between_packets(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     a.point(at.held_at, test=When.ACTIVE, then="packet")
     a.pass_(test=When.ZERO, then="idle")
 
-    a.label("give")                               # accumulator: held; eight cycles a byte
+    a.label("give")  # accumulator: held; eight cycles a byte
     a.pass_(test=When.FULL, then="given")
     a.word(half=_LOWER, source=Source.MEMORY, put=1, step=1)
     a.subtract(at.one, test=When.ACTIVE, then="given")
@@ -96,7 +125,7 @@ def _between_packets(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     a.clear()
     a.store(at.address)
     a.store(at.next_address)
-    a.label("configure")                          # accumulator: number of the configuration
+    a.label("configure")  # accumulator: number of the configuration
     a.point(a.constant(answers["configuration"] + 1))
     a.store(half=_UPPER)
     a.label("first data")
@@ -113,7 +142,7 @@ def _tokens(a: Assembler, at: _Bytes) -> None:
     a.load_byte(start=1, test=When.ACTIVE, then="identifier", go="idle")
     a.label("identifier")
     a.subtract(a.constant(_IN))
-    a.label("less IN")                            # accumulator: identifier less IN
+    a.label("less IN")  # accumulator: identifier less IN
     a.subtract(a.constant(_OUT - _IN), test=When.ZERO, then="IN")
     a.subtract(a.constant(_SETUP - _OUT), test=When.ZERO, then="OUT")
     a.point(a.constant(_REQUEST), test=When.ZERO, then="token")
@@ -179,7 +208,7 @@ def _in_transactions(a: Assembler, at: _Bytes) -> None:
     a.label("chunk")
     a.point(at.left_at, test=When.ZERO, then="no data")
 
-    a.label("data")                               # accumulator: how many bytes; pointer: where
+    a.label("data")  # accumulator: how many bytes; pointer: where
     a.send(half=_UPPER, step=1, start=1)
     a.label("rest")
     a.subtract(at.one)
@@ -226,6 +255,7 @@ def _in_transactions(a: Assembler, at: _Bytes) -> None:
 
 def _out_transactions(a: Assembler, at: _Bytes) -> None:
     """Data packets from the host: bytes, what a request comes with, and requests themselves."""
+
     def await_data(what: str):
         a.label(f"await {what} data")
         a.load(at.patience)
@@ -240,11 +270,20 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
         a.subtract(a.constant(_IN - _DATA1), test=When.ZERO, then=f"{what} DATA1", go="less IN")
 
     def receive(what: str):
-        """A packet to where the pointer points, which is one byte further at the end; none that goes on beyond the half
-        of the memory. What answers it comes next, after the sync pattern."""
+        """A packet to where the pointer points, which is one byte further at the end; none that
+        goes on beyond the half of the memory. What answers it comes next, after the sync pattern.
+        """
         a.label(f"receive {what}")
-        a.word(half=_LOWER, source=Source.LINE, write=1, step=1, wait=1, test=When.ACTIVE,
-               then=f"more {what}", go=f"{what} received")
+        a.word(
+            half=_LOWER,
+            source=Source.LINE,
+            write=1,
+            step=1,
+            wait=1,
+            test=When.ACTIVE,
+            then=f"more {what}",
+            go=f"{what} received",
+        )
         a.label(f"more {what}")
         a.pass_(test=When.UPPER, then=f"receive {what}", go="skip")
         a.label(f"{what} received")
@@ -264,7 +303,7 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     receive("bulk")
     a.word(source=Source.POINTER, load=1)
     a.send(at.ack)
-    a.subtract(a.constant(_FROM_HOST + 3))        # the checksum, and the step at the end
+    a.subtract(a.constant(_FROM_HOST + 3))  # the checksum, and the step at the end
     a.store(at.held)
     a.point(at.from_host)
     a.store_pointer(at.held_at)
@@ -272,7 +311,7 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.subtract(at.expects_data1)
     a.store(at.expects_data1, go="idle")
 
-    a.label("busy")                               # accumulator: held; gives on meanwhile, so that there will be room
+    a.label("busy")  # accumulator: held; gives on meanwhile, so that there will be room
     a.point(at.held_at)
     a.label("busy give")
     a.pass_(test=When.FULL, then="busy wait")
@@ -290,7 +329,7 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.send(at.sync)
     a.label("nak")
     a.send(a.constant(_NAK), go="idle")
-    a.label("discard")                            # the host has missed that it was taken
+    a.label("discard")  # the host has missed that it was taken
     a.pass_(test=When.ACTIVE, then="discard")
     a.pass_(test=When.GOOD_16, then="discarded", go="idle")
     a.label("discarded")
@@ -302,7 +341,7 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.label("control DATA1")
     a.label("control DATA0")
     a.pass_(test=When.UPPER, then="receive request")
-    a.label("ignore")                             # what the host writes changes nothing
+    a.label("ignore")  # what the host writes changes nothing
     a.pass_(test=When.ACTIVE, then="ignore")
     a.pass_(test=When.GOOD_16, then="ignored", go="idle")
     a.label("ignored")
@@ -337,19 +376,30 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
             known, test = number, {"test": When.ZERO, "then": then}
         a.pass_(**test, go=otherwise)
 
-    choose(at.kind, {0x80: "of device", 0x00: "to device", 0x21: "to port", 0xA1: "of port", 0x02: "to endpoint",
-                  0x81: "of interface", 0x82: "of interface", 0x01: "to interface"})
+    choose(
+        at.kind,
+        {
+            0x80: "of device",
+            0x00: "to device",
+            0x21: "to port",
+            0xA1: "of port",
+            0x02: "to endpoint",
+            0x81: "of interface",
+            0x82: "of interface",
+            0x01: "to interface",
+        },
+    )
     a.label("of device")
     choose(at.request, {6: "descriptor", 8: "configuration", 0: "status"})
     a.label("descriptor")
     choose(at.value_kind, {1: "device", 2: "configurations", 3: "string"})
     a.label("string")
     choose(at.value, {number: f"string {number}" for number in range(len(descriptors.STRINGS))})
-    a.label("of interface")                       # or endpoint
+    a.label("of interface")  # or endpoint
     choose(at.request, {0: "status", 10: "alternate setting"})
     a.label("to interface")
     choose(at.request, {11: "set interface"})
-    a.label("set interface")                      # to the only setting
+    a.label("set interface")  # to the only setting
     choose(at.value, {0: "which interface"})
     a.label("which interface")
     choose(at.index, {1: "first data"}, otherwise="idle")
@@ -357,13 +407,19 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     choose(at.request, {0x21: "line coding"})
     a.label("to device")
     choose(at.request, {5: "set address", 9: "set configuration"})
-    a.label("to port")                            # line coding, control line state, break
+    a.label("to port")  # line coding, control line state, break
     choose(at.request, {0x20: "idle", 0x22: "idle", 0x23: "idle"})
     a.label("to endpoint")
     choose(at.request, {1: "clear halt"})
     a.label("clear halt")
-    choose(at.index, {0x80 | descriptors.DATA_ENDPOINT: "first data in", descriptors.DATA_ENDPOINT: "first data out"},
-           otherwise="idle")
+    choose(
+        at.index,
+        {
+            0x80 | descriptors.DATA_ENDPOINT: "first data in",
+            descriptors.DATA_ENDPOINT: "first data out",
+        },
+        otherwise="idle",
+    )
     a.label("first data out")
     a.clear()
     a.store(at.expects_data1, go="idle")
@@ -376,7 +432,7 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     a.load(at.value)
     a.store(at.next_address, go="idle")
 
-    a.label("set configuration")                  # to none or the only one
+    a.label("set configuration")  # to none or the only one
     a.load(at.value)
     a.subtract(a.constant(2))
     a.load(at.value, test=When.CARRY, then="refuse", go="configure")
@@ -384,7 +440,7 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     for name, where in answers.items():
         a.label(name)
         a.point(a.constant(where), go="answer with")
-    a.label("answer with")                        # as much of it as the host asks for
+    a.label("answer with")  # as much of it as the host asks for
     a.load(at.more)
     a.load(at.length, test=When.ZERO, then="compare", go="all of it")
     a.label("compare")
@@ -398,21 +454,23 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
 
 
 def _answers(a: Assembler) -> dict[str, int]:
-    """Puts what requests are answered with into the upper half, each behind a byte with its length: where those are."""
+    """Puts what requests are answered with into the upper half, each behind a byte with its length:
+    where those are.
+    """
     answers = {
         "device": descriptors.DEVICE,
         "configurations": descriptors.CONFIGURATION,
         **{f"string {number}": string for number, string in enumerate(descriptors.STRINGS)},
         "line coding": descriptors.LINE_CODING,
-        "status": bytes(2),                       # bus-powered, no endpoint halted
+        "status": bytes(2),  # bus-powered, no endpoint halted
         "alternate setting": bytes(1),
-        "configuration": bytes(1),                # the number of the present one
+        "configuration": bytes(1),  # the number of the present one
     }
     places, end = {}, 0
     for name, answer in answers.items():
         places[name] = end
         entry = bytes([len(answer)]) + answer
-        a.contents[PAGE + end:PAGE + end + len(entry)] = entry
+        a.contents[PAGE + end : PAGE + end + len(entry)] = entry
         end += len(entry)
     assert end <= _TO_HOST
     return places

@@ -1,7 +1,8 @@
+# SPDX-License-Identifier: Apache-2.0
 """Bits on the wires of full-speed USB: two line samples a cycle in, a bit every two cycles out.
 
-Universal Serial Bus Specification 2.0: 7.1.7 (line states), 7.1.8 (NRZI), 7.1.9 (bit stuffing), 7.1.10 (sync pattern),
-7.1.13 to 7.1.15 (end of packet, data rate and jitter), 8.3.5 (checksums).
+Universal Serial Bus Specification 2.0: 7.1.7 (line states), 7.1.8 (NRZI), 7.1.9 (bit stuffing),
+7.1.10 (sync pattern), 7.1.13 to 7.1.15 (end of packet, data rate and jitter), 8.3.5 (checksums).
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -21,24 +22,32 @@ _TOO_MANY = 7
 
 def _shifted(register, bit, taps: tuple[int, ...]):
     """A CRC register one bit on; ``taps`` are those of its polynomial besides the lowest."""
-    return Cat(bit, *(register[place - 1] ^ bit if place in taps else register[place - 1]
-                      for place in range(1, len(register))))
+    return Cat(
+        bit,
+        *(
+            register[place - 1] ^ bit if place in taps else register[place - 1]
+            for place in range(1, len(register))
+        ),
+    )
 
 
 class Transceiver(wiring.Component):
-    """Packets as bytes, from and to the wires. Half duplex: one shift register, NRZI decoder, run of ones and CRC-16
-    serve both ways.
+    """Packets as bytes, from and to the wires. Half duplex: one shift register, NRZI decoder, run
+    of ones and CRC-16 serve both ways.
 
-    Receiving, the middle of a bit is two samples after the last edge of D+, which tolerates an edge that is more than
-    a sample (20 ns) early or late; 7.1.15 allows 18.5 ns. A packet begins where five zeros and a one were received. A
-    bit that hubs may have left before the end of a packet (7.1.9.1) does no harm.
+    Receiving, the middle of a bit is two samples after the last edge of D+, which tolerates an edge
+    that is more than a sample (20 ns) early or late; 7.1.15 allows 18.5 ns. A packet begins where
+    five zeros and a one were received. A bit that hubs may have left before the end of a packet
+    (7.1.9.1) does no harm.
 
-    Sending begins with the byte of ``send`` while the line is idle; the first one is to be the sync pattern, 0x80.
-    It ends when no byte is offered where one is due: the transceiver closes the packet.
+    Sending begins with the byte of ``send`` while the line is idle; the first one is to be the sync
+    pattern, 0x80. It ends when no byte is offered where one is due: the transceiver closes the
+    packet.
 
     Members
     -------
-    d_p : unsigned(2), in; samples of D+, the older one in bit 0, half a cycle apart; free of metastability
+    d_p : unsigned(2), in; samples of D+, the older one in bit 0, half a cycle apart; free of
+        metastability
     d_n : in; sample of D- at the time of the older one
     o_p, o_n : out; what to drive D+ and D- to
     oe : out; drive them
@@ -46,11 +55,13 @@ class Transceiver(wiring.Component):
     data : unsigned(8), in
     checksum : in, with ``send``; send the next byte of the packet's CRC-16 in place of ``data``
     start : in, with ``ready``; the checksums begin with the next bit
-    ready : out, one cycle; receiving, ``byte`` is complete; sending, a byte is due, and taken if there is one
+    ready : out, one cycle; receiving, ``byte`` is complete; sending, a byte is due, and taken if
+        there is one
     byte : unsigned(8), out
     active : out; a packet is being received
     idle : out; none is being received or sent
-    good_5, good_16 : out; the CRC-5 or CRC-16 of the bytes received since ``start`` is right; once not ``active``
+    good_5, good_16 : out; the CRC-5 or CRC-16 of the bytes received since ``start`` is right; once
+        not ``active``
     se0 : out; both wires are low
     """
 
@@ -74,10 +85,10 @@ class Transceiver(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         driving, ending = Signal(), Signal()
-        bit, strobe = Signal(), Signal()          # a bit passes in the cycles with strobe
-        level = Signal(init=1)                    # of D+ in the bit before
-        ones = Signal(3)                          # in a row, up to _TOO_MANY
-        count = Signal(3)                         # bits of the byte that have passed
+        bit, strobe = Signal(), Signal()  # a bit passes in the cycles with strobe
+        level = Signal(init=1)  # of D+ in the bit before
+        ones = Signal(3)  # in a row, up to _TOO_MANY
+        count = Signal(3)  # bits of the byte that have passed
         shift = Signal(8, init=-1)
         crc_5, crc_16 = Signal(5), Signal(16)
 
@@ -99,7 +110,7 @@ class Transceiver(wiring.Component):
         ]
 
         # the bit that passes
-        second, check = Signal(), Signal()        # second cycle of a sent bit; sending the checksum
+        second, check = Signal(), Signal()  # second cycle of a sent bit; sending the checksum
         stuffed, own = Signal(), Signal()
         m.d.sync += second.eq(~second | ~driving)
         m.d.comb += [
@@ -128,8 +139,10 @@ class Transceiver(wiring.Component):
         with m.If(advance):
             feedback = (crc_16[-1] ^ bit) & ~check
             m.d.sync += [
-                shift.eq(self.byte), count.eq(count + 1),
-                crc_5.eq(_shifted(crc_5, crc_5[-1] ^ bit, (2,))), crc_16.eq(_shifted(crc_16, feedback, (2, 15))),
+                shift.eq(self.byte),
+                count.eq(count + 1),
+                crc_5.eq(_shifted(crc_5, crc_5[-1] ^ bit, (2,))),
+                crc_16.eq(_shifted(crc_16, feedback, (2, 15))),
             ]
         with m.If(self.idle):
             m.d.sync += count.eq(0)
