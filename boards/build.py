@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ornstein.boards import BOARDS, BoardInfo
 from ornstein.boards.floorplan import floorplan
-from ornstein.boards.speed import critical_path, demo_speed, missed_mhz
+from ornstein.boards.timing import critical_path, missed_mhz
 from ornstein.hdl.config import FabricConfig
 
 REPORT = "report.json"
@@ -128,9 +128,8 @@ def build(board: str, folder: Path, progress=None) -> dict:
     -------
     The report: board, device, lanes; ``cells``, ``multipliers``, ``block_ram`` and ``spram``, each
     also as ``*_available``; ``clocks``, for each domain target_mhz, achieved_mhz (the lesser of
-    place and route's figure and limit_mhz) and limit_mhz; cycles_per_step, steps_per_s and
-    inferences_per_s of :func:`ornstein.boards.speed.demo_speed` at the target; critical_path of
-    :func:`ornstein.boards.speed.critical_path`; seed; tool_versions.
+    place and route's figure and limit_mhz) and limit_mhz; critical_path of
+    :func:`ornstein.boards.timing.critical_path`; seed; tool_versions.
 
     Raises
     ------
@@ -297,6 +296,5 @@ def summary(
             "achieved_mhz": round(min(figures["achieved"], limit or figures["achieved"]), 2),
             "limit_mhz": limit,
         }
-    report |= demo_speed(info, clocks["sync"] / 1e6)
     report |= {"critical_path": critical_path(routed), "tool_versions": versions}
     return report

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from ornstein.hdl.ice40 import PllClock
 from ornstein.hdl.regmap import Line
-from ornstein.host.transport.base import LinkError, Transport
 from ornstein.sim import usb_host, verilated
 from ornstein.sim.toolchain import run_yowasp, synth_package
+from ornstein.sim.transport import LinkError, Transport
 
 CLOCK_PIN = "clk12_0__io"
 """The port of the netlist that is clocked; the PLL passes it on unchanged."""

@@ -16,7 +16,7 @@ import tty
 from collections.abc import Callable
 from typing import Self
 
-from ornstein.host.transport.base import Transport
+from ornstein.sim.transport import Transport
 
 _BAUDS = {
     getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch(r"B\d+", name)

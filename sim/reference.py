@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ornstein.host.energy import Energy
-from ornstein.host.problem import LM, Stage
+from ornstein.sim.energy import Energy
+from ornstein.sim.stages import LM, Stage
 
 
 @dataclass

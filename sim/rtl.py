@@ -10,8 +10,8 @@ from pathlib import Path
 from ornstein.hdl import top
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import NO_LINE, Line
-from ornstein.host.transport.base import Transport
 from ornstein.sim import faults, verilated
+from ornstein.sim.transport import Transport
 
 _HARNESS = Path(__file__).with_name("rtl.cpp")
 _CHUNK = 50_000

@@ -24,8 +24,8 @@ from ornstein.hdl.link.usb import UsbSerial
 from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.top import Top
-from ornstein.host.transport.base import LinkError, Transport
 from ornstein.sim import verilated
+from ornstein.sim.transport import LinkError, Transport
 
 HARNESS = Path(__file__).with_name("usb.cpp")
 """What drives the wires of a Verilated device; with PADS defined those of a netlist."""

@@ -8,7 +8,7 @@ import contextlib
 import pytest
 
 from ornstein.hdl.config import preset
-from ornstein.host.device import Device, open_device
+from ornstein.host.devices.device import Device, open_device
 from ornstein.sim import faults
 from ornstein.sim.rtl import library
 from ornstein.sim.verilated import cache_folder

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ornstein flash`` and ``selftest``: bitstreams onto boards, and whether the boards are sound."""
+
+import shlex
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ornstein.host.cli.app import (
+    CheckError,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    app,
+    screen,
+    write_json,
+)
+
+
+@app.command(epilog="Example:  ornstein flash icebreaker --dry-run")
+def flash(
+    board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
+    stays: Annotated[
+        bool | None,
+        typer.Option(
+            "--flash/--sram",
+            help="Write so that it stays, or load until power goes. [default: the board's usual]",
+            show_default=False,
+        ),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder of the builds.")] = Path("build"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command only.")] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Write a finished build to a board with its own programmer."""
+    from ornstein.boards import flash as flashing
+
+    memory = {None: None, True: "flash", False: "sram"}[stays]
+    line = (flashing.command if dry_run else flashing.flash)(board, output, memory)
+    write_json(json_file, {"board": board, "command": line, "dry_run": dry_run})
+    screen.print(shlex.join(line), markup=False, soft_wrap=True)
+    if not dry_run:
+        screen.print("Next: ornstein selftest --device serial")
+
+
+@app.command(epilog="Example:  ornstein selftest --device serial")
+def selftest(
+    device: DeviceOption = "rtl", seed: SeedOption = 1, json_file: JsonOption = None
+) -> None:
+    """Test a device's memories, lanes, noise and arithmetic against the integer model, and name
+    what is broken.
+    """
+    from ornstein.host.cli.devices import show
+    from ornstein.host.devices.device import open_device
+    from ornstein.host.devices.selftest import selftest as checks
+
+    found = []
+    with open_device(device) as opened:
+        for check in checks(opened, seed):
+            found.append(check)
+            show(check)
+    write_json(json_file, {"device": device, "checks": [asdict(check) for check in found]})
+    if failed := [check for check in found if not check.ok]:
+        raise CheckError(f"device {device!r} is broken: {failed[0].detail}")

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inputs from files or a pipe, block by block, and outputs to them as they come: memory stays flat
+however many.
+"""
+
+import itertools
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from ornstein.host.compile.program import InputError
+
+BLOCK = 64
+"""Inputs handed to a device at once."""
+
+
+def read_blocks(
+    source: str, key: str | None = None, block: int = BLOCK
+) -> tuple[Iterator[np.ndarray], int | None]:
+    """Blocks (n, ...) of inputs, and their number if it is known beforehand.
+
+    ``source`` is a .npy file, a .npz archive (``key`` names the array; its only or first one
+    otherwise), a CSV file of one input a line, or ``-`` for CSV on standard input. Raises
+    InputError in one line.
+    """
+    if source == "-":
+        return _csv_blocks(sys.stdin, "standard input", block), None
+    path = Path(source)
+    if not path.is_file():
+        raise InputError(f"there is no input file {source}")
+    try:
+        if path.suffix == ".npy":
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+        elif path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as archive:
+                names = archive.files
+                if key is not None and key not in names:
+                    raise InputError(f"{source} has no array {key!r}; it has {', '.join(names)}")
+                array = archive[key or names[0]]
+        else:
+            return _csv_file(path, block), None
+    except (OSError, ValueError, EOFError, IndexError, KeyError) as error:
+        raise InputError(f"{source} cannot be read as {path.suffix[1:]}: {error}") from None
+    if array.ndim < 2:
+        raise InputError(
+            f"{source} has shape {array.shape}; inputs are the rows of an array of two dimensions"
+        )
+    return (np.asarray(array[first : first + block]) for first in range(0, len(array), block)), len(
+        array
+    )
+
+
+def _csv_file(path: Path, block: int) -> Iterator[np.ndarray]:
+    with path.open() as lines:
+        yield from _csv_blocks(lines, str(path), block)
+
+
+def _csv_blocks(lines, name: str, block: int) -> Iterator[np.ndarray]:
+    numbered = (
+        (number, line)
+        for number, line in enumerate(lines, 1)
+        if line.strip() and not line.startswith("#")
+    )
+    while chunk := list(itertools.islice(numbered, block)):
+        rows = []
+        for number, line in chunk:
+            try:
+                rows.append([float(cell) for cell in line.split(",")])
+            except ValueError:
+                raise InputError(
+                    f"{name}, line {number}: {line.strip()[:40]!r} is not a row of numbers"
+                ) from None
+            if len(rows[-1]) != len(rows[0]):
+                raise InputError(
+                    f"{name}, line {number}: {len(rows[-1])} numbers, {len(rows[0])} in the line before"
+                )
+        yield np.array(rows)
+
+
+@contextmanager
+def writer(target: str, count: int | None):
+    """A function that takes blocks (n, D) of outputs and writes them as they come.
+
+    ``target`` is ``-`` or a CSV file, where every block is there as soon as it is written, or a
+    .npy file, which needs ``count`` rows to be known or else is written at the end.
+    """
+    if Path(target).suffix == ".npy":
+        with _npy_writer(Path(target), count) as write:
+            yield write
+        return
+    stream = sys.stdout if target == "-" else open(target, "w")
+    try:
+
+        def write(rows: np.ndarray) -> None:
+            np.savetxt(stream, rows, fmt="%.9g", delimiter=",")
+            stream.flush()
+
+        yield write
+    finally:
+        if target != "-":
+            stream.close()
+
+
+@contextmanager
+def _npy_writer(path: Path, count: int | None):
+    parts: list[np.ndarray] = []
+    mapped = None
+    row = 0
+
+    def write(rows: np.ndarray) -> None:
+        nonlocal mapped, row
+        if count is None:
+            parts.append(rows)
+            return
+        if mapped is None:
+            mapped = np.lib.format.open_memmap(path, "w+", np.float64, (count, *rows.shape[1:]))
+        mapped[row : row + len(rows)] = rows
+        row += len(rows)
+
+    yield write
+    if mapped is not None:
+        mapped.flush()
+    elif parts:
+        np.save(path, np.concatenate(parts))

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cocotb tests of :class:`ornstein.hdl.link.bridge.Bridge`: the host's own link drives the
+simulated gateware.
+
+``FABRIC`` in the environment names the preset that was built.
+"""
+
+import os
+import random
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.task import bridge, resume
+from cocotb.triggers import ClockCycles, RisingEdge
+
+from ornstein.hdl import protocol
+from ornstein.hdl.config import preset
+from ornstein.hdl.protocol import Status
+from ornstein.hdl.regmap import Event, Space, element_bits, identity, signed, space_size
+from ornstein.host.devices.link import Link, RefusedError
+from ornstein.sim.transport import Transport
+
+CONFIG = preset(os.environ["FABRIC"])
+PERIOD = 20  # ns
+PATIENCE = 4096  # cycles without a byte after which a read of the line ends
+
+
+class Line(Transport):
+    """The bridge's streams as a transport, driven from another thread; both ends stall at random.
+
+    ``noise`` is the probability that a byte is damaged, in either direction.
+    """
+
+    def __init__(self, dut, *, stall=0.3):
+        self.dut = dut
+        self.noise = 0.0
+        self._stall = stall
+        self._outgoing = []
+        self._arrived = bytearray()
+        cocotb.start_soon(self._send())
+        cocotb.start_soon(self._receive())
+
+    def write(self, data):
+        self._outgoing += data
+
+    @resume
+    async def read(self, timeout):
+        for _ in range(PATIENCE):
+            if self._arrived:
+                break
+            await RisingEdge(self.dut.clk)
+        data = bytes(self._arrived)
+        self._arrived.clear()
+        return data
+
+    def close(self):
+        pass
+
+    async def _send(self):
+        while True:
+            if not self._outgoing or random.random() < self._stall:
+                await RisingEdge(self.dut.clk)
+                continue
+            self.dut.i__payload.value = self._damage(self._outgoing.pop(0))
+            self.dut.i__valid.value = 1
+            await RisingEdge(self.dut.clk)
+            while not self.dut.i__ready.value:
+                await RisingEdge(self.dut.clk)
+            self.dut.i__valid.value = 0
+
+    async def _receive(self):
+        while True:
+            ready = random.random() >= self._stall
+            self.dut.o__ready.value = ready
+            await RisingEdge(self.dut.clk)
+            if ready and self.dut.o__valid.value:
+                self._arrived.append(self._damage(self.dut.o__payload.value.to_unsigned()))
+
+    def _damage(self, byte):
+        return byte ^ 1 << random.randrange(8) if random.random() < self.noise else byte
+
+
+class Fabric:
+    """Answers the bus out of dictionaries after a random delay."""
+
+    def __init__(self, dut):
+        self.dut = dut
+        self.memory = {
+            (Space.IDENTITY, n): value for n, value in enumerate(identity(CONFIG).values())
+        }
+        self.refusals = {}
+        cocotb.start_soon(self._run())
+
+    async def _run(self):
+        dut = self.dut
+        while True:
+            await RisingEdge(dut.clk)
+            dut.bus__done.value = 0
+            if not dut.bus__request.value or random.random() < 0.5:
+                continue
+            place = dut.bus__space.value.to_unsigned(), dut.bus__address.value.to_unsigned()
+            status = self.refusals.get(place, Status.OK)
+            if dut.bus__write.value and status == Status.OK:
+                mask = (1 << element_bits(CONFIG, Space(place[0]))) - 1
+                self.memory[place] = dut.bus__wdata.value.to_unsigned() & mask
+            dut.bus__rdata.value = self.memory.get(place, 0)
+            dut.bus__status.value = status
+            dut.bus__done.value = 1
+            await RisingEdge(dut.clk)
+            dut.bus__done.value = 0
+            await RisingEdge(dut.clk)
+
+
+async def started(dut):
+    """A line and a fabric at the reset bridge."""
+    for signal in (
+        dut.i__valid,
+        dut.i__payload,
+        dut.o__ready,
+        dut.bus__done,
+        dut.bus__status,
+        dut.bus__rdata,
+        dut.events,
+    ):
+        signal.value = 0
+    dut.rst.value = 1
+    Clock(dut.clk, PERIOD, "ns").start()
+    await ClockCycles(dut.clk, 3)
+    dut.rst.value = 0
+    return Line(dut), Fabric(dut)
+
+
+def values_of(space, count):
+    """Random values of a space, the extremes among them."""
+    bits = element_bits(CONFIG, space)
+    low = -(1 << bits - 1) if signed(space) else 0
+    return [low, low + (1 << bits) - 1, *(low + random.getrandbits(bits) for _ in range(count - 2))]
+
+
+@cocotb.test
+async def every_space_returns_what_was_written(dut):
+    line, _ = await started(dut)
+
+    @bridge
+    def session():
+        link = Link(line, timeout=10)
+        assert link.identify() == CONFIG
+        for space in Space:
+            size = min(space_size(CONFIG, space), 200)
+            if space is Space.IDENTITY or not size:
+                continue
+            values = values_of(space, size)
+            link.write(space, space_size(CONFIG, space) - size, values)
+            np.testing.assert_array_equal(
+                link.read(space, space_size(CONFIG, space) - size, size), values
+            )
+
+    await session()
+
+
+@cocotb.test
+async def noise_does_no_harm(dut):
+    line, fabric = await started(dut)
+
+    @bridge
+    def session():
+        link = Link(line, timeout=1.0, retries=20)
+        link.identify()
+        line.noise = 0.001
+        values = values_of(Space.FACTOR, 200)
+        for _ in range(5):
+            link.write(Space.FACTOR, 0, values)
+            np.testing.assert_array_equal(link.read(Space.FACTOR, 0, 200), values)
+        line.noise = 0.0
+
+    await session()
+    assert all(address < 200 for space, address in fabric.memory if space == Space.FACTOR)
+
+
+@cocotb.test
+async def refusals_reach_the_host(dut):
+    line, fabric = await started(dut)
+    fabric.refusals = {(Space.STATE, 5): Status.BUSY}
+
+    @bridge
+    def session():
+        link = Link(line, timeout=10)
+        try:
+            link.write(Space.STATE, 0, range(10))
+        except RefusedError as error:
+            assert error.status == Status.BUSY
+        else:
+            raise AssertionError("the write was not refused")
+        np.testing.assert_array_equal(link.read(Space.STATE, 0, 5), range(5))
+
+    await session()
+    assert [fabric.memory.get((Space.STATE, n)) for n in range(4, 10)] == [4] + [None] * 5
+
+
+@cocotb.test
+async def wait_sees_events(dut):
+    line, _ = await started(dut)
+
+    async def finish():
+        await ClockCycles(dut.clk, 40 * protocol.WAIT_UNIT)
+        dut.events.value = Event.IDLE
+
+    @bridge
+    def session():
+        return Link(line, timeout=10).wait(Event.IDLE, 60)
+
+    cocotb.start_soon(finish())
+    assert await session() == Event.IDLE

@@ -1,0 +1,351 @@
+# SPDX-License-Identifier: Apache-2.0
+"""cocotb tests of :class:`ornstein.hdl.top.Top` through its byte stream, as a host drives a board.
+
+``FABRIC`` in the environment names the fabric that was built
+(:data:`ornstein.sim.cosim.programs.FABRICS`), ``PROGRAMS`` how many random programs to run,
+``STATISTICS`` is set where the physics is to be measured.
+"""
+
+import os
+
+import cocotb
+import numpy as np
+from cocotb.clock import Clock
+from cocotb.task import bridge, resume
+from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge, Timer
+
+from ornstein.hdl.config import SEED_WIDTH
+from ornstein.hdl.regmap import (
+    JOB_BANK,
+    JOB_FIRST,
+    JOB_LEVELS,
+    JOB_RESEED,
+    JOB_TAG,
+    Control,
+    Event,
+    Space,
+    element_bits,
+    space_size,
+)
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.devices.fabric import FabricDevice, activation_elements, descriptor_elements
+from ornstein.host.devices.link import Link
+from ornstein.host.devices.model import ModelDevice
+from ornstein.host.physics.problem import BIAS, Problem
+from ornstein.sim.cosim.programs import FABRICS, random_program
+from ornstein.sim.energy import Coupling, Energy, Module
+from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
+from ornstein.sim.stages import EM, LM, Stage
+from ornstein.sim.transport import Transport
+
+CONFIG = FABRICS[os.environ["FABRIC"]]
+PROGRAMS = int(os.environ["PROGRAMS"])
+STATISTICS = bool(os.environ.get("STATISTICS"))
+PERIOD = 20  # ns
+PATIENCE = 1 << 18  # cycles without a byte after which a read of the line ends
+TIMEOUT = 60.0  # seconds after which the link asks again; nothing is lost here
+LIMIT = 20_000_000 * PERIOD  # of a test
+
+
+class Line(Transport):
+    """The top's streams as a transport, driven from another thread; Python sleeps while no byte
+    moves.
+    """
+
+    window = 1 << 16
+
+    def __init__(self, dut):
+        self.dut = dut
+        self._outgoing = bytearray()
+        self._arrived = bytearray()
+        cocotb.start_soon(self._receive())
+
+    def write(self, data):
+        self._outgoing += data
+
+    @resume
+    async def read(self, timeout):
+        if self._outgoing:
+            await self._send()
+        waited = 0
+        while not self._arrived and waited < PATIENCE:
+            step = max(64, waited)  # most answers come at once
+            await Timer(step * PERIOD, "ns")
+            waited += step
+        data = bytes(self._arrived)
+        self._arrived.clear()
+        return data
+
+    def close(self):
+        pass
+
+    async def _send(self):
+        dut = self.dut
+        await RisingEdge(dut.clk)
+        for byte in self._outgoing:
+            dut.i__payload.value = byte
+            dut.i__valid.value = 1
+            await RisingEdge(dut.clk)
+            while not dut.i__ready.value:
+                await RisingEdge(dut.clk)
+        dut.i__valid.value = 0
+        self._outgoing.clear()
+
+    async def _receive(self):
+        dut = self.dut
+        dut.o__ready.value = 1
+        while True:
+            await RisingEdge(dut.clk)
+            if dut.o__valid.value:
+                self._arrived.append(int(dut.o__payload.value))
+                continue
+            await ReadOnly()
+            if not dut.o__valid.value:
+                await RisingEdge(dut.o__valid)
+
+
+async def started(dut):
+    """A line to the reset top."""
+    for signal in (dut.i__valid, dut.i__payload, dut.o__ready):
+        signal.value = 0
+    dut.rst.value = 1
+    Clock(dut.clk, PERIOD, "ns").start()
+    await ClockCycles(dut.clk, 3)
+    dut.rst.value = 0
+    await RisingEdge(dut.clk)
+    return Line(dut)
+
+
+# ---- bit for bit ---------------------------------------------------------------------------------
+
+
+class Memories:
+    """The device's memories as arrays shaped like those of the model."""
+
+    def __init__(self, link, model):
+        self._link = link
+        units = CONFIG.unit_lanes
+        self._shapes = {
+            Space.FACTOR: model.factor.shape,
+            Space.STATE: model.state.shape,
+            Space.DRIVE: model.drive.shape,
+            Space.RANK: model.rank.shape,
+            Space.NOISE: model.codes.shape,
+            Space.SUM: model.sums.shape,
+            Space.SQUARE: model.squares.shape,
+            Space.SAMPLE: (-1, units),
+        }
+
+    def write(self, space, values):
+        self._link.write(space, 0, np.asarray(values).astype(np.int64).ravel())
+
+    def read(self, space):
+        return self._link.read(space, 0, space_size(CONFIG, space)).reshape(
+            self._shapes.get(space, -1)
+        )
+
+    def control(self, register):
+        return int(self._link.read(Space.CONTROL, register, 1)[0])
+
+
+def halves(generators):
+    """64-bit numbers as the elements of the seed space."""
+    return [
+        int(state) >> 32 * half & 0xFFFFFFFF
+        for state in generators
+        for half in range(SEED_WIDTH // 32)
+    ]
+
+
+def load(link, memories, model, before):
+    """The model's memories into the device. What all programs have in common is loaded with the
+    first; the sums, which cannot be written, are those that the program before has left.
+    """
+    spaces = [
+        (Space.STATE, model.state),
+        (Space.DRIVE, model.drive),
+        (Space.RANK, model.rank),
+        (Space.NOISE, model.codes),
+        (Space.DESCRIPTOR, descriptor_elements(model.descriptors)),
+    ]
+    if before is None:
+        spaces += (
+            (Space.FACTOR, model.factor),
+            (Space.ACTIVATION, activation_elements(model.activation)),
+        )
+    else:
+        np.testing.assert_array_equal(model.factor, before.factor)
+        np.testing.assert_array_equal(model.activation, before.activation)
+        model.sums[:], model.squares[:] = before.sums, before.squares
+    for space, values in spaces:
+        memories.write(space, values)
+    link.write(Space.CONTROL, Control.BANK_OFFSET, [model.bank_offset])
+    link.write(Space.CONTROL, Control.CLEAR, [1])
+
+
+def compare(memories, model, samples, entered):
+    """Every bit that the device holds against the model's."""
+    for space, expected in (
+        (Space.STATE, model.state),
+        (Space.DRIVE, model.drive),
+        (Space.RANK, model.rank),
+        (Space.NOISE, model.codes),
+        (Space.SQUARE, model.squares),
+        (Space.SEED, halves(model.generators)),
+    ):
+        np.testing.assert_array_equal(memories.read(space), expected, err_msg=space.name)
+    half = 1 << element_bits(CONFIG, Space.SUM) - 1
+    model.sums[:] = (model.sums + half) % (2 * half) - half  # the model's are wider
+    np.testing.assert_array_equal(memories.read(Space.SUM), model.sums, err_msg="SUM")
+    for register, name in (
+        (Control.ISSUED, "issued"),
+        (Control.RANK_SATURATIONS, "rank_saturations"),
+        (Control.STATE_SATURATIONS, "state_saturations"),
+    ):
+        assert memories.control(register) == model.counters[name], name
+    assert memories.control(Control.SAMPLES) == entered + len(samples)
+    ring = memories.read(Space.SAMPLE)
+    places = (entered + np.arange(len(samples))) % CONFIG.sample_depth
+    np.testing.assert_array_equal(ring[places], samples, err_msg="SAMPLE")
+
+
+@cocotb.test(timeout_time=LIMIT, timeout_unit="ns")
+async def random_programs_equal_the_model(dut):
+    line = await started(dut)
+
+    @bridge
+    def session():
+        link = Link(line, timeout=TIMEOUT)
+        link.identify()
+        sampled, model = 0, None
+        for seed in range(PROGRAMS):
+            print(f"program {seed}")
+            before = model
+            model, levels = random_program(CONFIG, seed)
+            memories = Memories(link, model)
+            load(link, memories, model, before)
+            entered = memories.control(Control.SAMPLES)
+            link.write(Space.CONTROL, Control.TAKEN, [entered])
+            bank = seed & 1
+            seeds = np.random.SeedSequence(seed).generate_state(CONFIG.unit_lanes, np.uint64)
+            memories.write(Space.SEED, halves(seeds))
+            job = (
+                (JOB_FIRST, 0),
+                (JOB_LEVELS, levels),
+                (JOB_RESEED, 1),
+                (JOB_BANK, bank),
+                (JOB_TAG, seed % 255 + 1),
+            )
+            link.write(Space.CONTROL, Control.START, [sum(value << low for (low, _), value in job)])
+            assert link.wait(Event.IDLE, TIMEOUT) & Event.IDLE
+            samples = model.run(0, levels, bank=bank, seeds=seeds[None]).samples[0]
+            compare(memories, model, samples, entered)
+            sampled += len(samples)
+        assert PROGRAMS < 10 or sampled, "some programs stream samples"
+        np.testing.assert_array_equal(memories.read(Space.FACTOR), model.factor, err_msg="FACTOR")
+
+    await session()
+
+
+# ---- physics -------------------------------------------------------------------------------------
+
+UNITS, RANK = 8, 2
+DT = 4.0
+STEPS = 4000
+THIN = 20
+SEED = 11
+
+
+def problem(kT, integrator):
+    """Two modules with a skip like the aligned one: M = 2 j2 [[1, -U V'], [-V U', 1]], the singular
+    values of U V' 0.6 and 0.3. The time step is large, 0.64 of the largest stable one, so that the
+    integrators differ by far.
+    """
+    rng = np.random.default_rng(3)
+    factors = tuple(np.linalg.qr(rng.normal(size=(UNITS, RANK)))[0] for _ in range(2))
+    mix = np.zeros((2, 2, RANK))
+    mix[0, 1] = mix[1, 0] = -0.2 * np.array([0.6, 0.3])
+    energy = Energy(
+        (Module("x", UNITS), Module("y", UNITS)), (Coupling(("x", "y"), factors, mix),), j2=0.1
+    )
+    return Problem(
+        f"{integrator} at {kT}",
+        (energy,),
+        (Stage(40, kT), Stage(STEPS, kT, accumulate=True, thin=THIN)),
+        dt=DT,
+        integrator=integrator,
+        entry=BIAS,
+    )
+
+
+def lagged(matrix, *, kT, dt, integrator, lags):
+    """Stationary covariances <z_n+lag z_n'> of the chain for lag 0 to ``lags``: with LM half of a
+    step's noise is also in the next step.
+    """
+    step = np.eye(len(matrix)) - dt * matrix
+    result = [stationary_covariance(matrix, kT=kT, dt=dt, integrator=integrator)]
+    result.append(step @ result[0] + (kT * dt / 2 * np.eye(len(matrix)) if integrator == LM else 0))
+    while len(result) <= lags:
+        result.append(step @ result[-1])
+    return result
+
+
+def variance_error(matrix, *, kT, dt, integrator, samples):
+    """Standard error (units,) of the variance over ``samples`` consecutive steps: for normal
+    variables var = 2 / N sum over all lags of c_ii(lag)^2.
+    """
+    covariances = lagged(matrix, kT=kT, dt=dt, integrator=integrator, lags=200)
+    squares = np.array([covariance.diagonal() ** 2 for covariance in covariances])
+    return np.sqrt(2 / samples * (squares[0] + 2 * squares[1:].sum(0)))
+
+
+@cocotb.test(timeout_time=LIMIT, timeout_unit="ns", skip=not STATISTICS)
+@cocotb.parametrize(kT=[1.0, 0.01], integrator=[LM, EM])
+async def equilibrium_is_the_energys(dut, kT, integrator):
+    """Means within four standard errors per unit, variances from the second moments likewise, and
+    the covariance from thinned samples within what its number of samples allows. The same bits come
+    from the integer model.
+    """
+    line = await started(dut)
+    chosen = problem(kT, integrator)
+    biases = np.random.default_rng(4).normal(size=(2, 2 * UNITS)) * 0.1
+    program = compile_problem(chosen, CONFIG, biases)
+    matrix = chosen.energy.matrix()
+
+    @bridge
+    def session():
+        device = FabricDevice(line, "cosim", timeout=TIMEOUT)
+        device.load(program)
+        return device.run(biases, seed=SEED)
+
+    outputs = await session()
+    with ModelDevice(CONFIG, "model") as model:
+        model.load(program)
+        expected = model.run(biases, seed=SEED)
+    for name in ("sums", "squares", "samples"):
+        np.testing.assert_array_equal(getattr(outputs, name), getattr(expected, name), err_msg=name)
+
+    law = {"kT": kT, "dt": program.dt, "integrator": integrator}
+    bars = mean_error(matrix, kT=kT, dt=program.dt, samples=STEPS)
+    misses = (outputs.mean - chosen.energy.mean(biases)) / bars
+    covariance = stationary_covariance(matrix, **law)
+    variances = outputs.second - outputs.mean**2 + bars**2
+    errors = variance_error(matrix, samples=STEPS, **law)
+    spread = (variances - covariance.diagonal()) / errors
+    # two inputs of as many samples, taken so far apart that they are independent
+    deviations = outputs.samples - outputs.samples.mean(axis=1, keepdims=True)
+    count = deviations.shape[0] * (deviations.shape[1] - 1)
+    found = np.einsum("nki,nkj->ij", deviations, deviations) / count
+    relative = np.linalg.norm(found - covariance) / np.linalg.norm(covariance)
+    print(
+        f"kT {kT}, {integrator}, seed {SEED}: means {np.abs(misses).max():.2f} and variances "
+        f"{np.abs(spread).max():.2f} standard errors at worst; covariance {relative:.4f} off, expected "
+        f"{covariance_error(covariance, count):.4f}"
+    )
+    assert np.abs(misses).max() < 4
+    assert np.abs(spread).max() < 4
+    assert relative < 1.5 * covariance_error(covariance, count)
+    other = stationary_covariance(
+        matrix, **law | {"integrator": EM if integrator == LM else LM}
+    ).diagonal()
+    assert np.abs((variances - other) / errors).max() > 8, "the integrators can be told apart"

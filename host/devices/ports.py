@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Serial ports: which there are, which of them answer as a device, and whether the user may use
+them.
+"""
+
+import contextlib
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from serial.tools import list_ports
+from serial.tools.list_ports_common import ListPortInfo
+
+from ornstein import boards
+from ornstein.hdl.config import FabricConfig
+from ornstein.host.devices.check import Check
+from ornstein.host.devices.link import Link
+from ornstein.host.devices.serial import DEFAULT_BAUD, SerialTransport, latency_timer
+from ornstein.sim.transport import LinkError
+
+BAUDS = (DEFAULT_BAUD, 3_000_000, 115_200, 12_000_000)
+"""Rates that a device is looked for at, the one that boards start with first."""
+RULES = Path(boards.__file__).with_name("99-ornstein.rules")
+RULES_FOLDERS = (
+    Path("/etc/udev/rules.d"),
+    Path("/run/udev/rules.d"),
+    Path("/usr/lib/udev/rules.d"),
+    Path("/lib/udev/rules.d"),
+)
+_TIMEOUT = 0.2
+"""Seconds that a port is given to answer at one rate: an FTDI's 16 ms, thrice, and a slow machine.
+"""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What asking a port has shown.
+
+    Attributes
+    ----------
+    port : its name
+    config : the fabric that answered, None if none did
+    baud : the rate at which it did, 0 if it did not
+    problem : why there is none, one line
+    """
+
+    port: str
+    config: FabricConfig | None = None
+    baud: int = 0
+    problem: str = ""
+
+    def __str__(self):
+        if self.config is None:
+            return f"{self.port}: {self.problem}"
+        return f"serial:{self.port}?baud={self.baud} (fabric {self.config.name})"
+
+
+def candidates(*, every: bool = False) -> list[ListPortInfo]:
+    """USB serial ports, those with a known board's identifiers first; with ``every`` all other
+    ports after them.
+    """
+    known = {board.usb for board in boards.BOARDS.values()}
+    return sorted(
+        (port for port in list_ports.comports() if every or port.vid is not None),
+        key=lambda port: (port.vid is None, (port.vid, port.pid) not in known, port.device),
+    )
+
+
+def ask(port: str, *, timeout: float = _TIMEOUT) -> Found:
+    """What answers at that port, whichever of :data:`BAUDS` it uses. Other devices there receive
+    some bytes.
+    """
+    problem = "silent"
+    try:
+        with SerialTransport(port) as line:
+            for baud in BAUDS:
+                with contextlib.suppress(LinkError):  # a rate that this port cannot make
+                    line.set_baud(baud)
+                    link = Link(line, timeout=timeout, retries=0)
+                    try:
+                        return Found(port, link.identify(), baud)
+                    except LinkError as error:
+                        if "silent" not in str(error) and "no valid answer" not in str(error):
+                            problem = str(error)
+    except LinkError as error:
+        problem = str(error)
+    return Found(port, problem=problem)
+
+
+def find(*, every: bool = False) -> SerialTransport:
+    """The port at which the only device answers, opened at its rate. Raises LinkError if there is
+    none, or several.
+    """
+    ports = candidates(every=every)
+    found = [ask(port.device) for port in ports]
+    answered = [one for one in found if one.config is not None]
+    if len(answered) == 1:
+        return SerialTransport(answered[0].port, baud=answered[0].baud, negotiable=True)
+    if answered:
+        raise LinkError(
+            f"several devices answer: {', '.join(map(str, answered))}; name one of them"
+        )
+    if found:
+        raise LinkError(
+            f"no device answers ({'; '.join(map(str, found))}); check that a board is flashed and plugged "
+            "in, or name its port as serial:PORT"
+        )
+    other = "" if every else " (serial:auto?ports=all tries the others too)"
+    raise LinkError(
+        f"no USB serial port is here{other}; plug the board in, and see ornstein doctor"
+    )
+
+
+# ---- what the doctor looks at --------------------------------------------------------------------
+
+
+def examine() -> Iterator[Check]:
+    """Permissions and latency of every USB serial port, udev rules, programmers."""
+    ports = candidates()
+    for port in ports:
+        yield _access(port.device)
+        if sys.platform == "linux":
+            yield from _latency(port.device)
+    if not ports:
+        yield Check(
+            "serial ports",
+            False,
+            "no USB serial port is here; none is needed without a board",
+            needed=False,
+        )
+    if sys.platform == "linux":
+        place = next(
+            (folder / RULES.name for folder in RULES_FOLDERS if (folder / RULES.name).is_file()),
+            None,
+        )
+        yield Check(
+            "udev rules",
+            place is not None,
+            str(place)
+            if place
+            else f"to use boards without being root: sudo cp {RULES} {RULES_FOLDERS[0]}/ && sudo udevadm control "
+            "--reload && sudo udevadm trigger",
+            needed=False,
+        )
+    for programmer in sorted(
+        {board.programmer for board in boards.BOARDS.values()}, key=lambda one: one.tool
+    ):
+        path = shutil.which(programmer.tool)
+        yield Check(
+            f"programmer {programmer.tool}",
+            path is not None,
+            path or f"optional; {programmer.install}",
+            needed=False,
+        )
+
+
+def _access(port: str) -> Check:
+    """Whether the user may read and write the port, and what to do if not."""
+    if os.access(port, os.R_OK | os.W_OK):
+        return Check(f"port {port}", True, "may be used", needed=False)
+    return Check(
+        f"port {port}",
+        False,
+        f"not yours to use: it belongs to the group {_group(port)}; sudo usermod -aG "
+        f"{_group(port)} $USER, and log in again",
+        needed=False,
+    )
+
+
+def _group(path: str) -> str:
+    try:
+        return Path(path).group()
+    except (KeyError, OSError):  # no such name, or the port has just gone
+        return "dialout"
+
+
+def _latency(port: str) -> Iterator[Check]:
+    """Whether an FTDI port answers at once; nothing for ports without such a timer."""
+    timer = latency_timer(port)
+    if not timer.is_file():
+        return
+    wait = timer.read_text().strip()
+    if wait == "1":
+        yield Check(f"latency of {port}", True, "1 ms", needed=False)
+    elif os.access(timer, os.W_OK):
+        yield Check(
+            f"latency of {port}",
+            True,
+            f"{wait} ms, set to 1 ms when a device is opened",
+            needed=False,
+        )
+    else:
+        yield Check(
+            f"latency of {port}",
+            False,
+            f"{wait} ms for every short answer: {timer} belongs to root; install "
+            f"the udev rules, or: echo 1 | sudo tee {timer}",
+            needed=False,
+        )

@@ -1,0 +1,536 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The self-test of a fabric behind a link: what is broken, and where.
+
+Every stage relies on those before it, so the first one that fails ends the test:
+
+=========  ===========================================================================================================
+identity   the fabric is one that this host knows
+memories   every memory that the bus writes: its addresses as data, alternating bits, and zeros at the end
+read-outs  the memories that only the engine writes (sums, squares, samples, the second copy of the states), by a
+           program that adds up states of known bits; bits of squares above the thirtieth are tested for ones only
+lanes      every multiplier alone, against the integer model: random factors in one lane, zeros in all others
+noise      every generator from each of its 64 one-bit states; it is linear, so these say all about its taps
+updates    every unit lane's integrator, uncoupled, against the integer model: leak, bias, noise, quartic term, rounding
+program    interface, activation, couplings, noise and stochastic rounding together, against the integer model
+=========  ===========================================================================================================
+
+What was on the device before is lost.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from ornstein.hdl import noise, regmap
+from ornstein.hdl.config import SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.hdl.regmap import Control, Event, Space, element_bits, space_size
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.program import Program
+from ornstein.host.devices.check import Check
+from ornstein.host.devices.device import Device, DeviceError
+from ornstein.host.devices.fabric import FabricDevice, descriptor_elements
+from ornstein.host.devices.model import ModelDevice
+from ornstein.host.physics.couplings import DECODER, ENCODER, aligned
+from ornstein.host.physics.interface import INPUT, Interface, Layer
+from ornstein.host.physics.problem import STOCHASTIC, Problem
+from ornstein.sim.model import FabricModel
+from ornstein.sim.stages import Stage
+
+WRITABLE = (
+    Space.FACTOR,
+    Space.STATE,
+    Space.DRIVE,
+    Space.RANK,
+    Space.DESCRIPTOR,
+    Space.ACTIVATION,
+    Space.NOISE,
+)
+"""Memories that the bus writes and reads."""
+_PATIENCE = 60.0
+"""Seconds that a job of some thousand cycles may take on the slowest simulation."""
+_MOST = 8
+"""Findings of a stage that are told one by one."""
+_ROUNDS = 4
+"""Random contents, and their complements, of the memories that only the engine writes."""
+_NARROW = 8
+"""Bits of the small operands with which the lanes' low product bits are seen."""
+
+
+def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
+    """The checks, as they are done; the last one is the first that fails, or the last there is.
+
+    Raises DeviceError if the device has no link to test it through, LinkError if the link fails.
+    """
+    if not isinstance(device, FabricDevice):
+        raise DeviceError(f"device {device.uri!r} is no hardware to test; use rtl or serial:PORT")
+    config, line = device.config, device.link.line
+    device.program = None
+    device.link.wait(Event.IDLE, _PATIENCE)
+    options = f"; serial at {device.link.baud:,} baud" if device.link.baud else ""
+    yield Check(
+        "identity",
+        True,
+        f"fabric {config.name}, {config.rank_lanes} x {config.unit_lanes} lanes, build "
+        f"{config.build_hash:#010x}"
+        + (f", clock {line.clock / 1e6:g} MHz" if line.clock else "")
+        + options,
+    )
+    for name, stage in (
+        ("memories", _memories),
+        ("read-outs", _readouts),
+        ("lanes", _lanes),
+        ("noise", _noise),
+        ("updates", _updates),
+        ("program", _program),
+    ):
+        tested, findings = stage(device, np.random.default_rng(seed))
+        if not findings:
+            yield Check(name, True, tested)
+            continue
+        for finding in findings[:_MOST]:
+            yield Check(name, False, finding)
+        if len(findings) > _MOST:
+            yield Check(name, False, f"and {len(findings) - _MOST} more")
+        return
+
+
+# ---- memories ------------------------------------------------------------------------------------
+
+
+def _memories(device: FabricDevice, _) -> tuple[str, list[str]]:
+    findings, tested = [], 0
+    for space in WRITABLE:
+        size, bits = space_size(device.config, space), element_bits(device.config, space)
+        written = _patterns(size, bits)
+        read = []
+        for pattern in written:
+            device.link.write(space, 0, _signed(pattern, bits) if regmap.signed(space) else pattern)
+            read.append(device.link.read(space, 0, size) & (1 << bits) - 1)
+        findings += _diagnosis(device.config, space, np.array(written), np.array(read))
+        tested += size * bits
+    return f"{tested:,} bits in {len(WRITABLE)} memories keep what is written", findings
+
+
+def _patterns(size: int, bits: int) -> list[np.ndarray]:
+    """Rows of elements: all address bits, as many at a time as fit; both levels in neighbouring
+    bits and elements; zeros."""
+    address, ones = np.arange(size), (1 << bits) - 1
+    checks = np.where(address & 1, 0xAAAAAAAAAAAA & ones, 0x555555555555 & ones)
+    slices = [address >> low & ones for low in range(0, max(1, (size - 1).bit_length()), bits)]
+    return [*slices, checks, checks ^ ones, np.zeros(size, np.int64)]
+
+
+def _signed(values: np.ndarray, bits: int) -> np.ndarray:
+    """Two's complement of unsigned values."""
+    return values - ((values >> bits - 1 & 1) << bits)
+
+
+def _diagnosis(
+    config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray
+) -> list[str]:
+    """What is wrong with a memory of which rows of elements (rows, size) were written and read."""
+    high = np.bitwise_or.reduce(read & ~written)  # bits that read one where zero was written
+    low = np.bitwise_or.reduce(~read & written)
+    wrong = np.flatnonzero(high | low)
+    if len(wrong) > 1 and (stuck := _stuck_address(config, space, written, read)):
+        return [stuck]
+    if len(wrong) > _MOST:
+        lanes = _listed(np.unique(wrong % _lanes_of(config, space)))
+        bits = _bits(np.bitwise_or.reduce(high), np.bitwise_or.reduce(low))
+        return [
+            f"{space.name}: {len(wrong):,} of {written.shape[1]:,} elements, from element {wrong[0]} to "
+            f"{wrong[-1]}, in lanes {lanes}; {bits}"
+        ]
+    return [
+        f"{_place(config, space, address)}: {_bits(high[address], low[address])}"
+        for address in wrong
+    ]
+
+
+def _stuck_address(
+    config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray
+) -> str | None:
+    """The address bit whose sticking explains what was read, if one does."""
+    size = written.shape[1]
+    address, lane_bits = np.arange(size), _lanes_of(config, space).bit_length() - 1
+    for bit in range((size - 1).bit_length()):
+        for level in (0, 1):
+            seen = address & ~(1 << bit) | level << bit
+            if (seen < size).all() and (read == written[:, seen]).all():
+                what = (
+                    f"lane select bit {bit}"
+                    if bit < lane_bits
+                    else f"word address bit {bit - lane_bits}"
+                )
+                return f"{space.name}: {what} is stuck at {level}"
+    return None
+
+
+def _place(config: FabricConfig, space: Space, address: int) -> str:
+    lanes = _lanes_of(config, space)
+    lane = f", lane {address % lanes}" if lanes > 1 else ""
+    return f"{space.name} element {address} (word {address // lanes}{lane})"
+
+
+def _lanes_of(config: FabricConfig, space: Space) -> int:
+    """Elements of a word."""
+    return {
+        Space.FACTOR: config.lanes,
+        Space.RANK: config.rank_lanes,
+        Space.DESCRIPTOR: 4,
+        Space.ACTIVATION: 1,
+    }.get(space, config.unit_lanes)
+
+
+def _bits(high: int, low: int) -> str:
+    parts = []
+    for what, mask in (("one", int(high) & ~int(low)), ("zero", int(low) & ~int(high))):
+        if mask:
+            parts.append(
+                f"{_numbered('bit', mask)} always read{'s' if mask.bit_count() == 1 else ''} {what}"
+            )
+    if mask := int(high) & int(low):
+        parts.append(f"{_numbered('bit', mask)} cannot be relied on")
+    return ", ".join(parts)
+
+
+def _numbered(name: str, mask: int) -> str:
+    places = [place for place in range(mask.bit_length()) if mask >> place & 1]
+    return f"{name}{'s' if len(places) > 1 else ''} {_listed(places)}"
+
+
+def _listed(numbers) -> str:
+    """Numbers, ascending, with runs drawn together."""
+    runs: list[list[int]] = []
+    for number in map(int, numbers):
+        if runs and runs[-1][1] == number - 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
+
+
+# ---- jobs of a level or two ----------------------------------------------------------------------
+
+
+def _write_job(device: FabricDevice, level: Level, *passes: Pass) -> np.ndarray:
+    """Descriptors (1 + passes, 8) of one level, also written to the device's first descriptors."""
+    words = [replace(level, first=1, passes=len(passes)).pack(), *(step.pack() for step in passes)]
+    device.link.write(Space.DESCRIPTOR, 0, descriptor_elements(np.array(words)))
+    return np.array(words)
+
+
+def _run_job(device: FabricDevice, seeds: np.ndarray | None = None, bank: int = 0) -> None:
+    device.start(
+        0, 1, np.ones(device.config.unit_lanes, np.uint64) if seeds is None else seeds, bank=bank
+    )
+    device.link.wait(Event.IDLE, _PATIENCE)
+
+
+def _words(device: FabricDevice, space: Space, first: int, count: int) -> np.ndarray:
+    """(count, lanes) of a memory."""
+    lanes = _lanes_of(device.config, space)
+    return device.link.read(space, first * lanes, count * lanes).reshape(count, lanes)
+
+
+# ---- read-outs -----------------------------------------------------------------------------------
+
+
+def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
+    config, link = device.config, device.link
+    depth, units = config.state_depth, config.unit_lanes
+    states = [_signed(pattern, STATE_WIDTH) for pattern in _patterns(depth * units, STATE_WIDTH)]
+    for _ in range(_ROUNDS):
+        drawn = rng.integers(-1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, depth * units)
+        states += [drawn, ~drawn]
+    banks = {space: ([], []) for space in (Space.SUM, Space.SQUARE) if space_size(config, space)}
+    kept = []
+    for values in states:
+        link.write(Space.STATE, 0, values)
+        _write_job(
+            device,
+            Level(keep=1, accumulate=1, clear=1, steps=1),
+            Pass(Operation.EXPAND, wait=1, outer=depth, inner=1),
+        )
+        for bank in range(2):
+            _run_job(device, bank=bank)
+        kept.append(link.read(Space.STATE, 0, depth * units))
+        for space, (written, read) in banks.items():
+            mask = (1 << element_bits(config, space)) - 1
+            written.append(np.tile(values if space == Space.SUM else values**2, 2) & mask)
+            read.append(link.read(space, 0, 2 * depth * units) & mask)
+    ones = (1 << STATE_WIDTH) - 1
+    findings = [
+        finding.replace("STATE", "second copy of STATE")
+        for finding in _diagnosis(
+            config, Space.STATE, np.array(states) & ones, np.array(kept) & ones
+        )
+    ]
+    for space, (written, read) in banks.items() if not findings else ():
+        findings += _diagnosis(config, space, np.array(written), np.array(read))
+    names = [space.name for space in banks]
+    if config.sample_depth and not findings:
+        findings = _samples(device, states[-2:])
+        names.append(Space.SAMPLE.name)
+    return f"{', '.join(names)} and the second copy of STATE hold what the engine writes", findings
+
+
+def _samples(device: FabricDevice, states: list[np.ndarray]) -> list[str]:
+    """The ring, filled once with each row of states."""
+    config, link = device.config, device.link
+    depth, units = config.sample_depth, config.unit_lanes
+    chunk = min(config.state_depth, depth // 2)
+    entered = int(link.read(Space.CONTROL, Control.SAMPLES, 1)[0])
+    link.write(Space.CONTROL, Control.TAKEN, [entered])
+    rows = []
+    for values in states:
+        link.write(Space.STATE, 0, values)
+        words = values.reshape(-1, units)
+        written = np.zeros((depth, units), np.int64)
+        for first in range(0, depth, chunk):
+            dest = first % (config.state_depth - chunk + 1)
+            _write_job(
+                device,
+                Level(keep=1, thin=1, steps=1),
+                Pass(Operation.EXPAND, wait=1, outer=chunk, inner=1, dest=dest),
+            )
+            _run_job(device)
+            written[(entered + np.arange(chunk)) % depth] = words[dest : dest + chunk]
+            entered = entered + chunk & 0xFFFFFFFF
+            link.write(Space.CONTROL, Control.TAKEN, [entered])
+        rows.append((written.ravel(), link.read(Space.SAMPLE, 0, depth * units)))
+    ones = (1 << STATE_WIDTH) - 1
+    written, read = np.array(rows).swapaxes(0, 1) & ones
+    return _diagnosis(config, Space.SAMPLE, written, read)
+
+
+# ---- lanes ---------------------------------------------------------------------------------------
+
+
+def _lanes(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
+    config, link = device.config, device.link
+    ranks, units = config.rank_lanes, config.unit_lanes
+    half = min(
+        config.drive_depth // 2, 256
+    )  # drive words of small operands, then as many of large ones
+    rows = min(16, config.factor_depth // config.lanes, config.rank_depth // 2)
+    model = FabricModel(config)
+    model.drive[:half] = rng.integers(-1 << _NARROW - 1, 1 << _NARROW - 1, (half, units))
+    model.drive[half : 2 * half] = rng.integers(
+        -1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, (half, units)
+    )
+    most = 1 << config.factor_width - 1
+    for lane in range(config.lanes):
+        model.factor[lane * rows : (lane + 1) * rows, lane] = rng.integers(-most, most, rows)
+    link.write(Space.DRIVE, 0, model.drive.ravel())
+    passes = [
+        Pass(
+            Operation.PROJECT,
+            wait=1,
+            from_drive=1,
+            shift=shift,
+            outer=rows,
+            inner=half,
+            source=source,
+            dest=dest,
+            stride=0,
+        )
+        for shift, source, dest in ((0, 0, 0), (len(config.project_shifts) - 1, half, rows))
+    ]
+
+    def run(first: int) -> tuple[np.ndarray, np.ndarray]:
+        """Rank words of device and model for factors from that word on."""
+        words = _write_job(
+            device, Level(keep=1, steps=1), *(replace(step, factor=first) for step in passes)
+        )
+        model.descriptors[: len(words)] = words
+        model.run(0, 1)
+        _run_job(device)
+        return _words(device, Space.RANK, 0, 2 * rows), model.rank[: 2 * rows]
+
+    # with zeros for factors, a lane that gives anything shows in the sums of its rank lane and of
+    # its unit lane
+    link.write(Space.FACTOR, 0, np.zeros_like(model.factor).ravel())
+    loud_ranks = np.flatnonzero(run(0)[0].any(axis=0))
+    _write_job(
+        device,
+        Level(steps=1),
+        Pass(Operation.EXPAND, wait=1, coupled=1, outer=1, inner=config.rank_depth),
+    )
+    link.write(Space.RANK, 0, np.zeros(config.rank_depth * ranks, np.int64))
+    _run_job(device)
+    loud_units = np.flatnonzero(_words(device, Space.STATE, 0, 1)[0])
+    findings = [
+        f"{_lane(unit, rank)}: its product is not zero where its factor is"
+        for unit in (loud_units if len(loud_units) else range(units))
+        for rank in loud_ranks
+    ]
+    if not findings:
+        link.write(Space.FACTOR, 0, model.factor.ravel())
+        for lane in range(config.lanes):
+            found, right = run(lane * rows)
+            wrong = np.argwhere(found != right)
+            if len(wrong):
+                unit, rank = divmod(lane, ranks)
+                row, column = wrong[0]
+                findings.append(
+                    f"{_lane(unit, rank)}: {len(wrong)} of {2 * rows} sums of products are wrong, the "
+                    f"first is {found[row, column]} instead of {right[row, column]}"
+                )
+    return f"{config.lanes} multipliers, each alone, {2 * rows} sums of {half} products", findings
+
+
+def _lane(unit: int, rank: int) -> str:
+    return f"multiplier of unit lane {unit}, rank lane {rank}"
+
+
+# ---- noise ---------------------------------------------------------------------------------------
+
+
+def _noise(device: FabricDevice, _) -> tuple[str, list[str]]:
+    config, link = device.config, device.link
+    units = config.unit_lanes
+    edge, top = noise.THRESHOLD, 1 << noise.DRAW_BITS
+    highest = 1 << SEED_WIDTH - 1  # keeps a seed whose draw is zero from being zero
+    seeds = [
+        *(1 << bit for bit in range(SEED_WIDTH)),
+        *(highest | draw for draw in (0, edge - 1, edge, top - edge - 1, top - edge)),
+    ]
+    _write_job(device, Level(keep=1, steps=1), Pass(Operation.EXPAND, wait=1, outer=1, inner=1))
+    taps: list[dict[int, int]] = [
+        {} for _ in range(units)
+    ]  # wrong bits of the next state, for each seed
+    codes: list[list[str]] = [[] for _ in range(units)]
+    for seed in seeds:
+        _run_job(device, np.full(units, seed, np.uint64))
+        halves = link.read(Space.SEED, 0, 2 * units).reshape(units, 2)
+        drawn = _words(device, Space.NOISE, 0, 1)[0]
+        for unit in range(units):
+            found = int(halves[unit, 0]) | int(halves[unit, 1]) << 32
+            if found != noise.advance(seed):
+                taps[unit][seed] = found ^ noise.advance(seed)
+            if drawn[unit] != noise.code(seed):
+                codes[unit].append(
+                    f"a draw of {seed % top} gives {drawn[unit]} instead of {noise.code(seed)}"
+                )
+    findings = []
+    for unit, wrong in enumerate(taps):
+        single = [
+            f"{_numbered('bit', mask)} from bit {seed.bit_length() - 1}"
+            for seed, mask in wrong.items()
+            if seed.bit_count() == 1
+        ]
+        if wrong:
+            more = f" and {len(single) - _MOST} more" if len(single) > _MOST else ""
+            findings.append(
+                f"noise of unit lane {unit}: wrong taps, of {'; '.join(single[:_MOST])}{more}"
+            )
+        elif codes[unit]:
+            findings.append(f"noise of unit lane {unit}: {codes[unit][0]}")
+    return (
+        f"{units} generators, from each of {SEED_WIDTH} one-bit states, and the draw's thresholds",
+        findings,
+    )
+
+
+# ---- updates -------------------------------------------------------------------------------------
+
+
+def _updates(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
+    config, link = device.config, device.link
+    depth, units, steps = min(config.state_depth, config.drive_depth), config.unit_lanes, 8
+    model, wrong = FabricModel(config), np.zeros(units, int)
+    link.write(Space.NOISE, 0, model.codes.ravel())
+    for shift in range(len(config.bias_shifts)):
+        model.state[:] = rng.integers(
+            -1 << STATE_WIDTH - 2, 1 << STATE_WIDTH - 2, model.state.shape
+        )
+        model.drive[:] = rng.integers(
+            -1 << STATE_WIDTH - 4, 1 << STATE_WIDTH - 4, model.drive.shape
+        )
+        for space, values in ((Space.STATE, model.state), (Space.DRIVE, model.drive)):
+            link.write(space, 0, values.ravel())
+        level = Level(
+            keep=1,
+            midpoint=shift & 1,
+            dither=shift >> 1 & 1,
+            steps=steps,
+            amplitude=int(rng.integers(1 << 22)),
+            leak=int(rng.integers(1 << config.leak_bits - 1)),
+            quartic=int(rng.integers(1 << STATE_WIDTH)),
+        )
+        words = _write_job(
+            device,
+            level,
+            Pass(Operation.EXPAND, wait=1, biased=1, bias_shift=shift, outer=depth, inner=1),
+        )
+        model.descriptors[: len(words)] = words
+        seeds = rng.integers(1, 1 << 63, (1, units), dtype=np.uint64)
+        model.run(0, 1, seeds=seeds)
+        _run_job(device, seeds[0])
+        wrong += (_words(device, Space.STATE, 0, depth) != model.state[:depth]).sum(axis=0)
+    total = depth * len(config.bias_shifts)
+    findings = [
+        f"update of unit lane {unit}: {count} of {total} states differ from the integer model"
+        for unit, count in enumerate(wrong)
+        if count
+    ]
+    return f"{units} unit lanes, {total} states, {steps} steps each", findings
+
+
+# ---- a program -----------------------------------------------------------------------------------
+
+
+def builtin_program(config: FabricConfig) -> tuple[Program, np.ndarray]:
+    """(program, inputs (5, 8)) that use all that the fabric has: an interface with an activation, a
+    skip, two temperatures, stochastic rounding, averages, and the quartic term and samples where
+    they are built.
+    """
+    rng = np.random.default_rng(1)
+    energy = aligned(rng.normal(size=(50, 8)), rng.normal(size=(50, 8)), rank=2)
+    energy = replace(energy, j4=0.02 if config.quartic else 0.0)
+    layers = (
+        Layer(INPUT, rng.normal(size=(8, 4)) / 3, "silu", rng.normal(size=(4, 8)) / 5, ENCODER),
+        Layer(INPUT, rng.normal(size=(8, 2)) / 3, None, rng.normal(size=(2, 8)) / 5, DECODER),
+    )
+    offset = {name: rng.normal(size=8) / 10 for name in (ENCODER, DECODER)}
+    interface = Interface(np.zeros(8), np.ones(8), layers, offset)
+    stages = Stage(20, 1.0), Stage(50, 0.5, accumulate=True, thin=10 if config.sample_depth else 0)
+    problem = Problem(
+        "self-test", (energy,), stages, dt=0.5, rounding=STOCHASTIC, interface=interface
+    )
+    inputs = rng.normal(size=(5, 8))
+    return compile_problem(problem, config, inputs), inputs
+
+
+def _program(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
+    program, inputs = builtin_program(device.config)
+    seed = int(rng.integers(1 << 32))
+    device.load(program)
+    found = device.run(inputs, seed=seed)
+    device.program = None
+    with ModelDevice(device.config) as model:
+        model.load(program)
+        right = model.run(inputs, seed=seed)
+    findings = []
+    for name in ("sums", "squares", "samples"):
+        ours, theirs = getattr(found, name), getattr(right, name)
+        if ours is None or np.array_equal(ours, theirs):
+            continue
+        wrong = np.argwhere(ours != theirs)
+        units = np.unique(wrong[:, -1])
+        findings.append(
+            f"{name}: {len(wrong)} of {ours.size} differ from the integer model, in units {_listed(units)} "
+            f"(unit lanes {_listed(np.unique(_unit_lanes(program)[units]))}), first in input {wrong[0][0]}"
+        )
+    tested = f"{len(inputs)} inputs, {program.problem.steps} steps each: every bit is that of the integer model"
+    return tested, findings
+
+
+def _unit_lanes(program: Program) -> np.ndarray:
+    """(units,) the unit lane of each unit."""
+    lanes = np.arange(program.config.unit_lanes)
+    words = np.tile(lanes, (program.layout.state_words, 1))
+    return program.units(words[None])[0]

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ornstein demo``: the main job."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ornstein.host.cli.app import (
+    CheckError,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    SeedOption,
+    app,
+    screen,
+    stages,
+    write_json,
+)
+from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
+
+
+@app.command(epilog="Example:  ornstein demo --output build/demo")
+def demo(
+    device: DeviceOption = "rtl",
+    output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
+    model: ModelOption = DEFAULT_MODEL,
+    seed: SeedOption = 1,
+    json_file: JsonOption = None,
+) -> None:
+    """Run the whole chain on held-out inputs: trained weights in, equilibrium out, every row
+    scored.
+    """
+    from ornstein.host.experiments.demo.report import print_table, write_report
+    from ornstein.host.experiments.demo.run import DemoError, run_demo
+
+    trained = TrainedModel.load(model)
+    with stages() as say:
+        try:
+            result = run_demo(trained, device=device, seed=seed, progress=say)
+        except DemoError as error:
+            raise CheckError(str(error)) from None
+    output.mkdir(parents=True, exist_ok=True)
+    report = write_report(result, output)
+    for path in {output / "results.json", json_file} - {None}:
+        write_json(path, result.results())
+    print_table(result, screen)
+    screen.print(f"Report: {report}, results: {output / 'results.json'}", soft_wrap=True)

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ornstein hierarchy``: several skips on one substrate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ornstein.host.cli.app import (
+    CheckError,
+    JsonOption,
+    ModelOption,
+    SeedOption,
+    app,
+    screen,
+    show,
+    stages,
+    write_json,
+)
+from ornstein.host.models.model_file import DEFAULT_MODEL
+
+
+@app.command(epilog="Example:  ornstein hierarchy --output build/hierarchy")
+def hierarchy(
+    device: Annotated[
+        str, typer.Option(help="Device URI; its fabric must hold 384 units.")
+    ] = "rtl:wide",
+    output: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path(
+        "build/hierarchy"
+    ),
+    model: ModelOption = DEFAULT_MODEL,
+    seed: SeedOption = 1,
+    json_file: JsonOption = None,
+) -> None:
+    """Relax both skips of the U-Net at once, scored by module, and the shape of Stable Diffusion
+    1.5.
+    """
+    from ornstein.host.experiments.demo.run import DemoError
+    from ornstein.host.experiments.hierarchy.report import (
+        conclusions,
+        error_grid,
+        score_grid,
+        size_grid,
+        write_hierarchy_page,
+    )
+    from ornstein.host.experiments.hierarchy.run import run_hierarchy
+    from ornstein.host.experiments.results import documents, write_csv
+
+    with stages() as say:
+        try:
+            result = run_hierarchy(model, device, seed, say)
+        except DemoError as error:
+            raise CheckError(str(error)) from None
+    experiments = result.experiments()
+    report = write_hierarchy_page(result, output)
+    for path in {output / "results.json", json_file} - {None}:
+        write_json(path, documents(experiments))
+    write_csv(output / "results.csv", experiments)
+    for grid in (score_grid(result), size_grid(result.large), error_grid(result.large)):
+        show(grid)
+    for sentence in conclusions(result):
+        screen.print(sentence, highlight=False)
+    screen.print(
+        f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
+        soft_wrap=True,
+    )

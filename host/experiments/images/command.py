@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ornstein images``: denoising and generation of digits, one unit for each pixel."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ornstein.host.cli.app import (
+    CheckError,
+    DeviceOption,
+    JsonOption,
+    SeedOption,
+    app,
+    screen,
+    show,
+    stages,
+    write_json,
+)
+
+
+@app.command(epilog="Example:  ornstein images --output build/images")
+def images(
+    device: DeviceOption = "rtl",
+    output: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path(
+        "build/images"
+    ),
+    per_class: Annotated[int, typer.Option(min=2, help="Digits to generate of each class.")] = 100,
+    train: Annotated[
+        bool,
+        typer.Option(
+            "--train",
+            help="Train afresh, some five minutes, and keep the parameters in the output folder.",
+        ),
+    ] = False,
+    parameters: Annotated[
+        Path | None, typer.Option(help="Parameters of an earlier --train.")
+    ] = None,
+    seed: SeedOption = 1,
+    json_file: JsonOption = None,
+) -> None:
+    """Remove noise from images of digits and generate new ones, beside the best linear filter and a
+    Gaussian.
+    """
+    from ornstein.host.experiments.demo.run import DemoError
+    from ornstein.host.experiments.images.digits import load_images
+    from ornstein.host.experiments.images.experiment import run_images
+    from ornstein.host.experiments.images.parameters import PARAMETERS, Parameters, train_all
+    from ornstein.host.experiments.images.report import (
+        conclusions,
+        denoising_grid,
+        generation_grid,
+        write_images_page,
+    )
+
+    output.mkdir(parents=True, exist_ok=True)
+    with stages() as say:
+        if train:
+            parameters = output / PARAMETERS.name
+            train_all(load_images(), say).save(parameters)
+        try:
+            result = run_images(
+                Parameters.load(parameters or PARAMETERS),
+                device,
+                per_class=per_class,
+                seed=seed,
+                progress=say,
+            )
+        except DemoError as error:
+            raise CheckError(str(error)) from None
+    report = write_images_page(result, output)
+    for path in {output / "results.json", json_file} - {None}:
+        write_json(path, result.documents())
+    result.write_csv(output / "results.csv")
+    for grid in (denoising_grid(result), generation_grid(result)):
+        show(grid)
+    for sentence in conclusions(result):
+        screen.print(sentence, highlight=False)
+    screen.print(
+        f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
+        soft_wrap=True,
+    )

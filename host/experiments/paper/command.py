@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ornstein paper``: every experiment of the paper, in float64 and on the gateware."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+
+from ornstein.host.cli.app import (
+    CheckError,
+    DeviceOption,
+    JsonOption,
+    ModelOption,
+    SeedOption,
+    app,
+    progress,
+    screen,
+    write_json,
+)
+from ornstein.host.models.model_file import DEFAULT_MODEL
+from ornstein.sim.toolchain import ToolError
+
+
+@app.command(epilog="Example:  ornstein paper --output build/paper")
+def paper(
+    device: DeviceOption = "rtl",
+    output: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path(
+        "build/paper"
+    ),
+    model: ModelOption = DEFAULT_MODEL,
+    seed: SeedOption = 1,
+    remake_untrained: Annotated[
+        bool,
+        typer.Option(
+            "--remake-untrained",
+            help="Make the untrained network again from its seed (needs the \\[train] extra).",
+        ),
+    ] = False,
+    json_file: JsonOption = None,
+) -> None:
+    """Reproduce the paper's experiments in float64 and on the gateware, with the baselines and
+    dynamics they lack.
+    """
+    from ornstein.host.experiments.paper import run_paper
+    from ornstein.host.experiments.paper.report import COLUMNS, grid, write_paper
+    from ornstein.host.experiments.paper.subjects import (
+        Gateware,
+        PaperError,
+        load_trained,
+        load_untrained,
+    )
+    from ornstein.host.experiments.results import documents, write_csv
+    from ornstein.host.pages.page import cell
+
+    output.mkdir(parents=True, exist_ok=True)
+    untrained = (
+        load_untrained(_remade(output / "untrained_model"))
+        if remake_untrained
+        else load_untrained()
+    )
+    with progress() as bar, Gateware(device, seed) as gateware:
+        task = bar.add_task("starting", total=None)
+        try:
+            experiments = run_paper(
+                [load_trained(model), untrained],
+                gateware,
+                seed,
+                lambda what: bar.update(task, description=what),
+            )
+        except PaperError as error:
+            raise CheckError(str(error)) from None
+        description = gateware.description
+    report = write_paper(experiments, description, output)
+    for path in {output / "results.json", json_file} - {None}:
+        write_json(path, documents(experiments))
+    write_csv(output / "results.csv", experiments)
+    for experiment in experiments:
+        table = Table(
+            title=f"{experiment.letter}. {experiment.title}",
+            title_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
+        for name in COLUMNS[:-1]:
+            table.add_column(
+                name, justify="left" if name in COLUMNS[:2] else "right", overflow="fold"
+            )
+        for row in grid(experiment).rows:
+            table.add_row(*map(cell, row[:-1]))
+        screen.print(table)
+        for sentence in experiment.paragraphs:
+            screen.print(sentence, highlight=False)
+        screen.print()
+    screen.print(f"Gateware: {description}.", highlight=False)
+    screen.print(
+        f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
+        soft_wrap=True,
+    )
+
+
+def _remade(folder: Path) -> Path:
+    """The folder in which the untrained network has been made again."""
+    try:
+        from ornstein.host.experiments.paper.untrained import save_untrained
+    except ModuleNotFoundError as error:
+        if error.name != "torch":
+            raise
+        raise ToolError(
+            "making the untrained network needs PyTorch; install it with: pip install 'ornstein[train]', "
+            "or leave --remake-untrained out to use the stored one"
+        ) from None
+    save_untrained(folder)
+    return folder

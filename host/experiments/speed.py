@@ -1,0 +1,43 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a board achieves at its clock: the program that users run first."""
+
+from ornstein.boards import BoardInfo
+from ornstein.hdl.schedule import step_cycles
+from ornstein.host.compile.program import ProgramError
+from ornstein.host.experiments.demo.run import compile_recipe
+from ornstein.host.models import recipes
+from ornstein.host.models.model_file import TrainedModel
+
+KT, SAMPLES = 1e-3, 64
+"""Temperature and averaged steps of the demo's aligned program, as the benchmarks run it."""
+
+
+def demo_speed(info: BoardInfo, clock_mhz: float) -> dict[str, float | None]:
+    """cycles_per_step (one input's share), steps_per_s and inferences_per_s of the demo's aligned
+    program.
+
+    Cycles are counted by :func:`ornstein.hdl.schedule.step_cycles`; a step is one of relaxation, an
+    inference a whole job's share, conditioning included, of which the link takes no part. None
+    where the program does not fit.
+    """
+    model = TrainedModel.load()
+    try:
+        program = compile_recipe(
+            recipes.ours_aligned(model), model, info.config, kT=KT, samples=SAMPLES
+        )
+    except ProgramError:
+        return dict.fromkeys(("cycles_per_step", "steps_per_s", "inferences_per_s"))
+    levels = [
+        (level, level.steps * step_cycles(info.config, passes))
+        for level, passes in program.schedule()
+    ]
+    chains = program.layout.chains
+    relaxing = sum(cycles for level, cycles in levels if level.keep)
+    step = relaxing / sum(level.steps for level, _ in levels if level.keep) / chains
+    return {
+        "cycles_per_step": round(step, 2),
+        "steps_per_s": round(1e6 * clock_mhz / step, 1),
+        "inferences_per_s": round(
+            1e6 * clock_mhz * chains / sum(cycles for _, cycles in levels), 2
+        ),
+    }

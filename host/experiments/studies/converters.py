@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Converters: what the bias DACs and the read-out ADCs of a physical substrate would have to be.
+
+The interface's biases pass through a DAC for each unit and drive the integer model; the relaxed
+means pass through an ADC for each unit. Converters are uniform and saturating, with one range a
+module (:func:`full_scale` of the training inputs); static offset and gain errors are normal,
+independent from unit to unit, and not calibrated away.
+"""
+
+import numpy as np
+
+from ornstein.hdl.config import REFERENCE
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.experiments.studies.analysis import Axis, Study, percent, sentence_of
+from ornstein.host.experiments.studies.subject import (
+    IDEAL,
+    MODEL,
+    PROGRAMS,
+    Subject,
+    biased,
+    full_scale,
+    run,
+    summary,
+)
+from ornstein.host.experiments.studies.sweep import grid
+
+BITS = tuple(range(4, 17))
+ERRORS = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1)
+AXES = (
+    Axis("DAC bits", "bits of the bias DAC", falling=True, linear=True),
+    Axis("ADC bits", "bits of the read-out ADC", falling=True, linear=True),
+    Axis("DAC offset", "DAC offset, rms, share of full scale"),
+    Axis("ADC offset", "ADC offset, rms, share of full scale"),
+    Axis("DAC gain", "DAC gain error, rms"),
+    Axis("ADC gain", "ADC gain error, rms"),
+)
+
+
+def convert(
+    values: np.ndarray,
+    scale: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    bits: int | None = None,
+    offset: float = 0.0,
+    gain: float = 0.0,
+) -> np.ndarray:
+    """Values (n, units) after one converter a unit with range ``scale`` (units,).
+
+    ``gain`` and ``offset`` are standard deviations, the latter in units of the range; they act
+    before the value is rounded to the nearest of 2^bits levels. Codes saturate. A range of 0 is a
+    unit without a converter.
+    """
+    units = values.shape[1]
+    value = values * (1 + gain * rng.standard_normal(units)) + offset * scale * rng.standard_normal(
+        units
+    )
+    if bits is None:
+        return np.clip(value, -scale, scale)
+    half = 1 << bits - 1
+    step = scale / half
+    codes = np.rint(np.divide(value, step, out=np.zeros_like(value), where=step > 0))
+    return np.clip(codes, -half, half - 1) * step
+
+
+def measure(
+    subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float
+) -> dict:
+    """Scores with one converter error: an axis is named after the converter and what is wrong with
+    it.
+    """
+    recipe = subject.recipes[program]
+    training = recipe.biases(subject.model.x_train)
+    compiled = compile_problem(biased(recipe), REFERENCE, training)
+    biases = recipe.biases(subject.model.x_test)
+    converter, _, kind = axis.partition(" ")
+    error = {} if axis == IDEAL else {kind: int(value) if kind == "bits" else value}
+    ranges = {
+        "DAC": full_scale(recipe, training),
+        "ADC": full_scale(recipe, recipe.energy.mean(training)),
+    }
+    undisturbed = None if converter == "DAC" else run(compiled, biases)
+    scores = []
+    for rng in generators[:1] if kind in ("", "bits") else generators:
+        driven = convert(biases, ranges["DAC"], rng, **error) if converter == "DAC" else None
+        means = undisturbed if driven is None else run(compiled, driven)
+        read = convert(means, ranges["ADC"], rng, **error) if converter == "ADC" else means
+        scores.append(subject.score(compiled.problem.decode(read)))
+    return summary(MODEL, scores)
+
+
+def conclude(rows: list[dict]) -> str:
+    """One sentence."""
+    bits = sentence_of(rows, AXES[:2], lambda value: f"{value:.1f} bits")
+    errors = sentence_of(rows, AXES[2:], percent)
+    return (
+        f"The score loses 1 % when the DACs fall to {bits['DAC bits']}, or the ADCs to {bits['ADC bits']}, or when "
+        f"offsets reach, as shares of full scale, {errors['DAC offset']} in the DACs and {errors['ADC offset']} in "
+        f"the ADCs, or gain errors {errors['DAC gain']} and {errors['ADC gain']}."
+    )
+
+
+STUDY = Study(
+    name="converters",
+    question="How good must the converters be that write the biases and read the answers?",
+    axes=AXES,
+    points=(
+        *grid(program=PROGRAMS, axis=(IDEAL,), value=(0.0,)),
+        *grid(axis=("DAC bits", "ADC bits"), value=BITS, program=PROGRAMS),
+        *grid(
+            axis=("DAC offset", "ADC offset", "DAC gain", "ADC gain"),
+            value=ERRORS,
+            program=PROGRAMS,
+        ),
+    ),
+    measure=measure,
+    conclude=conclude,
+    draws=8,
+    method="Integer model (bit for bit the gateware) at kT = 0, biases written as inputs; the converters act before "
+    "and after it. Uniform, saturating, one range a module, 1.25 times the largest training value. Offset and "
+    "gain errors are drawn for each unit; error bars are standard errors over these draws. Bits have no "
+    "random part.",
+)

@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From trained weights or activations to couplings: Gram terms, the hierarchical bilinear skip, the
+aligned skip.
+
+Equations are those of the spec, section 1. Wherever a singular vector enters a coupling its sign
+matters (random signs move the paper's skip-only score from -0.27 to +0.31), so one convention holds
+throughout: **the entry of largest magnitude of every encoder and decoder factor column is
+positive**, the first such entry if several tie. The aligned skip fixes the decoder's columns so;
+there the encoder's signs follow from the regression.
+"""
+
+import numpy as np
+
+from ornstein.host.physics.regression import reduced_rank, validated_ridge
+from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
+
+ENCODER, DECODER = "encoder", "decoder"
+SKIP_NORM = 0.25  # Frobenius norm of the hierarchical bilinear skip, at every rank
+LINK = 0.5  # norm of a link between levels of the bilinear hierarchy, in units of a skip's
+ALIGNED_GAIN = 0.8  # singular values of the aligned skip, in units of the leak 2 j2
+
+
+def gram(weight: np.ndarray) -> np.ndarray:
+    """J = W'W / 4, (D, D), of a convolution's weights (out, in, kh, kw), or of a matrix (out, in),
+    with D = out.
+
+    W is flattened to (out, in * kh * kw) and cut to its first D columns. Raises EnergyError if it
+    has fewer.
+    """
+    flat = np.asarray(weight, float).reshape(len(weight), -1)
+    if flat.shape[1] < len(flat):
+        raise EnergyError(
+            f"weights {np.shape(weight)} flatten to {flat.shape}; need {len(flat)} columns or more"
+        )
+    square = flat[:, : len(flat)]
+    return square.T @ square / 4
+
+
+def gram_factors(coupling: np.ndarray, rank: int | None = None) -> np.ndarray:
+    """F (D, rank) with F F' the best approximation of a symmetric positive semidefinite J (D, D) at
+    that rank.
+
+    Columns are singular vectors times the root of the singular value, in falling order, signed as
+    stated above. ``rank=None`` keeps every mode above rounding error, so that F F' = J.
+    """
+    values, vectors = np.linalg.eigh(coupling)
+    values, vectors = values[::-1], vectors[:, ::-1]
+    if rank is None:
+        rank = int(np.sum(values > values[0] * len(values) * np.finfo(float).eps))
+    if not 1 <= rank <= len(values):
+        raise EnergyError(f"rank {rank} must lie in 1..{len(values)}")
+    return signed(vectors[:, :rank]) * np.sqrt(np.maximum(values[:rank], 0))
+
+
+def signed(columns: np.ndarray) -> np.ndarray:
+    """``columns`` (D, rank), each with the sign that makes its entry of largest magnitude
+    positive.
+    """
+    peaks = columns[np.abs(columns).argmax(axis=0), np.arange(columns.shape[1])]
+    return columns * np.where(peaks < 0, -1.0, 1.0)
+
+
+def truncation(coupling: np.ndarray, rank: int) -> float:
+    """Relative Frobenius norm of what rank-``rank`` factors drop of a Gram matrix, |J - F F'| /
+    |J|.
+    """
+    factors = gram_factors(coupling, rank)
+    return float(np.linalg.norm(coupling - factors @ factors.T) / np.linalg.norm(coupling))
+
+
+def hierarchical_bilinear(
+    w_enc: np.ndarray, w_dec: np.ndarray, rank: int, j2: float = 0.1
+) -> Energy:
+    """The paper's energy with its Gram terms cut to the skip's own rank: one coupling, two factors,
+    exactly O(Dk).
+
+    With U U' ~ J_enc and V V' ~ J_dec, the one Coupling (U, V) has 2 on the diagonal of its mix (J
+    + J' of a Gram term) and 1 / (4 |U V'|_F) beside it. ``truncation`` says what the cut drops.
+    Raises EnergyError if M is not positive definite.
+    """
+    return bilinear_hierarchy({ENCODER: w_enc, DECODER: w_dec}, rank, j2)
+
+
+def bilinear_hierarchy(
+    weights: dict[str, np.ndarray], rank: int, j2: float = 0.1, link: float = LINK
+) -> Energy:
+    """:func:`hierarchical_bilinear` for any number of skips: weights of e1, d1, e2, d2, ... by
+    module, in this order.
+
+    See :func:`chained`, which gets the Gram factors of the weights.
+    """
+    return chained(
+        {name: gram_factors(gram(weight), rank) for name, weight in weights.items()}, j2, link
+    )
+
+
+def chained(factors: dict[str, np.ndarray], j2: float = 0.1, link: float = LINK) -> Energy:
+    """Modules e1, d1, e2, d2, ... from their factors (units, rank), which serve every coupling of
+    the module.
+
+    One Coupling holds the Gram term of every module, the skip of every pair, and the link of each
+    decoder to the next one up, d2 to d1. A link follows the formula of a skip, J = F_a F_b' / (4
+    |F_a F_b'|_F), times ``link``: at 1 a decoder amid four levels has three couplings of full
+    strength, more than the leak holds. Raises EnergyError if M is not positive definite.
+    """
+    names, size = list(factors), len(factors)
+    pairs = [(e, e + 1, 1.0) for e in range(0, size, 2)] + [
+        (d, d - 2, link) for d in range(3, size, 2)
+    ]
+    mix = np.zeros((size, size, factors[names[0]].shape[1]))
+    mix[range(size), range(size)] = 2.0
+    for a, b, strength in pairs:
+        mix[a, b] = mix[b, a] = strength * _skip_scale(factors[names[a]], factors[names[b]])
+    modules = tuple(Module(name, len(factor)) for name, factor in factors.items())
+    return Energy(modules, (Coupling(tuple(names), tuple(factors.values()), mix),), j2).check()
+
+
+def paper_energy(
+    w_enc: np.ndarray, w_dec: np.ndarray, rank: int, gram_rank: int | None = None, j2: float = 0.1
+) -> Energy:
+    """The paper's own energy: Gram terms of full rank (or ``gram_rank``) and a bilinear skip of
+    rank ``rank``.
+
+    Three couplings: encoder Gram, decoder Gram, and the skip J_skip = U V' / (4 |U V'|_F). Raises
+    EnergyError if M is not positive definite, which happens at rank 1.
+    """
+    j_enc, j_dec = gram(w_enc), gram(w_dec)
+    u, v = gram_factors(j_enc, rank), gram_factors(j_dec, rank)
+    terms = [(name, gram_factors(j, gram_rank)) for name, j in ((ENCODER, j_enc), (DECODER, j_dec))]
+    grams = tuple(
+        Coupling((name,), (factor,), np.full((1, 1, factor.shape[1]), 2.0))
+        for name, factor in terms
+    )
+    mix = np.zeros((2, 2, rank))
+    mix[0, 1] = mix[1, 0] = _skip_scale(u, v)
+    modules = Module(ENCODER, len(u)), Module(DECODER, len(v))
+    return Energy(modules, (*grams, Coupling((ENCODER, DECODER), (u, v), mix)), j2).check()
+
+
+def aligned(
+    x: np.ndarray, y: np.ndarray, rank: int = 4, j2: float = 0.1, gain: float = ALIGNED_GAIN
+) -> Energy:
+    """The aligned skip, from training activations x (n, D_enc) and y (n, D_dec) instead of from
+    weights.
+
+    In standardised units (each unit's training mean removed and deviation divided out)
+
+        M = 2 j2 [[I, -gain U V'], [-gain V U', I]],
+
+    where U and V are the leading singular vectors of the rank-``rank`` regression of y on x that
+    has the least error in activation units. M has the eigenvalues 2 j2 (1 - gain), 2 j2 and 2 j2 (1
+    + gain). The regression's own singular values are left to the encoder, which scales its code
+    anyway: keeping them in the skip gives the same predictions but needs several times the
+    amplitude in the encoder module, since its weak modes would be weakly coupled.
+    """
+    return aligned_hierarchy({ENCODER: x, DECODER: y}, rank, j2, gain)
+
+
+def aligned_hierarchy(
+    activations: dict[str, np.ndarray],
+    rank: int = 4,
+    j2: float = 0.1,
+    gain: float = ALIGNED_GAIN,
+    linked: bool = True,
+) -> Energy:
+    """Aligned skips for any number of pairs: training activations of e1, d1, e2, d2, ... by module,
+    in this order.
+
+    If ``linked``, every mode of a level goes on to the decoder of the level above. With z the
+    coordinates of d2 along its skip's V, what the skip leaves of d1, d1 (I - V1 V1'), is regressed
+    on z in standardised units: z R S Q'. The level's skip, turned by R, then carries its modes e2 -
+    d2 - d1 with the strengths g and S, where g^2 + S^2 = gain^2. Q is orthogonal to V1, so M keeps
+    the eigenvalues of :func:`aligned` at any depth: a link costs no steps. S is the regression's
+    own because the modes of d2 are not free to be scaled as an encoder's code is.
+
+    Raises EnergyError if a link is as strong as ``gain``.
+    """
+    names = list(activations)
+    couplings: list[Coupling] = []
+    above: tuple[str, np.ndarray] | None = None
+    for e, d in zip(names[::2], names[1::2], strict=True):
+        u, v = _aligned_modes(activations[e], activations[d], rank)
+        modules, factors, strengths = [e, d], [u, v], [np.full(rank, gain)]
+        if above and linked:
+            turn, link, q = _link(
+                _standard(activations[d]) @ v, _standard(activations[above[0]]), above[1]
+            )
+            if link.max() >= gain:
+                raise EnergyError(
+                    f"the link {d}-{above[0]} has strength {link.max():.3g}, not below gain = {gain}; "
+                    "lower the rank, or leave the levels unlinked"
+                )
+            v = signed(v @ turn)
+            signs = np.sign(np.sum(v * (factors[1] @ turn), axis=0))
+            modules, factors = [e, d, above[0]], [u @ turn * signs, v, q * signs]
+            strengths = [np.sqrt(gain**2 - link**2), link]
+        mix = np.zeros((len(modules), len(modules), rank))
+        for place, strength in enumerate(strengths):
+            mix[place, place + 1] = mix[place + 1, place] = -2 * j2 * strength
+        couplings.append(Coupling(tuple(modules), tuple(factors), mix))
+        above = d, v
+    modules = tuple(Module(name, values.shape[1]) for name, values in activations.items())
+    return Energy(modules, tuple(couplings), j2).check()
+
+
+def _aligned_modes(x: np.ndarray, y: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
+    """U (D_enc, rank) and V (D_dec, rank) of :func:`aligned`, orthonormal."""
+    (x_mean, x_deviation), (y_mean, y_deviation) = standardise(x), standardise(y)
+    inputs, targets = (x - x_mean) / x_deviation, y - y_mean
+    fit = reduced_rank(inputs, targets, rank, validated_ridge(inputs, targets, rank))
+    left, _, right = np.linalg.svd(fit.project @ (fit.expand / y_deviation))
+    v = signed(right[:rank].T)
+    u = left[:, :rank] * np.sign(np.sum(v * right[:rank].T, axis=0))
+    return u, v
+
+
+def _link(
+    code: np.ndarray, values: np.ndarray, taken: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """R (rank, rank), S (rank,) and Q (D, rank): code R S Q' is the least-squares fit of ``values``
+    off ``taken``.
+    """
+    rest = values - values @ taken @ taken.T
+    fit, *_ = np.linalg.lstsq(code, rest, rcond=None)
+    turn, strengths, modes = np.linalg.svd(fit, full_matrices=False)
+    return turn, strengths, modes.T
+
+
+def _standard(values: np.ndarray) -> np.ndarray:
+    mean, deviation = standardise(values)
+    return (values - mean) / deviation
+
+
+def standardise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation per column of (n, D); a constant column gets deviation 1."""
+    deviation = values.std(axis=0)
+    return values.mean(axis=0), np.where(deviation > 0, deviation, 1.0)
+
+
+def _skip_scale(u: np.ndarray, v: np.ndarray) -> float:
+    return SKIP_NORM / float(np.linalg.norm(u @ v.T))

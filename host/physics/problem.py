@@ -1,0 +1,174 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The float program: what is to be relaxed, in physical units, before any number format
+is chosen.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ornstein.host.physics.interface import Interface, Readout
+from ornstein.sim.energy import Energy
+from ornstein.sim.stages import EM, LM, Stage
+
+NEAREST, STOCHASTIC = "nearest", "stochastic"
+INTERFACE, BIAS, STATE = "interface", "bias", "state"
+
+
+class ProblemError(ValueError):
+    """A float program that makes no sense; one line that names the field, what it was and what it
+    may be.
+    """
+
+
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """An energy, what drives it, and the schedule under which it relaxes.
+
+    Attributes
+    ----------
+    energies : the energies that stages choose from, all on the same modules
+    stages : in the order of time; at least one accumulates
+    dt : time step; the compiler realises the nearest that the leak's bits allow
+    integrator : "lm", Leimkuhler-Matthews, or "em", Euler-Maruyama
+    rounding : "nearest" or "stochastic"
+    entry : how an input reaches the substrate: through the "interface", as "bias" or as initial
+        "state"
+    interface : for entry "interface"
+    bias_sets : for entry "bias": sets of biases in one input
+    offset : constant biases (units,), for entry "state"
+    readout, target : affine map from the mean of module ``target`` to what the user wants, or None
+    """
+
+    name: str
+    energies: tuple[Energy, ...]
+    stages: tuple[Stage, ...]
+    dt: float = 1.0
+    integrator: str = LM
+    rounding: str = NEAREST
+    entry: str = INTERFACE
+    interface: Interface | None = None
+    bias_sets: int = 1
+    offset: np.ndarray | None = None
+    readout: Readout | None = None
+    target: str | None = field(default=None)
+
+    @property
+    def energy(self) -> Energy:
+        """The energy of the last accumulating stage: the one whose equilibrium is read."""
+        return self.energies[[stage for stage in self.stages if stage.accumulate][-1].energy]
+
+    @property
+    def samples(self) -> int:
+        """Steps that are averaged."""
+        return sum(stage.steps for stage in self.stages if stage.accumulate)
+
+    @property
+    def steps(self) -> int:
+        """Steps in all."""
+        return sum(stage.steps for stage in self.stages)
+
+    @property
+    def kT(self) -> float:
+        """Temperature of the last accumulating stage."""
+        return [stage for stage in self.stages if stage.accumulate][-1].kT
+
+    @property
+    def input_size(self) -> int:
+        """Numbers in one input."""
+        if self.entry == INTERFACE:
+            return self.interface.centre.size
+        return self.energies[0].units * (self.bias_sets if self.entry == BIAS else 1)
+
+    def check(self) -> "Problem":
+        """This problem, or ProblemError (EnergyError for its energies)."""
+        if not self.energies or not self.stages:
+            raise ProblemError(f"{self.name}: needs at least one energy and one stage")
+        for energy in self.energies:
+            energy.check()
+            if energy.modules != self.energies[0].modules:
+                raise ProblemError(
+                    f"{self.name}: all energies must have the modules {self.energies[0].modules}"
+                )
+            if energy.j2 != self.energies[0].j2 or energy.j4 != self.energies[0].j4:
+                raise ProblemError(f"{self.name}: all energies must have the same j2 and j4")
+        if not any(stage.accumulate for stage in self.stages):
+            raise ProblemError(
+                f"{self.name}: no stage accumulates, so there would be nothing to read"
+            )
+        for index, stage in enumerate(self.stages):
+            if stage.steps < 1 or stage.thin < 0 or not np.isfinite(stage.kT) or stage.kT < 0:
+                raise ProblemError(
+                    f"{self.name}: stage {index} needs steps >= 1, thin >= 0 and a finite kT >= 0, "
+                    f"not {stage.steps}, {stage.thin} and {stage.kT}"
+                )
+            if not (0 <= stage.energy < len(self.energies) and 0 <= stage.bias < self.bias_sets):
+                raise ProblemError(
+                    f"{self.name}: stage {index} names energy {stage.energy} of {len(self.energies)} "
+                    f"and bias set {stage.bias} of {self.bias_sets}"
+                )
+        if self.integrator not in (LM, EM):
+            raise ProblemError(
+                f"{self.name}: integrator must be {LM!r} or {EM!r}, not {self.integrator!r}"
+            )
+        if self.rounding not in (NEAREST, STOCHASTIC):
+            raise ProblemError(
+                f"{self.name}: rounding must be {NEAREST!r} or {STOCHASTIC!r}, not {self.rounding!r}"
+            )
+        if self.entry not in (INTERFACE, BIAS, STATE):
+            raise ProblemError(
+                f"{self.name}: entry must be {INTERFACE!r}, {BIAS!r} or {STATE!r}, not {self.entry!r}"
+            )
+        if (self.entry == INTERFACE) != (self.interface is not None):
+            raise ProblemError(
+                f"{self.name}: an interface belongs to entry {INTERFACE!r} and to no other"
+            )
+        fastest = max(float(energy.eigenvalues()[-1]) for energy in self.energies)
+        if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
+            raise ProblemError(
+                f"{self.name}: dt = {self.dt} is unstable or not positive; the largest eigenvalue "
+                f"{fastest:.4g} allows dt < {2 / fastest:.4g}"
+            )
+        return self
+
+    def biases(self, inputs: np.ndarray) -> np.ndarray:
+        """Biases (n, bias_sets, units) of inputs (n, input_size), float64."""
+        energy = self.energies[0]
+        if self.entry == INTERFACE:
+            produced = self.interface(inputs)
+            return np.hstack(
+                [
+                    produced[module.name]
+                    if module.name in produced
+                    else np.zeros((len(inputs), module.units))
+                    for module in energy.modules
+                ]
+            )[:, None]
+        if self.entry == BIAS:
+            return np.asarray(inputs, float).reshape(len(inputs), self.bias_sets, energy.units)
+        offset = np.zeros(energy.units) if self.offset is None else self.offset
+        return np.broadcast_to(offset, (len(inputs), 1, energy.units))
+
+    def decode(self, means: np.ndarray) -> np.ndarray:
+        """The prediction of mean states (n, units): the target module, through the read-out if
+        there is one.
+        """
+        if self.target is None:
+            return means
+        part = means[:, self.energies[0].slices[self.target]]
+        return self.readout(part) if self.readout is not None else part
+
+
+def relaxation_steps(energy: Energy, dt: float, tolerance: float = 1e-3) -> int:
+    """Steps after which the slowest mode has fallen to ``tolerance``: the largest |1 - dt lambda|
+    to that power.
+    """
+    slowest = np.abs(1 - dt * energy.eigenvalues()).max()
+    return max(1, int(np.ceil(np.log(tolerance) / np.log(slowest)))) if slowest > 0 else 1
+
+
+def equilibrium(
+    energy: Energy, *, kT: float, samples: int, dt: float = 1.0, thin: int = 0
+) -> tuple[Stage, ...]:
+    """The usual schedule: burn in until the slowest mode has fallen to 1e-3, then average."""
+    return (Stage(relaxation_steps(energy, dt), kT), Stage(samples, kT, accumulate=True, thin=thin))

@@ -1,0 +1,398 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices: their statistics against theory and the float reference, and what they refuse before
+anything is written.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from helpers.fake_device import FakeDevice, FakeTransport
+from helpers.programs import toy, toy_energy, toy_inputs
+from ornstein.hdl.config import PRESETS, REFERENCE, TINY, WIDE
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.program import InputError, ProgramError
+from ornstein.host.devices.device import Device, DeviceError, Outputs, job_seeds, open_device
+from ornstein.host.devices.fabric import FabricDevice, job_issues
+from ornstein.host.devices.link import LinkError
+from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.recipes import ours_full
+from ornstein.host.physics.problem import BIAS, NEAREST, STATE, STOCHASTIC, Problem, equilibrium
+from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
+from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
+from ornstein.sim.stages import EM, LM, Stage
+
+SEED = 20265
+
+
+@pytest.fixture(scope="module")
+def program():
+    return compile_problem(toy(), TINY, toy_inputs())
+
+
+# ---- opening -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "uri", ["", "verilog", "rtl:huge", "model:huge", "float:almost", "serial:"]
+)
+def test_unknown_devices(uri):
+    with pytest.raises(DeviceError, match="no device is called") as caught:
+        open_device(uri)
+    message = str(caught.value)
+    assert repr(uri) in message and "\n" not in message
+    assert all(
+        name in message for name in ("rtl[:FABRIC]", "model", "float", "serial:PORT", *PRESETS)
+    )
+
+
+def test_a_port_that_is_not_there():
+    with pytest.raises(LinkError, match="cannot open the serial port /dev/nothing-here"):
+        open_device("serial:/dev/nothing-here")
+
+
+@pytest.mark.parametrize(
+    ("uri", "config"),
+    [
+        ("model", REFERENCE),
+        ("model:tiny", TINY),
+        ("model:wide", WIDE),
+        ("float", None),
+        ("float:exact", None),
+    ],
+)
+def test_devices_know_their_name_and_fabric(uri, config):
+    with open_device(uri) as device:
+        assert (device.uri, device.config, device.program) == (uri, config, None)
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float", "float:exact"])
+def test_every_device_runs_the_same_program(device, program, uri):
+    """Shapes are those of the program; seeds decide the noise; a warm start needs no other call."""
+    one = device(uri)
+    one.load(program)
+    outputs = one.run(toy_inputs(), seed=2)
+    assert outputs.mean.shape == outputs.second.shape == (3, 8)
+    assert outputs.samples.shape == (3, 0, 8)
+    np.testing.assert_array_equal(one.run(toy_inputs(), seed=2).mean, outputs.mean)
+    assert one.run(toy_inputs(), seed=2, warm=True).mean.shape == (3, 8)
+    assert one.verify() >= 0
+    fine = np.abs(outputs.mean - program.problem.energy.mean(toy_inputs()))
+    assert (
+        fine.max()
+        < 6 * mean_error(program.problem.energy.matrix(), kT=0.01, dt=1.0, samples=20).max()
+    )
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+def test_nothing_runs_before_a_program_is_loaded(uri):
+    with (
+        open_device(uri) as one,
+        pytest.raises(DeviceError, match=f"no program is loaded on device '{uri}'; load one"),
+    ):
+        one.run(toy_inputs())
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+def test_no_inputs(device, program, uri):
+    one = device(uri)
+    one.load(program)
+    with pytest.raises(DeviceError, match="no inputs to run"):
+        one.run(np.zeros((0, 8)))
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+def test_an_empty_block_has_no_outputs(device, program, uri):
+    one = device(uri)
+    one.load(program)
+    blocks = [toy_inputs(4), np.zeros((0, 8)), toy_inputs(8)[4:]]
+    for warm in (False, True):
+        parts = list(one.stream(blocks, seed=3, warm=warm))
+        assert [len(part.mean) for part in parts] == [4, 4]
+    if uri != "float":  # whose noise is drawn block by block
+        outputs = Outputs.join(list(one.stream(blocks, seed=3)))
+        np.testing.assert_array_equal(outputs.sums, one.run(toy_inputs(8), seed=3).sums)
+
+
+def test_progress_tells_the_inputs_that_came_out(device, program):
+    one = device("model:tiny")
+    one.load(program)
+    told = []
+    outputs = one.run(toy_inputs(37), seed=3, progress=told.append)
+    assert sum(told) == 37 and len(told) > 1
+    np.testing.assert_array_equal(outputs.sums, one.run(toy_inputs(37), seed=3).sums)
+
+
+def test_job_seeds_are_distinct_and_never_zero():
+    seeds = np.concatenate([job_seeds(seed, job, 4) for seed in range(20) for job in range(50)])
+    assert len(np.unique(seeds)) == len(seeds) and seeds.all()
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+@pytest.mark.parametrize("seed", [-1, 1.5])
+def test_seeds_are_non_negative_integers(device, program, uri, seed):
+    one = device(uri)
+    one.load(program)
+    with pytest.raises(DeviceError, match=f"seed must be a non-negative integer, not {seed}"):
+        one.run(toy_inputs(), seed=seed)
+
+
+def test_the_closed_form_is_for_harmonic_energies(device):
+    exact = device("float:exact")
+    exact.load(compile_problem(toy(energies=(toy_energy(j4=0.05),)), TINY, toy_inputs()))
+    with pytest.raises(EnergyError, match="closed forms hold for j4 = 0"):
+        exact.run(toy_inputs())
+
+
+# ---- what is refused, and when -------------------------------------------------------------------
+
+
+class Recording:
+    """A device behind a line that counts the frames which are not reads."""
+
+    def __init__(self, config):
+        self.written = 0
+        fake = FakeDevice(config)
+        fake.events = 0xFF
+        execute = fake._execute
+
+        def watched(opcode, space, address, count, data):
+            self.written += len(data) > 0
+            return execute(opcode, space, address, count, data)
+
+        fake._execute = watched
+        self.device = FabricDevice(FakeTransport(fake), "recorded", timeout=0.2)
+
+
+def test_a_program_for_other_lanes_is_refused_before_anything_is_written(program):
+    line = Recording(TINY)
+    line.device.load(program)
+    assert line.written > 0
+    line.written = 0
+    with pytest.raises(ProgramError, match="compiled for rank_lanes = 8, but fabric 'tiny' has 2"):
+        line.device.load(compile_problem(toy(), REFERENCE, toy_inputs()))
+    small = Recording(replace(TINY, factor_depth=4))
+    with pytest.raises(ProgramError, match="needs factor_depth >= 8, but fabric 'device' has 4"):
+        small.device.load(program)
+    assert line.written == small.written == 0
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        (np.zeros((2, 7)), "inputs have shape"),
+        (np.full((1, 8), np.nan), "is not finite"),
+        (np.full((1, 8), 1e6), "takes .* there"),
+    ],
+)
+def test_inputs_are_refused_before_anything_is_written(program, inputs, message):
+    line = Recording(TINY)
+    line.device.load(program)
+    line.written = 0
+    with pytest.raises(InputError, match=message):
+        line.device.run(inputs)
+    assert line.written == 0
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+def test_a_device_goes_on_after_a_refusal(device, program, uri):
+    """In the middle of a stream, with a job under way: what follows is as if nothing had been
+    asked.
+    """
+    one = device(uri)
+    one.load(program)
+    expected = one.run(toy_inputs(), seed=5).mean
+    with pytest.raises(InputError):
+        list(one.stream([toy_inputs(2), toy_inputs(2), np.full((1, 8), np.inf)]))
+    np.testing.assert_array_equal(one.run(toy_inputs(), seed=5).mean, expected)
+    if one.config:
+        with pytest.raises(ProgramError):
+            one.load(compile_problem(toy(), WIDE, toy_inputs()))
+        np.testing.assert_array_equal(one.run(toy_inputs(), seed=5).mean, expected)
+
+
+def test_a_stream_may_be_left(device, program):
+    one = device("rtl:tiny")
+    one.load(program)
+    expected = one.run(toy_inputs(), seed=5).sums
+    left = one.stream([toy_inputs(2), toy_inputs(2), toy_inputs(2)])
+    next(left)
+    left.close()
+    np.testing.assert_array_equal(one.run(toy_inputs(), seed=5).sums, expected)
+
+
+def test_issues_are_counted_before_the_run(device, program):
+    """What the deadline rests on is what the gateware then counts: one job for every four
+    inputs.
+    """
+    one = device("rtl:tiny")
+    one.load(program)
+    assert program.layout.chains == 4
+    assert one.run(toy_inputs(8)).counters["issued"] == 2 * job_issues(program)
+
+
+# ---- statistics ----------------------------------------------------------------------------------
+
+
+def run(device: Device, problem, inputs, config=REFERENCE, seed=SEED):
+    program = compile_problem(problem, config, inputs)
+    device.load(program)
+    print(f"seed {seed}")
+    return program, device.run(inputs, seed=seed)
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """The energy of the demo: two modules of 64 units, a skip of rank 16 from trained weights."""
+    return ours_full(TrainedModel.load()).energy
+
+
+@pytest.mark.parametrize(
+    ("integrator", "uri"), [(LM, "model"), (EM, "model"), (LM, "float"), (EM, "float")]
+)
+def test_stationary_covariance(device, trained, integrator, uri):
+    """kT = 1, dt = 1: what Monte Carlo cannot tell apart aside, within 2 % of the discrete chain's
+    covariance.
+
+    Samples eleven steps apart hold exp(-2 * 11 * 0.15) = 4 % of the covariance in common: all but
+    independent.
+    """
+    chains, kept, thin = 40, 150, 11
+    stages = Stage(60, 1.0), Stage(kept * thin, 1.0, accumulate=True, thin=thin)
+    problem = Problem("trained", (trained,), stages, integrator=integrator, entry=BIAS)
+    program, outputs = run(device(uri), problem, np.zeros((chains, 128)))
+    law = stationary_covariance(trained.matrix(), kT=1.0, dt=program.dt, integrator=integrator)
+    samples = outputs.samples.reshape(-1, 128)
+    measured = np.linalg.norm(samples.T @ samples / len(samples) - law) / np.linalg.norm(law)
+    floor = covariance_error(law, len(samples) * 0.9)
+    print(f"measured {measured:.4f}, Monte Carlo floor {floor:.4f}")
+    assert np.sqrt(max(0.0, measured**2 - floor**2)) < 0.02
+    # the variances alone, averaged over all steps: far below the floor of the whole matrix
+    assert (outputs.second.mean(axis=0) / law.diagonal()).mean() == pytest.approx(1, abs=0.01)
+    if integrator == EM:  # and EM's is the larger one: the test can tell them apart
+        exact = trained.covariance(1.0)
+        assert (outputs.second.mean(axis=0) / exact.diagonal()).mean() > 1.04
+
+
+@pytest.mark.parametrize("uri", ["model:tiny", "rtl:tiny", "float"])
+@pytest.mark.parametrize("kT", [1.0, 0.01])
+def test_means_within_four_standard_errors(device, uri, kT):
+    inputs, samples = toy_inputs(6), 4000
+    problem = toy(stages=equilibrium(toy_energy(), kT=kT, samples=samples))
+    program, outputs = run(device(uri), problem, inputs, TINY)
+    deviations = (outputs.mean - problem.energy.mean(inputs)) / mean_error(
+        problem.energy.matrix(), kT=kT, dt=program.dt, samples=samples
+    )
+    # factors of 12 bits and a state of 16 shift the mean a little; at these samples the noise hides
+    # that
+    assert np.abs(deviations).max() < 4
+    assert 0.6 < deviations.std() < 1.4
+
+
+def test_the_quartic_term_narrows_the_state(device):
+    """One unit in E = 0.1 z^2 + 0.05 z^4 at kT = 1, by the model, the float reference and the
+    integral over exp(-E).
+    """
+    energy = Energy((Module("a", 16),), j2=0.1, j4=0.05)
+    problem = Problem(
+        "quartic",
+        (energy,),
+        (Stage(400, 1.0), Stage(20_000, 1.0, accumulate=True)),
+        dt=0.1,
+        entry=BIAS,
+    )
+    z = np.linspace(-8, 8, 4001)
+    weight = np.exp(-(0.1 * z**2 + 0.05 * z**4))
+    wanted = (z**2 * weight).sum() / weight.sum()
+    for uri in ("model:reference", "float"):
+        _, outputs = run(device(uri), problem, np.zeros((4, 16)))
+        assert outputs.second.mean() == pytest.approx(wanted, rel=0.03), uri
+
+
+@pytest.mark.parametrize("rounding", [NEAREST, STOCHASTIC])
+def test_the_closed_form_at_zero_temperature(device, rounding):
+    """To nearest, each unit stops within 0.5 / (dt lambda) LSB; stochastic rounding removes that
+    dead band.
+
+    The yardstick is the closed form of the *realised* factors, so that rounding is all that is
+    left.
+    """
+    energy, inputs = toy_energy(), toy_inputs(8)
+    problem = toy(stages=(Stage(2000), Stage(16_000, accumulate=True)), dt=0.25, rounding=rounding)
+    program, outputs = run(device("model:tiny"), problem, inputs, TINY)
+    exact = np.linalg.solve(
+        program.matrices[0], program.quantize(inputs)[:, :, 0].T * program.input_lsb[:, None]
+    ).T
+    error = np.abs(outputs.mean - exact) / program.state_lsb
+    smallest = np.linalg.eigvalsh(energy.matrix())[0]
+    # projections are rounded too, to 16 bits; that is less than the bound leaves
+    assert error.max() <= 0.5 / (program.dt * smallest) * np.sqrt(8)
+    if rounding == STOCHASTIC:
+        assert np.sqrt(np.mean(error**2)) < 1.0
+
+
+def test_a_dead_band_holds_a_lone_unit_and_stochastic_rounding_frees_it(device):
+    """lambda = 0.2, dt = 0.05: to nearest a unit may stop up to 50 LSB short, dithered it
+    does not.
+    """
+    energy = Energy((Module("a", 16),), j2=0.1)
+    inputs = np.linspace(-1, 1, 16)[None]
+    short = {}
+    for rounding in (NEAREST, STOCHASTIC):
+        problem = Problem(
+            "band",
+            (energy,),
+            (Stage(2000), Stage(8000, accumulate=True)),
+            dt=0.05,
+            rounding=rounding,
+            entry=BIAS,
+        )
+        program, outputs = run(device("model:tiny"), problem, inputs, TINY)
+        short[rounding] = np.abs(outputs.mean - 5 * inputs).max() / program.state_lsb
+    bound = 0.5 / (program.dt * 0.2)
+    assert bound / 2 < short[NEAREST] <= bound + 1
+    assert short[STOCHASTIC] < bound / 5
+
+
+def test_an_initial_state_relaxes_from_where_it_was(device):
+    """Entry as state: z_n = (1 - dt lambda)^n z_0 towards the constant bias, on every device."""
+    energy = Energy((Module("a", 4),), j2=0.1)
+    offset = np.array([0.1, 0.0, -0.2, 0.3])
+    start = np.array([[1.0, -1.0, 2.0, 0.5]])
+    problem = Problem(
+        "decay",
+        (energy,),
+        (Stage(3), Stage(1, accumulate=True, thin=1)),
+        entry=STATE,
+        offset=offset,
+    )
+    for uri in ("rtl:tiny", "model:tiny", "float"):
+        _, outputs = run(device(uri), problem, start, TINY)
+        rest = 5 * offset
+        np.testing.assert_allclose(
+            outputs.mean, rest + (start - rest) * (1 - 0.2 * problem.dt) ** 4, atol=2e-3
+        )
+        np.testing.assert_allclose(outputs.samples[:, -1], outputs.mean, atol=1e-12)
+
+
+def test_stages_change_energy_and_bias_set(device):
+    """A nudge: relax under the first biases, then read under the second, with the couplings of
+    another energy.
+    """
+    factor = np.eye(2)
+    coupled = Energy((Module("a", 2),), (Coupling(("a",), (factor,), np.full((1, 1, 2), 0.3)),))
+    plain = coupled.without_couplings()
+    problem = Problem(
+        "nudge",
+        (plain, coupled),
+        (Stage(100), Stage(100, energy=1, bias=1), Stage(1, energy=1, bias=1, accumulate=True)),
+        entry=BIAS,
+        bias_sets=2,
+    )
+    inputs = np.array([[[1.0, -1.0], [0.5, 2.0]]])
+    for uri in ("rtl:tiny", "model:tiny", "float"):
+        one = device(uri)
+        program = compile_problem(problem, TINY, inputs.reshape(1, 4))
+        one.load(program)
+        np.testing.assert_allclose(one.run(inputs).mean, coupled.mean(inputs[:, 1]), atol=6e-3)

@@ -1,0 +1,243 @@
+# SPDX-License-Identifier: Apache-2.0
+import time
+
+import numpy as np
+import pytest
+
+from helpers.fake_device import FakeDevice, FakeTransport, damaged
+from helpers.link_bench import framed, seeded
+from ornstein.hdl import protocol
+from ornstein.hdl.config import ICEBREAKER, TINY, FabricConfig
+from ornstein.hdl.protocol import Status
+from ornstein.hdl.regmap import (
+    PROTOCOL_VERSION,
+    Event,
+    Space,
+    element_bits,
+    identity,
+    signed,
+    space_size,
+)
+from ornstein.host.devices.link import Link, LinkError, RefusedError
+from ornstein.sim.transport import Transport
+
+QUICK = 0.05  # s
+
+
+def connected(config=TINY, **options):
+    return Link(FakeTransport(FakeDevice(config), **options), timeout=QUICK)
+
+
+def register(name):
+    return Space.IDENTITY, list(identity(TINY)).index(name)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [TINY, ICEBREAKER, FabricConfig(name="device", rank_depth=77)],
+    ids=lambda config: config.name,
+)
+def test_identify(config):
+    assert connected(config).identify() == config
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("magic", 0x12345678, "magic is 0x12345678, not 0x4e54534f: this is no Ornstein device"),
+        ("protocol", 99, f"protocol is version 99, this host speaks {PROTOCOL_VERSION}"),
+        ("build_hash", 5, "build_hash is 0x00000005, the identity's other fields give"),
+        ("sample_depth", 128, "build_hash is"),
+        ("factor_width", 99, "factor_width must be between 4 and 16, not 99"),
+    ],
+)
+def test_identity_that_does_not_fit(name, value, message):
+    device = FakeDevice(TINY)
+    device.bus.memory[register(name)] = value
+    with pytest.raises(LinkError, match=message):
+        Link(FakeTransport(device), timeout=QUICK).identify()
+
+
+@pytest.mark.parametrize("space", [space for space in Space if space is not Space.IDENTITY])
+def test_values_come_back(space):
+    rng = np.random.default_rng(space)
+    bits = element_bits(TINY, space)
+    low = -(1 << bits - 1) if signed(space) else 0
+    values = rng.integers(low, low + (1 << bits), space_size(TINY, space))
+    values[:2] = low, low + (1 << bits) - 1
+    with connected() as link:
+        link.write(space, 0, values)
+        read = link.read(space, 0, len(values))
+        assert read.dtype == np.int64
+        np.testing.assert_array_equal(read, values)
+        np.testing.assert_array_equal(link.read(space, 1, 1), values[1:2])
+
+
+def test_requests_overlap_within_the_window():
+    link = connected(ICEBREAKER)
+    link.write(Space.FACTOR, 0, np.arange(4096) % 2048)
+    transport = link._transport
+    assert transport.window / 2 < transport.most_unanswered <= transport.window
+
+
+def test_close():
+    transport = FakeTransport(FakeDevice(TINY))
+    with Link(transport):
+        pass
+    assert transport.closed
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([0, 40000], "values for STATE must be between -32768 and 32767; element 4 is 40000"),
+        (np.array([2**63], np.uint64), "element 3 is 9223372036854775808"),
+        ([-32769], "element 3 is -32769"),
+        ([0.5], "must be a row of integers, not 1-dimensional float64"),
+        ([[1]], "must be a row of integers, not 2-dimensional int64"),
+    ],
+)
+def test_wrong_values_are_not_sent(values, message):
+    link = connected()
+    with pytest.raises(ValueError, match=message):
+        link.write(Space.STATE, 3, values)
+    assert not any(write is not None for _, _, write in link._transport.device.bus.log)
+
+
+@pytest.mark.parametrize(
+    ("space", "address", "count", "message"),
+    [
+        (Space.STATE, 60, 5, "STATE has 64 elements; 5 from 60 on are not among them"),
+        (Space.STATE, -1, 1, "1 from -1 on"),
+        (Space.STATE, 0, 0, "0 from 0 on"),
+    ],
+)
+def test_wrong_places(space, address, count, message):
+    with pytest.raises(ValueError, match=message):
+        connected().read(space, address, count)
+
+
+@pytest.mark.parametrize("status", [Status.BUSY, Status.FULL])
+def test_refusals(status):
+    link = connected()
+    link._transport.device.bus.refusals = {(Space.FACTOR, 300): status}
+    with pytest.raises(
+        RefusedError, match=f"write of .* of FACTOR at .* was refused as {status.name}: "
+    ) as info:
+        link.write(Space.FACTOR, 0, [0] * 512)
+    assert info.value.status == status
+    link.write(Space.FACTOR, 301, [7])
+    assert link.read(Space.FACTOR, 301, 1) == 7
+    with pytest.raises(RefusedError, match="read of 1 elements of FACTOR at 300"):
+        link.read(Space.FACTOR, 300, 1)
+
+
+def test_answer_that_ends_early():
+    link = connected()
+    link._transport.device.bus.refusals = {(Space.STATE, 3): Status.BUSY}
+    with pytest.raises(
+        LinkError, match="read of 8 elements of STATE at 0 was answered with 6 bytes instead of 16"
+    ):
+        link.read(Space.STATE, 0, 8)
+
+
+def test_wait():
+    link = connected()
+    link._transport.device.events = Event.ROOM | Event.IDLE
+    link._transport.device.waits = 3
+    assert link.wait(Event.IDLE, 1) == Event.ROOM | Event.IDLE
+    link._transport.device.events = Event.ROOM
+    with pytest.raises(LinkError, match=r"no IDLE within 0\.02 s, the device reports ROOM"):
+        link.wait(Event.IDLE, 0.02)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_noisy_line(seed):
+    """A tenth of all frames is lost, damaged, doubled or surrounded by garbage, in both
+    directions.
+    """
+    rng = seeded(seed)
+
+    def noisy(frame):
+        fault = rng.randrange(50)
+        garbage = bytes(rng.randrange(256) for _ in range(rng.randrange(1, 30)))
+        packet = framed(frame)
+        faults = [
+            b"",
+            framed(damaged(rng, frame)),
+            packet[: len(packet) // 2],
+            packet * 2,
+            garbage + packet + garbage,
+        ]
+        return faults[fault] if fault < len(faults) else packet
+
+    device = FakeDevice(TINY)
+    link = Link(
+        FakeTransport(device, on_request=noisy, on_answer=noisy, chunk=11), timeout=QUICK, retries=6
+    )
+    values = [rng.randrange(-2048, 2048) for _ in range(512)]
+    for _ in range(4):
+        link.write(Space.FACTOR, 0, values)
+        np.testing.assert_array_equal(link.read(Space.FACTOR, 0, 512), values)
+    assert [device.bus.memory[Space.FACTOR, n] for n in range(512)] == [
+        value & 0xFFF for value in values
+    ]
+
+
+def test_late_answers():
+    """Each answer arrives one request late: the link asks again, and takes the first answer."""
+    late = []
+
+    def delayed(frame):
+        late.append(framed(frame))
+        return late.pop(0) if len(late) > 1 else b""
+
+    link = connected(on_answer=delayed)
+    assert link.identify() == TINY
+    link.write(Space.STATE, 0, [5])
+    assert link.read(Space.STATE, 0, 1) == 5
+
+
+class DeadLine(Transport):
+    """Answers every read with what ``babble`` gives."""
+
+    def __init__(self, babble):
+        self.babble = babble
+
+    def write(self, data):
+        pass
+
+    def read(self, timeout):
+        data = self.babble()
+        time.sleep(timeout if not data else 0.0005)
+        return data
+
+    def close(self):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("babble", "message"),
+    [
+        (lambda: b"", "read of 3 elements of IDENTITY at 0 failed: the device is silent"),
+        (
+            lambda: b"login: ",
+            "bytes but no valid answer in 3 attempts of 0.05 s; check the baud rate",
+        ),
+        (lambda: b"\xc0\xc0", "bytes but no valid answer"),
+        (lambda: b"\xdb\x00\xc0", "bytes but no valid answer"),
+        (lambda: framed(protocol.answer(0, Status.CORRUPT)), "bytes but no valid answer"),
+        (lambda: framed(protocol.answer(0, Status.OK)), "bytes but no valid answer"),
+    ],
+)
+def test_dead_lines_end_in_an_error(babble, message):
+    began = time.monotonic()
+    with pytest.raises(LinkError, match=message) as info:
+        Link(DeadLine(babble), timeout=QUICK, retries=2).identify()
+    assert time.monotonic() - began < 10 * QUICK
+    assert "\n" not in str(info.value)
+
+
+def test_wait_on_a_dead_line():
+    with pytest.raises(LinkError, match="wait for IDLE failed: the device is silent"):
+        Link(DeadLine(lambda: b""), timeout=QUICK, retries=1).wait(Event.IDLE, 100)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The self-test: sound gateware passes on every kind of fabric, and each broken part is found and
+named.
+"""
+
+import numpy as np
+import pytest
+
+from ornstein.hdl.regmap import Space
+from ornstein.host.devices import selftest
+from ornstein.host.devices.device import DeviceError
+from ornstein.host.devices.fabric import FabricDevice
+from ornstein.sim import faults
+from ornstein.sim.faults import Fault
+from ornstein.sim.rtl import RtlTransport
+
+STAGES = ["identity", "memories", "read-outs", "lanes", "noise", "updates", "program"]
+
+
+@pytest.fixture(scope="module")
+def bench(breakable):
+    """The fabric that can be broken, and what breaks it."""
+    transport = RtlTransport(faults.CONFIG, faults.LINE, faulty=True)
+    with FabricDevice(transport, "rtl:bench", timeout=60.0) as device:
+        yield device, transport.break_down
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "rtl:wide"])
+def test_sound_gateware_passes(device, uri):
+    checks = list(selftest.selftest(device(uri)))
+    assert all(check.ok for check in checks), checks
+    assert [check.name for check in checks] == STAGES
+
+
+@pytest.mark.parametrize(
+    ("fault", "stage", "said"),
+    [
+        (Fault.NONE, None, ""),
+        (
+            Fault.FACTOR_BIT,
+            "memories",
+            "FACTOR element 22 (word 5, lane 2): bit 3 always reads one",
+        ),
+        (Fault.DRIVE_ADDRESS, "memories", "DRIVE: word address bit 2 is stuck at 0"),
+        (
+            Fault.COPY_BIT,
+            "read-outs",
+            "second copy of STATE element 15 (word 7, lane 1): bit 14 always reads zero",
+        ),
+        (Fault.SUM_BIT, "read-outs", "SUM element 140 (word 70, lane 0): bit 20 always reads zero"),
+        (
+            Fault.SQUARE_BIT,
+            "read-outs",
+            "SQUARE element 7 (word 3, lane 1): bit 12 always reads one",
+        ),
+        (
+            Fault.SAMPLE_BIT,
+            "read-outs",
+            "SAMPLE element 81 (word 40, lane 1): bit 0 always reads one",
+        ),
+        (
+            Fault.LANE_HIGH,
+            "lanes",
+            "multiplier of unit lane 1, rank lane 0: its product is not zero where its factor is",
+        ),
+        (
+            Fault.LANE_LOW,
+            "lanes",
+            "multiplier of unit lane 0, rank lane 1: 15 of 32 sums of products are wrong",
+        ),
+        (Fault.NOISE_TAP, "noise", "noise of unit lane 1: wrong taps, of bit 17 from bit 40"),
+        (Fault.DITHER, "updates", "update of unit lane 0: "),
+    ],
+)
+def test_faults_are_named(bench, fault, stage, said):
+    device, break_down = bench
+    break_down(fault)
+    *before, last = selftest.selftest(device)
+    assert all(check.ok for check in before)  # the broken part and no other
+    assert last.ok == (fault == Fault.NONE)
+    assert last.name == (stage or STAGES[-1])
+    assert last.detail.startswith(said)
+
+
+def test_every_fault_is_tried():
+    mark = next(mark for mark in test_faults_are_named.pytestmark if mark.name == "parametrize")
+    assert [row[0] for row in mark.args[1]] == list(Fault)
+
+
+def test_patterns_tell_every_element_and_move_every_bit():
+    patterns = np.array(selftest._patterns(300, 2))
+    assert len(np.unique(patterns, axis=1).T) == 300
+    assert (np.bitwise_or.reduce(patterns) == 3).all() and not np.bitwise_and.reduce(patterns).any()
+    assert not patterns[-1].any()
+
+
+def test_many_wrong_elements_are_summed_up():
+    written = np.array(selftest._patterns(64, 12))
+    read = written | np.where(np.arange(64) % 4 == 2, 1 << 7, 0)
+    found = selftest._diagnosis(faults.CONFIG, Space.FACTOR, written, read)
+    assert found == [
+        "FACTOR: 16 of 64 elements, from element 2 to 62, in lanes 2; bit 7 always reads one"
+    ]
+
+
+def test_a_stuck_lane_select():
+    written = np.array(selftest._patterns(64, 12))
+    found = selftest._diagnosis(faults.CONFIG, Space.FACTOR, written, written[:, np.arange(64) | 2])
+    assert found == ["FACTOR: lane select bit 1 is stuck at 1"]
+
+
+@pytest.mark.parametrize("uri", ["model:tiny", "float"])
+def test_only_hardware_is_tested(device, uri):
+    with pytest.raises(DeviceError, match="is no hardware to test; use rtl or serial:PORT"):
+        next(selftest.selftest(device(uri)))

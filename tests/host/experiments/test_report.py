@@ -1,0 +1,318 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a small made-up demo: what is written, that it stands alone, and the terminal's
+table.
+"""
+
+import base64
+import io
+import re
+from dataclasses import replace
+from html import unescape
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from ornstein.hdl.config import preset
+from ornstein.host.compile.program import FieldRange
+from ornstein.host.experiments.demo.report import (
+    ALIGNED,
+    FULL,
+    REFITTED,
+    ZEROED,
+    figures,
+    print_table,
+    write_report,
+)
+from ornstein.host.experiments.demo.run import Demo, ErrorShare, Need, Row
+
+FIGURES = {"scores", "targets", "relaxation", "covariance", "errors", "needs"}
+
+
+def _row(recipe, device="rtl", centred=0.99, r2=0.98, kT=0.0, **fields):
+    values = (
+        {
+            "weights": 2560,
+            "constants": 256,
+            "dt": 1.001,
+            "steps": 58,
+            "samples": 16,
+            "cycles": 1982432,
+            "saturations": 0,
+            "utilisation": 0.99,
+            "equals_model": True,
+        }
+        if device == "rtl"
+        else {}
+    )
+    return Row(
+        recipe,
+        device,
+        0.9912,
+        centred,
+        r2,
+        0.984,
+        **{"kT": kT if device else None, **values, **fields},
+    )
+
+
+@pytest.fixture(scope="module")
+def demo():
+    rng = np.random.default_rng(3)
+    target = rng.normal(size=(20, 8)) + 2
+    steps = np.arange(1, 101)
+    theory = 0.9**steps
+    samples = rng.normal(size=(4000, 6))
+    return Demo(
+        rows=[
+            _row("constant mean", None, 0.0, 0.0),
+            _row(f"{FULL}, shuffled targets", None, -0.05, -0.9),
+            _row("paper's oracle", centred=0.43, r2=-2.0089),
+            _row("paper's recipe", centred=0.35, r2=-2.155),
+            _row("paper's skip only", centred=-0.08, r2=-229.07),
+            _row("a <b>bold</b> & $dollar$ [red]recipe[/red]"),
+            _row(FULL, centred=0.9942, r2=0.9958),
+            _row(REFITTED, centred=0.9941),
+            _row(FULL + ZEROED, centred=0.361, r2=-3.65),
+            _row(ALIGNED, centred=0.9879),
+            _row(ALIGNED + ZEROED, centred=0.0, r2=-0.00001),
+            _row(FULL, "float:exact", 0.9944, 0.9959),
+            _row(FULL, centred=0.9877, kT=1e-5, steps=33746, samples=33704),
+        ],
+        errors=[
+            ErrorShare(FULL, "interface", 0.064, "closed form"),
+            ErrorShare(FULL, "rank", 1.5e-4, "cut"),
+            ErrorShare(FULL, "time step", 0.0, "none"),
+            ErrorShare(ALIGNED, "interface", 0.098, "fit <i>"),
+            ErrorShare(ALIGNED, "time step", 0.0, "none"),
+        ],
+        needs=[
+            Need(name, kT, 42, int(1e6 * kT * scale) + 1)
+            for name, scale in ((FULL, 100), (ALIGNED, 1))
+            for kT in (1e-3, 0.1, 1.0)
+        ],
+        ranges={
+            FULL: (
+                FieldRange(
+                    "time step", 0, 5, 10, 0.0048828125, requested=1.0, realised=1.0009765625
+                ),
+                FieldRange("state", -2.19, 2.19, 16, 2.0**-13, clipped=0.012),
+            )
+        },
+        provenance={
+            "command": "ornstein train --seed 0",
+            "losses": [0.5 / n for n in range(1, 13)],
+            "versions": {"torch": "2.9"},
+        },
+        fabric=preset("tiny"),
+        target=target,
+        prediction=target + 0.05 * rng.normal(size=target.shape),
+        aligned_prediction=target + 0.1 * rng.normal(size=target.shape),
+        centre=np.full(8, 2.0),
+        distance=np.hypot(theory, 0.01),
+        distance_theory=theory,
+        covariance=np.cov(samples.T),
+        covariance_exact=np.eye(6),
+        covariance_floor=0.04,
+    )
+
+
+@pytest.fixture(scope="module")
+def page(demo, tmp_path_factory):
+    path = write_report(demo, tmp_path_factory.mktemp("report") / "new" / "folder")
+    assert path.name == "report.html"
+    return path
+
+
+def _text(page) -> str:
+    """The words of the page, without its figures and tags."""
+    body = re.sub(r"(?s)<style>.*?</style>|<[^>]*>", " ", page.read_text(encoding="utf-8"))
+    return " ".join(unescape(body).split())
+
+
+def test_every_figure_is_a_file_and_in_the_page(demo, page):
+    assert set(figures(demo)) == FIGURES
+    files = list((page.parent / "figures").iterdir())
+    assert {file.stem for file in files} == FIGURES
+    assert all(file.read_bytes().startswith(b"\x89PNG") for file in files)
+    sources = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"', page.read_text())
+    assert len(sources) == len(FIGURES)
+    assert all(b"<svg" in base64.b64decode(source) for source in sources)
+
+
+def test_the_page_stands_alone(page):
+    text = page.read_text()
+    assert set(re.findall(r'(?:src|href)="([^:"]*)', text)) == {"data"}
+    without_data = re.sub(r"base64,[^\"]+", "", text)
+    for word in (
+        "http:",
+        "https:",
+        "file:",
+        "url(",
+        "@import",
+        "<script",
+        "<link",
+        str(page.parent),
+        "/home",
+        "/tmp",
+    ):
+        assert word not in without_data
+
+
+def test_every_row_and_its_numbers_are_in_the_page(demo, page):
+    text = _text(page)
+    for row in demo.rows:
+        assert row.recipe in text
+    for number in (
+        "0.9942",
+        "-2.0089",
+        "-229",
+        "98.4%",
+        "2,560 + 256",
+        "1.001",
+        "33,704",
+        "1,982,432",
+        "1e-5",
+    ):
+        assert number in text
+    assert "-0.0000" not in text
+    assert "None" not in text and "nan" not in text.split()
+
+
+def test_tables_beside_the_rows(page):
+    text = _text(page)
+    for words in (
+        "interface 0.064 closed form",
+        "rank 0.00015 cut",
+        "fit <i>",
+        "ours, full interface 1 42 100,000,001",
+        "time step 0 5 10 0.004883 0.0% 1 1.001 0.098%",
+        "state -2.19 2.19 16 0.0001221 1.2% - - -",
+        "command ornstein train --seed 0",
+        "losses 12 values, 0.5 first, 0.04167 last",
+        "versions: torch 2.9",
+        "name tiny",
+        "factor width 12",
+        "build hash",
+    ):
+        assert words in text, words
+
+
+def test_names_are_escaped(page):
+    source = page.read_text()
+    assert "a &lt;b&gt;bold&lt;/b&gt; &amp; $dollar$" in source
+    assert "<b>bold" not in source and "fit <i>" not in source
+
+
+def test_conclusions_follow_the_data(demo, page, tmp_path):
+    text = _text(page)
+    assert (
+        "In our full interface the couplings do no work. Refitted without any coupling, the same weights score "
+        "0.9941 instead of 0.9942"
+    ) in text
+    assert (
+        "In the aligned program the couplings do the work. Zeroing its couplings takes the centred cosine from "
+        "0.9879 to 0.0000"
+    ) in text
+    assert "does not give the details of its training" in text
+    assert "No value saturated." in text and "all were equal in every bit" in text
+
+    worse = {
+        REFITTED: {"centred_cosine": 0.7},
+        ALIGNED + ZEROED: {"centred_cosine": 0.9879},
+        "paper's oracle": {"saturations": 7},
+    }
+    changed = replace(
+        demo,
+        rows=[replace(row, **worse.get(row.recipe, {})) for row in demo.rows],
+        target=None,
+        distance=None,
+        covariance=None,
+        errors=[],
+        needs=[],
+    )
+    text = _text(write_report(changed, tmp_path))
+    assert "In our full interface the couplings do a part of the work." in text
+    assert "In the aligned program the couplings do no work here." in text
+    assert "Together they saturated 7 times." in text
+
+
+def test_captions_are_computed(page):
+    text = _text(page)
+    assert "4 bars are cut at -1" in text
+    assert re.search(r"follows it to within 5\.\d+%", text)
+    assert "stays within 5% of 0.01:" in text
+    assert (
+        "At kT = 1, ours, full interface takes 100,000,001 and ours, aligned skip 1,000,001, 100 times fewer"
+        in text
+    )
+
+
+def test_what_a_demo_lacks_is_left_out(tmp_path):
+    empty = Demo()
+    assert figures(empty) == {}
+    text = _text(write_report(empty, tmp_path / "empty"))
+    assert (
+        "Its files do not say how it was made." in text
+        and "The fabric" not in text
+        and "Scores" not in text
+    )
+
+    bare = Demo(rows=[_row("constant mean", None, 0.0, 0.0)])
+    assert set(figures(bare)) == {"scores"}
+    text = _text(write_report(bare, tmp_path / "bare"))
+    assert "constant mean - 0.9912 0.0000 0.0000 98.4% - - - - - - - - -" in text
+
+
+def test_relaxation_without_a_floor(demo, tmp_path):
+    bare = Demo(distance=demo.distance_theory * 1.001, distance_theory=demo.distance_theory)
+    text = _text(write_report(bare, tmp_path))
+    assert "Throughout (all 100 steps), the device follows it to within 0.1%." in text
+    assert "floor" not in text
+
+
+def test_the_same_demo_gives_the_same_page(demo, page, tmp_path):
+    assert write_report(demo, tmp_path).read_bytes() == page.read_bytes()
+
+
+@pytest.mark.parametrize("width", [100, 140])
+def test_table_fits_the_terminal(demo, width):
+    console = Console(file=io.StringIO(), width=width)
+    print_table(demo, console)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    text = "\n".join(lines)
+    assert "…" not in text
+    assert "[red]recipe[/red]" in text.replace("\n", " ")
+    full = next(line for line in lines if line.startswith(FULL) and "1.98M" in line)
+    digits = ("0.9942", "0.9958") if width == 140 else ("0.994", "0.996")
+    assert all(
+        number in full.split() for number in ("98.4%", "2,560", "1.001", "58", "16", "0", *digits)
+    )
+    assert any("-229" in line.split() for line in lines)
+    assert re.search(r"constant mean.*98\.4%( +-){7}", text)
+    assert ("rtl" in full.split()) == (width == 140)
+    assert ("[rtl]" in text) == (width == 100)
+
+
+def test_a_narrow_terminal_gets_the_columns_that_matter(demo):
+    console = Console(file=io.StringIO(), width=80)
+    print_table(demo, console)
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    text = "\n".join(lines)
+    assert "…" not in text
+    headings = " ".join(lines[:2]).split()
+    assert sorted(headings) == sorted(
+        ["centred", "recipe", "cosine", "R2", "top-1", "weights", "kT"]
+    )
+    full = next(line for line in lines if line.startswith(f"{FULL} [rtl]"))
+    assert full.removeprefix(f"{FULL} [rtl]").split() == ["0.994", "0.996", "98.4%", "2,560", "0"]
+    assert any(line.startswith(f"{FULL} [float:exact]") for line in lines)
+
+
+def test_ours_is_highlighted_in_the_terminal(demo):
+    console = Console(file=io.StringIO(), width=140, force_terminal=True, color_system="standard")
+    print_table(demo, console)
+    styled = [line for line in console.file.getvalue().splitlines() if "\x1b[1;36m" in line]
+    assert len(styled) == sum(row.recipe in (FULL, ALIGNED) for row in demo.rows)

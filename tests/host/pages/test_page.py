@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pages of sections: everything is on them, nothing is loaded from elsewhere, and numbers read
+well.
+"""
+
+import base64
+import re
+from html import unescape
+
+import numpy as np
+import pytest
+
+from ornstein.host.pages.page import (
+    BLUE,
+    Exhibit,
+    Grid,
+    Section,
+    cell,
+    house_style,
+    new_figure,
+    plain,
+    sentence,
+    short,
+    write_page,
+)
+
+
+@house_style
+def _exhibit(name="line", caption="From 0 to 1 & <on>."):
+    figure = new_figure(3)
+    axes = figure.subplots()
+    axes.plot([0, 1], [0, 1], color=BLUE, label=plain("costs $1 and $2"))
+    axes.legend()
+    return Exhibit(name, "A line", figure, caption)
+
+
+def _sections():
+    table = Grid(
+        "Numbers",
+        ("name", "count", "value"),
+        [("a<b", 12345, 0.123456), ("nothing", None, np.float64(-0.0))],
+    )
+    return [
+        Section("First", ["One paragraph.", "Another & more."], exhibits=[_exhibit()]),
+        Section(
+            "Second",
+            [],
+            grids=[table, Grid("", ("x",), [("text",), (1,)])],
+            exhibits=[_exhibit("other")],
+        ),
+    ]
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return write_page(
+        tmp_path_factory.mktemp("page") / "new" / "folder", "A <title>", "A summary.", _sections()
+    )
+
+
+def _text(path):
+    body = re.sub(r"(?s)<style>.*?</style>|<[^>]*>", " ", path.read_text(encoding="utf-8"))
+    return " ".join(unescape(body).split())
+
+
+def test_sections_stand_in_order_with_figures_before_tables(page):
+    text = _text(page)
+    parts = [
+        "A <title>",
+        "A summary.",
+        "First",
+        "One paragraph.",
+        "Another & more.",
+        "A line. From 0 to 1 & <on>.",
+        "Second",
+        "A line.",
+        "Numbers name count value a<b 12,345 0.1235 nothing - 0",
+    ]
+    places = [text.index(part, 0 if part != "A line." else text.index("Second")) for part in parts]
+    assert places == sorted(places)
+
+
+def test_figures_are_in_the_page_and_beside_it(page):
+    assert {file.name for file in (page.parent / "figures").iterdir()} == {"line.png", "other.png"}
+    sources = re.findall(r'<img src="data:image/svg\+xml;base64,([^"]+)"', page.read_text())
+    assert len(sources) == 2 and all(b"<svg" in base64.b64decode(source) for source in sources)
+
+
+def test_the_page_loads_nothing(page):
+    text = re.sub(r"base64,[^\"]+", "", page.read_text())
+    for word in (
+        "http:",
+        "https:",
+        "file:",
+        "url(",
+        "@import",
+        "<script",
+        "<link",
+        str(page.parent),
+    ):
+        assert word not in text
+
+
+def test_columns_of_numbers_stand_to_the_right(page):
+    source = page.read_text()
+    assert '<th class="n">count</th>' in source and '<td class="n">12,345</td>' in source
+    assert "<th>name</th>" in source and "<th>x</th>" in source  # text, and text with a number
+
+
+def test_the_same_sections_give_the_same_page(page, tmp_path):
+    other = write_page(tmp_path, "A <title>", "A summary.", _sections(), name="other.html")
+    assert other.name == "other.html" and other.read_bytes() == page.read_bytes()
+
+
+def test_figures_are_drawn_in_the_house_style():
+    axes = _exhibit().figure.axes[0]
+    assert not axes.spines["top"].get_visible() and not axes.get_legend().get_frame_on()
+    with pytest.raises(RuntimeError, match="decorate the function that draws with @house_style"):
+        new_figure(3)
+
+
+def test_numbers_as_text():
+    assert [short(value) for value in (None, 1e-5, -0.0, 1234567.0, 0.5)] == [
+        "-",
+        "1e-5",
+        "0",
+        "1.23e6",
+        "0.5",
+    ]
+    assert [cell(value) for value in (None, True, np.int64(1000), 0.00012345, "text")] == [
+        "-",
+        "yes",
+        "1,000",
+        "0.0001234",
+        "text",
+    ]
+    assert sentence("ours, full.") == "Ours, full." and plain("$x$") == r"\$x\$"

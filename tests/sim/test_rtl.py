@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The Verilated gateware as a line: built once, found again in the cache, rebuilt when its sources
+change.
+"""
+
+import shutil
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ornstein.hdl
+from helpers.programs import toy, toy_inputs
+from ornstein.hdl.config import REFERENCE, TINY
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.devices.device import open_device
+from ornstein.sim import faults, rtl, verilated
+from ornstein.sim.toolchain import ToolError
+
+
+@pytest.fixture
+def no_tools(monkeypatch):
+    """No program can be started, so nothing can be built."""
+
+    def refuse(*arguments, **options):
+        raise AssertionError(f"started {arguments}")
+
+    monkeypatch.setattr(subprocess, "run", refuse)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+
+
+def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
+    assert verilated.cache_folder() == tmp_path
+    monkeypatch.delenv("ORNSTEIN_CACHE")
+    assert verilated.cache_folder().name == "ornstein"
+
+
+def test_a_second_open_builds_nothing(device, request, monkeypatch):
+    device("rtl:tiny")
+    request.getfixturevalue("no_tools")
+    monkeypatch.setenv("PATH", "")  # nor are the tools asked for
+    with open_device("rtl:tiny") as again:
+        assert again.config == TINY
+
+
+def test_an_empty_cache_needs_the_tools(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
+
+    def missing():
+        raise ToolError("c++ is missing")
+
+    monkeypatch.setattr(verilated, "verilator_environment", missing)
+    with pytest.raises(ToolError, match=r"^c\+\+ is missing$"):
+        open_device("rtl:tiny")
+    assert not list(tmp_path.rglob("*.so"))
+
+
+def test_a_failed_build_leaves_its_log_and_no_library(tmp_path, monkeypatch):
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
+    monkeypatch.setattr(verilated, "verilator_environment", dict)
+    monkeypatch.setattr(rtl.top, "verilog", lambda config, line: "module top; endmodule")
+    monkeypatch.setattr(
+        subprocess,
+        "run",
+        lambda *arguments, **options: subprocess.CompletedProcess(
+            arguments, 1, "said this\n", "and that\n"
+        ),
+    )
+    with pytest.raises(
+        ToolError, match="the simulator of fabric 'tiny' could not be built; see "
+    ) as caught:
+        rtl.library(TINY)
+    log = Path(str(caught.value).split("see ")[1])
+    assert log.read_text() == "said this\nand that\n" and "\n" not in str(caught.value)
+    assert not list(tmp_path.rglob("*.so"))
+    assert [path.name for path in (tmp_path / "rtl").iterdir()] == [
+        log.name
+    ]  # nothing else is left behind
+
+
+@pytest.fixture
+def built(monkeypatch, tmp_path):
+    """A cache of libraries that cost nothing to build."""
+
+    def touch(name, verilog, harness, define, optimise, target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+
+    monkeypatch.setattr(verilated, "_build", touch)
+    monkeypatch.setattr(rtl.top, "verilog", lambda config, line, **options: "")
+    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path / "cache"))
+
+
+def test_the_library_is_that_of_the_configuration(built):
+    configs = TINY, REFERENCE, replace(TINY, quartic=False), replace(TINY, rank_depth=33)
+    assert len({rtl.library(config) for config in configs}) == 4
+    assert rtl.library(replace(TINY)) == rtl.library(TINY)
+    assert rtl.library(TINY) != rtl.library(TINY, faults.LINE)
+    assert rtl.library(faults.CONFIG, faults.LINE) != rtl.library(
+        faults.CONFIG, faults.LINE, faulty=True
+    )
+
+
+def test_the_library_changes_with_the_gateware_and_the_tools(built, tmp_path, monkeypatch):
+    copy = tmp_path / "hdl"
+    shutil.copytree(
+        Path(ornstein.hdl.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    monkeypatch.setattr(ornstein.hdl, "__file__", str(copy / "__init__.py"))
+    libraries = {rtl.library(TINY)}
+    source = copy / "link" / "uart.py"
+    source.write_text(source.read_text() + "\n# changed\n")
+    libraries.add(rtl.library(TINY))
+    monkeypatch.setattr(verilated.importlib.metadata, "version", lambda package: "99")
+    libraries.add(rtl.library(TINY))
+    harness = tmp_path / "rtl.cpp"
+    harness.write_text("// another\n")
+    monkeypatch.setattr(rtl, "_HARNESS", harness)
+    libraries.add(rtl.library(TINY))
+    assert len(libraries) == 4
+
+
+def test_devices_are_independent(device):
+    """Two simulators of one library, with programs of their own, running by turns."""
+    first = device("rtl:tiny")
+    warm, cold = toy(), toy(stages=(toy().stages[0], replace(toy().stages[1], kT=0.0)))
+    inputs = toy_inputs()
+    with open_device("rtl:tiny") as second:
+        for one, problem in ((first, warm), (second, cold)):
+            one.load(compile_problem(problem, TINY, inputs))
+        expected = [one.run(inputs).sums for one in (first, second)]
+        assert not np.array_equal(*expected)
+        for _ in range(2):
+            for one, sums in zip((first, second), expected, strict=True):
+                np.testing.assert_array_equal(one.run(inputs).sums, sums)
+
+
+def test_a_line_may_be_closed_twice():
+    line = rtl.RtlTransport(TINY)
+    line.close()
+    line.close()
