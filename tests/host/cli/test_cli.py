@@ -10,7 +10,7 @@ import pytest
 
 from helpers.command_line import failure, run
 from ornstein.hdl.config import TINY
-from ornstein.host.cli import main as cli
+from ornstein.host.cli import exit_codes as cli
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.physics.couplings import aligned
 from ornstein.host.physics.problem import BIAS, Problem
