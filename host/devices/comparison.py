@@ -39,6 +39,8 @@ def check_equals_model(
 ) -> None:
     """Runs the program on the integer model and compares the model's answer with ``outputs``.
 
+    Only what was selected for ``outputs`` is compared.
+
     Parameters
     ----------
     inputs : (n, input_size), the inputs that gave ``outputs``
@@ -52,7 +54,7 @@ def check_equals_model(
     """
     with ModelDevice(program.config) as model:
         model.load(program)
-        expected = model.run(inputs, seed=seed, warm=warm)
+        expected = model.run(inputs, seed=seed, warm=warm, selection=outputs.selection)
     if outputs.squares is None:  # the device was built without second moments
         expected = replace(expected, squares=None)
     found = differences(outputs, expected)

@@ -10,7 +10,8 @@ from helpers.programs import random_program, toy, toy_inputs
 from ornstein.hdl.config import TINY
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.devices.comparison import ModelMismatchError, check_equals_model, differences
-from ornstein.host.devices.device import Outputs
+from ornstein.host.devices.device import Outputs, Selection
+from ornstein.host.devices.model import ModelDevice
 from ornstein.sim.stages import Stage
 
 
@@ -65,14 +66,26 @@ def test_the_gateware_equals_the_model(device, sampling):
     check_equals_model(program, inputs, rtl.run(inputs, seed=4), 4)
 
 
-def test_a_first_warm_run_is_compared_warm(device):
+def test_a_first_warm_run_is_compared_warm():
     program, inputs = random_program(0)
-    model = device(f"model:{program.config.name}")
-    model.load(program)
-    found = model.run(inputs, seed=4, warm=True)
+    with ModelDevice(program.config) as model:
+        model.load(program)
+        found = model.run(inputs, seed=4, warm=True)
     check_equals_model(program, inputs, found, 4, warm=True)
     with pytest.raises(ModelMismatchError):
         check_equals_model(program, inputs, found, 4)
+
+
+def test_only_the_selection_is_compared(device, sampling):
+    program, inputs = sampling
+    rtl = device("rtl:tiny")
+    rtl.load(program)
+    found = rtl.run(inputs, seed=4, selection=Selection(second=False, samples=False, module="b"))
+    check_equals_model(program, inputs, found, 4)
+    wrong = found.sums.copy()
+    wrong[4, 2] += 1
+    with pytest.raises(ModelMismatchError, match=r"sums: 1 of 15 differ, first unit 2 of input 4"):
+        check_equals_model(program, inputs, replace(found, sums=wrong), 4)
 
 
 @pytest.mark.parametrize("name", ["sums", "squares", "samples"])
