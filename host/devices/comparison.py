@@ -34,6 +34,14 @@ def differences(found: Outputs, expected: Outputs) -> list[str]:
     return lines
 
 
+def compared_numbers(expected: Outputs) -> dict[str, int]:
+    """Returns how many numbers of each kind :func:`differences` compares with ``expected``."""
+    arrays = {name: getattr(expected, name) for name in _ARRAYS}
+    counts = {name: array.size for name, array in arrays.items() if array is not None}
+    counts["counters"] = sum(value is not None for value in expected.counters.values())
+    return {name: count for name, count in counts.items() if count}
+
+
 def check_equals_model(
     program: Program, inputs: np.ndarray, outputs: Outputs, seed: int, warm: bool = False
 ) -> None:
