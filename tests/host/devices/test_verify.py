@@ -16,11 +16,13 @@ from ornstein.boards import BOARDS
 from ornstein.boards.build import NETLIST, BuildError
 from ornstein.boards.wiring import request, usb_serial
 from ornstein.hdl import ice40
+from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.hdl.link.uart import Receiver, Transmitter
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.protocol import END
 from ornstein.hdl.regmap import Line
 from ornstein.host.devices import verify
+from ornstein.host.devices.selftest import builtin_program
 from ornstein.sim import bitstream, netlist, toolchain, usb_host
 from ornstein.sim.toolchain import ToolError
 from ornstein.sim.transport import LinkError
@@ -403,3 +405,34 @@ def test_no_netlist_at_all():
 def test_what_cannot_be_verified(tmp_path, board, level, message):
     with pytest.raises(BuildError, match=message):
         verify.verify(board, level, tmp_path)
+
+
+@pytest.mark.parametrize("config", [TINY, REFERENCE], ids=lambda config: config.name)
+def test_a_run_is_compared_in_every_number(device, monkeypatch, config):
+    """Sound gateware has no differences; each wrong number is one, and all kinds are counted."""
+    program, inputs = builtin_program(config)
+    rtl = device(f"rtl:{config.name}")
+    compared, differences = verify.compare_run(rtl, program, inputs[:2])
+    assert differences == []
+    loaded = rtl.verify()
+    samples = 5 if config.sample_depth else 0  # every tenth of fifty steps
+    expected = {
+        "elements of the program": loaded,
+        "sums": 2 * 16,
+        "squares": 2 * 16 * config.second_moment,
+        "samples": 2 * 16 * samples,
+        "counters": 3,
+    }
+    assert compared == {name: count for name, count in expected.items() if count}
+    three, _ = verify.compare_run(rtl, program, inputs[:3])
+    assert three["sums"] == 3 * 16
+
+    def run_wrong(*arguments, **options):
+        outputs = run(*arguments, **options)
+        outputs.sums[1, 3] += 1
+        return outputs
+
+    run = rtl.run
+    monkeypatch.setattr(rtl, "run", run_wrong)
+    _, (difference,) = verify.compare_run(rtl, program, inputs[:2])
+    assert difference.startswith("sums: 1 of 32 differ, first unit 3 of input 1: ")
