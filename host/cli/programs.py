@@ -98,7 +98,7 @@ def compile_command(
     The file holds couplings, interface, number formats chosen from the training activations, and
     the contents of the fabric's memories.
     """
-    from ornstein.host.experiments.demo.run import compile_recipe
+    from ornstein.host.models.run import compile_recipe
 
     if integrator not in (LM, EM) or rounding not in (NEAREST, STOCHASTIC):
         raise typer.BadParameter(
