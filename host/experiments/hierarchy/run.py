@@ -20,7 +20,7 @@ from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import open_device
-from ornstein.host.experiments.bench.run import SD15_CHANNELS, block_rams
+from ornstein.host.experiments.bench.large import SD15_CHANNELS, block_rams
 from ornstein.host.experiments.demo.run import DEVICE_KT, MODEL_KT, equals_model
 from ornstein.host.experiments.results import QUANTITIES, Experiment
 from ornstein.host.experiments.scores import Scores, constant_mean, score, shuffled
