@@ -4,13 +4,13 @@
 A report is made in three steps, all in the ``report.py`` of an experiment:
 
 1. Functions turn results into an :class:`Exhibit` (a matplotlib figure with its caption) or a
-   :class:`Grid` (a table). A function that draws is decorated with `house_style` and begins with
-   :func:`new_figure`.
-2. The prose stands in a template of the folder ``templates``, which extends ``base.html``. It
-   places an exhibit with ``show("NAME")`` and a table with ``table(GRID)``, both imported from
-   ``macros.html``.
-3. :func:`write_template` fills the template in and writes the page. :func:`write_page` does the
-   same for a list of :class:`Section`, for reports whose sections depend on what was run.
+   :class:`Grid` (a table, which a command also prints). A function that draws is decorated with
+   `house_style` and begins with :func:`new_figure`.
+2. Sentences come from ``templates/prose.jinja`` beside the ``report.py``, through
+   :class:`ornstein.host.experiments.prose.Prose`, which fills in the numbers.
+3. :class:`Section` objects put sentences, exhibits and grids in order, and :func:`write_page`
+   writes them. A report with a layout of its own has a template in this package's ``templates``,
+   which extends ``base.html``, and is written by :func:`write_template`.
 
 A page loads nothing: its styles and its figures (inline SVG) are part of it. Every figure is also
 written as ``figures/NAME.png``.

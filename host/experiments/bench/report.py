@@ -5,29 +5,28 @@ from pathlib import Path
 
 from ornstein.host.experiments.bench.figures import CYCLES_PREFIX, Figure
 from ornstein.host.experiments.bench.lanes import MIXED_SUFFIX
+from ornstein.host.experiments.prose import Prose
 from ornstein.host.pages.page import (
     BLUE,
     GREY,
     ORANGE,
     Exhibit,
     Grid,
+    Section,
     house_style,
     new_figure,
-    write_template,
+    write_page,
 )
+
+PROSE = Prose("ornstein.host.experiments.bench")
 
 
 def write_bench_page(figures: list[Figure], folder: Path) -> Path:
     """Writes report.html and figures/*.png into ``folder`` and returns the path of the page."""
     exhibit = cycles_exhibit(figures)
-    return write_template(
-        folder,
-        "bench.html",
-        [exhibit] if exhibit else [],
-        title="How fast it is",
-        summary="Measured in one run; cycles before seconds.",
-        figures=figures_grid(figures),
-    )
+    growth = [Section("Growth", [], exhibits=[exhibit])] if exhibit else []
+    measured = Section("Figures", PROSE.paragraphs("method"), [figures_grid(figures)])
+    return write_page(folder, "How fast it is", PROSE("summary"), [*growth, measured])
 
 
 def figures_grid(figures: list[Figure]) -> Grid:
@@ -74,11 +73,5 @@ def cycles_exhibit(figures: list[Figure]) -> Exhibit | None:
     )
     axes.legend(loc="upper left")
     name, bound, cycles = max(cells, key=lambda cell: cell[2] / cell[1])
-    return Exhibit(
-        "cycles",
-        "Cycles grow as D k",
-        figure,
-        "One input, one time step, on the gateware; D from 64 to 1,280 (summed over pairs of "
-        "modules), rank 16 and 64, 2 to 8 modules, 8 to 128 lanes. The farthest from the bound is "
-        f"{name.removeprefix(CYCLES_PREFIX)}, {cycles / bound:.3f} times it.",
-    )
+    farthest = PROSE("cycles", name=name.removeprefix(CYCLES_PREFIX), ratio=cycles / bound)
+    return Exhibit("cycles", "Cycles grow as D k", figure, farthest)
