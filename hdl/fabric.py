@@ -22,37 +22,21 @@ from ornstein.hdl.config import (
     FabricConfig,
 )
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes, activated, spread
+from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.registers import apart
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.hdl.sequencer import Sequencer
+from ornstein.hdl.timing import Timing
 from ornstein.hdl.update import Update
 
 CONTROL_BITS = (len(Control) - 1).bit_length()
 """Bits of the address of a control register."""
 
-SAMPLE_MARGIN = 32
-"""Free words below which a job stalls: more than the pipeline can still write."""
 
-
-def latencies(config: FabricConfig) -> tuple[int, int]:
-    """(rank, unit): issues that must lie between a write and a read that depends on it.
-
-    ``rank`` counts from the last micro-operation of PROJECT or MIX to a read of the rank words it
-    wrote, ``unit`` from the last of EXPAND to a read of the states or biases it wrote, the previous
-    noise and the sums included.
-    """
-    rank_time, unit_time = Lanes.times(config)
-    # ACTIVATE writes rank words too
-    return max(rank_time, activated(config) + config.travel) + 1, unit_time + Update.stages(config)[
-        1
-    ] + 3
-
-
-def _relayed(m: Module, bus) -> SimpleNamespace:
+def _relayed(m: Module, bus, cycles: int) -> SimpleNamespace:
     """The bus behind a register, for a fabric far away; a request comes once what it asks for has
     settled there.
     """
@@ -62,7 +46,7 @@ def _relayed(m: Module, bus) -> SimpleNamespace:
         moved = Signal.like(value, name=f"bus_{name}", reset_less=True)
         m.d.sync += moved.eq(value)
         setattr(there, name, moved)
-    coming = Signal(4)
+    coming = Signal(cycles)
     m.d.sync += coming.eq(Mux(bus.done, 0, Cat(bus.request, coming)))
     there.request = coming[-1]
     return there
@@ -97,9 +81,10 @@ class Fabric(wiring.Component):
         m = Module()
         config = self._config
         units, ranks, words = config.unit_lanes, config.rank_lanes, config.descriptor_width // 32
-        bus = _relayed(m, self.bus) if config.travel else self.bus
+        timing = Timing.of(config)
+        travel, read_latency = timing.hop, timing.read
+        bus = _relayed(m, self.bus, timing.bus_decode) if timing.bus_decode else self.bus
 
-        travel, read_latency = config.travel, config.read_latency
         factors = [
             FactorMemory(ranks, config.factor_width, config.factor_depth, travel)
             for _ in range(units)
@@ -129,11 +114,8 @@ class Fabric(wiring.Component):
         for unit in range(units):
             m.submodules[f"update_{unit}"] = updates[unit]
             m.submodules[f"noise_{unit}"] = sources[unit]
-        unit_time = Lanes.times(config)[1]
-        draw_stage, latency = updates[0].draw_stage, updates[0].latency
-        m.submodules.sequencer = sequencer = Sequencer(
-            config, drain=unit_time + latency + 4 + travel
-        )
+        draw_stage, latency = timing.draw, timing.update
+        m.submodules.sequencer = sequencer = Sequencer(config)
         level = sequencer.level
 
         # ---- jobs --------------------------------------------------------------------------------
@@ -279,9 +261,7 @@ class Fabric(wiring.Component):
             m.d.comb += refuse.eq(Status.FULL)
         may_write, may_read, may_end = Signal(), Signal(), Signal()
         read, answered = Signal(), Signal()
-        reading = Signal(
-            read_latency + 2 * travel
-        )  # the word is on its way, one place further a cycle
+        reading = Signal(timing.bus_read)  # the word is on its way, one place further a cycle
         drive_soon_busy, sums_soon_busy = Signal(), Signal()
         blocked = (
             (to_drives & drive_soon_busy)
@@ -338,7 +318,7 @@ class Fabric(wiring.Component):
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
         row = sequencer.factor  # factors wait for vectors and rank words, which have further to go
-        for cycle in range(spread(config)):
+        for cycle in range(timing.spread):
             row = apart(m, row, f"factor_row_{cycle}")
         m.d.comb += [
             factor.address.eq(Mux(view.free, view.word, relayed(row, f"factor_{unit}_issued")))
@@ -490,7 +470,7 @@ class Fabric(wiring.Component):
             state_soon.eq(pipe[latency - 1][0] & ~pipe[latency - 1][1].to_drive),
             drive_soon.eq(pipe[latency - 1][0] & pipe[latency - 1][1].to_drive),
             drive_soon_busy.eq(
-                pipe[latency - 1 - 2 * travel][0] & pipe[latency - 1 - 2 * travel][1].to_drive
+                pipe[latency - timing.bus_write][0] & pipe[latency - timing.bus_write][1].to_drive
             ),
             drive.write_address.eq(Mux(to_drive, new_micro.dest, on_drive.word)),
             drive.write_lanes.eq(Mux(to_drive, (1 << units) - 1, on_drive.written)),
@@ -518,14 +498,12 @@ class Fabric(wiring.Component):
                 )
 
         # ---- statistics: read to be here a cycle before the new state, written with it (squares one cycle later) ---
-        early_valid, early_micro = pipe[latency - 1 - read_latency]
+        early_valid, early_micro = pipe[timing.sum_read]
         soon_micro = pipe[latency - 1][1]
         state_bits = (config.state_depth - 1).bit_length()
         accumulate = Signal()
         m.d.comb += [
-            sums_soon_busy.eq(
-                level.accumulate & (pipe[latency - 2 - read_latency][0] | early_valid)
-            ),
+            sums_soon_busy.eq(level.accumulate & (pipe[timing.sum_read - 1][0] | early_valid)),
             sums.read_address.eq(
                 Mux(
                     level.accumulate & early_valid,
@@ -551,7 +529,7 @@ class Fabric(wiring.Component):
                 units, config.square_width, 2 * config.state_depth, travel
             )
             on_square = beside(Space.SQUARE, units)
-            late_valid, late_micro = pipe[latency - read_latency]
+            late_valid, late_micro = pipe[timing.sum_read + 1]
             _, last_micro = pipe[latency + 1]
             squaring = Signal()
             m.d.sync += squaring.eq(accumulate)
@@ -595,7 +573,7 @@ class Fabric(wiring.Component):
             m.d.sync += [
                 entered.eq(entered + sampled),
                 waiting.eq(entered - taken),
-                sequencer.hold.eq(waiting > config.sample_depth - SAMPLE_MARGIN),
+                sequencer.hold.eq(waiting > config.sample_depth - timing.sample_margin),
                 half_full.eq(waiting >= config.sample_depth // 2),
             ]
 

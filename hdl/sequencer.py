@@ -3,7 +3,7 @@
 cycle.
 
 The next pass is fetched from the descriptor memory while the present one runs, so that passes
-follow each other without a gap as long as they last :func:`shortest_pass` cycles or more.
+follow each other without a gap as long as they last :attr:`Timing.fetch` cycles or more.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -14,13 +14,7 @@ from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.registers import apart
-
-
-def shortest_pass(config: FabricConfig) -> int:
-    """Cycles that the next pass's fetch takes: the least distance between the starts of
-    two passes.
-    """
-    return config.descriptor_beats + 2 + config.travel
+from ornstein.hdl.timing import Timing
 
 
 def descriptor_layout(descriptor: type[isa.Descriptor]) -> data.FlexibleLayout:
@@ -79,20 +73,16 @@ class Sequencer(wiring.Component):
     level : Level, out; the present level, constant while its micro-operations are in flight but for
         ``steps``
     descriptor_address : out; word of ``descriptor_width`` bits of the descriptor memory
-    descriptor_data : in, one cycle later, and ``travel`` more
+    descriptor_data : in, ``1 + hop`` cycles after ``descriptor_address``
     hold : in; issue nothing in this cycle
     issue : out; a micro-operation is issued in this cycle
     micro : out, with ``issue``
     factor, source : out, with ``issue``; the factor word, and the vector word (PROJECT) or rank
         word (others) to read
-
-    Parameters
-    ----------
-    drain : cycles after which an issued micro-operation has left nothing behind in the pipeline
     """
 
-    def __init__(self, config: FabricConfig, *, drain: int):
-        self._config, self._drain = config, drain
+    def __init__(self, config: FabricConfig):
+        self._config, self._timing = config, Timing.of(config)
         index = range(config.descriptor_depth)
         super().__init__(
             {
@@ -131,7 +121,7 @@ class Sequencer(wiring.Component):
         level_here, pass_here = Signal(), Signal()
         m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
         sent, sent_part = fetching, part
-        for cycle in range(config.travel):
+        for cycle in range(self._timing.hop):
             sent, sent_part = (
                 apart(m, sent, f"sent_{cycle}"),
                 apart(m, sent_part, f"sent_part_{cycle}"),
@@ -255,10 +245,10 @@ class Sequencer(wiring.Component):
                 ]
 
         # whatever was issued is through when `draining` has run down
-        draining = Signal(range(self._drain + 1))
+        draining = Signal(range(self._timing.drain + 1))
         settled = Signal(init=1)
         with m.If(active):
-            m.d.sync += [draining.eq(self._drain), settled.eq(0)]
+            m.d.sync += [draining.eq(self._timing.drain), settled.eq(0)]
         with m.Elif(~settled):
             m.d.sync += [draining.eq(draining - 1), settled.eq(draining == 1)]
 

@@ -626,7 +626,7 @@ def block_rams(config: FabricConfig) -> int:
 
     lanes, units = config.lanes, config.unit_lanes
     joined = (
-        min(NEIGHBOURS, config.rank_lanes) if config.travel else 1
+        min(NEIGHBOURS, config.rank_lanes) if config.unit_lanes > 1 else 1
     )  # lanes whose factors lie without gaps
     total = lanes // joined * rams(joined * config.factor_width, config.factor_depth)
     total += config.rank_lanes * rams(16, config.rank_depth) + units * rams(2, config.state_depth)
