@@ -24,6 +24,7 @@ from ornstein.hdl.config import (
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes
 from ornstein.hdl.memory import FactorMemory, LaneMemory
+from ornstein.hdl.micro import MicroPipe
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.registers import apart
@@ -344,14 +345,9 @@ class Fabric(wiring.Component):
             ),
             sequencer.descriptor_data.eq(relayed(Cat(descriptor.read_data), "described")),
         ]
-        issued_valid, issued_micro, soon_issued = issue, micro, micro
-        for time in range(1, read_latency + 1):
-            valid, moved = (
-                Signal(name=f"valid_{time}"),
-                Signal(micro.shape(), name=f"micro_{time}", reset_less=True),
-            )
-            m.d.sync += [valid.eq(issued_valid), moved.eq(issued_micro)]
-            issued_valid, issued_micro, soon_issued = valid, moved, issued_micro
+        issues = MicroPipe(m, 0, issue, micro, read_latency)
+        issued_valid, issued_micro = issues[read_latency]
+        soon_issued = issues[read_latency - 1].micro
         m.d.comb += [
             lanes.valid.eq(issued_valid),
             lanes.micro.eq(issued_micro),
@@ -409,15 +405,10 @@ class Fabric(wiring.Component):
             m.d.comb += [rank.write_address.eq(single_word), rank.write_lanes.eq(single_lanes)]
 
         # ---- units: updates, noise, and what they write ------------------------------------------
-        pipe = {
-            -read_latency: (lanes.unit_soon, lanes.unit_soon_micro),
-            0: (lanes.unit_valid, lanes.unit_micro),
-        }
-        for time in (*range(1 - read_latency, 0), *range(1, latency + 2)):
-            valid = Signal(name=f"unit_valid_{time}")
-            moved = Signal(micro.shape(), name=f"unit_micro_{time}", reset_less=True)
-            m.d.sync += [valid.eq(pipe[time - 1][0]), moved.eq(pipe[time - 1][1])]
-            pipe[time] = valid, moved
+        soon = MicroPipe(m, -read_latency, lanes.unit_soon, lanes.unit_soon_micro, -1, name="unit_")
+        begun = MicroPipe(m, 0, lanes.unit_valid, lanes.unit_micro, latency + 1, name="unit_")
+        pipe = {time: soon[time] for time in range(-read_latency, 0)}
+        pipe |= {time: begun[time] for time in range(latency + 2)}
         drawing, drawn = updates[0].draw, Signal()
         soon_drawing = pipe[draw_stage - 1][0] & ~pipe[draw_stage - 1][1].to_drive
         m.d.sync += drawn.eq(drawing)

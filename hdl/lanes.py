@@ -17,8 +17,8 @@ from ornstein.hdl.arithmetic import (
 )
 from ornstein.hdl.config import NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Operation
+from ornstein.hdl.micro import MicroPipe, micro_layout
 from ornstein.hdl.registers import apart
-from ornstein.hdl.sequencer import micro_layout
 from ornstein.hdl.sums import both_ways
 from ornstein.hdl.timing import Timing
 
@@ -169,14 +169,8 @@ class Lanes(wiring.Component):
 
         # the micro-operation beside its data: pipe[t] at time t
         arrival = timing.read
-        pipe = {arrival: (self.valid, self.micro)}
-        for time in range(arrival + 1, max(rank_time, unit_time, timing.activation) + 1):
-            valid, micro = (
-                Signal(name=f"valid_{time}"),
-                Signal(self.micro.shape(), name=f"micro_{time}", reset_less=True),
-            )
-            m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
-            pipe[time] = valid, micro
+        last = max(rank_time, unit_time, timing.activation)
+        pipe = MicroPipe(m, arrival, self.valid, self.micro, last)
 
         # a grid of lanes fills its chip: words come half way before they reach the rank lanes of
         # every unit lane

@@ -13,6 +13,7 @@ from amaranth.lib.wiring import In, Out
 from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.isa import Operation
+from ornstein.hdl.micro import micro_layout
 from ornstein.hdl.registers import apart
 from ornstein.hdl.timing import Timing
 
@@ -30,34 +31,6 @@ def descriptor_layout(descriptor: type[isa.Descriptor]) -> data.FlexibleLayout:
 
 PASS = descriptor_layout(isa.Pass)
 LEVEL = descriptor_layout(isa.Level)
-
-
-def micro_layout(config: FabricConfig) -> data.StructLayout:
-    """What travels down the pipeline with a micro-operation.
-
-    ``project``: the operation is PROJECT; ``first`` and ``last`` mark the ends of the inner loop;
-    ``dest`` is a rank word or a vector word, ``bias`` a drive word, ``lane`` the rank lane of
-    ACTIVATE; ``clear`` and ``sample`` hold for a whole step.
-    """
-    return data.StructLayout(
-        {
-            "operation": 2,
-            "project": 1,
-            "first": 1,
-            "last": 1,
-            "from_drive": 1,
-            "to_drive": 1,
-            "coupled": 1,
-            "biased": 1,
-            "shift": 3,
-            "bias_shift": 2,
-            "lane": range(max(2, config.rank_lanes)),
-            "dest": range(config.longest_loop),
-            "bias": range(config.drive_depth),
-            "clear": 1,
-            "sample": 1,
-        }
-    )
 
 
 class Sequencer(wiring.Component):

@@ -177,9 +177,9 @@ class Update(wiring.Component):
 
         valid = self.valid
         for cycle in range(timing.draw):
-            stage = Signal(name=f"valid_{cycle + 1}")
-            m.d.sync += stage.eq(valid)
-            valid = stage
+            next_valid = Signal(name=f"valid_{cycle + 1}")
+            m.d.sync += next_valid.eq(valid)
+            valid = next_valid
         noisy = delayed(self.noisy, timing.draw, "noisy")
         drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)

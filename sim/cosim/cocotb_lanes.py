@@ -14,7 +14,7 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ornstein.hdl.config import preset
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.sequencer import micro_layout
+from ornstein.hdl.micro import micro_layout
 from ornstein.hdl.timing import Timing
 
 CONFIG = preset(os.environ["FABRIC"])
