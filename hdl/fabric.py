@@ -21,13 +21,13 @@ from ornstein.hdl.config import (
     STATE_WIDTH,
     FabricConfig,
 )
+from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.micro import MicroPipe
 from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
-from ornstein.hdl.registers import apart
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.hdl.sequencer import Sequencer
 from ornstein.hdl.timing import Timing
@@ -83,6 +83,8 @@ class Fabric(wiring.Component):
         config = self._config
         units, ranks, words = config.unit_lanes, config.rank_lanes, config.descriptor_width // 32
         timing = Timing.of(config)
+        distance = hops(timing.hop, m, platform)
+        own, relayed, chosen = distance.early, distance.relay, distance.pick
         travel, read_latency = timing.hop, timing.read
         bus = _relayed(m, self.bus, timing.bus_decode) if timing.bus_decode else self.bus
 
@@ -179,7 +181,7 @@ class Fabric(wiring.Component):
             }
             if travel:
                 for part, value in seen.items():
-                    seen[part] = apart(m, value, f"{name}_{part}")
+                    seen[part] = kept_register(m, value, f"{name}_{part}")
             view = SimpleNamespace(
                 wdata=seen["wdata"],
                 free=seen["free"],
@@ -194,7 +196,7 @@ class Fabric(wiring.Component):
         def read_lane(memory_, view):
             """The lane that the bus reads, in a grid two cycles later."""
             words = list(memory_.read_data)
-            return chosen(view.lane, words, "lane_here") if travel else select(view.lane, words)
+            return distance.choose(view.lane, words, "lane_here")
 
         def fill(memory_, view):
             """The bus's element in every lane; the mask picks the one that is meant."""
@@ -287,40 +289,11 @@ class Fabric(wiring.Component):
         ]
 
         # ---- reads of the engine -----------------------------------------------------------------
-        def own(now, soon, name):
-            """What ``soon`` was a cycle ago: ``now``, in a grid from a register for this user
-            alone.
-            """
-            return apart(m, soon, name) if travel else now
-
-        def relayed(value, name):
-            """The same, in a grid a cycle later."""
-            return own(value, value, name)
-
-        def chosen(index, values, name):
-            """``values[index]`` a cycle later, in a grid two: neighbours are nearer to each other
-            than to the rest.
-            """
-            if travel:
-                near = len(index) // 2
-                values = [
-                    apart(
-                        m,
-                        select(index[:near], values[first : first + (1 << near)]),
-                        f"{name}_{first}",
-                    )
-                    for first in range(0, len(values), 1 << near)
-                ]
-                index = apart(m, index[near:], f"{name}_index")
-            one = Signal(values[0].shape(), name=name, reset_less=True)
-            m.d.sync += one.eq(select(index, values))
-            return one
-
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
         row = sequencer.factor  # factors wait for vectors and rank words, which have further to go
         for cycle in range(timing.spread):
-            row = apart(m, row, f"factor_row_{cycle}")
+            row = kept_register(m, row, f"factor_row_{cycle}")
         m.d.comb += [
             factor.address.eq(Mux(view.free, view.word, relayed(row, f"factor_{unit}_issued")))
             for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True))
@@ -364,6 +337,7 @@ class Fabric(wiring.Component):
                 Mux(on_rank.free, on_rank.lane, issued_micro.lane),
                 Mux(on_rank.free, on_rank.lane, soon_issued.lane),
                 "chosen_rank",
+                valid=issued_valid,
             ),
             list(rank.read_data),
             "one_rank",
@@ -422,8 +396,8 @@ class Fabric(wiring.Component):
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
             load = sequencer.start & job_field(regmap.JOB_RESEED)
-            load = own(
-                load, load, f"load_{unit}"
+            load = relayed(
+                load, f"load_{unit}"
             )  # in a grid a cycle later, long before the first draw
             micro_0 = own(lanes.unit_micro, pipe[-1][1], f"unit_micro_there_{unit}")
             m.d.comb += [
@@ -643,11 +617,7 @@ class Fabric(wiring.Component):
             with m.If(written):
                 m.d.sync += seeds[unit][32 * half : 32 * half + 32].eq(word)
         generators = [sources[unit].state[32 * half : 32 * half + 32] for unit, half in halves]
-        generator = (
-            chosen(on_seed.lane, generators, "generator")
-            if travel
-            else select(on_seed.lane, generators)
-        )
+        generator = distance.choose(on_seed.lane, generators, "generator")
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
         one_factor = Signal(config.factor_width, reset_less=True)
         described = regmap.identity(config, self._line)
