@@ -133,17 +133,6 @@ class FabricConfig:
         return self.rank_lanes * self.unit_lanes
 
     @property
-    def travel(self) -> int:
-        """Cycles in which words go from what uses a memory to its cells, and as many back: a grid
-        of lanes fills its chip."""
-        return int(self.unit_lanes > 1)
-
-    @property
-    def read_latency(self) -> int:
-        """Cycles from an address to its word in the memories that take ``travel``."""
-        return 1 + 2 * self.travel
-
-    @property
     def descriptor_beats(self) -> int:
         """Cycles in which a descriptor is read."""
         return 128 // self.descriptor_width

@@ -65,7 +65,7 @@ def block_rams(config: FabricConfig) -> int:
 
     lanes, units = config.lanes, config.unit_lanes
     # lanes whose factors lie side by side in one memory, without gaps
-    joined = min(NEIGHBOURS, config.rank_lanes) if config.travel else 1
+    joined = min(NEIGHBOURS, config.rank_lanes) if config.unit_lanes > 1 else 1
     total = lanes // joined * rams(joined * config.factor_width, config.factor_depth)
     total += config.rank_lanes * rams(16, config.rank_depth) + units * rams(2, config.state_depth)
     total += 2 * units * rams(16, config.state_depth) + units * rams(16, config.drive_depth)
