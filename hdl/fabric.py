@@ -30,6 +30,7 @@ from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.hdl.sequencer import Sequencer
+from ornstein.hdl.spaces import When, bus_width, spaces
 from ornstein.hdl.timing import Timing
 from ornstein.hdl.update import Update
 
@@ -73,7 +74,7 @@ class Fabric(wiring.Component):
         self._config, self._line = config, line
         super().__init__(
             {
-                "bus": In(BusSignature(regmap.bus_width(config))),
+                "bus": In(BusSignature(bus_width(config))),
                 "events": Out(len(Event)),
             }
         )
@@ -122,26 +123,23 @@ class Fabric(wiring.Component):
         level = sequencer.level
 
         # ---- jobs --------------------------------------------------------------------------------
-        job = Signal(32)
+        job = Signal(regmap.StartRegister)
         pending = Signal()
-        tag, done_count = Signal(regmap.JOB_TAG[1]), Signal(regmap.STATUS_DONE[1])
+        done_count, tag = Signal(8), Signal(8)
         bank = Signal()
         idle = Signal()
         free = Signal(init=1)  # the bus has the memories' ports
 
-        def job_field(place):
-            return job[place[0] : place[0] + place[1]]
-
         m.d.comb += [
             idle.eq(~sequencer.running & ~pending),
             sequencer.start.eq(pending & ~sequencer.running),
-            sequencer.first.eq(job_field(regmap.JOB_FIRST)),
-            sequencer.levels.eq(job_field(regmap.JOB_LEVELS)),
+            sequencer.first.eq(job.first),
+            sequencer.levels.eq(job.levels),
             sequencer.bank.eq(bank),
         ]
         m.d.sync += free.eq(idle)
         with m.If(sequencer.start):
-            m.d.sync += [pending.eq(0), bank.eq(job_field(regmap.JOB_BANK))]
+            m.d.sync += [pending.eq(0), bank.eq(job.bank)]
         with m.If(sequencer.finished):
             m.d.sync += done_count.eq(done_count + 1)
 
@@ -173,8 +171,8 @@ class Fabric(wiring.Component):
             name = name or space.name.lower()
             bits = (lane_count - 1).bit_length()
             seen = {
-                "address": bus.address[: (regmap.space_size(config, space) - 1).bit_length()],
-                "wdata": bus.wdata[: regmap.element_bits(config, space)],
+                "address": bus.address[: (spaces(config)[space].size - 1).bit_length()],
+                "wdata": bus.wdata[: spaces(config)[space].bits],
                 "write": write,
                 "free": free,
                 "meant": within(space),
@@ -228,9 +226,10 @@ class Fabric(wiring.Component):
         )
         on_factors = [beside(Space.FACTOR, config.lanes, f"factor_{unit}") for unit in range(units)]
 
+        rows = spaces(config).values()
         known_job, asked = Signal(), Signal()
         m.d.sync += [
-            known_job.eq(bus.wdata[regmap.JOB_TAG[0] :][: regmap.JOB_TAG[1]] == tag),
+            known_job.eq(regmap.StartRegister(bus.wdata[:32]).tag == tag),
             asked.eq(bus.request),
         ]
         absent, only_idle, to_control, to_start, to_drives, from_sums = (
@@ -239,21 +238,21 @@ class Fabric(wiring.Component):
         )
         m.d.sync += [
             to_start.eq(register(Control.START)),
-            absent.eq(named(*(space for space in Space if not regmap.space_size(config, space)))),
+            absent.eq(named(*(space for space in Space if space not in spaces(config)))),
             only_idle.eq(
-                named(
-                    Space.FACTOR,
-                    Space.STATE,
-                    Space.RANK,
-                    Space.DESCRIPTOR,
-                    Space.ACTIVATION,
-                    Space.NOISE,
+                named(*(row.space for row in rows if row.write == When.IDLE))
+                | (
+                    named(*(row.space for row in rows if row.read == When.IDLE != row.write))
+                    & ~bus.write
                 )
-                | (named(Space.DRIVE) & ~bus.write)
             ),
             to_control.eq(named(Space.CONTROL) & bus.write),
-            to_drives.eq(named(Space.DRIVE) & bus.write),
-            from_sums.eq(named(Space.SUM, Space.SQUARE) & ~bus.write),
+            to_drives.eq(
+                named(*(row.space for row in rows if row.write == When.CONTENDED)) & bus.write
+            ),
+            from_sums.eq(
+                named(*(row.space for row in rows if row.read == When.CONTENDED)) & ~bus.write
+            ),
         ]
         refusal, refuse = Signal(Status), Signal(Status)
         with m.If(absent):
@@ -395,7 +394,7 @@ class Fabric(wiring.Component):
         ]
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
-            load = sequencer.start & job_field(regmap.JOB_RESEED)
+            load = sequencer.start & job.reseed
             load = relayed(
                 load, f"load_{unit}"
             )  # in a grid a cycle later, long before the first draw
@@ -561,8 +560,15 @@ class Fabric(wiring.Component):
         control = Signal(32)
         bank_offset = Signal(sequencer.bank_offset.shape())
         m.d.comb += sequencer.bank_offset.eq(bank_offset)
+        status = Signal(regmap.StatusRegister)
+        m.d.comb += [
+            status.running.eq(sequencer.running),
+            status.pending.eq(pending),
+            status.done.eq(done_count),
+            status.tag.eq(tag),
+        ]
         registers = {
-            Control.STATUS: Cat(sequencer.running, pending, Signal(6), done_count, tag),
+            Control.STATUS: status.as_value(),
             Control.BANK_OFFSET: bank_offset,
             Control.CYCLES: cycles,
             Control.ISSUED: issued,
@@ -583,7 +589,7 @@ class Fabric(wiring.Component):
             m.d.sync += [
                 job.eq(on_control.wdata),
                 pending.eq(1),
-                tag.eq(on_control.wdata[regmap.JOB_TAG[0] :]),
+                tag.eq(regmap.StartRegister(on_control.wdata).tag),
             ]
         with m.If(written & to_offset):
             m.d.sync += bank_offset.eq(on_control.wdata)
@@ -682,5 +688,11 @@ class Fabric(wiring.Component):
         ]
         m.d.comb += bus.rdata.eq(answer)
 
-        m.d.comb += self.events.eq(Cat(idle, ~pending, half_full))
+        events = Signal(regmap.EVENTS)
+        m.d.comb += [
+            events.idle.eq(idle),
+            events.room.eq(~pending),
+            events.samples.eq(half_full),
+            self.events.eq(events),
+        ]
         return m

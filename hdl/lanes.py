@@ -14,7 +14,7 @@ from ornstein.hdl.arithmetic import (
     select,
     shift_right,
 )
-from ornstein.hdl.config import NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, micro_layout
@@ -24,11 +24,6 @@ from ornstein.hdl.timing import Timing
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
 """The largest word; its complement is the lowest."""
-
-FRACTION_WIDTH = 8
-"""Low bits of an activation's argument, between which and the next entry of the table it
-interpolates.
-"""
 
 
 class Multiplier(wiring.Component):

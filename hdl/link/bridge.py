@@ -14,7 +14,8 @@ from ornstein.hdl.link.checksum import Checksum
 from ornstein.hdl.link.slip import Deframer, Framer, Outgoing
 from ornstein.hdl.link.states import States
 from ornstein.hdl.protocol import MAX_REQUEST, REQUEST_HEADER, WAIT_UNIT, Opcode, Status
-from ornstein.hdl.regmap import Event, Space, bus_width, element_bits, element_bytes, space_size
+from ornstein.hdl.regmap import Event, Space
+from ornstein.hdl.spaces import bus_width, spaces
 
 __all__ = ["Bridge"]
 
@@ -36,7 +37,7 @@ class Bridge(wiring.Component):
     CRC is computed meanwhile. A request that is still incomplete ``timeout`` cycles after its last
     byte is dropped.
 
-    A WRITE takes ``element_bytes + 1`` cycles per element. A READ takes three cycles for each byte
+    A WRITE takes ``bytes + 1`` cycles per element. A READ takes three cycles for each byte
     that is not escaped, while ``o`` is ready. To both add the cycles that the bus keeps ``request``
     waiting.
 
@@ -87,8 +88,8 @@ class Bridge(wiring.Component):
         connect(m, flipped(self.i), deframer.i)
         connect(m, framer.o, flipped(self.o))
         bus, item = self.bus, deframer.o.payload
-        spaces = [space for space in Space if space_size(self._config, space)]
-        sizes = {space: element_bytes(self._config, space) for space in spaces}
+        infos = spaces(self._config)
+        sizes = {space: info.bytes for space, info in infos.items()}
 
         states = States(
             m,
@@ -171,9 +172,7 @@ class Bridge(wiring.Component):
         )
         space = Signal.like(bus.space, reset_less=True)
         known = Signal(reset_less=True)  # the fabric has this space
-        address = Signal(
-            range(max(space_size(self._config, each) for each in spaces)), reset_less=True
-        )
+        address = Signal(range(max(info.size for info in infos.values())), reset_less=True)
         # number of elements left, complemented so that it counts up
         missing = Signal(dict(REQUEST_HEADER)["count"], reset_less=True)
         no_elements_left = Signal(reset_less=True)  # of the cycle before
@@ -190,7 +189,7 @@ class Bridge(wiring.Component):
                 waits.eq(fetched == Opcode.WAIT),
             ]
         with m.If(in_header & (pointer[:3] == 3)):
-            m.d.sync += [space.eq(fetched), known.eq(Cat(fetched == each for each in spaces).any())]
+            m.d.sync += [space.eq(fetched), known.eq(Cat(fetched == each for each in infos).any())]
         for number in range(-(-len(address) // 8)):
             part = slice(8 * number, min(8 * number + 8, len(address)))
             with m.If((in_header & (pointer[:3] == 4 + number)) | next_address):
@@ -232,7 +231,7 @@ class Bridge(wiring.Component):
                     with m.Case(each):
                         m.d.sync += last_byte.eq(size - 1)
         entering = {
-            size: max(element_bits(self._config, each) for each in spaces if sizes[each] == size)
+            size: max(info.bits for info in infos.values() if info.bytes == size)
             for size in sizes.values()
         }
         shifted = [
