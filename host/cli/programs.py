@@ -226,7 +226,7 @@ def run(
         task = bar.add_task(f"running on {device}", total=count)
         done, counters = 0, {}
         with writer(output, count) as write:
-            for outputs in opened.stream(_checked(loaded, blocks), seed=seed, warm=warm):
+            for outputs in opened.stream(blocks, seed=seed, warm=warm):
                 write(
                     loaded.problem.decode(outputs.mean)
                     if what == "prediction"
@@ -245,12 +245,3 @@ def run(
         errors.print(
             f"warning: {saturations} words saturated; compile with calibration data closer to these inputs"
         )
-
-
-def _checked(program: Program, blocks):
-    """Blocks, the first of them refused before anything is written if it is not what the program
-    takes.
-    """
-    for block in blocks:
-        program.quantize(block)
-        yield block

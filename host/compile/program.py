@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
@@ -36,6 +37,26 @@ class InputError(ValueError):
     """Inputs that a program cannot take: wrong shape, not finite, or out of its range. Nothing has
     been written.
     """
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedInputs:
+    """Inputs of one program, checked and quantised by :meth:`Program.encode`.
+
+    Attributes
+    ----------
+    values : (n, input_size) float64, the inputs as they were given
+    words : (n, input_words, unit_lanes) int16, the inputs as drive words
+    """
+
+    values: np.ndarray
+    words: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, rows: slice) -> "EncodedInputs":
+        return EncodedInputs(self.values[rows], self.words[rows])
 
 
 @dataclass(frozen=True)
@@ -116,50 +137,59 @@ class Program:
         """(energies, units, units), M as the quantized factors realise it."""
         return np.stack([energy.matrix() for energy in self.realised])
 
-    def quantize(self, inputs: np.ndarray) -> np.ndarray:
-        """Drive words (n, input_words, unit_lanes) int16 of inputs (n, input_size).
+    def encode(self, inputs: ArrayLike) -> EncodedInputs:
+        """Checks inputs (n, input_size) and quantises them to drive words.
+
+        Inputs of the entry ``bias`` may also have the shape (n, bias_sets, units).
 
         Raises
         ------
         InputError
-            The shape is wrong, or a value is not finite or out of range; names the first offender
-            and the limit.
+            The shape is wrong, or a value is not finite or out of range. The message names the
+            first such value and the limit.
         """
-        inputs = np.asarray(inputs)
-        if inputs.dtype.kind not in "fiu":
-            raise InputError(f"inputs are of type {inputs.dtype}; numbers are needed")
-        size = self.problem.input_size
-        if self.problem.entry == BIAS and inputs.ndim == 3:
-            inputs = inputs.reshape(len(inputs), -1)
-        if inputs.ndim != 2 or inputs.shape[1] != size:
-            raise InputError(
-                f"inputs have shape {inputs.shape}; program {self.name!r} takes (n, {size})"
-            )
-        inputs = inputs.astype(float)
-        if not np.isfinite(inputs).all():
-            row, column = np.argwhere(~np.isfinite(inputs))[0]
-            raise InputError(f"input {row} is not finite at position {column}")
+        values = self._checked_values(inputs)
         if self.problem.entry == INTERFACE:
-            scaled = (inputs - self.problem.interface.centre) / self.problem.interface.scale
+            scaled = (values - self.problem.interface.centre) / self.problem.interface.scale
         else:
-            scaled = inputs
+            scaled = values
         steps = np.rint(scaled / self.input_lsb)
         if (np.abs(steps) > INPUT_LIMIT).any():
             row, column = np.argwhere(np.abs(steps) > INPUT_LIMIT)[0]
             low, high = self._limits(column)
             raise InputError(
-                f"input {row} is {inputs[row, column]:.6g} at position {column}; program {self.name!r} "
-                f"takes {low:.6g} to {high:.6g} there"
+                f"input {row} is {values[row, column]:.6g} at position {column}; program "
+                f"{self.name!r} takes {low:.6g} to {high:.6g} there"
             )
-        words = np.zeros((len(inputs), self.layout.input_words * self.config.unit_lanes), np.int16)
+        lanes = self.config.unit_lanes
+        words = np.zeros((len(values), self.layout.input_words * lanes), np.int16)
         column = 0
         for first, length in self.layout.input_parts:
-            start = first * self.config.unit_lanes
+            start = first * lanes
             words[:, start : start + length] = steps[:, column : column + length]
             column += length
-        return words.reshape(len(inputs), self.layout.input_words, self.config.unit_lanes)
+        return EncodedInputs(values, words.reshape(len(values), self.layout.input_words, lanes))
+
+    def _checked_values(self, inputs: ArrayLike) -> np.ndarray:
+        """Returns the inputs as float64 (n, input_size). Raises InputError if they are not."""
+        given = np.asarray(inputs)
+        if given.dtype.kind not in "fiu":
+            raise InputError(f"inputs are of type {given.dtype}; numbers are needed")
+        size = self.problem.input_size
+        if self.problem.entry == BIAS and given.ndim == 3:
+            given = given.reshape(len(given), -1)
+        if given.ndim != 2 or given.shape[1] != size:
+            raise InputError(
+                f"inputs have shape {given.shape}; program {self.name!r} takes (n, {size})"
+            )
+        values = given.astype(float)
+        if not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise InputError(f"input {row} is not finite at position {column}")
+        return values
 
     def _limits(self, column: int) -> tuple[float, float]:
+        """Returns the lowest and the highest value that an input may have at that position."""
         reach = INPUT_LIMIT * self.input_lsb[column]
         if self.problem.entry != INTERFACE:
             return -reach, reach
@@ -167,8 +197,9 @@ class Program:
         return centre - reach * scale, centre + reach * scale
 
     def units(self, words: np.ndarray) -> np.ndarray:
-        """(..., units) of state words (..., state_words, unit_lanes): the padding of the last words
-        left out.
+        """Returns the units (..., units) of state words (..., state_words, unit_lanes).
+
+        Each module starts a new word, so its last word may hold padding, which is left out.
         """
         lanes = self.config.unit_lanes
         flat = words.reshape(*words.shape[:-2], words.shape[-2] * lanes)

@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -44,11 +44,13 @@ _END = bytes([protocol.END])
 _LONGEST_PACKET = 2 * (
     ANSWER_HEADER_BYTES + MAX_READ_BYTES + CRC_BYTES
 )  # every byte of an answer escaped
-_MOST_FLYING = 128  # half of the sequence numbers
-_FIRST_WAIT = (
+_MAX_IN_FLIGHT = 128  # half of the sequence numbers
+_FIRST_WAIT_UNITS = (
     16  # units; doubled until a wait takes a good part of the time-out, whatever the device's clock
 )
-_LONGEST_WAIT = 0xFFFF
+_LONGEST_WAIT_UNITS = 0xFFFF
+_INTEGER_SIZES = (1, 2, 4, 8)
+"""Sizes in bytes of NumPy's integers."""
 _REASONS = {
     Status.BUSY: "a job runs; wait until it ends",
     Status.FULL: "a job waits already; wait until one ends",
@@ -101,33 +103,33 @@ class _Batch:
     def __init__(self, requests: list[_Request], first_sequence: int, retries: int):
         self.answers = [b""] * len(requests)
         self.refused = None  # RefusedError of the first request that was
-        self.hopeless = None  # a request that was lost too often
+        self.failed = None  # a request that was lost too often
         self._retries = retries
         self._requests = requests
         self._first_sequence = first_sequence
         self._waiting = deque(range(len(requests)))
-        self._flying = {}  # sequence: (index, bytes), in the order of sending
-        self._losses = [0] * len(requests)
+        self._in_flight = {}  # sequence: (index, bytes), in the order of sending
+        self._loss_counts = [0] * len(requests)
 
     @property
     def unfinished(self) -> bool:
         """Whether an answer is missing; after a refusal nothing new is sent."""
-        return bool(self._flying or (self._waiting and not self.refused))
+        return bool(self._in_flight or (self._waiting and not self.refused))
 
     def packets(self, window: int) -> Iterator[bytes]:
         """What can be sent now, so that no more than ``window`` bytes wait behind the oldest
         request.
         """
-        while self._waiting and not self.refused and len(self._flying) < _MOST_FLYING:
+        while self._waiting and not self.refused and len(self._in_flight) < _MAX_IN_FLIGHT:
             index = self._waiting[0]
             sequence = (
                 self._first_sequence + index
             ) % 255 + 1  # answers to damaged requests carry zero
             packet = self._requests[index].packet(sequence)
-            behind_oldest = [size for _, size in self._flying.values()][1:]
-            if self._flying and sum(behind_oldest) + len(packet) > window:
+            behind_oldest = [size for _, size in self._in_flight.values()][1:]
+            if self._in_flight and sum(behind_oldest) + len(packet) > window:
                 return
-            self._flying[sequence] = self._waiting.popleft(), len(packet)
+            self._in_flight[sequence] = self._waiting.popleft(), len(packet)
             yield packet
 
     def take(self, sequence: int, status: Status, data: bytes) -> bool:
@@ -139,10 +141,10 @@ class _Batch:
         ):  # most likely the oldest; if it was another, that one's silence will tell
             self._lose(1)
             return False
-        if sequence not in self._flying:
+        if sequence not in self._in_flight:
             return False
-        self._lose(list(self._flying).index(sequence))
-        index, _ = self._flying.pop(sequence)
+        self._lose(list(self._in_flight).index(sequence))
+        index, _ = self._in_flight.pop(sequence)
         request = self._requests[index]
         if status not in (Status.OK, Status.TIMEOUT):
             self.refused = self.refused or RefusedError(request, status)
@@ -156,16 +158,16 @@ class _Batch:
 
     def lose_all(self):
         """No answer is expected any more."""
-        self._lose(len(self._flying))
+        self._lose(len(self._in_flight))
 
     def _lose(self, count: int):
         """The oldest ``count`` on their way, in front of what waits."""
-        lost = list(self._flying)[:count]
-        indices = [self._flying.pop(sequence)[0] for sequence in lost]
+        lost = list(self._in_flight)[:count]
+        indices = [self._in_flight.pop(sequence)[0] for sequence in lost]
         for index in indices:
-            self._losses[index] += 1
-            if self._losses[index] > self._retries:
-                self.hopeless = self._requests[index]
+            self._loss_counts[index] += 1
+            if self._loss_counts[index] > self._retries:
+                self.failed = self._requests[index]
         self._waiting.extendleft(reversed(indices))
 
 
@@ -201,7 +203,7 @@ class Link:
         self._retries = retries
         self._config = None
         self.line: Line | None = None
-        self._hastened = False
+        self._baud_changed = False
         self._sequence = secrets.randbelow(
             255
         )  # late answers to an earlier session are then unlikely to fit
@@ -215,10 +217,10 @@ class Link:
 
     def close(self):
         """Closes the transport; a line whose rate was changed gets its first rate back before."""
-        if self._hastened:
-            with contextlib.suppress(LinkError), self._patience(min(self._timeout, 0.5), 0):
+        if self._baud_changed:
+            with contextlib.suppress(LinkError), self._retry_policy(min(self._timeout, 0.5), 0):
                 self.write(Space.CONTROL, Control.RATE, [0])
-            self._hastened = False
+            self._baud_changed = False
         self._transport.close()
 
     def identify(self) -> FabricConfig:
@@ -260,7 +262,7 @@ class Link:
         """Bits per second of the line; None where it has no rate."""
         return self._transport.baud
 
-    def hasten(self) -> int | None:
+    def negotiate_baud(self) -> int | None:
         """Moves a negotiable line to the fastest rate at which both ends understand each other; the
         rate then in force.
 
@@ -273,33 +275,33 @@ class Link:
             for baud, index in sorted(
                 zip(self.line.bauds, range(len(self.line.bauds)), strict=True), reverse=True
             ):
-                if baud <= self._transport.baud or self._switched(index):
+                if baud <= self._transport.baud or self._try_baud(index):
                     break
         return self._transport.baud
 
-    def _switched(self, index: int) -> bool:
+    def _try_baud(self, index: int) -> bool:
         """Whether the device identifies itself at that one of its rates; otherwise it is back at
         its first.
         """
         bauds = self.line.bauds
         self.write(Space.CONTROL, Control.RATE, [index])
-        self._hastened = True
+        self._baud_changed = True
         try:
             self._transport.set_baud(bauds[index])
-            with self._patience(self._timeout, 1):
+            with self._retry_policy(self._timeout, 1):
                 self.identify()
             return True
         except LinkError:
             self._transport.set_baud(bauds[0])
         self._received = b""
         # what the device hears now makes no sense to it until it has fallen back
-        with self._patience(self._timeout, math.ceil(2 * FALLBACK_SECONDS / self._timeout)):
+        with self._retry_policy(self._timeout, math.ceil(2 * FALLBACK_SECONDS / self._timeout)):
             self.identify()
-        self._hastened = False
+        self._baud_changed = False
         return False
 
     @contextlib.contextmanager
-    def _patience(self, timeout: float, retries: int) -> Iterator[None]:
+    def _retry_policy(self, timeout: float, retries: int) -> Iterator[None]:
         """Other time-out and retries for a while."""
         kept = self._timeout, self._retries
         self._timeout, self._retries = timeout, retries
@@ -309,21 +311,26 @@ class Link:
             self._timeout, self._retries = kept
 
     def read(self, space: Space, address: int, count: int) -> np.ndarray:
-        """``count`` elements from ``address`` on, as int64. Raises ValueError if the space does not
-        hold them.
+        """Returns ``count`` elements (count,) int64 from ``address`` on.
+
+        Raises ValueError if the space does not hold them.
         """
-        self._check_place(space, address, count)
-        size = element_bytes(self._config, space)
-        data = b"".join(self._exchange(_reads(space, address, count, size)))
-        raw = np.zeros((count, 8), np.uint8)
-        raw[:, :size] = np.frombuffer(data, np.uint8).reshape(count, size)
-        spare = 64 - element_bits(self._config, space)
-        shifted = raw.view("<u8")[:, 0] << np.uint64(spare)
-        return (
-            shifted.astype(np.int64) >> spare
-            if signed(space)
-            else (shifted >> np.uint64(spare)).astype(np.int64)
-        )
+        return self.read_ranges(space, [address], count)[0]
+
+    def read_ranges(self, space: Space, addresses: Iterable[int], count: int) -> np.ndarray:
+        """Returns elements (ranges, count) int64: for each address, ``count`` elements from there.
+
+        The requests of all ranges travel together. Raises ValueError if the space does not hold
+        all of them.
+        """
+        config = self._known_config()
+        size, bits = element_bytes(config, space), element_bits(config, space)
+        requests: list[_Request] = []
+        for address in addresses:
+            self._check_range(space, address, count)
+            requests += _reads(space, int(address), count, size)
+        data = b"".join(self._exchange(requests))
+        return _unpacked(data, bits, signed(space)).reshape(-1, count)
 
     def write(self, space: Space, address: int, values: ArrayLike):
         """Writes integers from ``address`` on. Raises ValueError if the space or an element does
@@ -335,19 +342,22 @@ class Link:
                 f"values for {space.name} must be a row of integers, not {values.ndim}-dimensional "
                 f"{values.dtype}"
             )
-        self._check_place(space, address, len(values))
-        bits = element_bits(self._config, space)
+        self._check_range(space, address, len(values))
+        config = self._known_config()
+        bits = element_bits(config, space)
         low, high = (
             (-(1 << bits - 1), (1 << bits - 1) - 1) if signed(space) else (0, (1 << bits) - 1)
         )
-        wrong = np.flatnonzero((values < low) | (values > high))
-        if wrong.size:
-            raise ValueError(
-                f"values for {space.name} must be between {low} and {high}; element "
-                f"{address + wrong[0]} is {values[wrong[0]]}"
-            )
-        size = element_bytes(self._config, space)
-        data = values.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :size].tobytes()
+        held = np.iinfo(values.dtype)
+        if held.min < low or held.max > high:  # the type alone does not keep the values in range
+            wrong = np.flatnonzero((values < low) | (values > high))
+            if wrong.size:
+                raise ValueError(
+                    f"values for {space.name} must be between {low} and {high}; element "
+                    f"{address + wrong[0]} is {values[wrong[0]]}"
+                )
+        size = element_bytes(config, space)
+        data = _packed(values, size)
         # requests much smaller than the window, so that several are under way
         step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
         self._exchange(
@@ -368,7 +378,7 @@ class Link:
         ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        units = _FIRST_WAIT
+        units = _FIRST_WAIT_UNITS
         while True:
             began = time.monotonic()
             (answer,) = self._exchange([_Request(Opcode.WAIT, 0, events, units, answer_bytes=1)])
@@ -382,7 +392,7 @@ class Link:
                     f"{holding.name or 'nothing'}; allow more time or restart the device"
                 )
             if now - began < self._timeout / 8:
-                units = min(2 * units, _LONGEST_WAIT)
+                units = min(2 * units, _LONGEST_WAIT_UNITS)
 
     def _registers(self, address: int, count: int) -> list[int]:
         """Identity registers, whose size does not depend on the build."""
@@ -390,10 +400,13 @@ class Link:
         data = b"".join(self._exchange(_reads(Space.IDENTITY, address, count, size)))
         return [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
 
-    def _check_place(self, space: Space, address: int, count: int):
-        if self._config is None:
-            self.identify()
-        size = space_size(self._config, space)
+    def _known_config(self) -> FabricConfig:
+        """Returns the fabric at the other end, which is asked for its identity on first use."""
+        return self.identify() if self._config is None else self._config
+
+    def _check_range(self, space: Space, address: int, count: int) -> None:
+        """Raises ValueError unless the space holds ``count`` elements from ``address`` on."""
+        size = space_size(self._known_config(), space)
         if address < 0 or count < 1 or address + count > size:
             raise ValueError(
                 f"{space.name} has {size} elements; {count} from {address} on are not among them"
@@ -417,8 +430,8 @@ class Link:
             if time.monotonic() >= deadline:
                 batch.lose_all()
                 deadline = time.monotonic() + self._timeout
-            if batch.hopeless:
-                raise LinkError(f"{batch.hopeless} failed: {self._diagnosis(heard)}")
+            if batch.failed:
+                raise LinkError(f"{batch.failed} failed: {self._diagnosis(heard)}")
         if batch.refused:
             raise batch.refused
         return batch.answers
@@ -462,3 +475,24 @@ def _reads(space: Space, address: int, count: int, size: int) -> list[_Request]:
         )
         for first in range(0, count, step)
     ]
+
+
+def _packed(values: np.ndarray, size: int) -> bytes:
+    """Returns integers as little-endian numbers of ``size`` bytes each."""
+    if size in _INTEGER_SIZES:
+        return values.astype(f"<i{size}").tobytes()
+    return values.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :size].tobytes()
+
+
+def _unpacked(data: bytes, bits: int, is_signed: bool) -> np.ndarray:
+    """Returns integers (n,) int64 from little-endian numbers of ``bits`` bits in whole bytes."""
+    size = -(-bits // 8)
+    if bits == 8 * size and size in _INTEGER_SIZES:
+        return np.frombuffer(data, f"<{'i' if is_signed else 'u'}{size}").astype(np.int64)
+    raw = np.zeros((len(data) // size, 8), np.uint8)
+    raw[:, :size] = np.frombuffer(data, np.uint8).reshape(-1, size)
+    spare = 64 - bits  # bits above the number, which carry nothing
+    shifted = raw.view("<u8")[:, 0] << np.uint64(spare)
+    if is_signed:
+        return shifted.astype(np.int64) >> spare
+    return (shifted >> np.uint64(spare)).astype(np.int64)

@@ -30,7 +30,8 @@ from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.check import Check
 from ornstein.host.devices.device import Device, DeviceError
-from ornstein.host.devices.fabric import FabricDevice, descriptor_elements
+from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.images import descriptor_elements
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.physics.couplings import DECODER, ENCODER, aligned
 from ornstein.host.physics.interface import INPUT, Interface, Layer

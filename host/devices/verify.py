@@ -6,11 +6,10 @@ bit by bit.
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from ornstein.boards import BOARDS, ORNSTEIN, BoardInfo
 from ornstein.boards.build import NETLIST, BuildError
 from ornstein.hdl.ice40 import PllClock
+from ornstein.host.devices import comparison
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.selftest import builtin_program
@@ -90,7 +89,7 @@ def verify(board: str, level: str, folder: Path, progress=None) -> dict:
             loaded = device.verify()
             model.load(program)
             found, right = device.run(inputs, seed=SEED), model.run(inputs, seed=SEED)
-            differences += compare(found, right)
+            differences += comparison.differences(found, right)
     compared = (
         {"clock": 1, "identity": 1}
         if found is None
@@ -171,21 +170,3 @@ def clock_differences(info: BoardInfo, made: Netlist) -> list[str]:
             f"clock: the PLL is set to {float(makes) / 1e6:g} MHz instead of {wanted / 1e6:g} MHz"
         ]
     )
-
-
-def compare(found, right) -> list[str]:
-    """How outputs differ from those of the model; a line for the sums and each counter that the
-    model has.
-    """
-    differences = []
-    if not np.array_equal(found.sums, right.sums):
-        wrong = np.argwhere(found.sums != right.sums)
-        differences.append(
-            f"sums: {len(wrong)} of {right.sums.size} differ, first unit {wrong[0][1]} of input "
-            f"{wrong[0][0]}: {found.sums[tuple(wrong[0])]} instead of {right.sums[tuple(wrong[0])]}"
-        )
-    return differences + [
-        f"{name}: {found.counters[name]} instead of {value}"
-        for name, value in right.counters.items()
-        if value is not None and found.counters[name] != value
-    ]

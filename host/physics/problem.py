@@ -155,8 +155,11 @@ class Problem:
         """
         if self.target is None:
             return means
-        part = means[:, self.energies[0].slices[self.target]]
-        return self.readout(part) if self.readout is not None else part
+        return self.decode_target(means[:, self.energies[0].slices[self.target]])
+
+    def decode_target(self, means: np.ndarray) -> np.ndarray:
+        """Returns the prediction of the target module's mean states (n, target units)."""
+        return self.readout(means) if self.readout is not None else means
 
 
 def relaxation_steps(energy: Energy, dt: float, tolerance: float = 1e-3) -> int:

@@ -7,7 +7,6 @@ import json
 import shutil
 from fractions import Fraction
 
-import numpy as np
 import pytest
 from amaranth.hdl import Cat, ClockDomain, Module, Signal
 from amaranth.lib import io, memory, wiring
@@ -22,7 +21,6 @@ from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.protocol import END
 from ornstein.hdl.regmap import Line
 from ornstein.host.devices import verify
-from ornstein.host.devices.device import Outputs
 from ornstein.sim import bitstream, netlist, toolchain, usb_host
 from ornstein.sim.toolchain import ToolError
 from ornstein.sim.transport import LinkError
@@ -405,17 +403,3 @@ def test_no_netlist_at_all():
 def test_what_cannot_be_verified(tmp_path, board, level, message):
     with pytest.raises(BuildError, match=message):
         verify.verify(board, level, tmp_path)
-
-
-def test_differences_are_named():
-    """Counters that the model lacks are not compared."""
-
-    def outputs(sums, **counters):
-        return Outputs(mean=None, second=None, samples=None, sums=np.array(sums), counters=counters)
-
-    right = outputs([[1, 2], [3, 4]], cycles=None, issued=9)
-    assert verify.compare(outputs([[1, 2], [3, 4]], cycles=100, issued=9), right) == []
-    assert verify.compare(outputs([[1, 2], [3, 5]], cycles=100, issued=8), right) == [
-        "sums: 1 of 4 differ, first unit 1 of input 1: 5 instead of 4",
-        "issued: 8 instead of 9",
-    ]
