@@ -22,6 +22,7 @@ from ornstein.host.cli.app import (
     write_json,
 )
 from ornstein.host.compile.program import InputError, Program
+from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
@@ -98,7 +99,7 @@ def compile_command(
         rounding=rounding,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    program.save(output)
+    save_program(program, output)
     _show_program(program)
     write_json(json_file, _program_document(program))
     screen.print(f"Wrote {output}. Next: ornstein run {output} --input inputs.npy", soft_wrap=True)
@@ -122,7 +123,7 @@ def inspect(
     program: Annotated[Path, typer.Argument(help="A program file.")], json_file: JsonOption = None
 ) -> None:
     """Show what a program file holds: fabric, schedule, layout, and the range report."""
-    loaded = Program.load(program)
+    loaded = load_program(program)
     _show_program(loaded)
     write_json(json_file, _program_document(loaded))
 
@@ -177,7 +178,7 @@ def load(
     json_file: JsonOption = None,
 ) -> None:
     """Load a program onto a device and read it back."""
-    loaded = Program.load(program)
+    loaded = load_program(program)
     with open_device(device) as opened:
         opened.load(loaded)
         verified = opened.verify()
@@ -215,7 +216,7 @@ def run(
 
     if what not in ("prediction", "mean", "second"):
         raise typer.BadParameter("--what is prediction, mean or second")
-    loaded = Program.load(program)
+    loaded = load_program(program)
     blocks, count = read_blocks(source, key)
     with open_device(device) as opened, progress() as bar:
         if what == "second" and opened.config is not None and not opened.config.second_moment:
