@@ -80,7 +80,7 @@ def compile_command(
     """Turn trained weights into a program file: couplings, interface, formats chosen from the data,
     integer images.
     """
-    from ornstein.host.experiments.demo.run import compile_recipe
+    from ornstein.host.models.run import compile_recipe
 
     if integrator not in (LM, EM) or rounding not in (NEAREST, STOCHASTIC):
         raise typer.BadParameter(

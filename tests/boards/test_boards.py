@@ -10,9 +10,9 @@ from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.config import TINY
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.host.experiments import speed
-from ornstein.host.experiments.demo.run import compile_recipe
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe
 
 
 def part(kind, delay, start, end):

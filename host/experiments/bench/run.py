@@ -27,9 +27,9 @@ from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.link import Link
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.serial import SerialTransport
-from ornstein.host.experiments.demo.run import compile_recipe
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim import reference
 from ornstein.sim.energy import Coupling, Energy, Module

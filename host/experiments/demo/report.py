@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ornstein.host.experiments.demo.run import LOSS, Demo, Row
+from ornstein.host.experiments.demo.run import Demo, Row
+from ornstein.host.models.run import LOSS
 from ornstein.host.pages.page import (
     BLUE,
     GREY,

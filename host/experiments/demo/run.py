@@ -20,17 +20,18 @@ from ornstein.host.experiments.scores import Scores, constant_mean, score, shuff
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.recipes import Recipe
+from ornstein.host.models.run import (
+    COLD_SAMPLES,
+    compile_recipe,
+    recipe_inputs,
+    recipe_problem,
+    samples_needed,
+)
 from ornstein.host.physics.couplings import gram, truncation
-from ornstein.host.physics.problem import BIAS, INTERFACE, Problem, equilibrium, relaxation_steps
+from ornstein.host.physics.problem import BIAS, Problem, relaxation_steps
 from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
-from ornstein.sim.stages import LM, Stage
+from ornstein.sim.stages import Stage
 
-COLD_SAMPLES = 16
-"""Averaged steps at kT = 0: they only smooth the rounding."""
-LOSS = 0.002
-"""Centred cosine that sampling may cost: warm rows average as many steps as the law of the mean
-asks for that.
-"""
 DEVICE_KT, MODEL_KT = 1e-5, 1e-3
 """Temperatures of the warm rows on the device, and on the model, which takes the longer averages.
 """
@@ -126,67 +127,6 @@ class Demo:
         return [asdict(row) for row in self.rows]
 
 
-def recipe_problem(
-    recipe: Recipe,
-    *,
-    kT: float,
-    samples: int,
-    dt: float = 1.0,
-    integrator: str = LM,
-    rounding: str = "nearest",
-) -> Problem:
-    """The float program of a recipe: its interface, or, for an oracle, its biases as the input."""
-    driven = recipe.interface is not None
-    return Problem(
-        name=recipe.name,
-        energies=(recipe.energy,),
-        stages=equilibrium(recipe.energy, kT=kT, samples=samples, dt=dt),
-        dt=dt,
-        integrator=integrator,
-        rounding=rounding,
-        entry=INTERFACE if driven else BIAS,
-        interface=recipe.interface,
-        readout=recipe.readout,
-        target=recipe.energy.modules[1].name,
-    )
-
-
-def recipe_inputs(recipe: Recipe, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What a device is fed for activations x and, for an oracle, targets y."""
-    return x if recipe.interface is not None else recipe.biases(x, y)
-
-
-def compile_recipe(
-    recipe: Recipe,
-    model: TrainedModel,
-    fabric: FabricConfig,
-    *,
-    kT: float = 0.0,
-    samples: int = COLD_SAMPLES,
-    **options,
-) -> Program:
-    """Compile a recipe with ranges from the training activations."""
-    problem = recipe_problem(recipe, kT=kT, samples=samples, **options)
-    return compile_problem(problem, fabric, recipe_inputs(recipe, model.x_train, model.y_train))
-
-
-def samples_needed(
-    recipe: Recipe, model: TrainedModel, kT: float, dt: float = 1.0, loss: float = LOSS
-) -> int:
-    """Averaged steps at ``kT`` after which sampling costs ``loss`` of centred cosine, by the law of
-    the mean.
-
-    An error of size e, relative to a centred target's length, turns the answer by 1 - cos = e^2 /
-    2; the mean is over the held-out targets.
-    """
-    decoder = recipe.energy.slices[recipe.energy.modules[1].name]
-    one = (
-        mean_error(recipe.energy.matrix(), kT=kT, dt=dt, samples=1)[decoder] * recipe.readout.scale
-    )
-    lengths = np.sum((model.y_test - model.y_train.mean(axis=0)) ** 2, axis=1)
-    return int(np.ceil(np.mean(np.sum(one**2) / lengths) / (2 * loss)))
-
-
 def run_demo(
     model: TrainedModel,
     *,
@@ -218,9 +158,7 @@ def run_demo(
 
     say("fitting the interfaces", 0, 1)
     full, aligned = recipes.ours_full(model), recipes.ours_aligned(model)
-    refitted = replace(
-        recipes.ours_full(model, full.energy.without_couplings()), name="ours, refitted uncoupled"
-    )
+    refitted = recipes.ours_refitted(model)
     paper = recipes.paper_full(model)
     cold = [
         recipes.paper_oracle(model),

@@ -21,25 +21,17 @@ from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import open_device
 from ornstein.host.experiments.bench.run import SD15_CHANNELS, block_rams
-from ornstein.host.experiments.demo.run import (
-    COLD_SAMPLES,
-    DEVICE_KT,
-    LOSS,
-    MODEL_KT,
-    equals_model,
-    recipe_inputs,
-    recipe_problem,
-)
+from ornstein.host.experiments.demo.run import DEVICE_KT, MODEL_KT, equals_model
 from ornstein.host.experiments.results import QUANTITIES, Experiment
 from ornstein.host.experiments.scores import Scores, constant_mean, score, shuffled
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
 from ornstein.host.models.recipes import ALIGNED_RANK, RANK, Recipe
+from ornstein.host.models.run import COLD_SAMPLES, compile_recipe, recipe_inputs, samples_needed
 from ornstein.host.physics.couplings import aligned_hierarchy, bilinear_hierarchy, chained
-from ornstein.host.physics.interface import places, sides, split
+from ornstein.host.physics.interface import sides, split
 from ornstein.host.physics.problem import BIAS, Problem, equilibrium, relaxation_steps
 from ornstein.sim.energy import Energy
-from ornstein.sim.reference import mean_error
 from ornstein.sim.stages import Stage
 
 SPECTRUM = -0.5
@@ -359,27 +351,6 @@ def unlinked(recipe: Recipe) -> Recipe:
     )
 
 
-def samples_needed(recipe: Recipe, levels: Levels, kT: float) -> int:
-    """Averaged steps at ``kT`` after which sampling costs no decoder more than ``LOSS`` of centred
-    cosine.
-
-    The law is that of :func:`ornstein.host.experiments.demo.run.samples_needed`, decoder by decoder.
-    """
-    variance = mean_error(recipe.energy.matrix(), kT=kT, dt=1.0, samples=1) ** 2
-    _, decoders = sides(recipe.energy)
-    noise = variance[places(recipe.energy, decoders)] * recipe.readout.scale**2
-    centred = levels.y_test - levels.y_train.mean(axis=0)
-    needs = [
-        np.mean(np.sum(part) / np.sum(target**2, axis=1)) / (2 * LOSS)
-        for part, target in zip(
-            split(recipe.energy, decoders, noise),
-            split(recipe.energy, decoders, centred),
-            strict=True,
-        )
-    ]
-    return max(COLD_SAMPLES, int(np.ceil(max(needs))))
-
-
 def recipe_program(
     recipe: Recipe,
     levels: Levels,
@@ -391,11 +362,8 @@ def recipe_program(
     """Compile with ranges from the training activations; ``stages`` are the usual ones for ``kT``
     unless given.
     """
-    samples = samples_needed(recipe, levels, kT)
-    problem = replace(recipe_problem(recipe, kT=kT, samples=samples), readout=None, target=None)
-    if stages:
-        problem = replace(problem, stages=stages)
-    return compile_problem(problem, fabric, recipe_inputs(recipe, levels.x_train, levels.y_train))
+    samples = max(COLD_SAMPLES, samples_needed(recipe, levels, kT))
+    return compile_recipe(recipe, levels, fabric, kT=kT, samples=samples, stages=stages)
 
 
 def run_recipe(

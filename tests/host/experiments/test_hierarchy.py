@@ -23,7 +23,6 @@ from ornstein.host.experiments.hierarchy.run import (
     relaxation,
     run_large,
     run_recipe,
-    samples_needed,
     scheduled_cycles,
     synthetic_energy,
     unlinked,
@@ -31,6 +30,7 @@ from ornstein.host.experiments.hierarchy.run import (
 from ornstein.host.experiments.results import documents
 from ornstein.host.experiments.scores import score
 from ornstein.host.models import recipes
+from ornstein.host.models.run import samples_needed
 from ornstein.host.physics.couplings import (
     aligned,
     aligned_hierarchy,
