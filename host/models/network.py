@@ -24,6 +24,8 @@ DECODER_BLOCKS = ("d2", "d1")
 """Blocks that the substrate replaces."""
 SCALE = {"e1": 1, "e2": 2, "bottleneck": 4, "d2": 2, "d1": 1}
 """Edge length of an image over that of a block's features."""
+EDGE_MULTIPLE = 4
+"""Both edges of an image are halved twice."""
 _CHUNK = 8
 """Images evaluated at once, which bounds memory: some 100 MB at 64 channels of 32 x 32."""
 
@@ -69,7 +71,7 @@ class Network:
 
         Raises ValueError unless height and width are multiples of four.
         """
-        if images.ndim != 3 or images.shape[1] % 4 or images.shape[2] % 4:
+        if images.ndim != 3 or images.shape[1] % EDGE_MULTIPLE or images.shape[2] % EDGE_MULTIPLE:
             raise ValueError(f"images of shape {images.shape} must be (n, 4 a, 4 b)")
         parts = [self._encode(chunk) for chunk in _chunks(images)]
         return {block: np.concatenate([part[block] for part in parts]) for block in SKIPS}
@@ -96,10 +98,7 @@ class Network:
 
     def multiplications(self) -> dict[str, int]:
         """Multiplications per pixel of the input image, by block; normalisations are left out."""
-        counts = {
-            name: self.weights[f"{name}.weight"].size
-            for name in ("stem", "head")
-        }
+        counts = {name: self.weights[f"{name}.weight"].size for name in ("stem", "head")}
         for block in (*SKIPS, *DECODER_BLOCKS):
             size = sum(
                 self.weights[name].size

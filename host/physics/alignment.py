@@ -13,11 +13,13 @@ left: the host centres and scales what goes in and what comes out. Derivation: `
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
 from ornstein.host.physics.couplings import signed
-from ornstein.host.physics.regression import Moments, reduced_rank
+from ornstein.host.physics.moments import Moments
+from ornstein.host.physics.regression import reduced_rank_of
 from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
 
 STRENGTH = 0.5
@@ -73,7 +75,7 @@ def align(
         raise EnergyError(
             f"rank {rank} of an aligned coupling must be between 1 and the decoder's {units} units"
         )
-    fit = reduced_rank(moments, rank, ridge)
+    fit = reduced_rank_of(moments, rank, ridge)
     left, values, right = np.linalg.svd(
         fit.project @ (fit.expand / moments.y_deviation), full_matrices=False
     )
@@ -87,7 +89,7 @@ def align(
     strengths = 2 * ratio / (1 + np.sqrt(1 + 4 * ratio**2))
     modules = tuple(Module(name, size) for name, size in {**encoders, decoder: units}.items())
     bounds = np.cumsum([0, *encoders.values()])
-    factors = [u[first:end] for first, end in zip(bounds, bounds[1:], strict=False)]
+    factors = [u[first:end] for first, end in pairwise(bounds)]
     count = len(encoders)
     mix = np.zeros((count + 1, count + 1, rank))
     mix[:count, count] = mix[count, :count] = -2 * j2 * strengths
