@@ -101,7 +101,8 @@ class Program:
         ``layout.constant_word``
     descriptors : (count, 8) uint16; activation : (256, 2) int16, value and slope
     state_lsb : value of the state's LSB, a power of two
-    input_lsb : (input_size,) value of one step of each input number, after centring and scaling
+    input_lsb : (written numbers,) value of one step of each number that an input writes, after
+        centring and scaling; with a drive these are the biases of all modules
     dt : the realised time step
     realised : the energies as the quantized factors make them
     ranges : the range report
@@ -140,12 +141,14 @@ class Program:
         values = self._checked_values(inputs)
         if self.problem.entry == INTERFACE:
             scaled = (values - self.problem.interface.centre) / self.problem.interface.scale
+        elif self.problem.drive is not None:
+            scaled = self.problem.biases(values)[:, 0]
         else:
             scaled = values
         steps = np.rint(scaled / self.input_lsb)
         if (np.abs(steps) > INPUT_LIMIT).any():
-            row, column = np.argwhere(np.abs(steps) > INPUT_LIMIT)[0]
-            low, high = self._limits(column)
+            row, column = np.argwhere(np.abs(self._of_inputs(steps)) > INPUT_LIMIT)[0]
+            low, high = (limits[column] for limits in self.input_limits())
             raise InputError(
                 f"input {row} is {values[row, column]:.6g} at position {column}; program "
                 f"{self.name!r} takes {low:.6g} to {high:.6g} there"
@@ -177,13 +180,18 @@ class Program:
             raise InputError(f"input {row} is not finite at position {column}")
         return values
 
-    def _limits(self, column: int) -> tuple[float, float]:
-        """Returns the lowest and the highest value that an input may have at that position."""
-        reach = INPUT_LIMIT * self.input_lsb[column]
-        if self.problem.entry != INTERFACE:
+    def input_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the lowest and the highest value, (input_size,) each, that an input may have."""
+        reach = INPUT_LIMIT * self._of_inputs(self.input_lsb)
+        standardised = self.problem.interface or self.problem.drive
+        if standardised is None:
             return -reach, reach
-        centre, scale = self.problem.interface.centre[column], self.problem.interface.scale[column]
+        centre, scale = standardised.centre, standardised.scale
         return centre - reach * scale, centre + reach * scale
+
+    def _of_inputs(self, values: np.ndarray) -> np.ndarray:
+        """Returns those of the values (..., written numbers) that belong to a number of the input."""
+        return values if self.problem.drive is None else values[..., self.problem.driven_units]
 
     def units(self, words: np.ndarray) -> np.ndarray:
         """Returns the units (..., units) of state words (..., state_words, unit_lanes).
