@@ -153,9 +153,7 @@ def test_wait():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_noisy_line(seed):
-    """A tenth of all frames is lost, damaged, doubled or surrounded by garbage, in both
-    directions.
-    """
+    """In both directions a tenth of the frames is lost, damaged, doubled or inside garbage."""
     rng = seeded(seed)
 
     def noisy(frame):
@@ -185,7 +183,9 @@ def test_noisy_line(seed):
 
 
 def test_late_answers():
-    """Each answer arrives one request late: the link asks again, and takes the first answer."""
+    """Every answer arrives one request late: the link repeats its request and takes the first
+    answer.
+    """
     late = []
 
     def delayed(frame):
