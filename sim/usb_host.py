@@ -448,7 +448,8 @@ class UsbHost:
 class UsbTransport(Transport):
     """Transport over the bulk endpoints of an enumerated device.
 
-    Time-outs are in seconds of simulated bus time; a read also ends after :data:`_RETRIES` transactions.
+    Time-outs are in seconds of simulated bus time. A read also ends after :data:`_RETRIES`
+    transactions.
 
     Parameters
     ----------

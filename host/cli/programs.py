@@ -23,6 +23,7 @@ from ornstein.host.cli.app import (
     write_json,
 )
 from ornstein.host.compile.program import InputError, Program
+from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import (
     DeviceError,
     Outputs,
@@ -97,7 +98,7 @@ def compile_command(
     The file holds couplings, interface, number formats chosen from the training activations, and
     the contents of the fabric's memories.
     """
-    from ornstein.host.experiments.demo.run import compile_recipe
+    from ornstein.host.models.run import compile_recipe
 
     if integrator not in (LM, EM) or rounding not in (NEAREST, STOCHASTIC):
         raise typer.BadParameter(
@@ -116,7 +117,7 @@ def compile_command(
         rounding=rounding,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    program.save(output)
+    save_program(program, output)
     _show_program(program)
     write_json(json_file, _program_document(program))
     screen.print(f"Wrote {output}. Next: ornstein run {output} --input inputs.npy", soft_wrap=True)
@@ -140,7 +141,7 @@ def inspect(
     program: Annotated[Path, typer.Argument(help="A program file.")], json_file: JsonOption = None
 ) -> None:
     """Show what a program file holds: its fabric, schedule and layout, and the range report."""
-    loaded = Program.load(program)
+    loaded = load_program(program)
     _show_program(loaded)
     write_json(json_file, _program_document(loaded))
 
@@ -195,7 +196,7 @@ def load(
     json_file: JsonOption = None,
 ) -> None:
     """Load a program onto a device, and compare what the device's memories then hold with it."""
-    loaded = Program.load(program)
+    loaded = load_program(program)
     with open_device(device) as opened:
         opened.load(loaded)
         verified = opened.verify()
@@ -243,7 +244,7 @@ def run(
     """Run inputs through a program, and write each block of outputs as soon as it is there."""
     from ornstein.host.cli.streams import read_blocks, writer
 
-    loaded = Program.load(program)
+    loaded = load_program(program)
     selection = _selection(what, loaded)
     blocks, count = read_blocks(source, key)
     with open_device(device) as opened, progress() as bar:

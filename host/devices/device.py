@@ -16,11 +16,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ornstein.hdl import regmap
 from ornstein.hdl.config import PRESETS, FabricConfig, preset
 from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.physics.problem import Problem
 
-COUNTERS = ("cycles", "issued", "rank_saturations", "state_saturations")
+COUNTERS = tuple(counter.name.lower() for counter in regmap.COUNTERS)
 
 
 class DeviceError(RuntimeError):

@@ -32,12 +32,9 @@ from ornstein.hdl.regmap import (
     Event,
     Line,
     Space,
-    element_bits,
-    element_bytes,
     identity,
-    signed,
-    space_size,
 )
+from ornstein.hdl.spaces import spaces
 from ornstein.sim.transport import LinkError, Transport
 
 _END = bytes([protocol.END])
@@ -345,14 +342,15 @@ class Link:
         The requests of all ranges travel together. Raises ValueError if the space does not hold
         all of them.
         """
-        config = self._known_config()
-        size, bits = element_bytes(config, space), element_bits(config, space)
-        requests: list[_Request] = []
-        for address in addresses:
-            self._check_range(space, address, count)
-            requests += _reads(space, int(address), count, size)
+        starts = [int(address) for address in addresses]
+        for start in starts:
+            self._check_range(space, start, count)
+        info = spaces(self._known_config())[space]
+        requests = [
+            request for start in starts for request in _reads(space, start, count, info.bytes)
+        ]
         data = b"".join(self._exchange(requests))
-        return _unpacked(data, bits, signed(space)).reshape(-1, count)
+        return _unpacked(data, info.bits, info.signed).reshape(-1, count)
 
     def write(self, space: Space, address: int, values: ArrayLike) -> None:
         """Writes integers (n,) to the elements from ``address`` on.
@@ -366,11 +364,11 @@ class Link:
                 f"{values.dtype}"
             )
         self._check_range(space, address, len(values))
-        config = self._known_config()
-        bits = element_bits(config, space)
-        low, high = (
-            (-(1 << bits - 1), (1 << bits - 1) - 1) if signed(space) else (0, (1 << bits) - 1)
-        )
+        info = spaces(self._known_config())[space]
+        if info.signed:
+            low, high = -(1 << info.bits - 1), (1 << info.bits - 1) - 1
+        else:
+            low, high = 0, (1 << info.bits) - 1
         held = np.iinfo(values.dtype)
         if held.min < low or held.max > high:  # the type alone does not keep the values in range
             wrong = np.flatnonzero((values < low) | (values > high))
@@ -379,7 +377,7 @@ class Link:
                     f"values for {space.name} must be between {low} and {high}; element "
                     f"{address + wrong[0]} is {values[wrong[0]]}"
                 )
-        size = element_bytes(config, space)
+        size = info.bytes
         data = _packed(values, size)
         # requests are much smaller than the window, so that several can be in flight
         step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
@@ -420,7 +418,7 @@ class Link:
 
     def _registers(self, address: int, count: int) -> list[int]:
         """Reads identity registers, whose size does not depend on the build."""
-        size = element_bytes(REFERENCE, Space.IDENTITY)
+        size = spaces(REFERENCE)[Space.IDENTITY].bytes
         data = b"".join(self._exchange(_reads(Space.IDENTITY, address, count, size)))
         return [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
 
@@ -430,7 +428,8 @@ class Link:
 
     def _check_range(self, space: Space, address: int, count: int) -> None:
         """Raises ValueError unless the space holds ``count`` elements from ``address`` on."""
-        size = space_size(self._known_config(), space)
+        info = spaces(self._known_config()).get(space)
+        size = info.size if info else 0
         if address < 0 or count < 1 or address + count > size:
             raise ValueError(
                 f"{space.name} has {size} elements; {count} from {address} on are not among them"

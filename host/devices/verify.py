@@ -12,7 +12,7 @@ import numpy as np
 
 from ornstein.boards import BOARDS, ORNSTEIN, BoardInfo
 from ornstein.boards.build import NETLIST, BuildError
-from ornstein.hdl.ice40 import PllClock
+from ornstein.hdl.targets.ice40 import PllClock
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.comparison import compared_numbers, differences
 from ornstein.host.devices.fabric import FabricDevice

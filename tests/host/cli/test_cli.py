@@ -12,6 +12,7 @@ from helpers.command_line import failure, run
 from ornstein.hdl.config import TINY
 from ornstein.host.cli import exit_codes
 from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.program_file import save_program
 from ornstein.host.physics.couplings import aligned
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.stages import Stage
@@ -26,7 +27,7 @@ def small(tmp_path_factory):
     stages = Stage(30, 0.0), Stage(8, 0.0, accumulate=True)
     problem = Problem("small", (energy,), stages, entry=BIAS, target="decoder")
     inputs = rng.normal(scale=0.1, size=(7, energy.units))
-    compile_problem(problem, TINY, inputs).save(folder / "small.program")
+    save_program(compile_problem(problem, TINY, inputs), folder / "small.program")
     np.save(folder / "inputs.npy", inputs)
     np.savez(folder / "inputs.npz", first=inputs, second=inputs[:2])
     np.savetxt(folder / "inputs.csv", inputs, delimiter=",")

@@ -12,6 +12,7 @@ from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.host.cli import programs
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import FieldRange, Program
+from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.physics.problem import BIAS, STOCHASTIC, Problem
@@ -25,7 +26,8 @@ def folder(tmp_path_factory):
     path = tmp_path_factory.mktemp("programs")
     inputs = toy_inputs(6)
     stages = Stage(30, 0.0), Stage(8, 0.02, accumulate=True)
-    compile_problem(toy(target="b", stages=stages), TINY, inputs).save(path / "first.program")
+    first = compile_problem(toy(target="b", stages=stages), TINY, inputs)
+    save_program(first, path / "first.program")
     other = toy(
         name="other",
         stages=(Stage(5, 0.5, accumulate=True, thin=2),),
@@ -33,7 +35,7 @@ def folder(tmp_path_factory):
         integrator=EM,
         rounding=STOCHASTIC,
     )
-    compile_problem(other, REFERENCE, inputs).save(path / "second.program")
+    save_program(compile_problem(other, REFERENCE, inputs), path / "second.program")
     np.save(path / "inputs.npy", inputs)
     return path
 
@@ -58,7 +60,7 @@ def folder(tmp_path_factory):
     ],
 )
 def test_inspect_describes_the_program(folder, capsys, name, fabric, units, schedule, rest):
-    program = Program.load(folder / f"{name}.program")
+    program = load_program(folder / f"{name}.program")
     programs.inspect(folder / f"{name}.program", folder / "inspect.json")
     first, *_ = capsys.readouterr().out.splitlines()
     head, _, last = first.partition("; ")
@@ -85,10 +87,10 @@ def test_inspect_describes_the_program(folder, capsys, name, fabric, units, sche
 
 
 def test_inspect_shows_every_column_of_the_range_report(folder, capsys):
-    program = Program.load(folder / "first.program")
+    program = load_program(folder / "first.program")
     row = FieldRange("field", -1.25, 2.5, 13, 0.125, requested=0.3, realised=0.29)
     changed = replace(program, ranges=(row, replace(row, name="more", bits=9, realised=None)))
-    changed.save(folder / "ranges.program")
+    save_program(changed, folder / "ranges.program")
     programs.inspect(folder / "ranges.program")
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     field = next(line for line in lines if line[:1] == ["field"] and line[1] != "range")
@@ -108,7 +110,7 @@ def elements(program: Program) -> int:
 @pytest.mark.parametrize("scheme", ["rtl", "model"])
 def test_load_prints_how_many_elements_it_compared(folder, capsys, name, fabric, scheme):
     device = f"{scheme}:{fabric}"
-    program = Program.load(folder / f"{name}.program")
+    program = load_program(folder / f"{name}.program")
     programs.load(folder / f"{name}.program", device, folder / "load.json")
     count = elements(program)
     expected = f"{program.name} is on {device}; {count} elements read back equal\n"
@@ -135,7 +137,7 @@ def test_load_fails_where_a_memory_does_not_hold_the_program(folder, monkeypatch
 
 
 def test_run_reports_its_inputs_seed_and_counters(folder):
-    program, inputs = Program.load(folder / "first.program"), np.load(folder / "inputs.npy")
+    program, inputs = load_program(folder / "first.program"), np.load(folder / "inputs.npy")
     with open_device("rtl:tiny") as device:
         device.load(program)
         expected = device.run(inputs, seed=5)
@@ -163,7 +165,7 @@ def test_run_reports_its_inputs_seed_and_counters(folder):
 @pytest.mark.parametrize("what", ["prediction", "mean", "second"])
 @pytest.mark.parametrize("device", ["rtl:tiny", "model:tiny", "float"])
 def test_run_writes_what_was_asked_for(folder, what, device):
-    program, inputs = Program.load(folder / "first.program"), np.load(folder / "inputs.npy")
+    program, inputs = load_program(folder / "first.program"), np.load(folder / "inputs.npy")
     with open_device(device) as opened:
         opened.load(program)
         outputs = opened.run(inputs, seed=2)
@@ -188,7 +190,7 @@ def test_run_warns_of_as_many_words_as_saturated(folder, capsys):
     energy = Energy((Module("a", 3),), j2=0.1)
     problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), entry=BIAS)
     program = compile_problem(problem, TINY, np.full((1, 3), 0.5))
-    program.save(folder / "pushed.program")
+    save_program(program, folder / "pushed.program")
     limit = 32767 * program.input_lsb[0]
     for rows, saturates in (
         ([[limit, 0.0, 0.0]], True),

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from ornstein.hdl.config import TINY, WIDE
-from ornstein.hdl.regmap import Space, element_bits
+from ornstein.hdl.regmap import Space
+from ornstein.hdl.spaces import spaces
 from ornstein.host.devices import selftest
 from ornstein.host.devices.device import DeviceError
 from ornstein.host.devices.fabric import FabricDevice
@@ -128,7 +129,7 @@ def test_figures_are_those_of_the_fabric(device, config):
         config.factor_depth * ranks * units * config.factor_width
         + (config.state_depth * units + config.drive_depth * units + config.rank_depth * ranks) * 16
         + config.descriptor_depth * 8 * 16
-        + 256 * element_bits(config, Space.ACTIVATION)
+        + 256 * spaces(config)[Space.ACTIVATION].bits
         + config.state_depth * units * 2
     )
     assert checks["memories"] == f"{bits:,} bits in 7 memories keep what is written"
