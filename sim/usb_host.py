@@ -143,8 +143,8 @@ class Echo(wiring.Component):
     i, o : streams of bytes
     """
 
-    i: In(stream.Signature(8))
-    o: Out(stream.Signature(8))
+    i: In(stream.Signature(8))  # pyright: ignore
+    o: Out(stream.Signature(8))  # pyright: ignore
 
     DEPTH = 256
     """Bytes that it can hold."""
@@ -152,8 +152,8 @@ class Echo(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         m.submodules.queue = queue = Queue(8, self.DEPTH)
-        connect(m, flipped(self.i), queue.i)
-        connect(m, queue.o, flipped(self.o))
+        connect(m, flipped(self.i), queue.i)  # pyright: ignore
+        connect(m, queue.o, flipped(self.o))  # pyright: ignore
         return m
 
 
@@ -179,8 +179,8 @@ def verilog(behind: wiring.Component, domain: str) -> str:
     )
     m.submodules.usb = usb = UsbSerial(pins, domain)
     m.submodules.behind = behind
-    connect(m, usb.o, behind.i)
-    connect(m, behind.o, usb.i)
+    connect(m, usb.o, behind.i)  # pyright: ignore
+    connect(m, behind.o, usb.i)  # pyright: ignore
     ports = clocks | {
         signal.name: (signal, None)
         for signal in (pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)

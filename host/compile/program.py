@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.host.physics.problem import BIAS, INTERFACE, Problem
+from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Energy
 
 INPUT_LIMIT = (1 << STATE_WIDTH - 1) - 1
@@ -138,10 +138,11 @@ class Program:
             first such value and the limit.
         """
         values = self._checked_values(inputs)
-        if self.problem.entry == INTERFACE:
-            scaled = (values - self.problem.interface.centre) / self.problem.interface.scale
-        else:
+        interface = self.problem.interface
+        if interface is None:
             scaled = values
+        else:
+            scaled = (values - interface.centre) / interface.scale
         steps = np.rint(scaled / self.input_lsb)
         if (np.abs(steps) > INPUT_LIMIT).any():
             row, column = np.argwhere(np.abs(steps) > INPUT_LIMIT)[0]
@@ -180,9 +181,10 @@ class Program:
     def _limits(self, column: int) -> tuple[float, float]:
         """Returns the lowest and the highest value that an input may have at that position."""
         reach = INPUT_LIMIT * self.input_lsb[column]
-        if self.problem.entry != INTERFACE:
+        interface = self.problem.interface
+        if interface is None:
             return -reach, reach
-        centre, scale = self.problem.interface.centre[column], self.problem.interface.scale[column]
+        centre, scale = interface.centre[column], interface.scale[column]
         return centre - reach * scale, centre + reach * scale
 
     def units(self, words: np.ndarray) -> np.ndarray:
