@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.host.physics.problem import BIAS, INTERFACE, Problem
+from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Energy
 
 INPUT_LIMIT = (1 << STATE_WIDTH - 1) - 1
@@ -139,8 +139,9 @@ class Program:
             first such value and the limit.
         """
         values = self._checked_values(inputs)
-        if self.problem.entry == INTERFACE:
-            scaled = (values - self.problem.interface.centre) / self.problem.interface.scale
+        interface = self.problem.interface
+        if interface is not None:
+            scaled = (values - interface.centre) / interface.scale
         elif self.problem.drive is not None:
             scaled = self.problem.biases(values)[:, 0]
         else:
