@@ -179,6 +179,7 @@ def conclusions(images: Images) -> list[str]:
             "diversity",
             spread=found(SPREAD, GENERATED),
             real_spread=found(SPREAD, REAL),
+            gaussian_spread=found(SPREAD, GAUSSIAN),
             recognised=found(RECOGNISED, GAUSSIAN),
             matched_recognised=found(RECOGNISED, MATCHED),
             matched_nearest=found(NEAREST, MATCHED),

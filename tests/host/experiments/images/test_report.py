@@ -139,6 +139,7 @@ def test_the_other_conclusions_give_the_numbers_of_the_generation(images):
         (RECOGNISED, REAL): 98.5,
         (SPREAD, SUBSTRATE): 0.125,
         (SPREAD, REAL): 0.25,
+        (SPREAD, GAUSSIAN): 0.375,
         (RECOGNISED, GAUSSIAN): 73.5,
         (RECOGNISED, MATCHED): 64.5,
         (NEAREST, MATCHED): 0.375,
@@ -148,7 +149,7 @@ def test_the_other_conclusions_give_the_numbers_of_the_generation(images):
         generation = changed(generation, row, quantity, gateware=value)
     _, recognised, diversity = conclusions(replace(images, generation=generation))
     assert numbers(recognised) == ["91.5", "82.5", "98.5"]
-    assert numbers(diversity) == ["0.125", "0.250", "73.5", "64.5", "0.375", "0.500"]
+    assert numbers(diversity) == ["0.125", "0.250", "0.375", "73.5", "64.5", "0.375", "0.500"]
 
 
 def test_captions_give_the_numbers_beside_the_pictures(images, tmp_path):
