@@ -186,7 +186,7 @@ def run_hierarchy(
         unlinked(aligned),
         aligned.without_couplings(),
         apart,
-        first_only_aligned(levels),
+        first_only_aligned(levels, aligned.energy),
         full,
         unlinked(full),
         full.without_couplings(),
