@@ -21,6 +21,9 @@ AMPLITUDE_WIDTH = 28
 ACTIVATION_ENTRIES = 256
 """Entries of the activation table; the top bits of a rank word select one, the rest interpolate."""
 
+FRACTION_WIDTH = STATE_WIDTH - (ACTIVATION_ENTRIES - 1).bit_length()
+"""Low bits of an activation's argument: where it lies between two entries of the table."""
+
 SLOPE_WIDTH = 12
 """Bits of an activation entry's slope, signed; see :attr:`ornstein.hdl.isa.Operation.ACTIVATE`."""
 

@@ -15,20 +15,15 @@ from ornstein.hdl.arithmetic import (
     select,
     shift_right,
 )
-from ornstein.hdl.config import NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, micro_layout
-from ornstein.hdl.registers import apart
 from ornstein.hdl.sums import both_ways
 from ornstein.hdl.timing import Timing
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
 """The largest word; its complement is the lowest."""
-
-FRACTION_WIDTH = 8
-"""Low bits of an activation's argument, between which and the next entry of the table it
-interpolates.
-"""
 
 
 class Multiplier(wiring.Component):
@@ -172,40 +167,32 @@ class Lanes(wiring.Component):
         last = max(rank_time, unit_time, timing.activation)
         pipe = MicroPipe(m, arrival, self.valid, self.micro, last)
 
-        # a grid of lanes fills its chip: words come half way before they reach the rank lanes of
-        # every unit lane
-        alone = config.unit_lanes == 1
-        vector, rank_words = self.vector, [self.rank]
-        if not alone:
-            vector = apart(m, self.vector, "vector_coming")
-            rank_coming = apart(m, self.rank, "rank_coming")
-            rank_words = [
-                apart(m, rank_coming, f"rank_there_{unit}") for unit in range(config.unit_lanes)
-            ]
+        # words relay twice before they reach the multipliers of every unit lane and rank lane
+        distance = hops(timing.hop, m, platform)
+        alone = config.unit_lanes == 1  # then the multipliers accumulate and interpolate
+        vector = distance.relay(self.vector, "vector_halfway")
+        rank = distance.relay(self.rank, "rank_halfway")
+        rank_words = [
+            distance.relay(rank, f"rank_beside_{unit}") for unit in range(config.unit_lanes)
+        ]
 
-        def ahead(time, decoded, name):
-            """What ``decoded`` makes of the micro-operation at that time; in a grid each user has
-            it from a register of its own, decoded a cycle ahead."""
-            if alone:
-                return decoded(*pipe[time])
-            return apart(m, decoded(*pipe[time - 1]), name)
+        def decode(time, decoder, name):
+            return distance.decode(pipe, time, decoder, name)
 
         multipliers, products = [], []
-        there = arrival + timing.spread
+        operands = arrival + timing.spread
         for unit in range(config.unit_lanes):
             for rank in range(config.rank_lanes):
                 if rank % NEIGHBOURS == 0:
-                    project = ahead(there, lambda _, micro: micro.project, f"project_{unit}_{rank}")
-                    mix = ahead(
-                        there,
+                    project = decode(
+                        operands, lambda _, micro: micro.project, f"project_{unit}_{rank}"
+                    )
+                    mix = decode(
+                        operands,
                         lambda _, micro: micro.operation == Operation.MIX,
                         f"mix_{unit}_{rank}",
                     )
-                    word = (
-                        vector[unit]
-                        if alone
-                        else apart(m, vector[unit], f"vector_there_{unit}_{rank}")
-                    )
+                    word = distance.relay(vector[unit], f"vector_beside_{unit}_{rank}")
                 if alone:  # the first interpolates activations too
                     multiplier = Multiplier(
                         config, max(config.factor_width, (rank == 0) * SLOPE_WIDTH)
@@ -231,7 +218,7 @@ class Lanes(wiring.Component):
             unit_time - config.rank_lanes.bit_length() - 1
         ]  # a cycle before the products
         counted = [
-            ahead(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
+            decode(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
             for unit in range(config.unit_lanes)
         ]
         rank_totals, unit_totals = both_ways(
@@ -257,10 +244,10 @@ class Lanes(wiring.Component):
         step = "comb" if alone else "sync"  # between shifting and saturating
         clipped = Signal(config.rank_lanes, reset_less=True)
         for rank in range(config.rank_lanes):
-            adds = ahead(summed - 1, accumulating, f"rank_adds_{rank}")
-            first = ahead(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
-            half = ahead(summed - 1, start, f"rank_half_{rank}").as_signed()
-            shift = ahead(summed, lambda _, micro: micro.shift, f"rank_shift_{rank}")
+            adds = decode(summed - 1, accumulating, f"rank_adds_{rank}")
+            first = decode(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
+            half = decode(summed - 1, start, f"rank_half_{rank}").as_signed()
+            shift = decode(summed, lambda _, micro: micro.shift, f"rank_shift_{rank}")
             if alone:
                 accumulator = multipliers[rank].sum
                 m.d.comb += multipliers[rank].addend.eq(Mux(adds, Mux(first, half, accumulator), 0))
@@ -305,8 +292,8 @@ class Lanes(wiring.Component):
             m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
         for cycle in range(1, timing.multiply_add):
             activating, value = (
-                apart(m, activating, f"activating_{cycle}"),
-                apart(m, value, f"value_{cycle}"),
+                kept_register(m, activating, f"activating_{cycle}"),
+                kept_register(m, value, f"value_{cycle}"),
             )
         with m.If(activating):
             m.d.comb += [
@@ -321,7 +308,7 @@ class Lanes(wiring.Component):
 
         # expand: sum over rank lanes, accumulate per unit lane
         for unit in range(config.unit_lanes):
-            starts = ahead(
+            starts = decode(
                 unit_time - 1,
                 lambda valid, micro: expanding(valid, micro) & micro.first,
                 f"unit_starts_{unit}",
@@ -337,7 +324,9 @@ class Lanes(wiring.Component):
         soon = unit_time - timing.read
         m.d.comb += [
             self.unit_soon.eq(
-                ahead(soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes")
+                decode(
+                    soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes"
+                )
             ),
             self.unit_soon_micro.eq(pipe[soon][1]),
             self.unit_micro.eq(pipe[unit_time][1]),

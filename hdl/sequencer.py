@@ -12,9 +12,9 @@ from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.hops import hops
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import micro_layout
-from ornstein.hdl.registers import apart
 from ornstein.hdl.timing import Timing
 
 
@@ -94,11 +94,8 @@ class Sequencer(wiring.Component):
         level_here, pass_here = Signal(), Signal()
         m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
         sent, sent_part = fetching, part
-        for cycle in range(self._timing.hop):
-            sent, sent_part = (
-                apart(m, sent, f"sent_{cycle}"),
-                apart(m, sent_part, f"sent_part_{cycle}"),
-            )
+        relay = hops(self._timing.hop, m, platform).relay
+        sent, sent_part = relay(sent, "sent"), relay(sent_part, "sent_part")
         m.d.sync += [arriving.eq(sent), arrived.eq(sent_part)]
         with m.If(fetching):
             with m.If(part == beats - 1):

@@ -35,7 +35,7 @@ from ornstein.hdl.arithmetic import (
     shift_right,
 )
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
-from ornstein.hdl.registers import apart
+from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.timing import Timing
 
 SQUARE_SHIFT = 15
@@ -115,7 +115,7 @@ class Update(wiring.Component):
 
         def delayed(value, cycles, name):
             for cycle in range(cycles):
-                value = apart(m, value, f"{name}_{cycle + 1}")
+                value = kept_register(m, value, f"{name}_{cycle + 1}")
             return value
 
         def add(terms):
@@ -190,7 +190,7 @@ class Update(wiring.Component):
             Signal(name=name, reset_less=True) for name in ("once", "twice", "negative")
         )
         rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
-        amplitude = delayed(self.amplitude, timing.hop, "amplitude")
+        amplitude = hops(timing.hop, m, platform).relay(self.amplitude, "amplitude_relayed")
         magnitude = Mux(once, amplitude, 0) | Mux(twice, amplitude << 1, 0)
         m.d.sync += [
             once.eq(codes[0]),

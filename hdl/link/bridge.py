@@ -14,7 +14,8 @@ from ornstein.hdl.link.checksum import Checksum
 from ornstein.hdl.link.slip import Deframer, Framer, Outgoing
 from ornstein.hdl.link.states import States
 from ornstein.hdl.protocol import MAX_REQUEST, REQUEST_HEADER, WAIT_UNIT, Opcode, Status
-from ornstein.hdl.regmap import Event, Space, bus_width, element_bits, element_bytes, space_size
+from ornstein.hdl.regmap import Event, Space
+from ornstein.hdl.spaces import bus_width, spaces
 
 __all__ = ["Bridge"]
 
@@ -32,7 +33,7 @@ class Bridge(wiring.Component):
     right; meanwhile ``i`` is not ready. The answer is streamed, its CRC computed on the way. A
     request that is not finished ``timeout`` cycles after its last byte is forgotten.
 
-    A WRITE takes ``element_bytes + 1`` cycles per element and a READ, while ``o`` is ready, three
+    A WRITE takes ``bytes + 1`` cycles per element and a READ, while ``o`` is ready, three
     for each byte that is not escaped, both plus the cycles that the bus keeps ``request`` waiting.
 
     Of an address only the bits that the largest space needs are kept, so addresses beyond its end
@@ -81,8 +82,8 @@ class Bridge(wiring.Component):
         connect(m, flipped(self.i), deframer.i)
         connect(m, framer.o, flipped(self.o))
         bus, item = self.bus, deframer.o.payload
-        spaces = [space for space in Space if space_size(self._config, space)]
-        sizes = {space: element_bytes(self._config, space) for space in spaces}
+        infos = spaces(self._config)
+        sizes = {space: info.bytes for space, info in infos.items()}
 
         states = States(
             m,
@@ -166,9 +167,7 @@ class Bridge(wiring.Component):
         )
         space = Signal.like(bus.space, reset_less=True)
         known = Signal(reset_less=True)  # there is such a space
-        address = Signal(
-            range(max(space_size(self._config, each) for each in spaces)), reset_less=True
-        )
+        address = Signal(range(max(info.size for info in infos.values())), reset_less=True)
         missing = Signal(
             dict(REQUEST_HEADER)["count"], reset_less=True
         )  # elements to come; complemented, to count up
@@ -186,7 +185,7 @@ class Bridge(wiring.Component):
                 waits.eq(fetched == Opcode.WAIT),
             ]
         with m.If(in_header & (pointer[:3] == 3)):
-            m.d.sync += [space.eq(fetched), known.eq(Cat(fetched == each for each in spaces).any())]
+            m.d.sync += [space.eq(fetched), known.eq(Cat(fetched == each for each in infos).any())]
         for number in range(-(-len(address) // 8)):
             part = slice(8 * number, min(8 * number + 8, len(address)))
             with m.If((in_header & (pointer[:3] == 4 + number)) | next_address):
@@ -227,7 +226,7 @@ class Bridge(wiring.Component):
                     with m.Case(each):
                         m.d.sync += last_byte.eq(size - 1)
         entering = {
-            size: max(element_bits(self._config, each) for each in spaces if sizes[each] == size)
+            size: max(info.bits for info in infos.values() if info.bytes == size)
             for size in sizes.values()
         }
         shifted = [

@@ -17,7 +17,8 @@ from cocotb.triggers import ClockCycles, RisingEdge
 from ornstein.hdl import protocol
 from ornstein.hdl.config import preset
 from ornstein.hdl.protocol import Status
-from ornstein.hdl.regmap import Event, Space, element_bits, identity, signed, space_size
+from ornstein.hdl.regmap import Event, Space, identity
+from ornstein.hdl.spaces import spaces
 from ornstein.host.devices.link import Link, RefusedError
 from ornstein.sim.transport import Transport
 
@@ -102,7 +103,7 @@ class Fabric:
             place = dut.bus__space.value.to_unsigned(), dut.bus__address.value.to_unsigned()
             status = self.refusals.get(place, Status.OK)
             if dut.bus__write.value and status == Status.OK:
-                mask = (1 << element_bits(CONFIG, Space(place[0]))) - 1
+                mask = (1 << spaces(CONFIG)[Space(place[0])].bits) - 1
                 self.memory[place] = dut.bus__wdata.value.to_unsigned() & mask
             dut.bus__rdata.value = self.memory.get(place, 0)
             dut.bus__status.value = status
@@ -133,8 +134,8 @@ async def started(dut):
 
 def values_of(space, count):
     """Random values of a space, the extremes among them."""
-    bits = element_bits(CONFIG, space)
-    low = -(1 << bits - 1) if signed(space) else 0
+    bits = spaces(CONFIG)[space].bits
+    low = -(1 << bits - 1) if spaces(CONFIG)[space].signed else 0
     return [low, low + (1 << bits) - 1, *(low + random.getrandbits(bits) for _ in range(count - 2))]
 
 
@@ -147,13 +148,13 @@ async def every_space_returns_what_was_written(dut):
         link = Link(line, timeout=10)
         assert link.identify() == CONFIG
         for space in Space:
-            size = min(space_size(CONFIG, space), 200)
+            size = min(spaces(CONFIG)[space].size, 200)
             if space is Space.IDENTITY or not size:
                 continue
             values = values_of(space, size)
-            link.write(space, space_size(CONFIG, space) - size, values)
+            link.write(space, spaces(CONFIG)[space].size - size, values)
             np.testing.assert_array_equal(
-                link.read(space, space_size(CONFIG, space) - size, size), values
+                link.read(space, spaces(CONFIG)[space].size - size, size), values
             )
 
     await session()

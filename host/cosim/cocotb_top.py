@@ -15,18 +15,8 @@ from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge, Timer
 
 from ornstein.hdl.config import SEED_WIDTH
-from ornstein.hdl.regmap import (
-    JOB_BANK,
-    JOB_FIRST,
-    JOB_LEVELS,
-    JOB_RESEED,
-    JOB_TAG,
-    Control,
-    Event,
-    Space,
-    element_bits,
-    space_size,
-)
+from ornstein.hdl.regmap import Control, Event, Space, StartRegister
+from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.devices.fabric import FabricDevice, activation_elements, descriptor_elements
 from ornstein.host.devices.link import Link
@@ -140,7 +130,7 @@ class Memories:
         self._link.write(space, 0, np.asarray(values).astype(np.int64).ravel())
 
     def read(self, space):
-        return self._link.read(space, 0, space_size(CONFIG, space)).reshape(
+        return self._link.read(space, 0, spaces(CONFIG)[space].size).reshape(
             self._shapes.get(space, -1)
         )
 
@@ -194,7 +184,7 @@ def compare(memories, model, samples, entered):
         (Space.SEED, halves(model.generators)),
     ):
         np.testing.assert_array_equal(memories.read(space), expected, err_msg=space.name)
-    half = 1 << element_bits(CONFIG, Space.SUM) - 1
+    half = 1 << spaces(CONFIG)[Space.SUM].bits - 1
     model.sums[:] = (model.sums + half) % (2 * half) - half  # the model's are wider
     np.testing.assert_array_equal(memories.read(Space.SUM), model.sums, err_msg="SUM")
     for register, name in (
@@ -229,14 +219,10 @@ async def random_programs_equal_the_model(dut):
             bank = seed & 1
             seeds = np.random.SeedSequence(seed).generate_state(CONFIG.unit_lanes, np.uint64)
             memories.write(Space.SEED, halves(seeds))
-            job = (
-                (JOB_FIRST, 0),
-                (JOB_LEVELS, levels),
-                (JOB_RESEED, 1),
-                (JOB_BANK, bank),
-                (JOB_TAG, seed % 255 + 1),
+            job = StartRegister.const(
+                {"levels": levels, "reseed": 1, "bank": bank, "tag": seed % 255 + 1}
             )
-            link.write(Space.CONTROL, Control.START, [sum(value << low for (low, _), value in job)])
+            link.write(Space.CONTROL, Control.START, [job.as_bits()])
             assert link.wait(Event.IDLE, TIMEOUT) & Event.IDLE
             samples = model.run(0, levels, bank=bank, seeds=seeds[None]).samples[0]
             compare(memories, model, samples, entered)

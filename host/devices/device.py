@@ -15,10 +15,11 @@ from typing import Self
 
 import numpy as np
 
+from ornstein.hdl import regmap
 from ornstein.hdl.config import PRESETS, FabricConfig, preset
 from ornstein.host.compile.program import Program
 
-COUNTERS = ("cycles", "issued", "rank_saturations", "state_saturations")
+COUNTERS = tuple(counter.name.lower() for counter in regmap.COUNTERS)
 
 
 class DeviceError(RuntimeError):

@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from ornstein.hdl import regmap
 from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.regmap import Control, Event, Space
+from ornstein.hdl.regmap import Control, Event, Space, StartRegister, StatusRegister
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import (
     COUNTERS,
@@ -66,7 +65,7 @@ class FabricDevice(Device):
         except BaseException:
             transport.close()
             raise
-        self._tag = regmap.field(status, regmap.STATUS_TAG)
+        self._tag = StatusRegister.from_bits(status).tag
 
     def close(self) -> None:
         self.link.close()
@@ -152,17 +151,12 @@ class FabricDevice(Device):
         """
         halves = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=1)
         self.link.write(Space.SEED, 0, halves.ravel().astype(np.int64))
-        self._tag = self._tag % ((1 << regmap.JOB_TAG[1]) - 1) + 1
-        fields = (
-            (regmap.JOB_FIRST, first),
-            (regmap.JOB_LEVELS, levels),
-            (regmap.JOB_RESEED, 1),
-            (regmap.JOB_BANK, bank),
-            (regmap.JOB_TAG, self._tag),
+        tags = 1 << StartRegister.as_shape()["tag"].width
+        self._tag = self._tag % (tags - 1) + 1
+        job = StartRegister.const(
+            {"first": first, "levels": levels, "reseed": 1, "bank": bank, "tag": self._tag}
         )
-        self.link.write(
-            Space.CONTROL, Control.START, [sum(value << place[0] for place, value in fields)]
-        )
+        self.link.write(Space.CONTROL, Control.START, [job.as_bits()])
 
     def _collect(self, waiting: list, parts: list[Outputs]) -> Iterator[Outputs]:
         """Wait for the oldest job and read it; yields the block's outputs with its last job."""

@@ -32,12 +32,9 @@ from ornstein.hdl.regmap import (
     Event,
     Line,
     Space,
-    element_bits,
-    element_bytes,
     identity,
-    signed,
-    space_size,
 )
+from ornstein.hdl.spaces import spaces
 from ornstein.sim.transport import LinkError, Transport
 
 _END = bytes([protocol.END])
@@ -313,15 +310,15 @@ class Link:
         hold them.
         """
         self._check_place(space, address, count)
-        size = element_bytes(self._config, space)
+        size = spaces(self._config)[space].bytes
         data = b"".join(self._exchange(_reads(space, address, count, size)))
         raw = np.zeros((count, 8), np.uint8)
         raw[:, :size] = np.frombuffer(data, np.uint8).reshape(count, size)
-        spare = 64 - element_bits(self._config, space)
+        spare = 64 - spaces(self._config)[space].bits
         shifted = raw.view("<u8")[:, 0] << np.uint64(spare)
         return (
             shifted.astype(np.int64) >> spare
-            if signed(space)
+            if spaces(self._config)[space].signed
             else (shifted >> np.uint64(spare)).astype(np.int64)
         )
 
@@ -336,9 +333,11 @@ class Link:
                 f"{values.dtype}"
             )
         self._check_place(space, address, len(values))
-        bits = element_bits(self._config, space)
+        bits = spaces(self._config)[space].bits
         low, high = (
-            (-(1 << bits - 1), (1 << bits - 1) - 1) if signed(space) else (0, (1 << bits) - 1)
+            (-(1 << bits - 1), (1 << bits - 1) - 1)
+            if spaces(self._config)[space].signed
+            else (0, (1 << bits) - 1)
         )
         wrong = np.flatnonzero((values < low) | (values > high))
         if wrong.size:
@@ -346,7 +345,7 @@ class Link:
                 f"values for {space.name} must be between {low} and {high}; element "
                 f"{address + wrong[0]} is {values[wrong[0]]}"
             )
-        size = element_bytes(self._config, space)
+        size = spaces(self._config)[space].bytes
         data = values.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :size].tobytes()
         # requests much smaller than the window, so that several are under way
         step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
@@ -386,14 +385,15 @@ class Link:
 
     def _registers(self, address: int, count: int) -> list[int]:
         """Identity registers, whose size does not depend on the build."""
-        size = element_bytes(REFERENCE, Space.IDENTITY)
+        size = spaces(REFERENCE)[Space.IDENTITY].bytes
         data = b"".join(self._exchange(_reads(Space.IDENTITY, address, count, size)))
         return [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
 
     def _check_place(self, space: Space, address: int, count: int):
         if self._config is None:
             self.identify()
-        size = space_size(self._config, space)
+        info = spaces(self._config).get(space)
+        size = info.size if info else 0
         if address < 0 or count < 1 or address + count > size:
             raise ValueError(
                 f"{space.name} has {size} elements; {count} from {address} on are not among them"

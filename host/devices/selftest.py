@@ -22,10 +22,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from ornstein.hdl import noise, regmap
+from ornstein.hdl import noise
 from ornstein.hdl.config import SEED_WIDTH, STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.regmap import Control, Event, Space, element_bits, space_size
+from ornstein.hdl.regmap import Control, Event, Space
+from ornstein.hdl.spaces import When, spaces
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.check import Check
@@ -38,16 +39,6 @@ from ornstein.host.physics.problem import STOCHASTIC, Problem
 from ornstein.sim.model import FabricModel
 from ornstein.sim.stages import Stage
 
-WRITABLE = (
-    Space.FACTOR,
-    Space.STATE,
-    Space.DRIVE,
-    Space.RANK,
-    Space.DESCRIPTOR,
-    Space.ACTIVATION,
-    Space.NOISE,
-)
-"""Memories that the bus writes and reads."""
 _PATIENCE = 60.0
 """Seconds that a job of some thousand cycles may take on the slowest simulation."""
 _MOST = 8
@@ -101,16 +92,20 @@ def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
 
 def _memories(device: FabricDevice, _) -> tuple[str, list[str]]:
     findings, tested = [], 0
-    for space in WRITABLE:
-        size, bits = space_size(device.config, space), element_bits(device.config, space)
+    memories = [
+        info for info in spaces(device.config).values() if info.memory and info.write != When.NEVER
+    ]
+    for info in memories:
+        space = info.space
+        size, bits = info.size, info.bits
         written = _patterns(size, bits)
         read = []
         for pattern in written:
-            device.link.write(space, 0, _signed(pattern, bits) if regmap.signed(space) else pattern)
+            device.link.write(space, 0, _signed(pattern, bits) if info.signed else pattern)
             read.append(device.link.read(space, 0, size) & (1 << bits) - 1)
         findings += _diagnosis(device.config, space, np.array(written), np.array(read))
         tested += size * bits
-    return f"{tested:,} bits in {len(WRITABLE)} memories keep what is written", findings
+    return f"{tested:,} bits in {len(memories)} memories keep what is written", findings
 
 
 def _patterns(size: int, bits: int) -> list[np.ndarray]:
@@ -137,7 +132,7 @@ def _diagnosis(
     if len(wrong) > 1 and (stuck := _stuck_address(config, space, written, read)):
         return [stuck]
     if len(wrong) > _MOST:
-        lanes = _listed(np.unique(wrong % _lanes_of(config, space)))
+        lanes = _listed(np.unique(wrong % spaces(config)[space].lanes))
         bits = _bits(np.bitwise_or.reduce(high), np.bitwise_or.reduce(low))
         return [
             f"{space.name}: {len(wrong):,} of {written.shape[1]:,} elements, from element {wrong[0]} to "
@@ -154,7 +149,7 @@ def _stuck_address(
 ) -> str | None:
     """The address bit whose sticking explains what was read, if one does."""
     size = written.shape[1]
-    address, lane_bits = np.arange(size), _lanes_of(config, space).bit_length() - 1
+    address, lane_bits = np.arange(size), spaces(config)[space].lanes.bit_length() - 1
     for bit in range((size - 1).bit_length()):
         for level in (0, 1):
             seen = address & ~(1 << bit) | level << bit
@@ -169,19 +164,9 @@ def _stuck_address(
 
 
 def _place(config: FabricConfig, space: Space, address: int) -> str:
-    lanes = _lanes_of(config, space)
+    lanes = spaces(config)[space].lanes
     lane = f", lane {address % lanes}" if lanes > 1 else ""
     return f"{space.name} element {address} (word {address // lanes}{lane})"
-
-
-def _lanes_of(config: FabricConfig, space: Space) -> int:
-    """Elements of a word."""
-    return {
-        Space.FACTOR: config.lanes,
-        Space.RANK: config.rank_lanes,
-        Space.DESCRIPTOR: 4,
-        Space.ACTIVATION: 1,
-    }.get(space, config.unit_lanes)
 
 
 def _bits(high: int, low: int) -> str:
@@ -231,7 +216,7 @@ def _run_job(device: FabricDevice, seeds: np.ndarray | None = None, bank: int = 
 
 def _words(device: FabricDevice, space: Space, first: int, count: int) -> np.ndarray:
     """(count, lanes) of a memory."""
-    lanes = _lanes_of(device.config, space)
+    lanes = spaces(device.config)[space].lanes
     return device.link.read(space, first * lanes, count * lanes).reshape(count, lanes)
 
 
@@ -245,7 +230,7 @@ def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list
     for _ in range(_ROUNDS):
         drawn = rng.integers(-1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, depth * units)
         states += [drawn, ~drawn]
-    banks = {space: ([], []) for space in (Space.SUM, Space.SQUARE) if space_size(config, space)}
+    banks = {space: ([], []) for space in (Space.SUM, Space.SQUARE) if space in spaces(config)}
     kept = []
     for values in states:
         link.write(Space.STATE, 0, values)
@@ -258,7 +243,7 @@ def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list
             _run_job(device, bank=bank)
         kept.append(link.read(Space.STATE, 0, depth * units))
         for space, (written, read) in banks.items():
-            mask = (1 << element_bits(config, space)) - 1
+            mask = (1 << spaces(config)[space].bits) - 1
             written.append(np.tile(values if space == Space.SUM else values**2, 2) & mask)
             read.append(link.read(space, 0, 2 * depth * units) & mask)
     ones = (1 << STATE_WIDTH) - 1

@@ -21,6 +21,7 @@ import numpy as np
 
 from ornstein.hdl.config import NEIGHBOURS, REFERENCE, ULX3S, FabricConfig
 from ornstein.hdl.regmap import Space
+from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.fabric import FabricDevice
@@ -624,24 +625,15 @@ def block_rams(config: FabricConfig) -> int:
     def rams(width: int, depth: int) -> int:
         return min(-(-width // 18) * -(-depth // 1024), -(-width // 36) * -(-depth // 512))
 
-    lanes, units = config.lanes, config.unit_lanes
-    joined = (
-        min(NEIGHBOURS, config.rank_lanes) if config.unit_lanes > 1 else 1
-    )  # lanes whose factors lie without gaps
-    total = lanes // joined * rams(joined * config.factor_width, config.factor_depth)
-    total += config.rank_lanes * rams(16, config.rank_depth) + units * rams(2, config.state_depth)
-    total += 2 * units * rams(16, config.state_depth) + units * rams(16, config.drive_depth)
-    total += units * rams(config.sum_width, 2 * config.state_depth)
-    if config.second_moment:
-        total += units * rams(config.square_width, 2 * config.state_depth)
-    if config.sample_depth:
-        total += units * rams(16, config.sample_depth)
-    return (
-        total
-        + rams(config.descriptor_width, config.descriptor_depth * config.descriptor_beats)
-        + 1
-        + 2
-    )
+    total = 2  # the link's
+    for info in spaces(config).values():
+        if info.memory:
+            # several unit lanes keep the factors of some multipliers without gaps between them
+            grid = info.space == Space.FACTOR and config.unit_lanes > 1
+            joined = min(NEIGHBOURS, config.rank_lanes) if grid else 1
+            copies = 2 if info.space == Space.STATE else 1
+            total += copies * info.lanes // joined * rams(joined * info.bits, info.depth)
+    return total
 
 
 def _line(program: Program, progress) -> Iterator[Figure]:

@@ -9,15 +9,8 @@ from helpers.link_bench import framed, seeded
 from ornstein.hdl import protocol
 from ornstein.hdl.config import ICEBREAKER, TINY, FabricConfig
 from ornstein.hdl.protocol import Status
-from ornstein.hdl.regmap import (
-    PROTOCOL_VERSION,
-    Event,
-    Space,
-    element_bits,
-    identity,
-    signed,
-    space_size,
-)
+from ornstein.hdl.regmap import PROTOCOL_VERSION, Event, Space, identity
+from ornstein.hdl.spaces import spaces
 from ornstein.host.devices.link import Link, LinkError, RefusedError
 from ornstein.sim.transport import Transport
 
@@ -61,9 +54,9 @@ def test_identity_that_does_not_fit(name, value, message):
 @pytest.mark.parametrize("space", [space for space in Space if space is not Space.IDENTITY])
 def test_values_come_back(space):
     rng = np.random.default_rng(space)
-    bits = element_bits(TINY, space)
-    low = -(1 << bits - 1) if signed(space) else 0
-    values = rng.integers(low, low + (1 << bits), space_size(TINY, space))
+    bits = spaces(TINY)[space].bits
+    low = -(1 << bits - 1) if spaces(TINY)[space].signed else 0
+    values = rng.integers(low, low + (1 << bits), spaces(TINY)[space].size)
     values[:2] = low, low + (1 << bits) - 1
     with connected() as link:
         link.write(space, 0, values)
