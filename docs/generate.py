@@ -237,11 +237,12 @@ def member_notes(kind: type[enum.Enum]) -> dict[str, str]:
     """The comment of every member of an enumeration: the one in its own lines, else the lines above
     it."""
     source = textwrap.dedent(inspect.getsource(kind))
-    comments = {
-        token.start[0]: token.string.lstrip("# ")
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
+    comments, alone = {}, {}
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            comments[token.start[0]] = token.string.lstrip("# ")
+            if token.line.strip().startswith("#"):
+                alone[token.start[0]] = token.string.lstrip("# ")
     (body,) = ast.parse(source).body
     assert isinstance(body, ast.ClassDef)
     notes = {}
@@ -249,15 +250,14 @@ def member_notes(kind: type[enum.Enum]) -> dict[str, str]:
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
             continue
         assert node.end_lineno is not None
-        own = [
+        said = [
             comments[line] for line in range(node.lineno, node.end_lineno + 1) if line in comments
         ]
-        line = node.lineno - 1
-        while not own and line in comments:
-            while line in comments:
-                line -= 1
-            own = [comments[above] for above in range(line + 1, node.lineno)]
-        notes[node.targets[0].id] = " ".join(own)
+        line = node.lineno
+        while line - 1 in alone:
+            line -= 1
+        said = said or [alone[above] for above in range(line, node.lineno)]
+        notes[node.targets[0].id] = " ".join(said)
     return notes
 
 

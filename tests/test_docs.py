@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import docstrings
 import drawings
 import generate
 import pytest
@@ -153,6 +154,22 @@ def test_notes_of_enumerations():
     assert set(notes) == set(protocol.Status.__members__)
     notes = generate.member_notes(regmap.Control)
     assert notes["TAKEN"].startswith("RW: ")
+    notes = generate.member_notes(regmap.Space)
+    assert notes["FACTOR"] == "" and notes["SEED"].startswith("32-bit halves, low first")
+
+
+def test_sections_of_docstrings():
+    lines = ["Text.", "", "Attributes", "----------", "a, b : first", "    and more", "", "End."]
+    assert docstrings.to_fields(lines) == [
+        "Text.",
+        "",
+        ":ivar a,b: first",
+        "    and more",
+        "",
+        "End.",
+    ]
+    lines = ["Raises", "------", "ValueError", "    It is wrong."]
+    assert docstrings.to_fields(lines) == [":raises ValueError: ", "    It is wrong."]
 
 
 def test_api():
