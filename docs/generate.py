@@ -16,27 +16,19 @@ import drawings
 from ornstein.hdl import isa, protocol, regmap
 from ornstein.hdl.config import PRESETS, REFERENCE, ULX3S
 from ornstein.hdl.spaces import When, spaces
+from ornstein.host import recipes
 
 ROOT = Path(__file__).parents[1]
 
 API = {
     "Devices": ("open_device", "Device", "Outputs"),
     "Programs": ("compile_recipe", "compile_problem", "Program"),
-    "Problems": (
-        "Problem",
-        "Stage",
-        "Energy",
-        "Module",
-        "Coupling",
-        "Interface",
-        "Layer",
-        "Readout",
-    ),
-    "Models and recipes": ("TrainedModel", "Recipe"),
-    "Fabrics": ("FabricConfig",),
-    "Scores": ("Scores", "score"),
+    "Problems": ("Problem", "Stage", "Energy", "Module", "Coupling", "Interface"),
+    "Models and recipes": ("TrainedModel", "recipes"),
+    "Beside them": ("FabricConfig", "Recipe", "Layer", "Readout", "Scores", "score"),
 }
-"""What a user of the package meets, by heading; the modules are found by name."""
+"""What a user of the package meets, by heading: the names of :mod:`ornstein.host`, and types that
+those take or return."""
 
 
 def write(folder: Path) -> None:
@@ -183,19 +175,31 @@ def api_page() -> str:
     """The functions and classes that a user of the package meets, with their docstrings."""
     parts = [
         "# Python API",
-        "A session compiles or loads a `Program`, opens a `Device`, and runs inputs; see "
-        "[Using Ornstein](../use.md) for two examples.",
+        "The names of `ornstein.host`, and the types that they take or return. "
+        "[Using Ornstein](../use.md) has two examples.",
     ]
     for heading, names in API.items():
         parts.append(f"## {heading}")
         for name in names:
+            if name == "recipes":
+                parts.append(recipes_table())
+                continue
             module, kind = definition(name)
-            parts.append(
-                f"```{{eval-rst}}\n.. auto{kind}:: {module}.{name}\n"
-                + ("   :members:\n" if kind == "class" else "")
-                + "```"
-            )
+            members = "   :members:\n" if kind == "class" else ""
+            parts.append(f"```{{eval-rst}}\n.. auto{kind}:: {module}.{name}\n{members}```")
     return page(parts)
+
+
+def recipes_table() -> str:
+    """The functions of ``ornstein.host.recipes`` that make a recipe from a trained model."""
+    rows = [
+        (f"`{name}`", summary(function))
+        for name, function in vars(recipes).items()
+        if inspect.isfunction(function)
+        and not name.startswith("_")
+        and inspect.signature(function).return_annotation is recipes.Recipe
+    ]
+    return f"`recipes` holds:\n\n{table(('function', 'recipe'), rows)}"
 
 
 # ---- what the code says --------------------------------------------------------------------------

@@ -14,6 +14,7 @@ import generate
 import pytest
 import typer
 
+from ornstein import host
 from ornstein.hdl import isa, protocol, regmap
 from ornstein.hdl.config import PRESETS, REFERENCE, ULX3S
 from ornstein.hdl.isa import Operation, Pass
@@ -174,9 +175,10 @@ def test_sections_of_docstrings():
 
 def test_api():
     page = generate.api_page()
-    for names in generate.API.values():
-        for name in names:
-            assert f".{name}\n" in page
+    shown = {name for names in generate.API.values() for name in names}
+    assert set(host.__all__) <= shown
+    assert [name for name in shown - {"recipes"} if f".{name}\n" not in page] == []
+    assert "`ours_aligned`" in page
     with pytest.raises(LookupError, match="nothing is called"):
         generate.definition("no_such_name")
 

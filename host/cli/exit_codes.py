@@ -6,6 +6,7 @@ from ornstein.boards.flash import FlashError
 from ornstein.hdl.config import ConfigError
 from ornstein.host.cli.app import CheckError
 from ornstein.host.compile.program import InputError, ProgramError
+from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.devices.device import DeviceError
 from ornstein.host.models.data import DataError
 from ornstein.host.models.model_file import ModelFileError
@@ -25,7 +26,8 @@ EXIT_CODES: dict[type[Exception], int] = {
     ModelFileError: 6,
     DataError: 6,  # trained weights, activations, data sets
     ToolError: 7,  # a tool outside Python
-    CheckError: 8,  # a check that failed
+    CheckError: 8,
+    ModelMismatchError: 8,  # a check that failed
     BuildError: 10,  # a bitstream
     FlashError: 11,  # a board that cannot be programmed
     OSError: 9,  # a file that cannot be written

@@ -18,7 +18,8 @@ from ornstein.hdl.config import SEED_WIDTH
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister
 from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.devices.fabric import FabricDevice, activation_elements, descriptor_elements
+from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.images import activation_elements, descriptor_elements
 from ornstein.host.devices.link import Link
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.physics.problem import BIAS, Problem

@@ -4,9 +4,9 @@
 from ornstein.boards import BoardInfo
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.program import ProgramError
-from ornstein.host.experiments.demo.run import compile_recipe
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe
 
 KT, SAMPLES = 1e-3, 64
 """Temperature and averaged steps of the demo's aligned program, as the benchmarks run it."""

@@ -117,7 +117,8 @@ def _split(
     order = np.random.default_rng(seed).permutation(len(images))[:limit]
     if len(order) <= HELD_OUT:
         raise DataError(
-            f"{name}: {len(order)} images, but more than {HELD_OUT} are needed to hold {HELD_OUT} out"
+            f"{name}: {len(order)} images, but more than {HELD_OUT} are needed to hold {HELD_OUT} "
+            "out"
         )
     test, train = order[:HELD_OUT], order[HELD_OUT:]
     return Images(name, images[train], images[test], labels[train], labels[test])

@@ -17,9 +17,9 @@ import numpy as np
 from helpers.programs import random_program
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device, Outputs, open_device
-from ornstein.host.experiments.demo.run import compile_recipe, recipe_inputs
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe, recipe_inputs
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RANDOM_PROGRAMS = 240

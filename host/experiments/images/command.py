@@ -42,7 +42,7 @@ def images(
     """Remove noise from images of digits and generate new ones, beside the best linear filter and a
     Gaussian.
     """
-    from ornstein.host.experiments.demo.run import DemoError
+    from ornstein.host.devices.comparison import ModelMismatchError
     from ornstein.host.experiments.images.digits import load_images
     from ornstein.host.experiments.images.experiment import run_images
     from ornstein.host.experiments.images.parameters import PARAMETERS, Parameters, train_all
@@ -66,7 +66,7 @@ def images(
                 seed=seed,
                 progress=say,
             )
-        except DemoError as error:
+        except ModelMismatchError as error:
             raise CheckError(str(error)) from None
     report = write_images_page(result, output)
     for path in {output / "results.json", json_file} - {None}:

@@ -16,9 +16,9 @@ import numpy as np
 from ornstein.hdl.config import FabricConfig, preset
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
+from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import Device, Outputs, open_device
 from ornstein.host.devices.model import ModelDevice
-from ornstein.host.experiments.demo.run import equals_model
 from ornstein.host.experiments.images.denoise import Denoiser
 from ornstein.host.experiments.images.digits import CLASSES, Digits, add_noise, load_images, psnr
 from ornstein.host.experiments.images.parameters import (
@@ -139,7 +139,7 @@ def run_images(
 ) -> Images:
     """Denoise the held-out digits and generate ``per_class`` digits of each class.
 
-    Raises DemoError if the device and the integer model differ in a bit.
+    Raises ModelMismatchError if the device and the integer model differ in a bit.
     """
     digits = load_images()
     images = Images(device, parameters.provenance)
@@ -173,7 +173,7 @@ class _Runner:
         self._device.load(program)
         outputs = self._device.run(inputs, seed=self.seed, progress=advance)
         if outputs.counters["cycles"] is not None:
-            equals_model(program, inputs, outputs, self.seed)
+            check_equals_model(program, inputs, outputs, self.seed)
         return problem.decode(outputs.mean), outputs, program
 
 

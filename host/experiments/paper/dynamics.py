@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ornstein.host.experiments.demo.run import LOSS, recipe_inputs, recipe_problem, samples_needed
 from ornstein.host.experiments.paper.energy_account import BOLTZMANN, ROOM
 from ornstein.host.experiments.paper.subjects import Gateware, Subject
 from ornstein.host.experiments.results import QUANTITIES, Experiment, Progress, scored
 from ornstein.host.models import recipes
 from ornstein.host.models.recipes import Recipe
+from ornstein.host.models.run import LOSS, recipe_inputs, recipe_problem, samples_needed
 from ornstein.host.physics.problem import relaxation_steps
 from ornstein.sim.energy import Energy
 from ornstein.sim.reference import average_variance, relax, stationary_covariance

@@ -22,10 +22,10 @@ from ornstein.hdl.config import ICEBREAKER
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
-from ornstein.host.experiments.demo.run import recipe_problem
 from ornstein.host.experiments.paper.subjects import COLD_SAMPLES, Gateware, Subject
 from ornstein.host.experiments.results import Experiment, Progress
 from ornstein.host.models import recipes
+from ornstein.host.models.run import recipe_problem
 
 BOLTZMANN = 1.380649e-23
 ROOM = 300.0

@@ -15,7 +15,6 @@ from functools import partial
 import numpy as np
 from scipy.optimize import minimize
 
-from ornstein.host.experiments.demo.run import recipe_problem
 from ornstein.host.experiments.paper.networks import (
     BATCH,
     MLP_STEPS,
@@ -42,6 +41,7 @@ from ornstein.host.experiments.results import (
     script_cosine,
 )
 from ornstein.host.models import recipes
+from ornstein.host.models.run import recipe_problem
 from ornstein.host.pages.page import sentence
 from ornstein.host.physics.couplings import DECODER, ENCODER, gram, gram_factors
 from ornstein.host.physics.problem import BIAS, INTERFACE, Problem, equilibrium, relaxation_steps

@@ -17,7 +17,6 @@ from scipy.optimize import brentq
 from ornstein.hdl.config import REFERENCE
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.devices.model import ModelDevice
-from ornstein.host.experiments.demo.run import recipe_problem
 from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of
 from ornstein.host.experiments.studies.subject import (
     ALIGNED,
@@ -31,6 +30,7 @@ from ornstein.host.experiments.studies.subject import (
     summary,
 )
 from ornstein.host.experiments.studies.sweep import grid
+from ornstein.host.models.run import recipe_problem
 from ornstein.host.physics.couplings import ALIGNED_GAIN, DECODER, ENCODER, SKIP_NORM, gram
 from ornstein.host.physics.problem import BIAS, Problem, relaxation_steps
 from ornstein.sim.energy import Coupling, Energy, Module

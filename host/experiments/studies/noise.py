@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 
-from ornstein.host.experiments.demo.run import LOSS, recipe_problem, samples_needed
 from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of
 from ornstein.host.experiments.studies.subject import FLOAT, IDEAL, PROGRAMS, Subject, summary
 from ornstein.host.experiments.studies.sweep import grid
 from ornstein.host.models.recipes import Recipe
+from ornstein.host.models.run import LOSS, recipe_problem, samples_needed
 from ornstein.sim.energy import Energy
 from ornstein.sim.reference import relax
 

@@ -13,7 +13,6 @@ from scipy.linalg import solve_discrete_lyapunov
 from ornstein.hdl.config import REFERENCE, STATE_WIDTH, FabricConfig
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
-from ornstein.host.experiments.demo.run import COLD_SAMPLES, LOSS, recipe_problem, samples_needed
 from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of
 from ornstein.host.experiments.studies.subject import (
     EXACT,
@@ -26,6 +25,7 @@ from ornstein.host.experiments.studies.subject import (
     summary,
 )
 from ornstein.host.experiments.studies.sweep import grid
+from ornstein.host.models.run import COLD_SAMPLES, LOSS, recipe_problem, samples_needed
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC, Problem
 
 FACTORS, COUPLINGS, ROUNDED, DITHERED, GAIN = (

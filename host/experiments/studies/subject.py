@@ -16,11 +16,11 @@ from ornstein.hdl.config import REFERENCE, FabricConfig
 from ornstein.host.compile.compiler import MARGIN, compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.model import ModelDevice
-from ornstein.host.experiments.demo.run import COLD_SAMPLES, recipe_problem
 from ornstein.host.experiments.scores import score
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.recipes import Recipe
+from ornstein.host.models.run import COLD_SAMPLES, recipe_problem
 from ornstein.host.physics.problem import BIAS, Problem
 
 FULL, PAPER, ALIGNED = "full", "paper", "aligned"
@@ -78,7 +78,7 @@ class Subject:
         """Score of a recipe compiled, with formats from the training inputs, and run on the integer
         model.
 
-        ``options`` are those of :func:`ornstein.host.experiments.demo.run.recipe_problem`, ``spare`` that of
+        ``options`` are those of :func:`ornstein.host.models.run.recipe_problem`, ``spare`` that of
         :func:`ornstein.host.compile.compiler.compile_problem`.
         """
         problem = recipe_problem(recipe, kT=kT, samples=samples, **options)

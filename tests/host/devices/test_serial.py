@@ -104,7 +104,7 @@ def test_the_fastest_rate_is_taken_and_given_back(bench):
     with connected(port) as link:
         assert link.identify().build_hash == faults.CONFIG.build_hash
         assert (transport.device_baud, port.host_baud) == (BOOT, BOOT)
-        assert link.hasten() == link.baud == FAST
+        assert link.negotiate_baud() == link.baud == FAST
         assert (transport.device_baud, port.host_baud) == (FAST, FAST)
         values = np.arange(-500, 500)
         link.write(Space.FACTOR, 0, values)
@@ -124,7 +124,7 @@ def test_a_rate_that_does_not_work_is_left_for_the_next_one(bench, monkeypatch):
         lambda line, baud: set_baud(line, 57_600 if baud == FAST else baud),
     )
     with connected(port) as link:
-        assert link.hasten() == MIDDLE
+        assert link.negotiate_baud() == MIDDLE
         assert (transport.device_baud, port.host_baud) == (MIDDLE, MIDDLE)
 
 
@@ -139,14 +139,14 @@ def test_a_port_that_cannot_make_a_rate(bench, monkeypatch):
 
     monkeypatch.setattr(SerialTransport, "set_baud", refuse)
     with connected(port) as link:
-        assert link.hasten() == BOOT
+        assert link.negotiate_baud() == BOOT
         assert transport.device_baud == BOOT
 
 
 def test_a_host_that_died_leaves_no_device_behind(bench):
     port, transport = bench
     dead = connected(port)
-    assert dead.hasten() == FAST
+    assert dead.negotiate_baud() == FAST
     dead._transport.close()  # no farewell
     assert transport.device_baud == FAST
     with connected(port) as link:
@@ -165,7 +165,7 @@ def test_a_rate_that_the_user_gave_stays(bench):
 
 def test_a_line_without_rates_is_left_alone(board):
     with Link(SerialTransport(board, negotiable=True)) as link:
-        assert link.hasten() == DEFAULT_BAUD
+        assert link.negotiate_baud() == DEFAULT_BAUD
 
 
 @pytest.mark.parametrize(("sent", "taken"), [(9600, 9600), (9600, 9700), (10_000, 9_800)])

@@ -7,7 +7,6 @@ import json
 import shutil
 from fractions import Fraction
 
-import numpy as np
 import pytest
 from amaranth.hdl import Cat, ClockDomain, Module, Signal
 from amaranth.lib import io, memory, wiring
@@ -16,13 +15,14 @@ from amaranth.lib.wiring import In, Out, connect
 from ornstein.boards import BOARDS
 from ornstein.boards.build import NETLIST, BuildError
 from ornstein.boards.wiring import request, usb_serial
-from ornstein.hdl import ice40
+from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.hdl.link.uart import Receiver, Transmitter
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.protocol import END
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.targets import ice40
 from ornstein.host.devices import verify
-from ornstein.host.devices.device import Outputs
+from ornstein.host.devices.selftest import builtin_program
 from ornstein.sim import bitstream, netlist, toolchain, usb_host
 from ornstein.sim.toolchain import ToolError
 from ornstein.sim.transport import LinkError
@@ -407,15 +407,32 @@ def test_what_cannot_be_verified(tmp_path, board, level, message):
         verify.verify(board, level, tmp_path)
 
 
-def test_differences_are_named():
-    """Counters that the model lacks are not compared."""
+@pytest.mark.parametrize("config", [TINY, REFERENCE], ids=lambda config: config.name)
+def test_a_run_is_compared_in_every_number(device, monkeypatch, config):
+    """Sound gateware has no differences; each wrong number is one, and all kinds are counted."""
+    program, inputs = builtin_program(config)
+    rtl = device(f"rtl:{config.name}")
+    compared, differences = verify.compare_run(rtl, program, inputs[:2])
+    assert differences == []
+    loaded = rtl.verify()
+    samples = 5 if config.sample_depth else 0  # every tenth of fifty steps
+    expected = {
+        "elements of the program": loaded,
+        "sums": 2 * 16,
+        "squares": 2 * 16 * config.second_moment,
+        "samples": 2 * 16 * samples,
+        "counters": 3,
+    }
+    assert compared == {name: count for name, count in expected.items() if count}
+    three, _ = verify.compare_run(rtl, program, inputs[:3])
+    assert three["sums"] == 3 * 16
 
-    def outputs(sums, **counters):
-        return Outputs(mean=None, second=None, samples=None, sums=np.array(sums), counters=counters)
+    def run_wrong(*arguments, **options):
+        outputs = run(*arguments, **options)
+        outputs.sums[1, 3] += 1
+        return outputs
 
-    right = outputs([[1, 2], [3, 4]], cycles=None, issued=9)
-    assert verify.compare(outputs([[1, 2], [3, 4]], cycles=100, issued=9), right) == []
-    assert verify.compare(outputs([[1, 2], [3, 5]], cycles=100, issued=8), right) == [
-        "sums: 1 of 4 differ, first unit 1 of input 1: 5 instead of 4",
-        "issued: 8 instead of 9",
-    ]
+    run = rtl.run
+    monkeypatch.setattr(rtl, "run", run_wrong)
+    _, (difference,) = verify.compare_run(rtl, program, inputs[:2])
+    assert difference.startswith("sums: 1 of 32 differ, first unit 3 of input 1: ")

@@ -13,7 +13,6 @@ from typer.testing import CliRunner
 
 from ornstein.host.cli.app import app
 from ornstein.host.devices.device import DeviceError
-from ornstein.host.experiments.demo.run import recipe_problem
 from ornstein.host.experiments.paper import (
     dynamics,
     energy_account,
@@ -44,6 +43,7 @@ from ornstein.host.experiments.results import (
 )
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import recipe_problem
 from ornstein.host.physics.couplings import DECODER, aligned
 from ornstein.host.physics.problem import BIAS, Problem, equilibrium
 from ornstein.sim.energy import Energy, Module

@@ -16,7 +16,6 @@ from ornstein.hdl.config import REFERENCE
 from ornstein.host.cli.app import app
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.devices.device import open_device
-from ornstein.host.experiments.demo.run import compile_recipe
 from ornstein.host.experiments.studies import (
     converters,
     mixing,
@@ -38,6 +37,7 @@ from ornstein.host.experiments.studies.subject import (
     summary,
 )
 from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import Stage
