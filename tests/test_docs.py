@@ -77,6 +77,18 @@ def test_make_targets_exist(path):
 def test_files_exist(path):
     names = re.findall(r"`((?:hdl|sim|boards|host|tests|docs|\.ci)/[\w./-]*)`", text(path))
     assert [name for name in names if not (ROOT / name).exists()] == []
+    rooms = "hdl", "sim", "boards", "host", "tests", "docs"
+    files = {file.name for room in rooms for file in (ROOT / room).rglob("*.py")}
+    assert set(re.findall(r"`(\w+\.py)`", text(path))) <= files
+
+
+def test_sections_that_the_code_refers_to_exist():
+    """Docstrings name them as ``docs/page.md``, section "Heading"."""
+    for room in ("hdl", "sim", "boards", "host"):
+        for file in (ROOT / room).rglob("*.py"):
+            words = " ".join(text(file).split())
+            for name, section in re.findall(r'``(docs/\w+\.md)``,(?: section)? "([^"]+)"', words):
+                assert f"# {section}\n" in text(ROOT / name), f"{file}: {name}, {section}"
 
 
 @pytest.mark.parametrize("path", PAGES[:3], ids=ids)
