@@ -6,10 +6,11 @@ from.
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.host.physics.problem import BIAS, INTERFACE, Problem
+from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Energy
 
 INPUT_LIMIT = (1 << STATE_WIDTH - 1) - 1
@@ -25,6 +26,26 @@ class InputError(ValueError):
     """Inputs that a program cannot take: of a wrong shape, not finite, or out of range. Nothing has
     been written to a device.
     """
+
+
+@dataclass(frozen=True, eq=False)
+class EncodedInputs:
+    """Inputs of one program, checked and quantised by :meth:`Program.encode`.
+
+    Attributes
+    ----------
+    values : (n, input_size) float64, the inputs as they were given
+    words : (n, input_words, unit_lanes) int16, the inputs as drive words
+    """
+
+    values: np.ndarray
+    words: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def __getitem__(self, rows: slice) -> "EncodedInputs":
+        return EncodedInputs(self.values[rows], self.words[rows])
 
 
 @dataclass(frozen=True)
@@ -98,7 +119,8 @@ class Program:
         ``layout.constant_word``
     descriptors : (count, 8) uint16; activation : (256, 2) int16, value and slope
     state_lsb : value of the state's LSB, a power of two
-    input_lsb : (input_size,) value of one step of each input number, after centring and scaling
+    input_lsb : (written numbers,) value of one step of each number that an input writes, after
+        centring and scaling; with a drive these are the biases of all modules
     dt : the realised time step
     realised : the energies as the quantized factors make them
     ranges : the range report
@@ -123,59 +145,77 @@ class Program:
         """(energies, units, units), M as the quantized factors realise it."""
         return np.stack([energy.matrix() for energy in self.realised])
 
-    def quantize(self, inputs: np.ndarray) -> np.ndarray:
-        """Drive words (n, input_words, unit_lanes) int16 of inputs (n, input_size).
+    def encode(self, inputs: ArrayLike) -> EncodedInputs:
+        """Checks inputs (n, input_size) and quantises them to drive words.
+
+        Inputs of the entry ``bias`` may also have the shape (n, bias_sets, units).
 
         Raises
         ------
         InputError
-            The shape is wrong, or a value is not finite or out of range; names the first offender
-            and the limit.
+            The shape is wrong, or a value is not finite or out of range. The message names the
+            first such value and the limit.
         """
-        inputs = np.asarray(inputs)
-        if inputs.dtype.kind not in "fiu":
-            raise InputError(f"inputs are of type {inputs.dtype}; numbers are needed")
-        size = self.problem.input_size
-        if self.problem.entry == BIAS and inputs.ndim == 3:
-            inputs = inputs.reshape(len(inputs), -1)
-        if inputs.ndim != 2 or inputs.shape[1] != size:
-            raise InputError(
-                f"inputs have shape {inputs.shape}; program {self.name!r} takes (n, {size})"
-            )
-        inputs = inputs.astype(float)
-        if not np.isfinite(inputs).all():
-            row, column = np.argwhere(~np.isfinite(inputs))[0]
-            raise InputError(f"input {row} is not finite at position {column}")
-        if self.problem.entry == INTERFACE:
-            scaled = (inputs - self.problem.interface.centre) / self.problem.interface.scale
+        values = self._checked_values(inputs)
+        interface = self.problem.interface
+        if interface is not None:
+            scaled = (values - interface.centre) / interface.scale
+        elif self.problem.drive is not None:
+            scaled = self.problem.biases(values)[:, 0]
         else:
-            scaled = inputs
+            scaled = values
         steps = np.rint(scaled / self.input_lsb)
         if (np.abs(steps) > INPUT_LIMIT).any():
-            row, column = np.argwhere(np.abs(steps) > INPUT_LIMIT)[0]
-            low, high = self._limits(column)
+            row, column = np.argwhere(np.abs(self._of_inputs(steps)) > INPUT_LIMIT)[0]
+            low, high = (limits[column] for limits in self.input_limits())
             raise InputError(
-                f"input {row} is {inputs[row, column]:.6g} at position {column}; program {self.name!r} "
-                f"takes {low:.6g} to {high:.6g} there"
+                f"input {row} is {values[row, column]:.6g} at position {column}; program "
+                f"{self.name!r} takes {low:.6g} to {high:.6g} there"
             )
-        words = np.zeros((len(inputs), self.layout.input_words * self.config.unit_lanes), np.int16)
+        lanes = self.config.unit_lanes
+        words = np.zeros((len(values), self.layout.input_words * lanes), np.int16)
         column = 0
         for first, length in self.layout.input_parts:
-            start = first * self.config.unit_lanes
+            start = first * lanes
             words[:, start : start + length] = steps[:, column : column + length]
             column += length
-        return words.reshape(len(inputs), self.layout.input_words, self.config.unit_lanes)
+        return EncodedInputs(values, words.reshape(len(values), self.layout.input_words, lanes))
 
-    def _limits(self, column: int) -> tuple[float, float]:
-        reach = INPUT_LIMIT * self.input_lsb[column]
-        if self.problem.entry != INTERFACE:
+    def _checked_values(self, inputs: ArrayLike) -> np.ndarray:
+        """Returns the inputs as float64 (n, input_size). Raises InputError if they are not."""
+        given = np.asarray(inputs)
+        if given.dtype.kind not in "fiu":
+            raise InputError(f"inputs are of type {given.dtype}; numbers are needed")
+        size = self.problem.input_size
+        if self.problem.entry == BIAS and given.ndim == 3:
+            given = given.reshape(len(given), -1)
+        if given.ndim != 2 or given.shape[1] != size:
+            raise InputError(
+                f"inputs have shape {given.shape}; program {self.name!r} takes (n, {size})"
+            )
+        values = given.astype(float)
+        if not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise InputError(f"input {row} is not finite at position {column}")
+        return values
+
+    def input_limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the lowest and the highest value, (input_size,) each, that an input may have."""
+        reach = INPUT_LIMIT * self._of_inputs(self.input_lsb)
+        standardised = self.problem.interface or self.problem.drive
+        if standardised is None:
             return -reach, reach
-        centre, scale = self.problem.interface.centre[column], self.problem.interface.scale[column]
+        centre, scale = standardised.centre, standardised.scale
         return centre - reach * scale, centre + reach * scale
 
+    def _of_inputs(self, values: np.ndarray) -> np.ndarray:
+        """Returns those of the values (..., written numbers) that belong to a number of the input."""
+        return values if self.problem.drive is None else values[..., self.problem.driven_units]
+
     def units(self, words: np.ndarray) -> np.ndarray:
-        """(..., units) of state words (..., state_words, unit_lanes): the padding of the last words
-        left out.
+        """Returns the units (..., units) of state words (..., state_words, unit_lanes).
+
+        Each module starts a new word, so its last word may hold padding, which is left out.
         """
         lanes = self.config.unit_lanes
         flat = words.reshape(*words.shape[:-2], words.shape[-2] * lanes)

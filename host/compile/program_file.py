@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 from ornstein.hdl.config import ConfigError, FabricConfig
 from ornstein.host.compile.program import FieldRange, Layout, Program, ProgramError
 from ornstein.host.physics.interface import Interface, Layer, Readout
-from ornstein.host.physics.problem import Problem
+from ornstein.host.physics.problem import Drive, Problem
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import Stage
 
@@ -167,6 +167,12 @@ def _problem_document(problem: Problem, arrays: dict[str, np.ndarray]) -> dict:
                 for i, layer in enumerate(interface.layers)
             ],
         }
+    if problem.drive is not None:
+        document["drive"] = {
+            "modules": problem.drive.modules,
+            "centre": keep("drive.centre", problem.drive.centre),
+            "scale": keep("drive.scale", problem.drive.scale),
+        }
     if problem.offset is not None:
         document["offset"] = keep("offset", problem.offset)
     if problem.readout is not None:
@@ -197,10 +203,15 @@ def _read_problem(document: dict, arrays: dict[str, np.ndarray]) -> Problem:
             ),
             {name: arrays[value] for name, value in body["offset"].items()},
         )
+    drive = None
+    if "drive" in document:
+        body = document["drive"]
+        drive = Drive(tuple(body["modules"]), arrays[body["centre"]], arrays[body["scale"]])
     return Problem(
         energies=energies,
         stages=tuple(Stage(**stage) for stage in document["stages"]),
         interface=interface,
+        drive=drive,
         offset=arrays[document["offset"]] if "offset" in document else None,
         readout=Readout(*(arrays[name] for name in document["readout"]))
         if "readout" in document

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained network as files: two convolutions and the activations around them, read without
-PyTorch.
+"""A trained network as files: two convolutions and their activations, read without PyTorch.
 
 The folder written by ``ornstein train`` holds ``weights.safetensors`` and
 ``activations.safetensors``. Any other network comes in as a safetensors or PyTorch state dict, the
@@ -13,6 +12,7 @@ import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -26,18 +26,41 @@ _PYTORCH_SUFFIXES = (".pt", ".pth", ".bin")
 
 
 class ModelFileError(ValueError):
-    """A model file that is missing, damaged or lacks what was asked for; the message is one line
-    with the next step.
+    """A model file is missing, damaged or lacks what was asked for.
+
+    The message is one line with the next step.
     """
+
+
+class Activations(Protocol):
+    """Activations that recipes are fitted to and scored on, float64, in the network's own units.
+
+    Attributes
+    ----------
+    x_train, x_test : (n, D_enc) inputs, the encoder's activations
+    y_train, y_test : (n, D_dec) targets, the decoder's activations
+    """
+
+    @property
+    def x_train(self) -> np.ndarray: ...
+    @property
+    def y_train(self) -> np.ndarray: ...
+    @property
+    def x_test(self) -> np.ndarray: ...
+    @property
+    def y_test(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """What a substrate is made from: weights of two convolutions, and activations x of the encoder,
-    y of the decoder.
+    """The weights of two convolutions and the activations behind them: what a substrate is made of.
 
-    ``W_enc`` and ``W_dec`` are float64 (out, in, kh, kw) or (out, in); activations are float64 (n,
-    out), in the network's own units; ``provenance`` says how the network was made.
+    Attributes
+    ----------
+    W_enc, W_dec : float64 weights (out, in, kh, kw) or (out, in) of the encoder's and the decoder's
+        convolution
+    x_train, y_train, x_test, y_test : see :class:`Activations`; D is the number of output channels
+    provenance : how the network was made, {} if its files do not say
     """
 
     W_enc: np.ndarray
@@ -56,7 +79,7 @@ class TrainedModel:
         decoder_layer: str = "d1.conv1.weight",
         activations: str | Path | None = None,
     ) -> "TrainedModel":
-        """Read a folder of ``ornstein train``, or a state dict file plus ``activations``.
+        """Reads a folder of ``ornstein train``, or a state dict file and ``activations``.
 
         A file of activations (.npz or safetensors) holds x_train, y_train, x_test and y_test, or,
         as the folder's own does, one array per part and block: e1_train for the block that
@@ -69,8 +92,8 @@ class TrainedModel:
                 f"{path}: a state dict needs its activations too; name an .npz of them"
             )
         activations_path = Path(activations) if activations else path / ACTIVATIONS_FILE
-        weights, provenance = _read(weights_path, (encoder_layer, decoder_layer))
-        arrays, _ = _read(activations_path)
+        weights, provenance = read_arrays(weights_path, (encoder_layer, decoder_layer))
+        arrays, _ = read_arrays(activations_path)
         blocks = {"x": encoder_layer.partition(".")[0], "y": decoder_layer.partition(".")[0]}
         parts = {
             f"{side}_{part}": _pick(arrays, activations_path, f"{side}_{part}", f"{block}_{part}")
@@ -92,8 +115,8 @@ class TrainedModel:
                 found = getattr(self, f"{side}_{part}").shape
                 if len(found) != 2 or found[1] != shape[0]:
                     raise ModelFileError(
-                        f"{path}: activations {side}_{part} have shape {found}, expected (n, {shape[0]}) beside "
-                        f"layer {layers[weight]} {shape}"
+                        f"{path}: activations {side}_{part} have shape {found}, expected "
+                        f"(n, {shape[0]}) beside layer {layers[weight]} {shape}"
                     )
         for part in ("train", "test"):
             counts = len(getattr(self, f"x_{part}")), len(getattr(self, f"y_{part}"))
@@ -112,9 +135,12 @@ def _pick(arrays: dict[str, np.ndarray], path: Path, *names: str) -> np.ndarray:
     )
 
 
-def _read(path: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, np.ndarray], dict]:
-    """Float64 arrays of the file, all or those in ``names``, and its provenance. Raises
-    ModelFileError.
+def read_arrays(
+    path: Path, names: tuple[str, ...] | None = None
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Returns the arrays of a file as float64, all or those in ``names``, and its provenance.
+
+    Raises ModelFileError.
     """
     if not path.is_file():
         raise ModelFileError(

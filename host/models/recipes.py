@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of the score table: an energy, what drives it, and how its decoder is read, each built
-from one model.
+"""The recipes of the score tables: an energy, what drives it, and how its decoder is read.
 
 Every builder takes a :class:`ornstein.host.models.model_file.TrainedModel` and fits on its training
-activations only. Each accepts another ``energy`` to run the same recipe on other couplings.
+activations only. Each accepts another ``energy`` to run the same recipe on other couplings; it then
+needs the activations alone.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.model_file import Activations, TrainedModel
 from ornstein.host.physics.couplings import (
     aligned,
     hierarchical_bilinear,
@@ -29,21 +29,46 @@ from ornstein.host.physics.interface import (
 )
 from ornstein.sim.energy import Energy
 
-RANK = 16  # of the hierarchical bilinear skip
-ALIGNED_RANK = (
-    4  # of the aligned skip: the encoder's bottleneck leaves nothing for more modes to carry
+RANK = 16
+"""Rank of the skip in the paper's energy and in the hierarchical bilinear one."""
+ALIGNED_RANK = 4
+"""Rank of the aligned skip. The encoder's bottleneck leaves nothing that more modes could carry."""
+
+FULL, SILU, ALIGNED = "full", "silu", "aligned"
+PAPER, PAPER_SKIP, PAPER_ORACLE, EXACT_ORACLE = (
+    "paper",
+    "paper-skip",
+    "paper-oracle",
+    "exact-oracle",
 )
+"""Keys of the recipes, by which tables find their rows."""
+OURS = (FULL, SILU, ALIGNED)
+ORACLES = (PAPER_ORACLE, EXACT_ORACLE)
+"""Keys of our recipes, and of the recipes that are given the targets to answer with."""
+
+ZEROED, REFITTED, UNLINKED = "zeroed", "refitted", "unlinked"
+"""Variants of a recipe that serve as its controls: run without its couplings, fitted and run
+without them, and run without the links between the levels of a hierarchy."""
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """One row: biases from ``interface``, or from the input *and its target* where ``oracle``
-    (units, units) is given.
+    """An energy, the source of its biases, and the read-out of its decoder.
 
-    The modules of ``energy`` are the encoder and the decoder, in this order; of several pairs e1,
-    d1, e2, d2, ..., where inputs hold all encoders' activations side by side, and targets and
-    predictions all decoders'. ``weights`` counts the interface's matrix weights; constants are
-    counted by ``constants``.
+    Attributes
+    ----------
+    name : what tables show
+    energy : its modules are the encoder and the decoder, in this order. With several pairs e1, d1,
+        e2, d2, ... inputs hold the activations of all encoders side by side, and targets and
+        predictions those of all decoders.
+    interface : makes the biases from the input, or None for an oracle
+    readout : maps the decoder's mean state to activations
+    weights : number of matrix weights in the interface
+    note : one phrase on what the recipe is
+    oracle : (units, units) map from the states [x; y] to the biases, or None. Biases of an oracle
+        depend on the target y.
+    key, variant : identify the recipe; the variant is "" for the recipe itself and names a control
+        otherwise
     """
 
     name: str
@@ -53,6 +78,8 @@ class Recipe:
     weights: int
     note: str
     oracle: np.ndarray | None = None
+    key: str = ""
+    variant: str = ""
 
     @property
     def constants(self) -> int:
@@ -60,129 +87,161 @@ class Recipe:
         return (self.interface.constants if self.interface else 0) + self.readout.constants
 
     def biases(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> np.ndarray:
-        """Biases (n, units) in module order for inputs (n, D_enc); ``targets`` (n, D_dec) are read
-        by oracles only.
+        """Returns biases (n, units) in module order for inputs (n, D_enc).
+
+        Only an oracle reads ``targets`` (n, D_dec), and raises ValueError if there are none.
         """
         if self.oracle is not None:
             if targets is None:
                 raise ValueError(f"{self.name} is an oracle: its biases need the targets too")
-            encoders, decoders = _module_places(self.energy)
+            encoders, decoders = _unit_indices(self.energy)
             states = np.empty((len(inputs), self.energy.units))
             states[:, encoders], states[:, decoders] = inputs, targets
             return states @ self.oracle.T
+        if self.interface is None:
+            raise ValueError(f"{self.name} has neither an interface nor an oracle")
         biases = self.interface(inputs)
         return np.hstack([biases[module.name] for module in self.energy.modules])
 
     def decode(self, mean: np.ndarray) -> np.ndarray:
-        """The prediction (n, D_dec), in activation units, from mean states (n, units)."""
-        return self.readout(mean[:, _module_places(self.energy)[1]])
+        """Returns the prediction (n, D_dec), in activation units, from mean states (n, units)."""
+        return self.readout(mean[:, _unit_indices(self.energy)[1]])
 
     def predict(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> np.ndarray:
-        """The prediction in closed form, float64: what relaxation reaches as kT -> 0 or averages
-        grow.
+        """Returns the prediction (n, D_dec) in closed form, float64.
+
+        Relaxation reaches it as kT goes to 0, or as averages grow longer.
         """
         return self.decode(self.energy.mean(self.biases(inputs, targets)))
 
     def without_couplings(self) -> "Recipe":
-        """The same program with its couplings zeroed. What it still scores is not the substrate's
-        work.
+        """Returns the same recipe with its couplings zeroed and nothing fitted again.
+
+        What this control still scores is not the work of the couplings.
         """
         return replace(
-            self, name=f"{self.name}, couplings zeroed", energy=self.energy.without_couplings()
+            self,
+            name=f"{self.name}, couplings zeroed",
+            energy=self.energy.without_couplings(),
+            variant=ZEROED,
         )
 
 
-def ours_full(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The paper's 2,560 weights, fitted in closed form, on the hierarchical bilinear energy of rank
-    16.
+def ours_full(model: Activations, energy: Energy | None = None) -> Recipe:
+    """Returns the paper's 2,560 weights, fitted in closed form, on the bilinear energy of rank 16.
+
+    The transfer network reads the input.
     """
-    energy = energy or hierarchical_bilinear(model.W_enc, model.W_dec, RANK)
+    energy = energy or hierarchical_bilinear(*_weights(model), RANK)
     interface = fit_closed_form(energy, model.x_train, model.y_train)
-    return _driven(
-        "ours, full interface", energy, interface, "closed form, transfer reads the input"
-    )
+    note = "closed form, transfer reads the input"
+    return _with_interface(FULL, "ours, full interface", energy, interface, note)
 
 
-def ours_silu(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """``ours_full`` with a SiLU transfer network of the same size, trained by L-BFGS."""
-    energy = energy or hierarchical_bilinear(model.W_enc, model.W_dec, RANK)
+def ours_refitted(model: Activations) -> Recipe:
+    """Returns ``ours_full`` fitted and run on an energy without couplings.
+
+    What this control scores is the work of the digital interface alone.
+    """
+    energy = hierarchical_bilinear(*_weights(model), RANK).without_couplings()
+    return replace(ours_full(model, energy), name="ours, refitted uncoupled", variant=REFITTED)
+
+
+def ours_silu(model: Activations, energy: Energy | None = None) -> Recipe:
+    """Returns ``ours_full`` with a SiLU transfer network of the same size, trained by L-BFGS."""
+    energy = energy or hierarchical_bilinear(*_weights(model), RANK)
     interface = fit_silu(energy, model.x_train, model.y_train)
-    return _driven("ours, SiLU transfer", energy, interface, "L-BFGS, transfer reads the input")
+    note = "L-BFGS, transfer reads the input"
+    return _with_interface(SILU, "ours, SiLU transfer", energy, interface, note)
 
 
-def ours_aligned(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The aligned skip with a 512-weight encoder and b_dec = 0: the substrate decodes, in
-    standardised units.
+def ours_aligned(model: Activations, energy: Energy | None = None) -> Recipe:
+    """Returns the aligned skip with a 512-weight encoder and no decoder biases.
+
+    The substrate decodes. States are activations in standard units, which the read-out undoes.
     """
     energy = energy or aligned(model.x_train, model.y_train, ALIGNED_RANK)
     mean, deviation = standardise(model.y_train)
     readout = Readout(deviation, mean)
     interface = fit_encoder(energy, model.x_train, model.y_train, readout)
-    return _driven(
-        "ours, aligned skip", energy, interface, "encoder only, the substrate decodes", readout
-    )
+    note = "encoder only, the substrate decodes"
+    return _with_interface(ALIGNED, "ours, aligned skip", energy, interface, note, readout)
 
 
-def paper_full(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The paper's full pipeline: its energy, its interface, its training."""
-    energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
-    return _driven(
-        "paper's recipe",
-        energy,
-        fit_paper(energy, model.x_train, model.y_train),
-        "paper reports 0.9906",
-    )
+def paper_full(model: Activations, energy: Energy | None = None) -> Recipe:
+    """Returns the paper's full pipeline: its energy, its interface, its training."""
+    energy = energy or paper_energy(*_weights(model), RANK)
+    interface = fit_paper(energy, model.x_train, model.y_train)
+    note = "the paper's energy, interface and training"
+    return _with_interface(PAPER, "paper's recipe", energy, interface, note)
 
 
-def no_couplings(model: TrainedModel) -> Recipe:
-    """The paper's pipeline fitted and run with every coupling left out, M = 2 J2 I."""
-    energy = paper_energy(model.W_enc, model.W_dec, RANK).without_couplings()
+def no_couplings(model: Activations) -> Recipe:
+    """Returns the paper's pipeline, fitted and run with every coupling left out: M = 2 J2 I."""
+    energy = paper_energy(*_weights(model), RANK).without_couplings()
     return replace(
-        paper_full(model, energy), name="paper's recipe, no couplings", note="M = 2 J2 I throughout"
+        paper_full(model, energy),
+        name="paper's recipe, no couplings",
+        note="M = 2 J2 I throughout",
+        variant=REFITTED,
     )
 
 
-def paper_skip_only(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The paper's skip alone: exact encoder bias A x, no decoder bias, so the input arrives through
-    J_skip only.
-    """
-    energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
-    encoder = np.ix_(*[_module_places(energy)[0]] * 2)
+def paper_skip_only(model: Activations, energy: Energy | None = None) -> Recipe:
+    """Returns the paper's skip alone: b = [A x; 0], so that the input arrives through J_skip."""
+    energy = energy or paper_energy(*_weights(model), RANK)
+    encoders, _ = _unit_indices(energy)
+    encoder_block = np.ix_(encoders, encoders)
     drive = np.zeros((energy.units, energy.units))
-    drive[encoder] = energy.matrix()[encoder]
-    return _oracle("paper's skip only", energy, drive, "paper reports 0.9924")
+    drive[encoder_block] = energy.matrix()[encoder_block]
+    return _with_oracle(PAPER_SKIP, "paper's skip only", energy, drive, "b = [A x; 0]")
 
 
-def paper_oracle(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The paper's oracle: b = [A x; B y], from the true activations but blind to J_skip."""
-    energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
+def paper_oracle(model: Activations, energy: Energy | None = None) -> Recipe:
+    """Returns the paper's oracle: b = [A x; B y], from the true activations but without J_skip."""
+    energy = energy or paper_energy(*_weights(model), RANK)
     drive = energy.matrix()
-    encoder, decoder = _module_places(energy)
-    drive[np.ix_(encoder, decoder)] = drive[np.ix_(decoder, encoder)] = 0
-    return _oracle("paper's oracle", energy, drive, "b = [A x; B y]")
+    encoders, decoders = _unit_indices(energy)
+    drive[np.ix_(encoders, decoders)] = drive[np.ix_(decoders, encoders)] = 0
+    return _with_oracle(PAPER_ORACLE, "paper's oracle", energy, drive, "b = [A x; B y]")
 
 
-def exact_oracle(model: TrainedModel, energy: Energy | None = None) -> Recipe:
-    """The exact oracle: b = M [x; y], for which the equilibrium mean is [x; y] itself."""
-    energy = energy or paper_energy(model.W_enc, model.W_dec, RANK)
-    return _oracle("exact oracle", energy, energy.matrix(), "b = M [x; y]")
+def exact_oracle(model: Activations, energy: Energy | None = None) -> Recipe:
+    """Returns the exact oracle: b = M [x; y], for which the equilibrium mean is [x; y] itself."""
+    energy = energy or paper_energy(*_weights(model), RANK)
+    return _with_oracle(EXACT_ORACLE, "exact oracle", energy, energy.matrix(), "b = M [x; y]")
 
 
-def _driven(
-    name: str, energy: Energy, interface: Interface, note: str, readout: Readout | None = None
+def _weights(model: Activations) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the weights of the encoder and the decoder. Raises ValueError if there are none."""
+    if not isinstance(model, TrainedModel):
+        raise ValueError(f"{type(model).__name__} has no weights; name the energy of the recipe")
+    return model.W_enc, model.W_dec
+
+
+def _with_interface(
+    key: str,
+    name: str,
+    energy: Energy,
+    interface: Interface,
+    note: str,
+    readout: Readout | None = None,
 ) -> Recipe:
-    return Recipe(name, energy, interface, readout or _plain(energy), interface.weights, note)
+    readout = readout or _identity(energy)
+    return Recipe(name, energy, interface, readout, interface.weights, note, key=key)
 
 
-def _oracle(name: str, energy: Energy, drive: np.ndarray, note: str) -> Recipe:
-    return Recipe(name, energy, None, _plain(energy), 0, note, drive)
+def _with_oracle(key: str, name: str, energy: Energy, drive: np.ndarray, note: str) -> Recipe:
+    return Recipe(name, energy, None, _identity(energy), 0, note, drive, key=key)
 
 
-def _plain(energy: Energy) -> Readout:
-    units = len(_module_places(energy)[1])
+def _identity(energy: Energy) -> Readout:
+    """Returns the read-out that leaves the decoders' states as they are."""
+    units = len(_unit_indices(energy)[1])
     return Readout(np.ones(units), np.zeros(units))
 
 
-def _module_places(energy: Energy) -> tuple[np.ndarray, np.ndarray]:
+def _unit_indices(energy: Energy) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the indices of the units of all encoders, and of all decoders."""
     encoders, decoders = sides(energy)
     return places(energy, encoders), places(energy, decoders)

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden values: what the random programs and the demo's rows answered, and in how many cycles.
 
-They were written before the code was reorganised, and a reorganisation must reproduce them. A
-change that is meant to alter answers or cycles rewrites them and says so in its commit:
+A reorganisation of the code must reproduce them. A change that is meant to alter answers or cycles
+rewrites them and says so in its commit. In about three minutes this command writes
+tests/helpers/golden.json from the gateware:
 
-    python -m helpers.golden        # writes tests/helpers/golden.json from the gateware, in about three
-    minutes
+    python -m helpers.golden
 """
 
 import hashlib
@@ -17,9 +17,9 @@ import numpy as np
 from helpers.programs import random_program
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device, Outputs, open_device
-from ornstein.host.experiments.demo.run import compile_recipe, recipe_inputs
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe, recipe_inputs
 
 GOLDEN = Path(__file__).with_name("golden.json")
 RANDOM_PROGRAMS = 240

@@ -28,17 +28,16 @@ def demo(
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
-    """Run the whole chain on held-out inputs: trained weights in, equilibrium out, every row
-    scored.
-    """
+    """Run every recipe on held-out inputs, from trained weights to scores."""
+    from ornstein.host.devices.comparison import ModelMismatchError
     from ornstein.host.experiments.demo.report import print_table, write_report
-    from ornstein.host.experiments.demo.run import DemoError, run_demo
+    from ornstein.host.experiments.demo.run import run_demo
 
     trained = TrainedModel.load(model)
     with stages() as say:
         try:
             result = run_demo(trained, device=device, seed=seed, progress=say)
-        except DemoError as error:
+        except ModelMismatchError as error:
             raise CheckError(str(error)) from None
     output.mkdir(parents=True, exist_ok=True)
     report = write_report(result, output)

@@ -1,51 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The main job: trained weights in, equilibrium out, every row of the score table on a device, and
-what each error is.
+"""Numbers of ``ornstein demo``: every recipe on a device, scored, and the error of every stage.
 
-Each row is a recipe (:mod:`ornstein.host.models.recipes`) compiled and run on held-out activations. Rows
-that run on an integer device are run on the integer model too, and must agree with it in every bit.
+Each row is a recipe (:mod:`ornstein.host.models.recipes`), compiled and run on the held-out
+activations. A row that runs on gateware is held against the integer model in every bit.
 """
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from threading import Lock
+from typing import Any
 
 import numpy as np
 
-from ornstein.hdl.config import FabricConfig, preset
-from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.program import FieldRange, Program
-from ornstein.host.devices.device import Outputs, open_device
+from ornstein.hdl.config import FabricConfig
+from ornstein.host.compile.program import FieldRange
+from ornstein.host.experiments.common import DEVICE_KT, MODEL_KT, Progress, Run, Runner
 from ornstein.host.experiments.scores import Scores, constant_mean, score, shuffled
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
-from ornstein.host.models.recipes import Recipe
+from ornstein.host.models.recipes import ALIGNED, FULL, Recipe
+from ornstein.host.models.run import COLD_SAMPLES, recipe_problem, samples_needed
 from ornstein.host.physics.couplings import gram, truncation
-from ornstein.host.physics.problem import BIAS, INTERFACE, Problem, equilibrium, relaxation_steps
+from ornstein.host.physics.problem import BIAS, Problem, relaxation_steps
+from ornstein.sim.energy import Energy
 from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
-from ornstein.sim.stages import LM, Stage
+from ornstein.sim.stages import Stage
 
-COLD_SAMPLES = 16
-"""Averaged steps at kT = 0: they only smooth the rounding."""
-LOSS = 0.002
-"""Centred cosine that sampling may cost: warm rows average as many steps as the law of the mean
-asks for that.
-"""
-DEVICE_KT, MODEL_KT = 1e-5, 1e-3
-"""Temperatures of the warm rows on the device, and on the model, which takes the longer averages.
-"""
 TEMPERATURES = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Temperatures for which the samples needed are listed."""
-SEED = 1
+COVARIANCE_CHAINS, COVARIANCE_KEPT, COVARIANCE_THIN = 64, 600, 8
+"""Chains, samples kept of each, and steps from one kept sample to the next, of the covariance."""
+GATEWARE_CHAINS = 2
+"""How many of those chains the gateware runs too, and how many inputs the relaxation follows."""
+CONSTANT, SHUFFLED = "constant-mean", "shuffled"
+"""Key of the row that answers the training mean, and variant of answers held against the targets of
+other inputs."""
 
+INTERFACE, RANK, COEFFICIENTS = "interface", "rank", "coefficients"
+ROUNDING, TIME_STEP, SAMPLING = "formats and rounding", "time step", "sampling"
+"""Stages of the computation that add an error."""
 
-class DemoError(RuntimeError):
-    """The gateware and the integer model disagree: the one thing that must never happen."""
+Outcomes = dict[tuple[str, str, str, float], Run]
+"""Runs by (key, variant, device, kT)."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table; None where a column does not apply."""
+    """One line of the table; None where a column does not apply.
+
+    ``cycles`` and ``saturations`` are totals over the held-out inputs, ``utilisation`` the share of
+    cycles in which multiply lanes were issued an operation. ``key`` and ``variant`` are those of
+    the recipe.
+    """
 
     recipe: str
     device: str | None
@@ -63,26 +69,35 @@ class Row:
     saturations: int | None = None
     utilisation: float | None = None
     equals_model: bool | None = None
+    key: str = ""
+    variant: str = ""
 
 
 @dataclass(frozen=True)
 class ErrorShare:
-    """What one stage adds: rms deviation of the decoder's answer, in units of the spread of the
-    centred targets.
+    """The error that one stage adds by itself.
+
+    ``error`` is the rms deviation of the decoder's answer, in units of the spread of the centred
+    targets; that of the time step is the relative error of the covariance. ``facts`` are the
+    numbers that say how it was measured.
     """
 
+    key: str
     recipe: str
     stage: str
     error: float
-    how: str
+    facts: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Need:
-    """What a temperature costs: averaged steps after which sampling takes ``LOSS`` off the centred
-    cosine.
+    """The steps that a temperature asks for.
+
+    ``burn_in`` steps pass before averaging starts; after ``samples`` averaged steps sampling costs
+    :data:`ornstein.host.models.run.LOSS` of centred cosine.
     """
 
+    key: str
     recipe: str
     kT: float
     burn_in: int
@@ -91,20 +106,22 @@ class Need:
 
 @dataclass
 class Demo:
-    """Everything that the report shows.
+    """Everything that the report shows; it leaves out what is empty or None.
 
     Attributes
     ----------
-    rows, errors, needs, ranges : tables; ``ranges`` by recipe
-    target, prediction, centre : (n, D) held-out decoder activations, ours in the gateware, and the
-        training mean (D,)
-    aligned_prediction : (n, D) of the aligned program in the gateware
-    distance, distance_theory : (steps,) relative distance from the closed form while relaxing,
-        measured and predicted
-    covariance, covariance_exact : (units, units) at kT = 1; ``covariance_floor`` is the Monte Carlo
-        error to expect
+    device : URI of the device of the demo
+    rows, errors, needs : the tables
+    ranges : the number formats of a program, by recipe name
+    target, centre : (n, D) held-out decoder activations, and the training mean (D,)
+    predictions : (n, D) answers of the device at kT = 0, by the recipe's key
+    distance, distance_theory : (steps,) distance from the closed form while relaxing, relative to
+        its length, as measured and as the dynamics predict it
+    covariance, covariance_exact : (units, units) at kT = 1
+    covariance_floor : relative error to expect of ``covariance`` from the number of samples alone
     """
 
+    device: str | None = None
     rows: list[Row] = field(default_factory=list)
     errors: list[ErrorShare] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
@@ -112,9 +129,8 @@ class Demo:
     provenance: dict = field(default_factory=dict)
     fabric: FabricConfig | None = None
     target: np.ndarray | None = None
-    prediction: np.ndarray | None = None
-    aligned_prediction: np.ndarray | None = None
     centre: np.ndarray | None = None
+    predictions: dict[str, np.ndarray] = field(default_factory=dict)
     distance: np.ndarray | None = None
     distance_theory: np.ndarray | None = None
     covariance: np.ndarray | None = None
@@ -122,400 +138,308 @@ class Demo:
     covariance_floor: float | None = None
 
     def results(self) -> list[dict]:
-        """The rows as results.json holds them."""
-        return [asdict(row) for row in self.rows]
-
-
-def recipe_problem(
-    recipe: Recipe,
-    *,
-    kT: float,
-    samples: int,
-    dt: float = 1.0,
-    integrator: str = LM,
-    rounding: str = "nearest",
-) -> Problem:
-    """The float program of a recipe: its interface, or, for an oracle, its biases as the input."""
-    driven = recipe.interface is not None
-    return Problem(
-        name=recipe.name,
-        energies=(recipe.energy,),
-        stages=equilibrium(recipe.energy, kT=kT, samples=samples, dt=dt),
-        dt=dt,
-        integrator=integrator,
-        rounding=rounding,
-        entry=INTERFACE if driven else BIAS,
-        interface=recipe.interface,
-        readout=recipe.readout,
-        target=recipe.energy.modules[1].name,
-    )
-
-
-def recipe_inputs(recipe: Recipe, x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """What a device is fed for activations x and, for an oracle, targets y."""
-    return x if recipe.interface is not None else recipe.biases(x, y)
-
-
-def compile_recipe(
-    recipe: Recipe,
-    model: TrainedModel,
-    fabric: FabricConfig,
-    *,
-    kT: float = 0.0,
-    samples: int = COLD_SAMPLES,
-    **options,
-) -> Program:
-    """Compile a recipe with ranges from the training activations."""
-    problem = recipe_problem(recipe, kT=kT, samples=samples, **options)
-    return compile_problem(problem, fabric, recipe_inputs(recipe, model.x_train, model.y_train))
-
-
-def samples_needed(
-    recipe: Recipe, model: TrainedModel, kT: float, dt: float = 1.0, loss: float = LOSS
-) -> int:
-    """Averaged steps at ``kT`` after which sampling costs ``loss`` of centred cosine, by the law of
-    the mean.
-
-    An error of size e, relative to a centred target's length, turns the answer by 1 - cos = e^2 /
-    2; the mean is over the held-out targets.
-    """
-    decoder = recipe.energy.slices[recipe.energy.modules[1].name]
-    one = (
-        mean_error(recipe.energy.matrix(), kT=kT, dt=dt, samples=1)[decoder] * recipe.readout.scale
-    )
-    lengths = np.sum((model.y_test - model.y_train.mean(axis=0)) ** 2, axis=1)
-    return int(np.ceil(np.mean(np.sum(one**2) / lengths) / (2 * loss)))
+        """Returns the rows as results.json holds them."""
+        return [
+            {name: value for name, value in asdict(row).items() if name not in ("key", "variant")}
+            for row in self.rows
+        ]
 
 
 def run_demo(
-    model: TrainedModel,
-    *,
-    device: str = "rtl",
-    seed: int = SEED,
-    progress: Callable[[str, int, int], None] | None = None,
+    model: TrainedModel, *, device: str = "rtl", seed: int = 1, progress: Progress | None = None
 ) -> Demo:
-    """Run every row.
+    """Runs every row and measures the errors, the relaxation and the covariance.
 
     Parameters
     ----------
     device : URI of the device for the rows that run on one
-    progress : told (what, inputs done, inputs in all) as it goes
+    progress : is told (what is being run, inputs done, inputs in all)
 
     Raises
     ------
-    DemoError
-        An integer device and the integer model differ in a bit.
+    ModelMismatchError
+        The gateware and the integer model differ in a bit.
     """
     say = progress or (lambda what, done, total: None)
-    with open_device(device) as opened:
-        fabric = opened.config or preset("reference")
+    with Runner(device, seed) as runner:
+        fabric = runner.fabric
+    say("fitting the interfaces", 0, 1)
+    cold = _cold_recipes(model)
+    full, aligned = (_find(cold, key) for key in (FULL, ALIGNED))
+    plan = _plan(cold, full, aligned, model, device, fabric)
+    say("fitting the interfaces", 1, 1)
+    rows, outcomes = _run_rows(plan, model, device, fabric, seed, say)
+
+    main = {recipe.key: outcomes[recipe.key, "", device, 0.0] for recipe in (full, aligned)}
     demo = Demo(
+        device=device,
+        rows=_reference_rows(full, main[FULL].answers, model) + rows,
+        needs=[need for recipe in (full, aligned) for need in _needs(recipe, model)],
+        ranges={recipe.name: main[recipe.key].program.ranges for recipe in (full, aligned)},
         provenance=model.provenance,
         fabric=fabric,
         target=model.y_test,
         centre=model.y_train.mean(axis=0),
+        predictions={key: run.answers for key, run in main.items()},
     )
+    say("attributing the errors", 0, 2)
+    for recipe in (full, aligned):
+        warm = outcomes[recipe.key, "", device, DEVICE_KT]
+        demo.errors += _error_shares(recipe, main[recipe.key], warm, model)
+    say("attributing the errors", 1, 2)
+    demo.distance, demo.distance_theory = _relaxation(aligned, model, device, fabric, seed)
+    demo.covariance, demo.covariance_floor = _covariance(full.energy, device, fabric, seed)
+    demo.covariance_exact = full.energy.covariance(1.0)
+    say("attributing the errors", 2, 2)
+    return demo
 
-    say("fitting the interfaces", 0, 1)
+
+# ---- rows ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class _Job:
+    """A row to run."""
+
+    recipe: Recipe
+    device: str
+    kT: float = 0.0
+    samples: int = COLD_SAMPLES
+
+
+def _cold_recipes(model: TrainedModel) -> list[Recipe]:
+    """Returns the recipes that run on the device at kT = 0, in the order of the table."""
     full, aligned = recipes.ours_full(model), recipes.ours_aligned(model)
-    refitted = replace(
-        recipes.ours_full(model, full.energy.without_couplings()), name="ours, refitted uncoupled"
-    )
-    paper = recipes.paper_full(model)
-    cold = [
+    return [
         recipes.paper_oracle(model),
         recipes.exact_oracle(model),
-        paper,
+        recipes.paper_full(model),
         recipes.paper_skip_only(model),
         recipes.no_couplings(model),
-        refitted,
+        recipes.ours_refitted(model),
         full,
         full.without_couplings(),
         aligned,
         aligned.without_couplings(),
     ]
-    plan = [(recipe, device, 0.0, COLD_SAMPLES) for recipe in cold]
-    plan += [
-        (recipe, uri, 0.0, COLD_SAMPLES)
-        for recipe in (full, aligned)
-        for uri in ("float", "float:exact")
-    ]
-    integer_model = f"model:{fabric.name}"
-    for recipe in (full, aligned):
-        plan += [
-            (recipe, uri, kT, max(COLD_SAMPLES, samples_needed(recipe, model, kT)))
-            for uri, kT in ((device, DEVICE_KT), (integer_model, MODEL_KT))
-        ]
-        demo.needs += [
-            Need(
-                recipe.name,
-                kT,
-                relaxation_steps(recipe.energy, 1.0),
-                samples_needed(recipe, model, kT),
-            )
-            for kT in TEMPERATURES
-        ]
-    say("fitting the interfaces", 1, 1)
-
-    inputs_done = [0]
-    total = len(plan) * len(model.x_test)
-
-    def advance(count):
-        inputs_done[0] += count
-        say("running on the devices", inputs_done[0], total)
-
-    def job(entry):
-        recipe, uri, kT, samples = entry
-        return _run_row(recipe, uri, kT, samples, model, fabric, seed, advance)
-
-    # a serial port has one user at a time; simulators have as many as there are processors
-    with ThreadPoolExecutor(1 if device.startswith("serial") else 2) as pool:
-        finished = list(pool.map(job, plan))
-
-    target, centre = model.y_test, demo.centre
-    outcome = {
-        (row.recipe, row.device, row.kT): (row, program, outputs)
-        for row, program, outputs in finished
-    }
-    _, full_program, full_outputs = outcome[full.name, device, 0.0]
-    _, aligned_program, aligned_outputs = outcome[aligned.name, device, 0.0]
-    demo.prediction = full_program.problem.decode(full_outputs.mean)
-    demo.aligned_prediction = aligned_program.problem.decode(aligned_outputs.mean)
-    demo.rows = [
-        _plain_row("constant mean", constant_mean(target, centre)),
-        _plain_row(
-            "ours, full interface, shuffled targets", shuffled(demo.prediction, target, centre)
-        ),
-        *(row for row, _, _ in finished),
-    ]
-    demo.ranges = {full.name: full_program.ranges, aligned.name: aligned_program.ranges}
-
-    say("attributing the errors", 0, 2)
-    for recipe, program, outputs in (
-        (full, full_program, full_outputs),
-        (aligned, aligned_program, aligned_outputs),
-    ):
-        warm_row, _, warm = outcome[recipe.name, device, DEVICE_KT]
-        demo.errors += _attribute(recipe, program, outputs, warm_row, warm, model)
-    say("attributing the errors", 1, 2)
-    _relaxation(demo, aligned, model, device, fabric, seed)
-    _covariance(demo, full, device, fabric, seed)
-    say("attributing the errors", 2, 2)
-    return demo
 
 
-def _run_row(
-    recipe: Recipe,
-    uri: str,
-    kT: float,
-    samples: int,
+def _find(candidates: list[Recipe], key: str) -> Recipe:
+    return next(recipe for recipe in candidates if (recipe.key, recipe.variant) == (key, ""))
+
+
+def _plan(
+    cold: list[Recipe],
+    full: Recipe,
+    aligned: Recipe,
     model: TrainedModel,
+    device: str,
+    fabric: FabricConfig,
+) -> list[_Job]:
+    """Returns all rows to run: cold ones on the device, ours in float64, and ours with noise."""
+    jobs = [_Job(recipe, device) for recipe in cold]
+    jobs += [_Job(recipe, uri) for recipe in (full, aligned) for uri in ("float", "float:exact")]
+    for recipe in (full, aligned):
+        for uri, kT in ((device, DEVICE_KT), (f"model:{fabric.name}", MODEL_KT)):
+            samples = max(COLD_SAMPLES, samples_needed(recipe, model, kT))
+            jobs.append(_Job(recipe, uri, kT, samples))
+    return jobs
+
+
+def _run_rows(
+    plan: list[_Job],
+    model: TrainedModel,
+    device: str,
     fabric: FabricConfig,
     seed: int,
-    advance: Callable[[int], None],
-) -> tuple[Row, Program, Outputs]:
-    program = compile_recipe(recipe, model, fabric, kT=kT, samples=samples)
-    inputs = recipe_inputs(recipe, model.x_test, model.y_test)
-    with open_device(uri) as device:
-        device.load(program)
-        outputs = device.run(inputs, seed=seed, progress=advance)
-    scores = score(program.problem.decode(outputs.mean), model.y_test, model.y_train.mean(axis=0))
-    equal = None
-    if outputs.counters["cycles"] is not None:
-        equal = equals_model(program, inputs, outputs, seed)
-    counters = outputs.counters
-    saturations = (
-        None
-        if counters["issued"] is None
-        else counters["rank_saturations"] + counters["state_saturations"]
-    )
-    exact = uri == "float:exact"
-    row = Row(
+    say: Progress,
+) -> tuple[list[Row], Outcomes]:
+    """Runs the jobs, two at a time, and returns their rows and runs."""
+    total, lock, done = len(plan) * len(model.x_test), Lock(), 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        with lock:
+            done += count
+            say("running on the devices", done, total)
+
+    def run(job: _Job) -> Run:
+        with Runner(job.device, seed, fabric=fabric) as runner:
+            return runner.run_recipe(
+                job.recipe, model, kT=job.kT, samples=job.samples, progress=advance
+            )
+
+    # A serial port has one user at a time; simulators have as many as there are processors.
+    with ThreadPoolExecutor(1 if device.startswith("serial") else 2) as pool:
+        runs = list(pool.map(run, plan))
+    rows = [_row(job, run, model) for job, run in zip(plan, runs, strict=True)]
+    outcomes = {
+        (job.recipe.key, job.recipe.variant, job.device, job.kT): run
+        for job, run in zip(plan, runs, strict=True)
+    }
+    return rows, outcomes
+
+
+def _row(job: _Job, run: Run, model: TrainedModel) -> Row:
+    recipe, program = job.recipe, run.program
+    scores = score(run.answers, model.y_test, model.y_train.mean(axis=0))
+    issued = run.outputs.counters["issued"]
+    dynamics = {
+        "dt": program.problem.dt if issued is None else program.dt,
+        "steps": program.problem.steps,
+        "samples": job.samples,
+    }
+    return Row(
         recipe=recipe.name,
-        device=uri,
+        device=job.device,
         **asdict(scores),
         weights=recipe.weights,
         constants=recipe.constants,
-        kT=kT,
-        dt=None
-        if exact
-        else (program.dt if counters["issued"] is not None else program.problem.dt),
-        steps=None if exact else program.problem.steps,
-        samples=None if exact else samples,
-        cycles=counters["cycles"],
-        saturations=saturations,
-        utilisation=counters["issued"] / counters["cycles"] if counters["cycles"] else None,
-        equals_model=equal,
+        kT=job.kT,
+        **({} if job.device == "float:exact" else dynamics),
+        cycles=run.cycles,
+        saturations=run.saturations,
+        utilisation=issued / run.cycles if issued is not None and run.cycles else None,
+        equals_model=True if run.compared else None,
+        key=recipe.key,
+        variant=recipe.variant,
     )
-    return row, program, outputs
 
 
-def equals_model(program: Program, inputs: np.ndarray, outputs: Outputs, seed: int) -> bool:
-    """True, or DemoError: the integer model gives the same bits as the device that gave
-    ``outputs``.
-    """
-    with open_device(f"model:{program.config.name}") as device:
-        device.load(program)
-        expected = device.run(inputs, seed=seed)
-    names = ["sums", "samples"] + (["squares"] if outputs.squares is not None else [])
-    counters = {name: value for name, value in outputs.counters.items() if name != "cycles"}
-    expected_counters = {
-        name: value for name, value in expected.counters.items() if name != "cycles"
-    }
-    if (
-        not all(np.array_equal(getattr(outputs, name), getattr(expected, name)) for name in names)
-        or counters != expected_counters
-    ):
-        raise DemoError(
-            f"{program.name}: the gateware and the integer model differ; run ornstein doctor"
-        )
-    return True
+def _reference_rows(full: Recipe, answers: np.ndarray, model: TrainedModel) -> list[Row]:
+    """Returns the rows that need no device: the training mean, and answers to other inputs."""
+    centre = model.y_train.mean(axis=0)
+
+    def row(name: str, scores: Scores, key: str, variant: str = "") -> Row:
+        return Row(recipe=name, device=None, **asdict(scores), key=key, variant=variant)
+
+    return [
+        row("constant mean", constant_mean(model.y_test, centre), CONSTANT),
+        row(
+            f"{full.name}, shuffled targets",
+            shuffled(answers, model.y_test, centre),
+            full.key,
+            SHUFFLED,
+        ),
+    ]
 
 
-def _plain_row(name: str, scores: Scores) -> Row:
-    return Row(recipe=name, device=None, **asdict(scores))
+def _needs(recipe: Recipe, model: TrainedModel) -> list[Need]:
+    burn_in = relaxation_steps(recipe.energy, 1.0)
+    return [
+        Need(recipe.key, recipe.name, kT, burn_in, samples_needed(recipe, model, kT))
+        for kT in TEMPERATURES
+    ]
 
 
-def _attribute(
-    recipe: Recipe,
-    program: Program,
-    cold: Outputs,
-    warm_row: Row,
-    warm: Outputs,
-    model: TrainedModel,
-) -> list[ErrorShare]:
-    """The error of each stage, each by itself, on the held-out inputs."""
-    problem, energy = program.problem, recipe.energy
-    decoder = energy.slices[problem.target]
+# ---- errors --------------------------------------------------------------------------------------
+
+
+def _error_shares(recipe: Recipe, cold: Run, warm: Run, model: TrainedModel) -> list[ErrorShare]:
+    """Returns the error of each stage, each by itself, on the held-out inputs."""
+    program, problem, energy = cold.program, cold.program.problem, recipe.energy
     centred = model.y_test - model.y_train.mean(axis=0)
     spread = np.sqrt(np.mean(centred**2))
 
-    def rms(means, others):
-        return float(
-            np.sqrt(np.mean((problem.decode(means) - problem.decode(others)) ** 2)) / spread
-        )
+    def rms(deviation: np.ndarray) -> float:
+        return float(np.sqrt(np.mean(deviation**2)) / spread)
+
+    def share(stage: str, error: float, **facts: Any) -> ErrorShare:
+        return ErrorShare(recipe.key, recipe.name, stage, error, facts)
 
     biases = recipe.biases(model.x_test, model.y_test)
-    exact = energy.mean(biases)
-    quantized = np.linalg.solve(program.matrices[0], biases.T).T
-    shares = [
-        (
-            "interface",
-            float(np.sqrt(np.mean((recipe.decode(exact) - model.y_test) ** 2)) / spread),
-            "the interface's own error: float64 closed form against the targets",
-        ),
-        (
-            "coefficients",
-            rms(quantized, exact),
-            f"M as {program.config.factor_width}-bit factors realise it, closed form",
-        ),
-        (
-            "formats and rounding",
-            rms(cold.mean, quantized),
-            "the device at kT = 0 against that closed form",
-        ),
-    ]
-    truncated = [truncation(gram(weight), recipes.RANK) for weight in (model.W_enc, model.W_dec)]
-    if recipe.energy.couplings and recipe.energy.couplings[0].mix[0, 0].any():
+    exact = recipe.decode(energy.mean(biases))
+    quantized = recipe.decode(np.linalg.solve(program.matrices[0], biases.T).T)
+    shares = [share(INTERFACE, rms(exact - model.y_test))]
+    if recipe.key == FULL:
         full_rank = recipes.ours_full(
             model, recipes.paper_energy(model.W_enc, model.W_dec, recipes.RANK)
         )
+        lost = [truncation(gram(weight), recipes.RANK) for weight in (model.W_enc, model.W_dec)]
         change = full_rank.predict(model.x_test) - recipe.predict(model.x_test)
-        shares.insert(
-            1,
-            (
-                "rank",
-                float(np.sqrt(np.mean(change**2)) / spread),
-                f"Gram terms cut to rank {recipes.RANK}, which drops {truncated[0]:.0%} and "
-                f"{truncated[1]:.0%} of their norm; interface refitted to each",
-            ),
-        )
-    discrete = stationary_covariance(
-        energy.matrix(), kT=1.0, dt=program.dt, integrator=problem.integrator
-    )
-    step = float(
-        np.linalg.norm(discrete - energy.covariance(1.0)) / np.linalg.norm(energy.covariance(1.0))
-    )
-    shares.append(
-        (
-            "time step",
-            step,
-            f"relative error of the covariance of {problem.integrator.upper()} at dt = "
-            f"{program.dt:.4f}; the mean has none",
-        )
-    )
-    expected = mean_error(energy.matrix(), kT=warm_row.kT, dt=program.dt, samples=warm_row.samples)[
-        decoder
+        shares.append(share(RANK, rms(change), rank=recipes.RANK, lost=lost))
+    kT, samples = warm.program.problem.kT, warm.program.problem.samples
+    decoder = energy.slices[energy.modules[1].name]
+    noise = mean_error(energy.matrix(), kT=kT, dt=program.dt, samples=samples)[decoder]
+    return [
+        *shares,
+        share(COEFFICIENTS, rms(quantized - exact), bits=program.config.factor_width),
+        share(ROUNDING, rms(cold.answers - quantized)),
+        share(
+            TIME_STEP,
+            _time_step_error(energy, program.dt, problem.integrator),
+            integrator=problem.integrator.upper(),
+            dt=program.dt,
+        ),
+        share(
+            SAMPLING,
+            rms(warm.answers - cold.answers),
+            kT=kT,
+            samples=samples,
+            expected=rms(noise * recipe.readout.scale),
+        ),
     ]
-    scale = recipe.readout.scale
-    shares.append(
-        (
-            "sampling",
-            rms(warm.mean, cold.mean),
-            f"kT = {warm_row.kT:g}, {warm_row.samples} samples, against kT = 0; the law of the mean expects "
-            f"{np.sqrt(np.mean((expected * scale) ** 2)) / spread:.3f}",
-        )
-    )
-    return [ErrorShare(recipe.name, *share) for share in shares]
+
+
+def _time_step_error(energy: Energy, dt: float, integrator: str) -> float:
+    """Returns the relative error of the covariance that a finite time step leaves."""
+    exact = energy.covariance(1.0)
+    discrete = stationary_covariance(energy.matrix(), kT=1.0, dt=dt, integrator=integrator)
+    return float(np.linalg.norm(discrete - exact) / np.linalg.norm(exact))
+
+
+# ---- dynamics ------------------------------------------------------------------------------------
 
 
 def _relaxation(
-    demo: Demo, recipe: Recipe, model: TrainedModel, device: str, fabric: FabricConfig, seed: int
-) -> None:
-    """Relaxation from zero at kT = 0, every step kept, against (1 - dt M)^n."""
-    steps = 2 * relaxation_steps(recipe.energy, 1.0)
-    problem = replace(
-        recipe_problem(recipe, kT=0.0, samples=1), stages=(Stage(steps, accumulate=True, thin=1),)
-    )
-    program = compile_problem(problem, fabric, model.x_train)
-    inputs = model.x_test[: program.layout.chains]
-    with open_device(device) as opened:
-        opened.load(program)
-        samples = opened.run(inputs, seed=seed).samples
-    final = recipe.energy.mean(recipe.biases(inputs, None))
-    scale = np.linalg.norm(final)
-    demo.distance = np.linalg.norm(samples - final[:, None], axis=(0, 2)) / scale
-    left, decay = final, np.eye(recipe.energy.units) - program.dt * recipe.energy.matrix()
-    theory = []
-    for _ in range(steps):
-        left = left @ decay
-        theory.append(np.linalg.norm(left) / scale)
-    demo.distance_theory = np.array(theory)
+    recipe: Recipe, model: TrainedModel, device: str, fabric: FabricConfig, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the distance from equilibrium after every step at kT = 0, and that of (1 - dt M)^n.
 
-
-def _covariance(demo: Demo, recipe: Recipe, device: str, fabric: FabricConfig, seed: int) -> None:
-    """Covariance at kT = 1 from thinned samples of 64 undriven chains on the integer model; the
-    device runs two.
+    States start from zero, and the first held-out inputs drive them.
     """
-    energy = recipe.energy
-    thin, kept, chains = 8, 600, 64
+    steps = 2 * relaxation_steps(recipe.energy, 1.0)
+    stages = (Stage(steps, accumulate=True, thin=1),)
+    inputs = model.x_test[:GATEWARE_CHAINS]
+    with Runner(device, seed, fabric=fabric) as runner:
+        problem = recipe_problem(recipe, kT=0.0, samples=1, stages=stages)
+        run = runner.run(problem, inputs, model.x_train)
+    final = recipe.energy.mean(recipe.biases(inputs))
+    length = np.linalg.norm(final)
+    measured = np.linalg.norm(run.outputs.samples - final[:, None], axis=(0, 2)) / length
+    decay = np.eye(recipe.energy.units) - run.program.dt * recipe.energy.matrix()
+    remaining, theory = final, []
+    for _ in range(steps):
+        remaining = remaining @ decay
+        theory.append(np.linalg.norm(remaining) / length)
+    return measured, np.array(theory)
+
+
+def _covariance(
+    energy: Energy, device: str, fabric: FabricConfig, seed: int
+) -> tuple[np.ndarray, float]:
+    """Returns the covariance at kT = 1 of chains without bias, and the error to expect of it.
+
+    The integer model runs all chains and gateware the first ones.
+    """
+    kept_steps = COVARIANCE_THIN * COVARIANCE_KEPT
     problem = Problem(
         name="covariance",
         energies=(energy,),
         entry=BIAS,
         stages=(
             Stage(relaxation_steps(energy, 1.0), 1.0),
-            Stage(thin * kept, 1.0, accumulate=True, thin=thin),
+            Stage(kept_steps, 1.0, accumulate=True, thin=COVARIANCE_THIN),
         ),
     )
-    program = compile_problem(problem, fabric, np.zeros((1, energy.units)))
-    inputs = np.zeros((chains, energy.units))
-    with open_device(f"model:{fabric.name}") as model_device:
-        model_device.load(program)
-        outputs = model_device.run(inputs, seed=seed)
-    with open_device(device) as opened:
-        opened.load(program)
-        few = opened.run(inputs[: program.layout.chains], seed=seed)
-    if few.sums is not None and not np.array_equal(
-        few.samples, outputs.samples[: len(few.samples)]
-    ):
-        raise DemoError(
-            "covariance: the gateware and the integer model differ; run ornstein doctor"
-        )
-    samples = outputs.samples.reshape(-1, energy.units)
-    demo.covariance = samples.T @ samples / len(samples)
-    demo.covariance_exact = energy.covariance(1.0)
-    slow = np.abs(1 - program.dt * np.linalg.eigvalsh(energy.matrix())).max() ** (2 * thin)
-    demo.covariance_floor = covariance_error(
-        demo.covariance_exact, len(samples) * (1 - slow) / (1 + slow)
-    )
+    inputs = np.zeros((COVARIANCE_CHAINS, energy.units))
+    uri = f"model:{fabric.name}" if device.startswith("float") else device
+    with Runner(uri, seed, gateware_inputs=GATEWARE_CHAINS) as runner:
+        run = runner.run(problem, inputs, inputs[:1])
+    samples = run.outputs.samples.reshape(-1, energy.units)
+    # Kept samples of the slowest mode are correlated, which leaves fewer independent ones.
+    rates = np.linalg.eigvalsh(energy.matrix())
+    slowest = np.abs(1 - run.program.dt * rates).max() ** (2 * COVARIANCE_THIN)
+    independent = len(samples) * (1 - slowest) / (1 + slowest)
+    floor = covariance_error(energy.covariance(1.0), independent)
+    return samples.T @ samples / len(samples), floor

@@ -32,10 +32,9 @@ def hierarchy(
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
-    """Relax both skips of the U-Net at once, scored by module, and the shape of Stable Diffusion
-    1.5.
-    """
-    from ornstein.host.experiments.demo.run import DemoError
+    """Relax both skips of the U-Net at once, and the shape of Stable Diffusion 1.5."""
+    from ornstein.host.devices.comparison import ModelMismatchError
+    from ornstein.host.experiments.common import documents, write_csv
     from ornstein.host.experiments.hierarchy.report import (
         conclusions,
         error_grid,
@@ -44,20 +43,21 @@ def hierarchy(
         write_hierarchy_page,
     )
     from ornstein.host.experiments.hierarchy.run import run_hierarchy
-    from ornstein.host.experiments.results import documents, write_csv
 
     with stages() as say:
         try:
             result = run_hierarchy(model, device, seed, say)
-        except DemoError as error:
+        except ModelMismatchError as error:
             raise CheckError(str(error)) from None
     experiments = result.experiments()
     report = write_hierarchy_page(result, output)
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, documents(experiments))
     write_csv(output / "results.csv", experiments)
-    for grid in (score_grid(result), size_grid(result.large), error_grid(result.large)):
-        show(grid)
+    show(score_grid(result))
+    if result.large:
+        show(size_grid(result.large))
+        show(error_grid(result.large))
     for sentence in conclusions(result):
         screen.print(sentence, highlight=False)
     screen.print(

@@ -105,7 +105,7 @@ def test_other_presets_are_refused(program, config):
 def test_inputs_become_drive_words(program):
     """Each module begins a new word, every number in steps of its LSB."""
     inputs = toy_inputs()
-    words = program.quantize(inputs)
+    words = program.encode(inputs).words
     assert (
         words.shape == (3, program.layout.input_words, TINY.unit_lanes) and words.dtype == np.int16
     )
@@ -113,7 +113,7 @@ def test_inputs_become_drive_words(program):
         words[:, :, 0] * program.input_lsb, inputs, atol=program.input_lsb.max() / 2
     )
     wide = compile_problem(toy(), WIDE, inputs)
-    words = wide.quantize(inputs)
+    words = wide.encode(inputs).words
     assert words.shape == (3, 3, 4)  # five units in two words, three in one
     assert not words[:, 1, 1:].any() and not words[:, 2, 3].any()
     np.testing.assert_allclose(
@@ -126,10 +126,14 @@ def test_inputs_become_drive_words(program):
 def test_whole_numbers_lists_and_bias_sets_are_taken(program):
     whole = np.array([[1, 0, -1, 1, 0, 0, 1, -1]])
     for same in (whole.astype(np.uint8).astype(np.int8), whole.tolist(), whole.astype(np.float32)):
-        np.testing.assert_array_equal(program.quantize(same), program.quantize(whole.astype(float)))
+        np.testing.assert_array_equal(
+            program.encode(same).words, program.encode(whole.astype(float)).words
+        )
     sets = np.random.default_rng(2).uniform(-1, 1, (4, 2, 8))
     double = compile_problem(toy(bias_sets=2), TINY, sets.reshape(4, 16))
-    np.testing.assert_array_equal(double.quantize(sets), double.quantize(sets.reshape(4, 16)))
+    np.testing.assert_array_equal(
+        double.encode(sets).words, double.encode(sets.reshape(4, 16)).words
+    )
 
 
 @pytest.mark.parametrize(
@@ -137,13 +141,13 @@ def test_whole_numbers_lists_and_bias_sets_are_taken(program):
 )
 def test_wrong_shapes_are_refused(program, inputs):
     with pytest.raises(InputError, match=r"inputs have shape \(.*\); program 'toy' takes \(n, 8\)"):
-        program.quantize(inputs)
+        program.encode(inputs)
 
 
 @pytest.mark.parametrize("kind", [complex, str, object, bool])
 def test_what_are_no_numbers_is_refused(program, kind):
     with pytest.raises(InputError, match=r"inputs are of type .*; numbers are needed"):
-        program.quantize(np.zeros((1, 8)).astype(kind))
+        program.encode(np.zeros((1, 8)).astype(kind))
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -151,14 +155,14 @@ def test_what_is_not_finite_is_refused_by_its_place(program, value):
     inputs = toy_inputs()
     inputs[2, 6] = value
     with pytest.raises(InputError, match="input 2 is not finite at position 6"):
-        program.quantize(inputs)
+        program.encode(inputs)
 
 
 def test_out_of_range_is_refused_by_its_place_and_the_limits(program):
     limit = 32767 * program.input_lsb[3]
     inputs = toy_inputs()
     inputs[1, 3] = limit
-    program.quantize(inputs)
+    program.encode(inputs)
     for sign in (1, -1):
         inputs[1, 3] = sign * (limit + program.input_lsb[3])
         with pytest.raises(
@@ -166,7 +170,7 @@ def test_out_of_range_is_refused_by_its_place_and_the_limits(program):
             match=f"input 1 is .* at position 3; program 'toy' takes "
             f"{-limit:.6g} to {limit:.6g} there",
         ):
-            program.quantize(inputs)
+            program.encode(inputs)
 
 
 def test_the_limits_behind_an_interface_are_in_the_inputs_own_units():
@@ -180,9 +184,9 @@ def test_the_limits_behind_an_interface_are_in_the_inputs_own_units():
         toy(entry="interface", interface=interface), TINY, np.array([[9.0, 1.0], [12.0, -1.0]])
     )
     reach = 32767 * program.input_lsb[0]
-    program.quantize([[10 + 1.999 * reach, 0.0]])
+    program.encode([[10 + 1.999 * reach, 0.0]])
     with pytest.raises(
         InputError,
         match=f"at position 0; program 'toy' takes {10 - 2 * reach:.6g} to {10 + 2 * reach:.6g}",
     ):
-        program.quantize([[10 + 2.1 * reach, 0.0]])
+        program.encode([[10 + 2.1 * reach, 0.0]])

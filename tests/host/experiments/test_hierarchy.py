@@ -12,30 +12,30 @@ from scipy.linalg import block_diag
 from ornstein.hdl.config import REFERENCE, TINY, ULX3S, WIDE
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import ProgramError
-from ornstein.host.experiments.bench.run import SD15_CHANNELS, block_rams
-from ornstein.host.experiments.hierarchy.report import write_hierarchy_page
-from ornstein.host.experiments.hierarchy.run import (
-    Hierarchy,
-    Levels,
-    jackknife,
+from ornstein.host.experiments.bench.large import SD15_CHANNELS, block_rams
+from ornstein.host.experiments.common import Runner, documents
+from ornstein.host.experiments.hierarchy.large import (
+    LEADING,
+    MEASURED_LEADING,
+    MEASURED_SPECTRUM,
+    SPECTRUM,
     large_program,
-    recipe_program,
-    relaxation,
     run_large,
-    run_recipe,
-    samples_needed,
     scheduled_cycles,
     synthetic_energy,
-    unlinked,
 )
-from ornstein.host.experiments.results import documents
+from ornstein.host.experiments.hierarchy.levels import Levels, unlinked
+from ornstein.host.experiments.hierarchy.report import conclusions, write_hierarchy_page
+from ornstein.host.experiments.hierarchy.run import Hierarchy, relaxation, run_recipe
 from ornstein.host.experiments.scores import score
 from ornstein.host.models import recipes
+from ornstein.host.models.run import compile_recipe, samples_needed
 from ornstein.host.physics.couplings import (
     aligned,
     aligned_hierarchy,
     bilinear_hierarchy,
     chained,
+    gram,
     hierarchical_bilinear,
 )
 from ornstein.host.physics.interface import fit_encoder, sides
@@ -246,11 +246,12 @@ def test_gateware_equals_model_with_modules_of_different_sizes_and_a_link(device
 
 @pytest.fixture(scope="module")
 def on_the_model(levels, aligned_recipe, bilinear_recipe):
-    """Rows of both programs on the integer model at kT = 0, by the name of the recipe."""
-    return {
-        recipe.name: run_recipe(recipe, levels, WIDE, "model:wide")
-        for recipe in (aligned_recipe, bilinear_recipe)
-    }
+    """Rows of both programs on the integer model at kT = 0, by the key of the recipe."""
+    with Runner("model:wide") as runner:
+        return {
+            recipe.key: run_recipe(recipe, levels, runner)
+            for recipe in (aligned_recipe, bilinear_recipe)
+        }
 
 
 def test_four_modules_on_the_model_score_as_in_float(on_the_model):
@@ -264,7 +265,8 @@ def test_four_modules_on_the_model_score_as_in_float(on_the_model):
 def test_averages_as_long_as_the_law_asks_cost_what_it_says(levels, aligned_recipe):
     samples = samples_needed(aligned_recipe, levels, 1e-3)
     assert samples_needed(aligned_recipe, levels, 2e-3) == pytest.approx(2 * samples, abs=1)
-    rows, _ = run_recipe(aligned_recipe, levels, WIDE, "model:wide", kT=1e-3)
+    with Runner("model:wide") as runner:
+        rows, _ = run_recipe(aligned_recipe, levels, runner, kT=1e-3)
     losses = [row.float64.centred_cosine - row.gateware.centred_cosine for row in rows]
     assert rows[0].samples == samples and rows[0].recipe.endswith("kT = 0.001")
     assert (
@@ -275,16 +277,22 @@ def test_averages_as_long_as_the_law_asks_cost_what_it_says(levels, aligned_reci
 def test_report_and_results_hold_every_module(tmp_path, levels, aligned_recipe, on_the_model):
     (ours, cycles), (full, _) = on_the_model.values()
     renamed = [
-        replace(row, recipe=f"{kind}, linked{ending}")
+        replace(row, recipe=f"{kind}, linked{ending}", variant=variant)
         for kind, rows in (("aligned", ours), ("bilinear", full))
-        for ending in ("", ", link zeroed", ", couplings zeroed")
+        for variant, ending in (
+            ("", ""),
+            (recipes.UNLINKED, ", link zeroed"),
+            (recipes.ZEROED, ", couplings zeroed"),
+        )
         for row in rows
     ]
+    with Runner("model:wide") as runner:
+        curves = relaxation(aligned_recipe, levels, runner)
     result = Hierarchy(
         "model:wide",
         WIDE,
         renamed,
-        relaxation(aligned_recipe, levels, WIDE, "model:wide"),
+        curves,
         {"aligned, linked": cycles},
         links=(0.1,),
         gain=(1e-4, 2e-4),
@@ -295,6 +303,12 @@ def test_report_and_results_hold_every_module(tmp_path, levels, aligned_recipe, 
         "centred cosine of" in page.read_text()
         and (tmp_path / "figures" / "hierarchy_relaxation.png").is_file()
     )
+    text = " ".join(conclusions(result))
+    for rows in (ours, full):
+        for row in rows:
+            assert f"{row.gateware.centred_cosine:.4f}" in text
+    assert "strengths 0.1 of the leak" in text and "worth +1.0e-04" in text and "2.0e-04" in text
+    assert "in every bit" not in text  # no gateware has run
     found = {(entry["row"], entry["quantity"]): entry for entry in documents(result.experiments())}
     for row in ours:
         entry = found["aligned, linked", f"{row.module} centred cosine"]
@@ -303,7 +317,9 @@ def test_report_and_results_hold_every_module(tmp_path, levels, aligned_recipe, 
 
 
 def test_every_module_relaxes_as_theory_says(levels, bilinear_recipe):
-    for curve in relaxation(bilinear_recipe, levels, WIDE, "model:wide"):
+    with Runner("model:wide") as runner:
+        curves = relaxation(bilinear_recipe, levels, runner)
+    for curve in curves:
         near = curve.theory > 0.05
         np.testing.assert_allclose(curve.measured[near], curve.theory[near], rtol=0.05)
         assert curve.measured[-1] < 0.02, curve.module
@@ -311,15 +327,7 @@ def test_every_module_relaxes_as_theory_says(levels, bilinear_recipe):
 
 def test_a_fabric_too_small_is_named(levels, bilinear_recipe):
     with pytest.raises(ProgramError, match=r"needs \w+_depth >= \d+, but fabric 'tiny' has"):
-        recipe_program(bilinear_recipe, levels, TINY)
-
-
-def test_jackknife_of_a_mean_is_its_standard_error():
-    target = np.eye(9)  # top-1 is a mean over the inputs: six of nine are right
-    answer = np.eye(9)[[0, 1, 2, 3, 4, 5, 7, 8, 6]]
-    spread = np.sqrt(6 / 9 * 3 / 9 / 8)
-    assert jackknife(answer, target, np.zeros(9)).top1 == pytest.approx(spread)
-    assert jackknife(answer, target, np.zeros(9), answer).top1 == 0
+        compile_recipe(bilinear_recipe, levels, TINY)
 
 
 # ---- the large shape -----------------------------------------------------------------------------
@@ -339,6 +347,36 @@ def test_stable_diffusion_shape_fits_the_ulx3s():
 def test_a_large_hierarchy_relaxes_to_its_closed_form():
     large = run_large(sizes=(40, 80, 160), inputs=2)
     assert large.saturations == 0
-    assert max(large.error.values()) < 0.01 < 0.1 < min(large.share.values())
+    assert max(large.error.values()) < 0.01 < 0.1 < min(large.uncoupled.values())
     assert set(large.words) == {"factor", "state", "drive", "descriptor"}
     assert all(used <= there for used, there in large.words.values())
+
+
+def test_the_spectrum_quoted_beside_the_synthetic_one_is_that_of_the_model(levels):
+    leading, powers = {"e": [], "d": []}, []
+    for name, weight in levels.by_module("W_enc", "W_dec").items():
+        values = np.sort(np.linalg.eigvalsh(gram(weight)))[::-1]
+        half = len(values) // 2
+        ranks = np.arange(1, half + 1)
+        powers.append(np.polyfit(np.log(ranks), np.log(values[:half]), 1)[0])
+        leading[name[0]].append(values[0])
+    assert (max(powers), min(powers)) == pytest.approx(MEASURED_SPECTRUM, abs=0.005)
+    for side, quoted in MEASURED_LEADING.items():
+        assert sorted(leading[side]) == pytest.approx(quoted, abs=0.0005)
+        assert min(leading[side]) * 0.9 < LEADING[side] < max(leading[side])
+    assert min(powers) < SPECTRUM < max(powers)
+
+
+def test_the_large_numbers_are_those_of_its_energy_and_program():
+    large = run_large(sizes=(40, 80), inputs=2)
+    other = run_large(sizes=(60, 100), inputs=2)
+    energy = synthetic_energy((40, 80))
+    values = energy.eigenvalues()
+    assert large.units == energy.units == 240
+    assert large.eigenvalues == pytest.approx((values[0], values[-1]))
+    assert large.cycles == scheduled_cycles(large_program(energy))
+    assert large.bound == pytest.approx(4 * 120 * 16 / 128)
+    for name in ("cycles", "bound", "eigenvalues", "error", "coefficients", "uncoupled", "words"):
+        assert getattr(large, name) != getattr(other, name), name
+    for module, error in large.error.items():
+        assert 0 < large.coefficients[module] < error < 0.01 < large.uncoupled[module]

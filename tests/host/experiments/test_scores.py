@@ -4,7 +4,13 @@
 import numpy as np
 import pytest
 
-from ornstein.host.experiments.scores import constant_mean, score, shuffled
+from ornstein.host.experiments.scores import (
+    constant_mean,
+    jackknife,
+    score,
+    score_errors,
+    shuffled,
+)
 
 MEAN = np.array([1.0, 3.0])
 
@@ -50,3 +56,18 @@ def test_shuffled_targets_show_which_score_sees_the_input():
     assert result.cosine > 0.99
     assert abs(result.centred_cosine) < 0.1
     assert result.top1 == 0
+
+
+def test_jackknife_of_a_mean_is_its_standard_error():
+    values = np.random.default_rng(2).normal(size=(30, 2))
+    found = jackknife(lambda kept: values[kept].mean(axis=0), 30)
+    np.testing.assert_allclose(found, values.std(axis=0, ddof=1) / np.sqrt(30))
+    assert not jackknife(lambda kept: np.array([0.1 + 1e-16 * len(kept)]), 30).any()
+
+
+def test_errors_of_scores_are_those_of_means_over_the_inputs():
+    target = np.eye(9)  # top-1 is a mean over the inputs: six of nine are right
+    answer = np.eye(9)[[0, 1, 2, 3, 4, 5, 7, 8, 6]]
+    spread = np.sqrt(6 / 9 * 3 / 9 / 8)
+    assert score_errors(answer, target, np.zeros(9)).top1 == pytest.approx(spread)
+    assert score_errors(answer, target, np.zeros(9), answer).top1 == 0
