@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The energy a substrate relaxes under: modules of units, factored couplings between them, and its
-closed forms.
+"""The energy that a substrate relaxes under: modules, the couplings between them, closed forms.
 
     E(z) = z' M z / 2 - b.z + j4 sum z_i^4,        M = 2 j2 I + couplings,
 
-which is the two-module energy of the paper (spec, section 1) for any number of modules. Arrays are
-float64; energies and temperatures share one arbitrary unit. Only the algebra lives here: no
-dynamics and no number formats.
+which generalises the two-module energy of the paper to any number of modules; see docs/physics.md,
+"Energy and dynamics". Arrays are float64, and energies and temperatures share one arbitrary unit.
+Dynamics and number formats are defined elsewhere.
 """
 
 from dataclasses import dataclass, replace
@@ -17,10 +16,9 @@ from scipy.linalg import block_diag
 
 
 class EnergyError(ValueError):
-    """An energy that cannot be relaxed: shapes that disagree, values not finite, or unbounded
-    below.
+    """An energy that cannot be relaxed: inconsistent shapes, infinite values, or unbounded below.
 
-    ``smallest`` is the eigenvalue of M that rules it out, None where something else does.
+    ``smallest`` is the eigenvalue of M that leaves it unbounded, None for any other reason.
     """
 
     def __init__(self, message: str, smallest: float | None = None):
@@ -30,9 +28,7 @@ class EnergyError(ValueError):
 
 @dataclass(frozen=True)
 class Module:
-    """A named group of ``units`` units, such as the encoder or the decoder side of one
-    resolution.
-    """
+    """A named group of units, such as the encoder or the decoder of one resolution."""
 
     name: str
     units: int
@@ -40,11 +36,16 @@ class Module:
 
 @dataclass(frozen=True, eq=False)
 class Coupling:
-    """A low-rank coupling among s modules: project onto shared modes, mix per mode, expand.
+    """A low-rank coupling among s modules: project onto shared modes, mix each mode, expand.
 
-    ``factors[i]`` is (units of module i, rank); ``mix`` is (s, s, rank), symmetric in its first two
-    axes. The force on module i is -F_i sum_j mix[i, j, :] * (F_j' z_j). One module is a Gram term,
-    two with a zero diagonal a skip.
+    The force on module i is -F_i sum_j mix[i, j, :] * (F_j' z_j). A coupling of one module is a
+    Gram term, one of two modules whose mix is zero on the diagonal is a skip.
+
+    Attributes
+    ----------
+    modules : names of the s modules, each once
+    factors : F_i, (units of module i, rank), for each module
+    mix : (s, s, rank), symmetric in its first two axes
     """
 
     modules: tuple[str, ...]
@@ -63,8 +64,14 @@ class Coupling:
 
 @dataclass(frozen=True, eq=False)
 class Energy:
-    """Modules in the order of z, their couplings, the leak ``j2`` > 0 and the quartic coefficient
-    ``j4`` >= 0.
+    """Modules and their couplings.
+
+    Attributes
+    ----------
+    modules : in the order in which they lie in z
+    couplings : any number of them
+    j2 : leak, greater than 0
+    j4 : quartic coefficient, 0 or more
     """
 
     modules: tuple[Module, ...]
@@ -79,7 +86,7 @@ class Energy:
 
     @property
     def slices(self) -> dict[str, slice]:
-        """Where each module lies in z, in module order."""
+        """The part of z that belongs to each module, in the order of modules."""
         ends = np.cumsum([module.units for module in self.modules])
         return {
             m.name: slice(int(end) - m.units, int(end))
@@ -97,15 +104,11 @@ class Energy:
         return matrix
 
     def without_couplings(self) -> "Energy":
-        """The same units with every coupling left out: M = 2 j2 I. What remains is not the
-        substrate's work.
-        """
+        """The energy of the same units without couplings: M = 2 j2 I."""
         return replace(self, couplings=())
 
     def check(self) -> "Energy":
-        """Return this energy, or raise EnergyError naming the field or the eigenvalue that rules it
-        out.
-        """
+        """Return this energy. Raises EnergyError, which names the field or the eigenvalue."""
         names = [module.name for module in self.modules]
         if (
             len(set(names)) != len(names)
@@ -122,9 +125,8 @@ class Energy:
         for index, coupling in enumerate(self.couplings):
             self._check_coupling(f"coupling {index} ({'-'.join(coupling.modules)})", coupling)
         smallest = float(self.eigenvalues()[0])
-        if (
-            smallest <= 0 and not self.j4
-        ):  # a quartic term bounds any energy, which may have many wells
+        # A quartic term bounds any energy from below; it may have many wells.
+        if smallest <= 0 and not self.j4:
             raise EnergyError(
                 f"M is not positive definite: its smallest eigenvalue is {smallest:.4g}; "
                 "raise j2, weaken the coupling or choose another rank",
@@ -134,35 +136,36 @@ class Energy:
 
     def mean(self, bias: np.ndarray) -> np.ndarray:
         """Equilibrium mean M^-1 b for biases (n, units) or (units,), at any temperature.
-        EnergyError unless j4 = 0.
+
+        Raises EnergyError unless j4 = 0.
         """
         self._check_harmonic()
         return self.solve(bias)
 
     def covariance(self, kT: float) -> np.ndarray:
-        """Equilibrium covariance kT M^-1, (units, units). EnergyError unless j4 = 0."""
+        """Equilibrium covariance kT M^-1, (units, units). Raises EnergyError unless j4 = 0."""
         self._check_harmonic()
         return kT * np.linalg.inv(self.matrix())
 
     def eigenvalues(self) -> np.ndarray:
-        """The distinct modes of M in rising order: those of the couplings, and 2 j2 once where none
-        reaches.
-        """
+        """Eigenvalues of M in rising order, that of the modes without coupling, 2 j2, only once."""
         values, vectors = self._modes
         rest = [2 * self.j2] if vectors.shape[1] < self.units else []
         return np.sort(np.concatenate([values, rest]))
 
     def solve(self, bias: np.ndarray) -> np.ndarray:
-        """M^-1 b for biases (n, units) or (units,), at the cost of the couplings' rank, not of the
-        units' cube.
+        """M^-1 b for biases (n, units) or (units,).
+
+        The cost follows the rank of the couplings, not the cube of the number of units.
         """
         values, vectors = self._modes
         bias, leak = np.asarray(bias, float), 2 * self.j2
         return bias / leak + (bias @ vectors * (1 / values - 1 / leak)) @ vectors.T
 
     def spread(self, directions: np.ndarray, part: slice) -> np.ndarray:
-        """d' M^-1 d for every column d of ``directions`` (units of ``part``, n), zero outside
-        ``part``.
+        """d' M^-1 d, (n,), for every column d of ``directions`` (units of ``part``, n).
+
+        Outside ``part`` of z the directions are zero.
         """
         values, vectors = self._modes
         return np.sum(directions**2, axis=0) / (2 * self.j2) + np.sum(
@@ -176,8 +179,9 @@ class Energy:
 
     @cached_property
     def _modes(self) -> tuple[np.ndarray, np.ndarray]:
-        """(values (m,), orthonormal vectors (units, m)): M is 2 j2 off their span, which holds
-        every coupling's.
+        """Eigenvalues (m,) and orthonormal eigenvectors (units, m) of M.
+
+        They span all couplings. On every vector orthogonal to them M is 2 j2.
         """
         leak, slices = 2 * self.j2, self.slices
         columns, blocks = [], []
@@ -211,7 +215,8 @@ class Energy:
         size = len(coupling.modules)
         if coupling.mix.shape != (size, size, coupling.rank):
             raise EnergyError(
-                f"{label}: mix has shape {coupling.mix.shape}, expected {(size, size, coupling.rank)}"
+                f"{label}: mix has shape {coupling.mix.shape}, "
+                f"expected {(size, size, coupling.rank)}"
             )
         if not all(np.isfinite(array).all() for array in (*coupling.factors, coupling.mix)):
             raise EnergyError(f"{label}: factors and mix must be finite")
@@ -223,5 +228,6 @@ class Energy:
     def _check_harmonic(self) -> None:
         if self.j4:
             raise EnergyError(
-                f"closed forms hold for j4 = 0 only, not {self.j4}; relax the quartic energy instead"
+                f"closed forms hold for j4 = 0 only, not {self.j4}; relax the quartic energy "
+                "instead"
             )

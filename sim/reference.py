@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The float Langevin reference: float64 dynamics of any energy, and what theory says about its time
-step.
+"""The float reference: Langevin dynamics of any energy in float64, and the theory of its time step.
 
-    dz = -(M z + 4 j4 z^3 - b) dt + sqrt(2 kT) dW            (SPEC section 1)
+    dz = -(M z + 4 j4 z^3 - b) dt + sqrt(2 kT) dW
 
-Euler-Maruyama draws one normal R_n a step; Leimkuhler-Matthews uses (R_n + R_n+1) / 2, which
-samples every harmonic energy without time-step error.
+Euler-Maruyama draws one normal R_n in a step. Leimkuhler-Matthews uses (R_n + R_n+1) / 2, which
+samples every harmonic energy without an error of the time step. See docs/physics.md, "Energy and
+dynamics".
 """
 
 from collections.abc import Callable
@@ -28,8 +28,13 @@ class NormalSource(Protocol):
 
 @dataclass
 class Trajectory:
-    """What a schedule accumulated: ``mean`` and ``second`` (n, units), and ``samples`` (n, kept,
-    units).
+    """What a schedule has accumulated.
+
+    Attributes
+    ----------
+    mean, second : (n, units) averages of the states and of their squares
+    samples : (n, kept, units) states that ``thin`` has kept
+    final : (n, units) states after the last step
     """
 
     mean: np.ndarray
@@ -49,7 +54,10 @@ def relax(
     rng: NormalSource,
     progress: Callable[[int], None] | None = None,
 ) -> Trajectory:
-    """Run ``stages`` from ``initial`` (n, units) under biases (n, bias_sets, units)."""
+    """Run the stages from ``initial`` (n, units) under biases (n, bias_sets, units).
+
+    ``progress`` is called after every step with the number of steps done since its last call, 1.
+    """
     state = np.array(initial, float)
     total, squares, kept, count = np.zeros_like(state), np.zeros_like(state), [], 0
     previous = rng.standard_normal(state.shape)
@@ -81,8 +89,9 @@ def relax(
 def stationary_covariance(
     matrix: np.ndarray, *, kT: float, dt: float, integrator: str
 ) -> np.ndarray:
-    """Covariance of the discrete chain: kT M^-1 for LM, kT M^-1 (1 - dt M / 2)^-1 for
-    Euler-Maruyama.
+    """Covariance (units, units) of the states of a harmonic energy, exact in discrete time.
+
+    It is kT M^-1 for Leimkuhler-Matthews and kT M^-1 (1 - dt M / 2)^-1 for Euler-Maruyama.
     """
     exact = kT * np.linalg.inv(matrix)
     return (
@@ -93,9 +102,9 @@ def stationary_covariance(
 def mean_error(matrix: np.ndarray, *, kT: float, dt: float, samples: int) -> np.ndarray:
     """Standard error (units,) of a mean over ``samples`` consecutive steps in equilibrium.
 
-    The states are correlated over 1 / (dt lambda) steps, so var = 2 kT (M^-2)_ii / (N dt) for N dt
-    lambda >> 1: the integral of the autocovariance kT lambda^-1 exp(-lambda |t|) over both signs of
-    t.
+    States are correlated over 1 / (dt lambda) steps. The integral of their autocovariance kT /
+    lambda exp(-lambda |t|) over all t gives the variance 2 kT (M^-2)_ii / (N dt) of an average of
+    N steps, if N dt lambda >> 1.
     """
     inverse = np.linalg.inv(matrix)
     return np.sqrt(2 * kT * (inverse @ inverse).diagonal() / (samples * dt))
@@ -104,13 +113,13 @@ def mean_error(matrix: np.ndarray, *, kT: float, dt: float, samples: int) -> np.
 def average_variance(
     rates: np.ndarray, kT: float, dt: float, steps: int, integrator: str
 ) -> np.ndarray:
-    """Variance of the average of ``steps`` consecutive equilibrium states of modes (m,), exact in
-    discrete time.
+    """Variance (m,) of the average of consecutive equilibrium states, exact in discrete time.
 
-    With a = 1 - dt lambda the autocovariance is C_k = C_1 a^(k - 1). Euler-Maruyama has C_0 = kT /
-    lambda / (1 - dt lambda / 2) and C_1 = a C_0; Leimkuhler-Matthews, whose neighbouring steps
-    share a normal, C_0 = kT / lambda and C_1 = a C_0 + kT dt / 2. For many steps both go to the law
-    2 kT / (lambda^2 N dt).
+    ``rates`` are the eigenvalues (m,) of the modes, and ``steps`` states are averaged. With a = 1 -
+    dt lambda the autocovariance is C_k = C_1 a^(k - 1). Euler-Maruyama has C_0 = kT / lambda / (1 -
+    dt lambda / 2) and C_1 = a C_0. Leimkuhler-Matthews, whose neighbouring steps share a normal,
+    has C_0 = kT / lambda and C_1 = a C_0 + kT dt / 2. For many steps both approach 2 kT /
+    (lambda^2 N dt).
     """
     a = 1 - dt * rates
     if integrator == LM:
@@ -124,8 +133,6 @@ def average_variance(
 
 
 def covariance_error(covariance: np.ndarray, samples: float) -> float:
-    """Expected relative Frobenius error of a covariance estimated from that many independent normal
-    samples.
-    """
+    """Expected relative Frobenius error of a covariance estimated from independent normals."""
     trace, square = np.trace(covariance), np.sum(covariance**2)
     return float(np.sqrt((square + trace**2) / samples / square))

@@ -4,15 +4,21 @@
 from dataclasses import dataclass
 
 LM, EM = "lm", "em"
-"""Leimkuhler-Matthews and Euler-Maruyama."""
+"""The integrators Leimkuhler-Matthews and Euler-Maruyama."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stretch of the schedule: ``steps`` time steps at temperature ``kT``.
+    """A part of the schedule: time steps at one temperature.
 
-    ``accumulate`` averages the states of this stage, ``thin`` = n > 0 streams every n-th state to
-    the host. ``energy`` and ``bias`` choose among the problem's energies and the input's bias sets.
+    Attributes
+    ----------
+    steps : number of time steps, at least 1
+    kT : temperature, in units of the energy
+    accumulate : average the states of this stage
+    thin : stream every ``thin``-th state to the host; 0 streams none
+    energy : index of the energy, among those of the problem
+    bias : index of the bias set, among those of an input
     """
 
     steps: int

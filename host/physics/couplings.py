@@ -1,12 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From trained weights or activations to couplings: Gram terms, the hierarchical bilinear skip, the
-aligned skip.
+"""From trained weights or activations to couplings: Gram terms, bilinear skips, aligned skips.
 
-Equations are those of the spec, section 1. Wherever a singular vector enters a coupling its sign
-matters (random signs move the paper's skip-only score from -0.27 to +0.31), so one convention holds
-throughout: **the entry of largest magnitude of every encoder and decoder factor column is
-positive**, the first such entry if several tie. The aligned skip fixes the decoder's columns so;
-there the encoder's signs follow from the regression.
+The equations are in docs/physics.md, "Couplings". Wherever a singular vector enters a coupling its
+sign matters: random signs move the paper's skip-only score from -0.27 to +0.31. One convention
+holds throughout: **the entry of largest magnitude in every column of an encoder's or a decoder's
+factor is positive**, the first such entry if several tie. In an aligned skip it fixes the
+decoder's columns, and the encoder's signs follow from the regression.
 """
 
 import numpy as np
@@ -15,14 +14,17 @@ from ornstein.host.physics.regression import reduced_rank, validated_ridge
 from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
 
 ENCODER, DECODER = "encoder", "decoder"
-SKIP_NORM = 0.25  # Frobenius norm of the hierarchical bilinear skip, at every rank
-LINK = 0.5  # norm of a link between levels of the bilinear hierarchy, in units of a skip's
-ALIGNED_GAIN = 0.8  # singular values of the aligned skip, in units of the leak 2 j2
+SKIP_NORM = 0.25
+"""Frobenius norm of the hierarchical bilinear skip, at every rank."""
+LINK = 0.5
+"""Norm of a link between levels of the bilinear hierarchy, in units of the norm of a skip."""
+ALIGNED_GAIN = 0.8
+"""Singular values of the aligned skip, in units of the leak 2 j2."""
 
 
 def gram(weight: np.ndarray) -> np.ndarray:
-    """J = W'W / 4, (D, D), of a convolution's weights (out, in, kh, kw), or of a matrix (out, in),
-    with D = out.
+    """J = W'W / 4, (D, D), of the weights (out, in, kh, kw) of a convolution or of a matrix (out,
+    in), with D = out.
 
     W is flattened to (out, in * kh * kw) and cut to its first D columns. Raises EnergyError if it
     has fewer.
@@ -37,11 +39,11 @@ def gram(weight: np.ndarray) -> np.ndarray:
 
 
 def gram_factors(coupling: np.ndarray, rank: int | None = None) -> np.ndarray:
-    """F (D, rank) with F F' the best approximation of a symmetric positive semidefinite J (D, D) at
-    that rank.
+    """F (D, rank) such that F F' approximates a symmetric positive semidefinite J (D, D) best.
 
-    Columns are singular vectors times the root of the singular value, in falling order, signed as
-    stated above. ``rank=None`` keeps every mode above rounding error, so that F F' = J.
+    Columns are singular vectors times the root of the singular value, in falling order, with the
+    signs of the module's convention. ``rank=None`` keeps every mode above rounding error, so that
+    F F' = J. Raises EnergyError unless 1 <= rank <= D.
     """
     values, vectors = np.linalg.eigh(coupling)
     values, vectors = values[::-1], vectors[:, ::-1]
@@ -53,7 +55,7 @@ def gram_factors(coupling: np.ndarray, rank: int | None = None) -> np.ndarray:
 
 
 def signed(columns: np.ndarray) -> np.ndarray:
-    """``columns`` (D, rank), each with the sign that makes its entry of largest magnitude
+    """The columns (D, rank), each with the sign that makes its largest entry by magnitude
     positive.
     """
     peaks = columns[np.abs(columns).argmax(axis=0), np.arange(columns.shape[1])]
@@ -61,9 +63,7 @@ def signed(columns: np.ndarray) -> np.ndarray:
 
 
 def truncation(coupling: np.ndarray, rank: int) -> float:
-    """Relative Frobenius norm of what rank-``rank`` factors drop of a Gram matrix, |J - F F'| /
-    |J|.
-    """
+    """|J - F F'| / |J| in Frobenius norms: what factors of that rank drop of a Gram matrix J."""
     factors = gram_factors(coupling, rank)
     return float(np.linalg.norm(coupling - factors @ factors.T) / np.linalg.norm(coupling))
 
@@ -71,12 +71,12 @@ def truncation(coupling: np.ndarray, rank: int) -> float:
 def hierarchical_bilinear(
     w_enc: np.ndarray, w_dec: np.ndarray, rank: int, j2: float = 0.1
 ) -> Energy:
-    """The paper's energy with its Gram terms cut to the skip's own rank: one coupling, two factors,
-    exactly O(Dk).
+    """The paper's energy with its Gram terms cut to the rank k of the skip.
 
-    With U U' ~ J_enc and V V' ~ J_dec, the one Coupling (U, V) has 2 on the diagonal of its mix (J
-    + J' of a Gram term) and 1 / (4 |U V'|_F) beside it. ``truncation`` says what the cut drops.
-    Raises EnergyError if M is not positive definite.
+    It is one coupling of two factors, so a step costs exactly O(Dk). With U U' ~ J_enc and V V' ~
+    J_dec, the mix of the Coupling (U, V) has 2 on its diagonal, for J + J' of a Gram term, and 1 /
+    (4 |U V'|_F) beside it. :func:`truncation` tells what the cut drops. Raises EnergyError if M is
+    not positive definite.
     """
     return bilinear_hierarchy({ENCODER: w_enc, DECODER: w_dec}, rank, j2)
 
@@ -84,10 +84,10 @@ def hierarchical_bilinear(
 def bilinear_hierarchy(
     weights: dict[str, np.ndarray], rank: int, j2: float = 0.1, link: float = LINK
 ) -> Energy:
-    """:func:`hierarchical_bilinear` for any number of skips: weights of e1, d1, e2, d2, ... by
-    module, in this order.
+    """:func:`hierarchical_bilinear` for any number of skips.
 
-    See :func:`chained`, which gets the Gram factors of the weights.
+    ``weights`` are those of the modules e1, d1, e2, d2, ..., in this order. :func:`chained` makes
+    the energy from their Gram factors.
     """
     return chained(
         {name: gram_factors(gram(weight), rank) for name, weight in weights.items()}, j2, link
@@ -95,13 +95,13 @@ def bilinear_hierarchy(
 
 
 def chained(factors: dict[str, np.ndarray], j2: float = 0.1, link: float = LINK) -> Energy:
-    """Modules e1, d1, e2, d2, ... from their factors (units, rank), which serve every coupling of
-    the module.
+    """The energy of modules e1, d1, e2, d2, ... from their factors (units, rank).
 
-    One Coupling holds the Gram term of every module, the skip of every pair, and the link of each
-    decoder to the next one up, d2 to d1. A link follows the formula of a skip, J = F_a F_b' / (4
-    |F_a F_b'|_F), times ``link``: at 1 a decoder amid four levels has three couplings of full
-    strength, more than the leak holds. Raises EnergyError if M is not positive definite.
+    A module's factor serves all its couplings. One Coupling holds the Gram term of every module,
+    the skip of every pair, and the link of each decoder to the decoder one level above, as d2 to
+    d1. A link follows the formula of a skip, J = F_a F_b' / (4 |F_a F_b'|_F), times ``link``. At
+    ``link`` = 1 a decoder between two levels has three couplings of full strength, more than the
+    leak balances. Raises EnergyError if M is not positive definite.
     """
     names, size = list(factors), len(factors)
     pairs = [(e, e + 1, 1.0) for e in range(0, size, 2)] + [
@@ -118,11 +118,11 @@ def chained(factors: dict[str, np.ndarray], j2: float = 0.1, link: float = LINK)
 def paper_energy(
     w_enc: np.ndarray, w_dec: np.ndarray, rank: int, gram_rank: int | None = None, j2: float = 0.1
 ) -> Energy:
-    """The paper's own energy: Gram terms of full rank (or ``gram_rank``) and a bilinear skip of
-    rank ``rank``.
+    """The paper's energy: Gram terms of full rank, or of ``gram_rank``, and a bilinear skip.
 
-    Three couplings: encoder Gram, decoder Gram, and the skip J_skip = U V' / (4 |U V'|_F). Raises
-    EnergyError if M is not positive definite, which happens at rank 1.
+    It has three couplings: the encoder's Gram term, the decoder's Gram term, and the skip J_skip =
+    U V' / (4 |U V'|_F) of rank ``rank``. Raises EnergyError if M is not positive definite, which
+    happens at rank 1.
     """
     j_enc, j_dec = gram(w_enc), gram(w_dec)
     u, v = gram_factors(j_enc, rank), gram_factors(j_dec, rank)
@@ -140,18 +140,17 @@ def paper_energy(
 def aligned(
     x: np.ndarray, y: np.ndarray, rank: int = 4, j2: float = 0.1, gain: float = ALIGNED_GAIN
 ) -> Energy:
-    """The aligned skip, from training activations x (n, D_enc) and y (n, D_dec) instead of from
-    weights.
+    """The aligned skip, made from training activations x (n, D_enc) and y (n, D_dec).
 
-    In standardised units (each unit's training mean removed and deviation divided out)
+    In standardised units (each unit less its training mean, divided by its deviation)
 
         M = 2 j2 [[I, -gain U V'], [-gain V U', I]],
 
     where U and V are the leading singular vectors of the rank-``rank`` regression of y on x that
     has the least error in activation units. M has the eigenvalues 2 j2 (1 - gain), 2 j2 and 2 j2 (1
-    + gain). The regression's own singular values are left to the encoder, which scales its code
-    anyway: keeping them in the skip gives the same predictions but needs several times the
-    amplitude in the encoder module, since its weak modes would be weakly coupled.
+    + gain). The singular values of the regression are left to the encoder, which scales its code
+    anyway. Keeping them in the skip would give the same predictions, but the encoder module would
+    need several times the amplitude, because its weak modes would be weakly coupled.
     """
     return aligned_hierarchy({ENCODER: x, DECODER: y}, rank, j2, gain)
 
@@ -163,15 +162,16 @@ def aligned_hierarchy(
     gain: float = ALIGNED_GAIN,
     linked: bool = True,
 ) -> Energy:
-    """Aligned skips for any number of pairs: training activations of e1, d1, e2, d2, ... by module,
-    in this order.
+    """Aligned skips for any number of pairs.
 
-    If ``linked``, every mode of a level goes on to the decoder of the level above. With z the
-    coordinates of d2 along its skip's V, what the skip leaves of d1, d1 (I - V1 V1'), is regressed
-    on z in standardised units: z R S Q'. The level's skip, turned by R, then carries its modes e2 -
-    d2 - d1 with the strengths g and S, where g^2 + S^2 = gain^2. Q is orthogonal to V1, so M keeps
-    the eigenvalues of :func:`aligned` at any depth: a link costs no steps. S is the regression's
-    own because the modes of d2 are not free to be scaled as an encoder's code is.
+    ``activations`` are the training activations (n, units) of the modules e1, d1, e2, d2, ..., in
+    this order. If ``linked``, every mode of a level also reaches the decoder of the level above.
+    Let z be the coordinates of d2 along the V of its skip, and V1 the V of the skip of d1. The part
+    of d1 that its skip leaves over, d1 (I - V1 V1'), is regressed on z in standardised units, which
+    gives z R S Q'. The skip of the lower level, turned by R, then couples each mode e2 - d2 - d1
+    with the strengths g and S, where g^2 + S^2 = gain^2. Q is orthogonal to V1, so M has the
+    eigenvalues of :func:`aligned` at any depth, and a link costs no steps. S comes from the
+    regression, because the modes of d2 cannot be scaled freely as the code of an encoder can.
 
     Raises EnergyError if a link is as strong as ``gain``.
     """
@@ -187,8 +187,8 @@ def aligned_hierarchy(
             )
             if link.max() >= gain:
                 raise EnergyError(
-                    f"the link {d}-{above[0]} has strength {link.max():.3g}, not below gain = {gain}; "
-                    "lower the rank, or leave the levels unlinked"
+                    f"the link {d}-{above[0]} has strength {link.max():.3g}, not below gain = "
+                    f"{gain}; lower the rank, or leave the levels unlinked"
                 )
             v = signed(v @ turn)
             signs = np.sign(np.sum(v * (factors[1] @ turn), axis=0))
@@ -217,8 +217,8 @@ def _aligned_modes(x: np.ndarray, y: np.ndarray, rank: int) -> tuple[np.ndarray,
 def _link(
     code: np.ndarray, values: np.ndarray, taken: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """R (rank, rank), S (rank,) and Q (D, rank): code R S Q' is the least-squares fit of ``values``
-    off ``taken``.
+    """R (rank, rank), S (rank,) and Q (D, rank) such that ``code`` R S Q' is the least-squares fit
+    of the part of ``values`` that is orthogonal to the columns ``taken``.
     """
     rest = values - values @ taken @ taken.T
     fit, *_ = np.linalg.lstsq(code, rest, rcond=None)

@@ -1,19 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The digital conditioning interface: small networks that turn an input into the biases of the
-substrate.
+"""The digital conditioning interface: small networks that turn an input into biases.
 
-An input is centred and scaled, then every layer adds  expand' act(project' source)  to the bias of
-its target module. Only the matrices are weights; centring, scaling and offset constants are counted
-beside them (spec, sections 1 and 5).
+An input is centred and scaled. Then every layer adds  expand' act(project' source)  to the bias of
+its target module. Only the matrices are weights; constants for centring, scaling and offsets are
+counted separately. See docs/physics.md, "Conditioning interface" and "Scores".
 
-The fits below take encoder activations x (n, D_enc) as inputs and decoder activations y (n, D_dec)
-as targets, from the training set only, and an energy of two modules, encoder first. In every one of
-them the decoder's equilibrium mean is
+The fits below take encoder activations x (n, D_enc) as inputs, decoder activations y (n, D_dec) as
+targets, both from the training set only, and an energy of two modules, encoder first. The decoder's
+equilibrium mean is
 
     y_eq = S^-1 (b_dec - J' A^-1 b_enc),   S = B - J' A^-1 J,   M = [[A, J], [J', B]].
 
-An energy of several pairs, e1, d1, e2, d2, ..., is fitted as one: x holds the activations of all
-encoders side by side, y those of all decoders, and A, B and J are the blocks of M between all
+An energy of several pairs, e1, d1, e2, d2, ..., is fitted as a whole: x holds the activations of
+all encoders side by side, y those of all decoders, and A, B and J are the blocks of M between all
 encoders and all decoders.
 """
 
@@ -28,26 +27,34 @@ from ornstein.host.physics.regression import Regression, reduced_rank, validated
 from ornstein.sim.energy import Energy, EnergyError
 
 INPUT = "input"
-BIAS = "bias:"  # prefix of a source that reads a module's bias as produced so far
+"""Source of a layer that reads the centred and scaled input."""
+BIAS = "bias:"
+"""Prefix of the source of a layer that reads a module's bias as earlier layers have left it."""
 
-_SILU_RIDGE = 1e-9  # keeps the solve for its second matrix well posed
-_SILU_DECAY = 1e-5  # weight decay of the SiLU fit, beside a loss of 1 for answering the mean
+_SILU_RIDGE = 1e-9
+"""Relative ridge that keeps the solve for the second matrix of a SiLU network well posed."""
+_SILU_DECAY = 1e-5
+"""Weight decay of the SiLU fit, where a network that always answers the mean has a loss of 1."""
 _SILU_ITERATIONS = 600
-_NEGLIGIBLE = 1e-9  # singular values below this share of the largest are rounding
-_LINEAR_REGIME = 0.1  # hidden amplitude at which SiLU starts out nearly linear
-_PAPER_STEPS, _PAPER_BATCH, _PAPER_RATE = (
-    4000,
-    64,
-    1e-3,
-)  # about 148 epochs of the default activations
+_LINEAR_REGIME = 0.1
+"""Factor on hidden values with which the SiLU fit starts, so that SiLU is nearly linear."""
+_NEGLIGIBLE = 1e-9
+"""Singular values below this fraction of the largest are rounding errors."""
+_PAPER_STEPS, _PAPER_BATCH, _PAPER_RATE = 4000, 64, 1e-3
+"""Adam's steps, batch and rate for the paper's interface: 148 epochs of the default activations."""
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """Adds expand' act(project' source) to the bias of ``target``; project (d_in, h), expand (h,
-    d_out).
+    """Adds expand' act(project' source) to the bias of ``target``.
 
-    ``source`` is "input" or "bias:<module>"; ``activation`` is "silu" or None.
+    Attributes
+    ----------
+    source : "input" or "bias:<module>"
+    project : (d_in, h)
+    activation : "silu" or None
+    expand : (h, units of the target)
+    target : name of a module
     """
 
     source: str
@@ -59,8 +66,13 @@ class Layer:
 
 @dataclass(frozen=True, eq=False)
 class Interface:
-    """Layers applied in order to (input - centre) / scale, on top of constant ``offset`` biases
-    (units,) per module.
+    """Layers that run in order and add to constant biases.
+
+    Attributes
+    ----------
+    centre, scale : (d_in,); layers read (input - centre) / scale
+    layers : in the order in which they run
+    offset : constant biases (units,) by module, of every module that a layer reads or targets
     """
 
     centre: np.ndarray
@@ -93,9 +105,7 @@ class Interface:
 
     @property
     def constants(self) -> int:
-        """Number of centring, scaling and offset constants; a vector that changes nothing is not
-        counted.
-        """
+        """Number of constants that centre, scale or offset, vectors without effect left out."""
         return (
             _count(self.centre, 0)
             + _count(self.scale, 1)
@@ -105,20 +115,21 @@ class Interface:
 
 @dataclass(frozen=True, eq=False)
 class Readout:
-    """Affine map, unit by unit, from the decoder's mean state to activations: z * scale + offset,
-    both (D_dec,).
+    """Affine map of each unit from the decoder's mean state to an activation: z * scale + offset.
+
+    ``scale`` and ``offset`` are (D_dec,).
     """
 
     scale: np.ndarray
     offset: np.ndarray
 
     def __call__(self, mean: np.ndarray) -> np.ndarray:
-        """(n, D_dec) state units to (n, D_dec) activation units."""
+        """Activations (n, D_dec) of mean states (n, D_dec)."""
         return mean * self.scale + self.offset
 
     @property
     def constants(self) -> int:
-        """Number of scales and offsets, not counting a vector that changes nothing."""
+        """Number of scales and offsets, vectors without effect left out."""
         return _count(self.scale, 1) + _count(self.offset, 0)
 
 
@@ -130,17 +141,17 @@ def silu(value: np.ndarray) -> np.ndarray:
 def fit_closed_form(
     energy: Energy, x: np.ndarray, y: np.ndarray, encoder_rank: int = 4, transfer_rank: int = 16
 ) -> Interface:
-    """The full interface by reduced-rank regression, no gradients: 2,560 weights at D = 64 and the
-    default ranks.
+    """The full interface by reduced-rank regression, without gradients.
 
-    The encoder regresses the exact bias A x + J y at ``encoder_rank``. The transfer network, linear
-    and reading the input, is the rank-``transfer_rank`` regression with the least error of y_eq
-    *given that encoder*, so what the encoder's rank drops is made up for as far as possible. Ridges
-    come from a validation part of (x, y).
+    It has 2,560 weights at D = 64 and the default ranks. The encoder regresses the exact bias A x +
+    J y at ``encoder_rank``. The transfer network is linear and reads the input. It is the
+    regression of ``transfer_rank`` with the least error of y_eq *given that encoder*, so that it
+    makes up for what the encoder's rank drops as far as it can. Ridges are chosen on a validation
+    part of (x, y).
 
-    Of several pairs every module has layers of these ranks of its own, which read the whole input.
-    A decoder's ranks then fit its own rows of the exact S y_eq; where S couples decoders, what one
-    of them drops reaches the others and is not made up for.
+    For several pairs every module has its own layers of these ranks, which read the whole input. A
+    decoder's layer then fits that decoder's rows of the exact S y_eq. Where S couples decoders,
+    what the rank of one drops reaches the others, and nothing makes up for that.
     """
     return _full(
         energy,
@@ -155,11 +166,11 @@ def fit_closed_form(
 def fit_silu(
     energy: Energy, x: np.ndarray, y: np.ndarray, encoder_rank: int = 4, transfer_rank: int = 16
 ) -> Interface:
-    """The same budget with a SiLU transfer network, D - ``transfer_rank`` - SiLU - D, trained by
-    L-BFGS.
+    """The full interface with a transfer network D - ``transfer_rank`` - SiLU - D.
 
-    It starts from the closed form, run in the nearly linear middle of SiLU, and minimises the same
-    error of y_eq with analytic gradients and a little weight decay.
+    It has as many weights as :func:`fit_closed_form`. L-BFGS starts from the closed form, scaled
+    into the nearly linear middle of SiLU, and minimises the same error of y_eq with analytic
+    gradients and a little weight decay.
     """
 
     def transfer(inputs: np.ndarray, targets: np.ndarray) -> Regression:
@@ -171,13 +182,13 @@ def fit_silu(
 def fit_encoder(
     energy: Energy, x: np.ndarray, y: np.ndarray, readout: Readout, encoder_rank: int = 4
 ) -> Interface:
-    """The encoder alone, 512 weights at D = 64, b_dec = 0: the substrate decodes.
+    """An interface of encoders only, with b_dec = 0, so that the substrate decodes.
 
-    y_eq is then a linear response P b_enc with P a block of M^-1 of the skip's rank. The encoder is
-    the rank- ``encoder_rank`` map with the least error of ``readout(y_eq)``: targets are projected
-    on the range of P, regressed, and the regression is pulled back through P. Of several pairs the
-    fit is one, of ``encoder_rank`` for each encoder. Inputs x need not be the encoders' activations
-    here.
+    It has 512 weights at D = 64. Then y_eq is a linear response P b_enc, where P is a block of M^-1
+    whose rank is that of the skip. The encoder is the map of ``encoder_rank`` with the least error
+    of ``readout(y_eq)``: the targets are projected on the range of P and regressed, and the
+    regression is pulled back through P. Several pairs are fitted as a whole, with a rank of
+    ``encoder_rank`` for each encoder. The inputs x need not be activations of the encoders.
     """
     encoders, decoders = sides(energy)
     inverse = np.linalg.inv(energy.matrix())
@@ -207,13 +218,13 @@ def fit_paper(
     transfer_rank: int = 16,
     seed: int = 0,
 ) -> Interface:
-    """The paper's own interface, gradient-trained as drawn: the transfer network reads the
-    encoder's output.
+    """The paper's interface, trained by gradients: the transfer network reads the encoder's output.
 
-    Known from the paper: the shapes 64-4-64 (linear) and 64-16-SiLU-64, 2,560 weights without
-    biases, and the oracle biases [A x; B y] as targets. Assumed here: raw inputs, uniform initial
-    weights of PyTorch's default width, mean squared error, 4,000 steps of Adam at rate 1e-3 on
-    batches of 64, encoder first and the transfer network on its output.
+    Known from the paper are the shapes 64-4-64 (linear) and 64-16-SiLU-64, 2,560 weights without
+    biases, and the oracle biases [A x; B y] as targets. Assumed here are raw inputs, uniform
+    initial weights of PyTorch's default width, the mean squared error, 4,000 steps of Adam at rate
+    1e-3 on batches of 64, and that the encoder is trained first and the transfer network on its
+    output. Raises EnergyError unless the energy has two modules.
     """
     encoder, decoder = _two_modules(energy)
     matrix, slices = energy.matrix(), energy.slices
@@ -238,8 +249,9 @@ def _full(
     fit_transfer: Callable[[np.ndarray, np.ndarray], Regression],
     activation: str | None,
 ) -> Interface:
-    """Encoder by regression to the exact bias, then a transfer network by ``fit_transfer`` to the
-    decoder's error.
+    """Encoders by regression of the exact bias, then transfer networks by ``fit_transfer``.
+
+    A transfer network is fitted to what the encoders leave over of the decoders' targets.
     """
     encoders, decoders = sides(energy)
     matrix, slices = energy.matrix(), energy.slices
@@ -265,23 +277,23 @@ def _full(
     offset = dict(zip(encoders, split(energy, encoders, exact.mean(axis=0)), strict=True))
     at = dict(zip(decoders, split(energy, decoders, np.arange(len(d))), strict=True))
     for name, rows in at.items():
-        own, target = schur[np.ix_(rows, rows)], wanted[:, rows]
-        for other in (other for other in decoders if other != name):
-            target = (
-                target
-                + np.linalg.solve(own, schur[np.ix_(rows, at[other])] @ wanted[:, at[other]].T).T
-            )
+        block, target = schur[np.ix_(rows, rows)], wanted[:, rows]
+        for other in decoders:
+            if other != name:
+                from_other = schur[np.ix_(rows, at[other])] @ wanted[:, at[other]].T
+                target = target + np.linalg.solve(block, from_other).T
         transfer = fit_transfer(inputs, target - target.mean(axis=0))
         hidden = inputs @ transfer.project
         produced = (silu(hidden) if activation else hidden) @ transfer.expand
-        offset[name] = own @ (target - produced).mean(axis=0)
-        layers.append(Layer(INPUT, transfer.project, activation, transfer.expand @ own, name))
+        offset[name] = block @ (target - produced).mean(axis=0)
+        layers.append(Layer(INPUT, transfer.project, activation, transfer.expand @ block, name))
     return Interface(centre, scale, tuple(layers), {name: offset[name] for name in slices})
 
 
 def sides(energy: Energy) -> tuple[list[str], list[str]]:
-    """Names of the encoders and of the decoders of e1, d1, e2, d2, ... Raises EnergyError unless
-    they come in pairs.
+    """Names of the encoders and of the decoders among modules e1, d1, e2, d2, ...
+
+    Raises EnergyError unless the modules come in pairs.
     """
     names = [module.name for module in energy.modules]
     if len(names) % 2 or not names:
@@ -292,12 +304,12 @@ def sides(energy: Energy) -> tuple[list[str], list[str]]:
 
 
 def places(energy: Energy, names: list[str]) -> np.ndarray:
-    """Where the units of the modules ``names`` lie in z, one module after the other."""
+    """Indices in z of the units of the named modules, one module after the other."""
     return np.concatenate([np.arange(energy.units)[energy.slices[name]] for name in names])
 
 
 def split(energy: Energy, names: list[str], values: np.ndarray) -> list[np.ndarray]:
-    """Values (..., units of all ``names``) module by module."""
+    """Values (..., units of all named modules), cut into a part (..., units) for each module."""
     units = {module.name: module.units for module in energy.modules}
     return np.split(values, np.cumsum([units[name] for name in names])[:-1], axis=-1)
 
@@ -305,9 +317,7 @@ def split(energy: Energy, names: list[str], values: np.ndarray) -> list[np.ndarr
 def _parts(
     energy: Energy, names: list[str], project: np.ndarray, expand: np.ndarray
 ) -> dict[str, Regression]:
-    """One map onto several modules as a map for each, with no more hidden units than its module's
-    modes need.
-    """
+    """A map onto several modules, cut into a map for each with as many hidden units as it needs."""
     parts = {}
     for name, part in zip(names, split(energy, names, expand), strict=True):
         left, gains, right = np.linalg.svd(part, full_matrices=False)
@@ -328,11 +338,10 @@ def _linear(inputs: np.ndarray, targets: np.ndarray, rank: int) -> Regression:
 
 
 def _train_silu(x: np.ndarray, y: np.ndarray, start: Regression) -> Regression:
-    """SiLU network without biases fitted to centred y; the constant it leaves over is the caller's
-    offset.
+    """A SiLU network without biases, fitted to centred y. An offset has to correct its mean.
 
     For any ``project`` the best ``expand`` is a linear solve, so L-BFGS moves ``project`` only
-    (variable projection); at the best ``expand`` the gradient is the partial one.
+    (variable projection). At the best ``expand`` the gradient is the partial one.
     """
     first = start.project * _LINEAR_REGIME
     variance, size = np.mean(y**2), np.mean(first**2)
@@ -351,9 +360,8 @@ def _train_silu(x: np.ndarray, y: np.ndarray, start: Regression) -> Regression:
             x, y, [project, best_expand(project)], "silu", centred=True
         )
         decay = _SILU_DECAY / size
-        return loss / variance + decay * np.mean(
-            flat**2
-        ), gradient.ravel() / variance + 2 * decay * flat / flat.size
+        slope = gradient.ravel() / variance + 2 * decay * flat / flat.size
+        return float(loss / variance + decay * np.mean(flat**2)), slope
 
     options = {
         "maxiter": _SILU_ITERATIONS,
@@ -374,10 +382,10 @@ def loss_and_gradients(
     activation: str | None,
     centred: bool = False,
 ) -> tuple[float, list[np.ndarray]]:
-    """Mean squared error of act(x project) expand against y, and its gradients by the two weight
-    matrices.
+    """Mean squared error of act(x project) expand against y, and its two gradients.
 
-    ``centred`` leaves out the mean error per output, which an offset constant takes away.
+    ``weights`` are [project, expand]. ``centred`` leaves out the mean error of each output, which
+    an offset can correct.
     """
     project, expand = weights
     before = x @ project
@@ -394,8 +402,9 @@ def loss_and_gradients(
 def _adam(
     x: np.ndarray, y: np.ndarray, rank: int, activation: str | None, rng: np.random.Generator
 ) -> list[np.ndarray]:
-    """Both weight matrices after minibatch Adam [Kingma and Ba 2015] with its usual constants 0.9,
-    0.999, 1e-8.
+    """Both weight matrices after training by Adam [Kingma and Ba 2015] on random batches.
+
+    Adam has its usual constants 0.9, 0.999 and 1e-8.
     """
     shapes = (x.shape[1], rank), (rank, y.shape[1])
     weights = [rng.uniform(-1, 1, shape) / np.sqrt(shape[0]) for shape in shapes]

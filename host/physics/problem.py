@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The float program: what is to be relaxed, in physical units, before any number format
-is chosen.
-"""
+"""The float program: what is to be relaxed, in physical units, without number formats."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -16,8 +14,8 @@ INTERFACE, BIAS, STATE = "interface", "bias", "state"
 
 
 class ProblemError(ValueError):
-    """A float program that makes no sense; one line that names the field, what it was and what it
-    may be.
+    """A float program that is inconsistent. The message is one line and names the field, its value
+    and what it may be.
     """
 
 
@@ -52,16 +50,17 @@ class Problem:
     ----------
     energies : the energies that stages choose from, all on the same modules
     stages : in the order of time; at least one accumulates
-    dt : time step; the compiler realises the nearest that the leak's bits allow
+    dt : time step, dimensionless; the compiler takes the nearest that the bits of the leak allow
     integrator : "lm", Leimkuhler-Matthews, or "em", Euler-Maruyama
     rounding : "nearest" or "stochastic"
-    entry : how an input reaches the substrate: through the "interface", as "bias" or as initial
-        "state"
-    interface : for entry "interface"
-    bias_sets : for entry "bias": sets of biases in one input
-    drive : for entry "bias": how inputs become biases; None if they are all modules' biases
-    offset : constant biases (units,), for entry "state"
-    readout, target : affine map from the mean of module ``target`` to what the user wants, or None
+    entry : how an input reaches the substrate: "interface", by the biases that ``interface`` makes
+        of it; "bias", as the biases; or "state", as the initial state
+    interface : for entry "interface" only
+    bias_sets : for entry "bias", the number of sets of biases in one input
+    drive : for entry "bias", how inputs become biases; None if they are the biases of all modules
+    offset : for entry "state", constant biases (units,)
+    readout, target : module whose mean is the prediction, and the map from the mean to the
+        prediction; None for the means of all modules, and for no map
     """
 
     name: str
@@ -76,7 +75,7 @@ class Problem:
     drive: Drive | None = None
     offset: np.ndarray | None = None
     readout: Readout | None = None
-    target: str | None = field(default=None)
+    target: str | None = None
 
     @property
     def energy(self) -> Energy:
@@ -85,12 +84,12 @@ class Problem:
 
     @property
     def samples(self) -> int:
-        """Steps that are averaged."""
+        """Number of steps that are averaged."""
         return sum(stage.steps for stage in self.stages if stage.accumulate)
 
     @property
     def steps(self) -> int:
-        """Steps in all."""
+        """Number of steps of all stages."""
         return sum(stage.steps for stage in self.stages)
 
     @property
@@ -100,8 +99,8 @@ class Problem:
 
     @property
     def input_size(self) -> int:
-        """Numbers in one input."""
-        if self.entry == INTERFACE:
+        """Count of numbers in one input."""
+        if self.interface is not None:
             return self.interface.centre.size
         if self.drive is not None:
             return self.drive.centre.size
@@ -114,7 +113,7 @@ class Problem:
         return np.concatenate([np.r_[slices[name]] for name in self.drive.modules])
 
     def check(self) -> "Problem":
-        """This problem, or ProblemError (EnergyError for its energies)."""
+        """Return this problem. Raises ProblemError, or EnergyError for one of its energies."""
         if not self.energies or not self.stages:
             raise ProblemError(f"{self.name}: needs at least one energy and one stage")
         for energy in self.energies:
@@ -125,6 +124,18 @@ class Problem:
                 )
             if energy.j2 != self.energies[0].j2 or energy.j4 != self.energies[0].j4:
                 raise ProblemError(f"{self.name}: all energies must have the same j2 and j4")
+        self._check_stages()
+        self._check_options()
+        self._check_drive()
+        fastest = max(float(energy.eigenvalues()[-1]) for energy in self.energies)
+        if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
+            raise ProblemError(
+                f"{self.name}: dt = {self.dt} is unstable or not positive; the largest eigenvalue "
+                f"{fastest:.4g} allows dt < {2 / fastest:.4g}"
+            )
+        return self
+
+    def _check_stages(self) -> None:
         if not any(stage.accumulate for stage in self.stages):
             raise ProblemError(
                 f"{self.name}: no stage accumulates, so there would be nothing to read"
@@ -137,36 +148,32 @@ class Problem:
                 )
             if not (0 <= stage.energy < len(self.energies) and 0 <= stage.bias < self.bias_sets):
                 raise ProblemError(
-                    f"{self.name}: stage {index} names energy {stage.energy} of {len(self.energies)} "
-                    f"and bias set {stage.bias} of {self.bias_sets}"
+                    f"{self.name}: stage {index} names energy {stage.energy} of "
+                    f"{len(self.energies)} and bias set {stage.bias} of {self.bias_sets}"
                 )
+
+    def _check_options(self) -> None:
         if self.integrator not in (LM, EM):
             raise ProblemError(
                 f"{self.name}: integrator must be {LM!r} or {EM!r}, not {self.integrator!r}"
             )
         if self.rounding not in (NEAREST, STOCHASTIC):
             raise ProblemError(
-                f"{self.name}: rounding must be {NEAREST!r} or {STOCHASTIC!r}, not {self.rounding!r}"
+                f"{self.name}: rounding must be {NEAREST!r} or {STOCHASTIC!r}, "
+                f"not {self.rounding!r}"
             )
         if self.entry not in (INTERFACE, BIAS, STATE):
             raise ProblemError(
-                f"{self.name}: entry must be {INTERFACE!r}, {BIAS!r} or {STATE!r}, not {self.entry!r}"
+                f"{self.name}: entry must be {INTERFACE!r}, {BIAS!r} or {STATE!r}, "
+                f"not {self.entry!r}"
             )
         if (self.entry == INTERFACE) != (self.interface is not None):
             raise ProblemError(
                 f"{self.name}: an interface belongs to entry {INTERFACE!r} and to no other"
             )
-        self._check_drive()
-        fastest = max(float(energy.eigenvalues()[-1]) for energy in self.energies)
-        if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
-            raise ProblemError(
-                f"{self.name}: dt = {self.dt} is unstable or not positive; the largest eigenvalue "
-                f"{fastest:.4g} allows dt < {2 / fastest:.4g}"
-            )
-        return self
 
     def _check_drive(self) -> None:
-        """Raises ProblemError unless ``drive`` fits the entry and the modules."""
+        """Raise ProblemError unless ``drive`` fits the entry and the modules."""
         if self.drive is None:
             return
         if self.entry != BIAS or self.bias_sets != 1:
@@ -186,7 +193,7 @@ class Problem:
     def biases(self, inputs: np.ndarray) -> np.ndarray:
         """Biases (n, bias_sets, units) of inputs (n, input_size), float64."""
         energy = self.energies[0]
-        if self.entry == INTERFACE:
+        if self.interface is not None:
             produced = self.interface(inputs)
             return np.hstack(
                 [
@@ -207,21 +214,20 @@ class Problem:
         return np.broadcast_to(offset, (len(inputs), 1, energy.units))
 
     def decode(self, means: np.ndarray) -> np.ndarray:
-        """The prediction of mean states (n, units): the target module, through the read-out if
-        there is one.
-        """
+        """The prediction from mean states (n, units): those of the target module, read out."""
         if self.target is None:
             return means
         return self.decode_target(means[:, self.energies[0].slices[self.target]])
 
     def decode_target(self, means: np.ndarray) -> np.ndarray:
-        """Returns the prediction of the target module's mean states (n, target units)."""
+        """The prediction from the target module's mean states (n, units of the target)."""
         return self.readout(means) if self.readout is not None else means
 
 
 def relaxation_steps(energy: Energy, dt: float, tolerance: float = 1e-3) -> int:
-    """Steps after which the slowest mode has fallen to ``tolerance``: the largest |1 - dt lambda|
-    to that power.
+    """Steps after which the slowest mode has fallen to ``tolerance``.
+
+    A mode falls by |1 - dt lambda| in a step.
     """
     slowest = np.abs(1 - dt * energy.eigenvalues()).max()
     return max(1, int(np.ceil(np.log(tolerance) / np.log(slowest)))) if slowest > 0 else 1
@@ -230,5 +236,9 @@ def relaxation_steps(energy: Energy, dt: float, tolerance: float = 1e-3) -> int:
 def equilibrium(
     energy: Energy, *, kT: float, samples: int, dt: float = 1.0, thin: int = 0
 ) -> tuple[Stage, ...]:
-    """The usual schedule: burn in until the slowest mode has fallen to 1e-3, then average."""
+    """The usual schedule: burn in until the slowest mode has fallen to 1e-3, then average.
+
+    ``samples`` steps are averaged, and every ``thin``-th of their states is streamed if ``thin`` is
+    not 0.
+    """
     return (Stage(relaxation_steps(energy, dt), kT), Stage(samples, kT, accumulate=True, thin=thin))

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reduced-rank ridge regression, the one fit behind the aligned coupling and the conditioning
-interface.
-"""
+"""Reduced-rank ridge regression, the fit behind aligned skips and the conditioning interface."""
 
 from dataclasses import dataclass
 
@@ -9,35 +7,36 @@ import numpy as np
 
 from ornstein.host.physics.moments import Moments
 
-RIDGES = tuple(
-    10.0**exponent for exponent in range(-6, 1)
-)  # candidates, in units of the mean input variance
-_VALIDATION_SEED = 7  # which quarter of the training inputs chooses the ridge
+RIDGES = tuple(10.0**exponent for exponent in range(-6, 1))
+"""Ridges to choose from, in units of the mean input variance."""
+_VALIDATION_SEED = 7
+"""Draws the quarter of the training inputs on which the ridge is chosen."""
 
 
 @dataclass(frozen=True, eq=False)
 class Regression:
-    """A linear map of stated rank: y ~ (x @ project) @ expand, with project (d_in, rank) and expand
-    (rank, d_out).
+    """A linear map of a given rank: y ~ (x @ project) @ expand.
+
+    ``project`` is (d_in, rank) and ``expand`` (rank, d_out).
     """
 
     project: np.ndarray
     expand: np.ndarray
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(n, d_in) to (n, d_out)."""
+        """Predictions (n, d_out) for inputs (n, d_in)."""
         return (x @ self.project) @ self.expand
 
 
 def reduced_rank(x: np.ndarray, y: np.ndarray, rank: int, ridge: float) -> Regression:
-    """The map of ``rank`` that minimises |y - x W|^2 + n ridge v |W|^2 over centred x (n, d_in) and
-    y (n, d_out).
+    """The map W of ``rank`` that minimises |y - x W|^2 + n ridge v |W|^2 for centred x (n, d_in)
+    and y (n, d_out).
 
-    v is the mean variance of x, so ``ridge`` is relative. The minimum is the ridge solution
-    projected on the leading right singular vectors of its own (penalty-augmented) fit [Mukherjee
-    and Zhu 2011]. Every column of ``project`` is scaled to a largest entry of 1: a fixed-point
-    format then serves strong and weak modes alike, and the weak ones, small in ``expand``, carry
-    small errors.
+    v is the mean variance of x, so ``ridge`` is relative. The minimum is the ridge solution,
+    projected on the leading right singular vectors of its fit to the data augmented by the penalty
+    [Mukherjee and Zhu 2011]. Every column of ``project`` is scaled to a largest entry of 1, so that
+    one fixed-point format serves strong and weak modes alike; weak modes are small in ``expand``,
+    and so are their errors.
     """
     return _leading(x.T @ x, x.T @ y, len(x) * ridge * np.mean(x**2), rank)
 
@@ -60,9 +59,7 @@ def _leading(gram: np.ndarray, cross: np.ndarray, penalty: float, rank: int) -> 
 
 
 def validated_ridge(x: np.ndarray, y: np.ndarray, rank: int) -> float:
-    """The value of RIDGES with the smallest squared error on a quarter of (x, y) held back from the
-    fit.
-    """
+    """The ridge with the least squared error on a quarter of (x, y) that the fit does not see."""
     order = np.random.default_rng(_VALIDATION_SEED).permutation(len(x))
     held, kept = np.split(order, [len(x) // 4])
     errors = [
