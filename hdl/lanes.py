@@ -5,7 +5,6 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import (
     add_up,
     borrows,
@@ -15,38 +14,16 @@ from ornstein.hdl.arithmetic import (
     select,
     shift_right,
 )
-from ornstein.hdl.config import NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.registers import apart
-from ornstein.hdl.sequencer import micro_layout
+from ornstein.hdl.micro import MicroPipe, micro_layout
 from ornstein.hdl.sums import both_ways
+from ornstein.hdl.targets import ecp5, ice40
+from ornstein.hdl.timing import Timing
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
 """The largest word; its complement is the lowest."""
-
-FRACTION_WIDTH = 8
-"""Low bits of an activation's argument, between which and the next entry of the table it
-interpolates.
-"""
-
-
-def spread(config: FabricConfig) -> int:
-    """Cycles in which a vector or rank word reaches all lanes that multiply with it, which in a
-    grid are far apart.
-    """
-    return 2 * config.travel
-
-
-def looked_up(config: FabricConfig) -> int:
-    """Cycles from the issue of ACTIVATE to the table's entry: two memories are read, and one lane
-    of a word chosen.
-    """
-    return 2 * config.read_latency + 1 + config.travel
-
-
-def activated(config: FabricConfig) -> int:
-    """Cycles from the issue of ACTIVATE to its result."""
-    return looked_up(config) + Multiplier.latency(config)
 
 
 class Multiplier(wiring.Component):
@@ -61,13 +38,13 @@ class Multiplier(wiring.Component):
     -------
     a : signed(width), in
     b : signed(16), in
-    addend : signed(accumulator_width), in; ``latency - 1`` cycles after ``a`` and ``b``
+    addend : signed(accumulator_width), in; ``multiply_add - 1`` cycles after ``a`` and ``b``
     enable : in; likewise
-    sum : signed(accumulator_width), out; ``latency`` cycles after ``a`` and ``b``; wraps
+    sum : signed(accumulator_width), out; :attr:`Timing.multiply_add` cycles after ``a`` and ``b``; wraps
     """
 
     def __init__(self, config: FabricConfig, width: int):
-        self._travel = config.travel
+        self._hop = Timing.of(config).hop
         super().__init__(
             {
                 "a": In(signed(width)),
@@ -78,16 +55,11 @@ class Multiplier(wiring.Component):
             }
         )
 
-    @staticmethod
-    def latency(config: FabricConfig) -> int:
-        """Cycles from ``a`` and ``b`` to ``sum``."""
-        return 2 + config.travel
-
     def elaborate(self, platform):
         m = Module()
         if (
             ice40.is_target(platform)
-            and not self._travel
+            and not self._hop
             and len(self.sum) <= 2 * ice40.MULTIPLIER_WIDTH
         ):
             m.submodules.mac = mac = ice40.MultiplyAdd()
@@ -104,7 +76,7 @@ class Multiplier(wiring.Component):
             for value, name in ((self.a, "a"), (self.b, "b"), (self.sum, "total"))
         )
         m.d.sync += [a.eq(self.a), b.eq(self.b)]
-        if self._travel:
+        if self._hop:
             m.submodules.multiply = multiply = ecp5.Multiply()
             m.d.comb += [multiply.a.eq(self.a), multiply.b.eq(self.b)]
             product = multiply.product
@@ -128,30 +100,30 @@ class Lanes(wiring.Component):
     """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or
     rank lanes (expand).
 
-    Times are cycles after a micro-operation's issue; the memories' data come at time
-    ``read_latency``. The accumulators wrap: that a program cannot overflow them is proved when it
+    Times are those of :class:`ornstein.hdl.timing.Timing`; the memories' data come at time
+    ``read``. The accumulators wrap: that a program cannot overflow them is proved when it
     is compiled.
 
     Members
     -------
     valid, micro : in, with the memories' data
-    factor : lanes x signed(factor_width), in, :func:`spread` cycles later; lane ``u * rank_lanes +
+    factor : lanes x signed(factor_width), in, ``spread`` cycles later; lane ``u * rank_lanes +
         r``
     vector : unit_lanes x signed(16), in, with the micro-operation; state or drive word of PROJECT
     rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
-    fraction : unsigned(8), in, at time :func:`looked_up` of ACTIVATE; low bits of the activation's
+    fraction : unsigned(8), in, at time ``lookup`` of ACTIVATE; low bits of the activation's
         argument
     entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. But for a grid
         the first lane interpolates, so that no other operation may be issued in the cycles after an
         ACTIVATE until then.
-    activated_valid, activated_micro, activated : out, at time :func:`activated`; the activation's
+    activated_valid, activated_micro, activated : out, at time ``activation``; the activation's
         unsigned(16) result
-    rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank_time``; rounded and
+    rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank``; rounded and
         saturated rank word
     rank_soon : out, ``rank_valid`` a cycle earlier
-    unit_soon, unit_soon_micro : out, ``read_latency`` before ``unit_valid``; time to read what the
+    unit_soon, unit_soon_micro : out, ``read`` cycles before ``unit_valid``; time to read what the
         update needs
-    unit_valid, unit_micro, unit_sums : out, at time ``unit_time``; accumulators of a vector word
+    unit_valid, unit_micro, unit_sums : out, at time ``unit``; accumulators of a vector word
     """
 
     def __init__(self, config: FabricConfig):
@@ -184,74 +156,48 @@ class Lanes(wiring.Component):
             }
         )
 
-    @staticmethod
-    def times(config: FabricConfig) -> tuple[int, int]:
-        """(rank_time, unit_time) in cycles after issue."""
-        grid = config.unit_lanes > 1
-        multiply = ecp5.Multiply.LATENCY if grid else Multiplier.latency(config)
-        products = config.read_latency + spread(config) + multiply
-        return (
-            products + config.unit_lanes.bit_length() - 1 + 2 * grid + 1,
-            products + config.rank_lanes.bit_length() - 1 + 1,
-        )
-
     def elaborate(self, platform):
         m = Module()
         config = self._config
-        rank_time, unit_time = self.times(config)
+        timing = Timing.of(config)
+        rank_time, unit_time = timing.rank, timing.unit
 
         # the micro-operation beside its data: pipe[t] at time t
-        arrival = config.read_latency
-        pipe = {arrival: (self.valid, self.micro)}
-        for time in range(arrival + 1, max(rank_time, unit_time, activated(config)) + 1):
-            valid, micro = (
-                Signal(name=f"valid_{time}"),
-                Signal(self.micro.shape(), name=f"micro_{time}", reset_less=True),
-            )
-            m.d.sync += [valid.eq(pipe[time - 1][0]), micro.eq(pipe[time - 1][1])]
-            pipe[time] = valid, micro
+        arrival = timing.read
+        last = max(rank_time, unit_time, timing.activation)
+        pipe = MicroPipe(m, arrival, self.valid, self.micro, last)
 
-        # a grid of lanes fills its chip: words come half way before they reach the rank lanes of
-        # every unit lane
-        alone = config.unit_lanes == 1
-        vector, rank_words = self.vector, [self.rank]
-        if not alone:
-            vector = apart(m, self.vector, "vector_coming")
-            rank_coming = apart(m, self.rank, "rank_coming")
-            rank_words = [
-                apart(m, rank_coming, f"rank_there_{unit}") for unit in range(config.unit_lanes)
-            ]
+        # words relay twice before they reach the multipliers of every unit lane and rank lane
+        distance = hops(timing.hop, m, platform)
+        alone = config.unit_lanes == 1  # then the multipliers accumulate and interpolate
+        vector = distance.relay(self.vector, "vector_halfway")
+        rank = distance.relay(self.rank, "rank_halfway")
+        rank_words = [
+            distance.relay(rank, f"rank_beside_{unit}") for unit in range(config.unit_lanes)
+        ]
 
-        def ahead(time, decoded, name):
-            """What ``decoded`` makes of the micro-operation at that time; in a grid each user has
-            it from a register of its own, decoded a cycle ahead."""
-            if alone:
-                return decoded(*pipe[time])
-            return apart(m, decoded(*pipe[time - 1]), name)
+        def decode(time, decoder, name):
+            return distance.decode(pipe, time, decoder, name)
 
         multipliers, products = [], []
-        there = arrival + spread(config)
+        operands = arrival + timing.spread
         for unit in range(config.unit_lanes):
             for rank in range(config.rank_lanes):
                 if rank % NEIGHBOURS == 0:
-                    project = ahead(there, lambda _, micro: micro.project, f"project_{unit}_{rank}")
-                    mix = ahead(
-                        there,
+                    project = decode(
+                        operands, lambda _, micro: micro.project, f"project_{unit}_{rank}"
+                    )
+                    mix = decode(
+                        operands,
                         lambda _, micro: micro.operation == Operation.MIX,
                         f"mix_{unit}_{rank}",
                     )
-                    word = (
-                        vector[unit]
-                        if alone
-                        else apart(m, vector[unit], f"vector_there_{unit}_{rank}")
-                    )
+                    word = distance.relay(vector[unit], f"vector_beside_{unit}_{rank}")
                 if alone:  # the first interpolates activations too
                     multiplier = Multiplier(
                         config, max(config.factor_width, (rank == 0) * SLOPE_WIDTH)
                     )
-                    m.d.comb += multiplier.enable.eq(
-                        pipe[arrival + Multiplier.latency(config) - 1][0]
-                    )
+                    m.d.comb += multiplier.enable.eq(pipe[arrival + timing.multiply_add - 1][0])
                     product = multiplier.sum
                 else:
                     multiplier = ecp5.Multiply()
@@ -272,7 +218,7 @@ class Lanes(wiring.Component):
             unit_time - config.rank_lanes.bit_length() - 1
         ]  # a cycle before the products
         counted = [
-            ahead(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
+            decode(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
             for unit in range(config.unit_lanes)
         ]
         rank_totals, unit_totals = both_ways(
@@ -294,14 +240,14 @@ class Lanes(wiring.Component):
             )
 
         ready, done = pipe[rank_time - 1]
-        summed = rank_time - 1 if alone else rank_time - 2  # the accumulators are complete
+        summed = timing.rank_total
         step = "comb" if alone else "sync"  # between shifting and saturating
         clipped = Signal(config.rank_lanes, reset_less=True)
         for rank in range(config.rank_lanes):
-            adds = ahead(summed - 1, accumulating, f"rank_adds_{rank}")
-            first = ahead(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
-            half = ahead(summed - 1, start, f"rank_half_{rank}").as_signed()
-            shift = ahead(summed, lambda _, micro: micro.shift, f"rank_shift_{rank}")
+            adds = decode(summed - 1, accumulating, f"rank_adds_{rank}")
+            first = decode(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
+            half = decode(summed - 1, start, f"rank_half_{rank}").as_signed()
+            shift = decode(summed, lambda _, micro: micro.shift, f"rank_shift_{rank}")
             if alone:
                 accumulator = multipliers[rank].sum
                 m.d.comb += multipliers[rank].addend.eq(Mux(adds, Mux(first, half, accumulator), 0))
@@ -336,7 +282,7 @@ class Lanes(wiring.Component):
         m.d.comb += [self.rank_micro.eq(pipe[rank_time][1]), self.rank_saturated.eq(clipped.any())]
 
         # activate: (value << 8) + slope * fraction + half
-        value, (found, micro) = self.entry[:STATE_WIDTH], pipe[looked_up(config)]
+        value, (found, micro) = self.entry[:STATE_WIDTH], pipe[timing.lookup]
         activating = found & (micro.operation == Operation.ACTIVATE)
         if alone:
             lane = multipliers[0]
@@ -344,10 +290,10 @@ class Lanes(wiring.Component):
             m.submodules.interpolator = lane = Multiplier(config, SLOPE_WIDTH)
         with m.If(activating):
             m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
-        for cycle in range(1, Multiplier.latency(config)):
+        for cycle in range(1, timing.multiply_add):
             activating, value = (
-                apart(m, activating, f"activating_{cycle}"),
-                apart(m, value, f"value_{cycle}"),
+                kept_register(m, activating, f"activating_{cycle}"),
+                kept_register(m, value, f"value_{cycle}"),
             )
         with m.If(activating):
             m.d.comb += [
@@ -357,12 +303,12 @@ class Lanes(wiring.Component):
         m.d.sync += self.activated_valid.eq(activating)
         m.d.comb += [
             self.activated.eq(lane.sum[FRACTION_WIDTH:]),
-            self.activated_micro.eq(pipe[activated(config)][1]),
+            self.activated_micro.eq(pipe[timing.activation][1]),
         ]
 
         # expand: sum over rank lanes, accumulate per unit lane
         for unit in range(config.unit_lanes):
-            starts = ahead(
+            starts = decode(
                 unit_time - 1,
                 lambda valid, micro: expanding(valid, micro) & micro.first,
                 f"unit_starts_{unit}",
@@ -375,10 +321,12 @@ class Lanes(wiring.Component):
             # break an iCE40's carry
             m.d.sync += accumulator.eq(Mux(starts, total, accumulator + total))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
-        soon = unit_time - config.read_latency
+        soon = unit_time - timing.read
         m.d.comb += [
             self.unit_soon.eq(
-                ahead(soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes")
+                decode(
+                    soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes"
+                )
             ),
             self.unit_soon_micro.eq(pipe[soon][1]),
             self.unit_micro.eq(pipe[unit_time][1]),

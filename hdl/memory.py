@@ -7,34 +7,35 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import blockram, ice40
+from ornstein.hdl import blockram
 from ornstein.hdl.config import NEIGHBOURS
-from ornstein.hdl.registers import apart
+from ornstein.hdl.hops import hops
+from ornstein.hdl.targets import ice40
 
 
 class LaneMemory(wiring.Component):
     """``depth`` words of ``lanes`` entries of ``width`` bits, zero at power-up.
 
-    Read latency is one cycle, and ``travel`` cycles more each way. A word that is read in the cycle
+    Read latency is one cycle, and ``hop`` cycles more each way. A word that is read in the cycle
     that writes it is undefined on the chip (that saves the emulation logic), so every schedule
     keeps the two apart. Lanes are memories of their own: to read one lane of a word while another
     lane of it is written is well defined, which ACTIVATE in place relies on.
 
     Parameters
     ----------
-    travel : 1 to give what goes in and what comes out a register on its way, 0 not to
+    hop : 1 to give what goes in and what comes out a register on its way, 0 not to
 
     Members
     -------
     read_address : range(depth), in
-    read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address
+    read_data : lanes x unsigned(width), out, ``1 + 2 * hop`` cycles after its address
     write_address : range(depth), in
     write_data : lanes x unsigned(width), in
     write_lanes : one bit a lane, in; the lanes to write
     """
 
-    def __init__(self, lanes: int, width: int, depth: int, travel: int = 0):
-        self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
+    def __init__(self, lanes: int, width: int, depth: int, hop: int = 0):
+        self._lanes, self._width, self._depth, self._hop = lanes, width, depth, hop
         word = data.ArrayLayout(width, lanes)
         super().__init__(
             {
@@ -48,7 +49,8 @@ class LaneMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        for lane in range(self._lanes):  # in a grid each goes where its words are used
+        relay = hops(self._hop, m, platform).relay
+        for lane in range(self._lanes):  # cells of their own, to be placed beside the lane's user
             m.submodules[f"cells_{lane}"] = cells = memory.Memory(
                 shape=self._width, depth=self._depth, init=[], attrs=blockram.UNCHECKED
             )
@@ -58,22 +60,14 @@ class LaneMemory(wiring.Component):
             )
             m.d.sync += word.eq(read.data)
 
-            def moved(value, name, lane=lane):
-                return _moved(m, value, f"{name}_{lane}", self._travel)
-
             m.d.comb += [
-                write.addr.eq(moved(self.write_address, "write_address")),
-                write.data.eq(moved(self.write_data[lane], "write_data")),
-                write.en.eq(moved(self.write_lanes[lane], "write_lane")),
-                read.addr.eq(moved(self.read_address, "read_address")),
-                self.read_data[lane].eq(moved(word, "read_data")),
+                write.addr.eq(relay(self.write_address, f"write_address_{lane}_relayed")),
+                write.data.eq(relay(self.write_data[lane], f"write_data_{lane}_relayed")),
+                write.en.eq(relay(self.write_lanes[lane], f"write_lane_{lane}_relayed")),
+                read.addr.eq(relay(self.read_address, f"read_address_{lane}_relayed")),
+                self.read_data[lane].eq(relay(word, f"read_data_{lane}_relayed")),
             ]
         return m
-
-
-def _moved(m: Module, value, name: str, travel: int):
-    """The value on its way to a memory's cells or from them, ``travel`` cycles later."""
-    return apart(m, value, f"{name}_moved") if travel else value
 
 
 class JoinedMemory(wiring.Component):
@@ -84,15 +78,15 @@ class JoinedMemory(wiring.Component):
 
     Members
     -------
-    address : range(depth), in; there a cycle before a write; writes are ``2 + travel`` cycles apart
-    read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address; undefined
+    address : range(depth), in; there a cycle before a write; writes are ``2 + hop`` cycles apart
+    read_data : lanes x unsigned(width), out, ``1 + 2 * hop`` cycles after its address; undefined
         after a write
     write_data : unsigned(width), in; what to write in each of those lanes
     write_lanes : one bit a lane, in; the lanes to write
     """
 
-    def __init__(self, lanes: int, width: int, depth: int, travel: int = 0):
-        self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
+    def __init__(self, lanes: int, width: int, depth: int, hop: int = 0):
+        self._lanes, self._width, self._depth, self._hop = lanes, width, depth, hop
         word = data.ArrayLayout(width, lanes)
         super().__init__(
             {
@@ -115,29 +109,27 @@ class JoinedMemory(wiring.Component):
         word = Signal.like(read.data, name="word", reset_less=True, attrs=blockram.output(platform))
         m.d.sync += word.eq(read.data)
 
-        def moved(value, name):
-            return _moved(m, value, name, self._travel)
+        relay = hops(self._hop, m, platform).relay
 
-        def moved_twice(value, name):
-            return moved(moved(value, f"{name}_soon"), name)
+        def relay_twice(value, name):
+            return relay(relay(value, f"{name}_halfway"), f"{name}_relayed")
 
-        address = moved(self.address, "address")
-        written, lanes = (
-            moved_twice(self.write_data, "write_data"),
-            moved_twice(self.write_lanes, "write_lanes"),
-        )
+        # a write comes one hop after its address, whose word has been read by then
+        address = relay(self.address, "address_relayed")
+        write_data = relay_twice(self.write_data, "write_data")
+        lanes = relay_twice(self.write_lanes, "write_lanes")
         m.d.comb += [
             read.addr.eq(address),
-            Cat(self.read_data).eq(moved(Cat(word), "read_data")),
-            write.addr.eq(moved(address, "write_address")),
+            Cat(self.read_data).eq(relay(Cat(word), "read_data_relayed")),
+            write.addr.eq(relay(address, "write_address")),
             Cat(write.data).eq(
-                written
+                write_data
                 if self._lanes == 1
                 else Cat(
-                    Mux(lanes[lane], written, word) for lane, word in enumerate(self.read_data)
+                    Mux(lanes[lane], write_data, word) for lane, word in enumerate(self.read_data)
                 )
             ),
-            write.en.eq(moved_twice(self.write_lanes.any(), "write")),
+            write.en.eq(relay_twice(self.write_lanes.any(), "write")),
         ]
         return m
 
@@ -145,7 +137,7 @@ class JoinedMemory(wiring.Component):
 class FactorMemory(JoinedMemory):
     """Joined memories where that saves block RAM.
 
-    With ``travel`` they hold NEIGHBOURS lanes each, so that words need not cross the chip. An
+    With ``hop`` they hold NEIGHBOURS lanes each, so that words need not cross the chip. An
     iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in each, and
     only the low bits in block RAM, joined unless each lane fills block RAMs of its own. Elsewhere
     it is a plain lane memory.
@@ -160,7 +152,7 @@ class FactorMemory(JoinedMemory):
             and self._depth <= ice40.SPRAM_DEPTH
             and self._width > self.HIGH_BITS
         )
-        if self._travel:
+        if self._hop:
             self._join(m, "joined", min(NEIGHBOURS, self._lanes), self._width)
         elif ice40.is_target(platform) and fits:
             self._in_two_kinds(m)
@@ -200,7 +192,7 @@ class FactorMemory(JoinedMemory):
         """The low bits in memories of so many lanes."""
         for first in range(0, self._lanes, lanes):
             m.submodules[f"{name}_{first}"] = cells = JoinedMemory(
-                lanes, width, self._depth, self._travel
+                lanes, width, self._depth, self._hop
             )
             m.d.comb += [
                 cells.address.eq(self.address),

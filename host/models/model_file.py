@@ -92,8 +92,8 @@ class TrainedModel:
                 f"{path}: a state dict needs its activations too; name an .npz of them"
             )
         activations_path = Path(activations) if activations else path / ACTIVATIONS_FILE
-        weights, provenance = _read(weights_path, (encoder_layer, decoder_layer))
-        arrays, _ = _read(activations_path)
+        weights, provenance = read_arrays(weights_path, (encoder_layer, decoder_layer))
+        arrays, _ = read_arrays(activations_path)
         blocks = {"x": encoder_layer.partition(".")[0], "y": decoder_layer.partition(".")[0]}
         parts = {
             f"{side}_{part}": _pick(arrays, activations_path, f"{side}_{part}", f"{block}_{part}")
@@ -135,7 +135,9 @@ def _pick(arrays: dict[str, np.ndarray], path: Path, *names: str) -> np.ndarray:
     )
 
 
-def _read(path: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, np.ndarray], dict]:
+def read_arrays(
+    path: Path, names: tuple[str, ...] | None = None
+) -> tuple[dict[str, np.ndarray], dict]:
     """Returns the arrays of a file as float64, all or those in ``names``, and its provenance.
 
     Raises ModelFileError.

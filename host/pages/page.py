@@ -1,8 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Pages: self-contained HTML in one style, with the figures and tables that a command made.
+"""The one way to make a report: a self-contained HTML page in the house style, and its figures.
 
-A page loads nothing: styles and figures (inline SVG) are in it. Every figure is also written as
-``figures/NAME.png``.
+A report is made in three steps, all in the ``report.py`` of an experiment:
+
+1. Functions turn results into an :class:`Exhibit` (a matplotlib figure with its caption) or a
+   :class:`Grid` (a table, which a command also prints). A function that draws is decorated with
+   `house_style` and begins with :func:`new_figure`.
+2. Sentences come from ``templates/prose.jinja`` beside the ``report.py``, through
+   :class:`ornstein.host.experiments.prose.Prose`, which fills in the numbers.
+3. :class:`Section` objects put sentences, exhibits and grids in order, and :func:`write_page`
+   writes them. A report with a layout of its own has a template in this package's ``templates``,
+   which extends ``base.html``, and is written by :func:`write_template`.
+
+A page loads nothing: its styles and its figures (inline SVG) are part of it. Every figure is also
+written as ``figures/NAME.png``.
 """
 
 import base64
@@ -11,6 +22,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
@@ -18,15 +30,8 @@ from matplotlib import rc_context, rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-# Okabe and Ito's colours: apart for every colour vision
-BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW = (
-    "#0072b2",
-    "#d55e00",
-    "#009e73",
-    "#cc79a7",
-    "#56b4e9",
-    "#e69f00",
-)
+# Colours of Okabe and Ito, which every kind of colour vision tells apart.
+BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"
 GREY, SOFT, INK = "#9aa0a6", "#5f666d", "#22262b"
 STYLE = {
     "font.family": "DejaVu Sans",
@@ -62,7 +67,10 @@ house_style = rc_context(STYLE)
 
 @dataclass(frozen=True)
 class Exhibit:
-    """A figure, its heading, and what it shows and says; the caption is computed from the data."""
+    """A figure with its heading and its caption, which is computed from the data.
+
+    ``name`` is unique on a page: it names the file of the figure.
+    """
 
     name: str
     heading: str
@@ -72,7 +80,10 @@ class Exhibit:
 
 @dataclass(frozen=True)
 class Grid:
-    """A table: its cells are texts, numbers or None. Columns of numbers stand to the right."""
+    """A table whose cells are texts, numbers or None. Columns of numbers are aligned to the right.
+
+    Each row has as many cells as there are ``columns``.
+    """
 
     caption: str
     columns: tuple[str, ...]
@@ -81,7 +92,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands below it: paragraphs, then figures, then tables."""
+    """A heading and what follows it: paragraphs, then figures, then tables."""
 
     heading: str
     paragraphs: list[str]
@@ -90,13 +101,12 @@ class Section:
 
 
 def new_figure(height: float) -> Figure:
-    """An empty figure as wide as a page and ``height`` inches high, for a function decorated with
-    `house_style`.
+    """Returns an empty figure as wide as a page and ``height`` inches high.
 
     Raises
     ------
     RuntimeError
-        Called outside the house style, which would not reach what is drawn afterwards.
+        The caller is not decorated with `house_style`, so the style would not reach what it draws.
     """
     if rcParams["svg.hashsalt"] != STYLE["svg.hashsalt"]:
         raise RuntimeError(
@@ -111,39 +121,47 @@ def new_figure(height: float) -> Figure:
 def write_page(
     folder: Path, title: str, summary: str, sections: Iterable[Section], name: str = "report.html"
 ) -> Path:
-    """Write the page ``folder/name`` and ``folder/figures/*.png``; the folder is made if need be.
+    """Writes a page of sections as ``folder/name``, and ``folder/figures/*.png``.
+
+    The folder is made if it does not exist.
 
     Parameters
     ----------
     title, summary
-        Heading and the line below it.
+        The heading of the page and the line below it.
     sections
-        What the page shows, in order. Names of exhibits are unique on the page: they name the files
-        of the figures.
+        What the page shows, in order.
 
     Returns
     -------
     Path of the page
     """
     sections = list(sections)
+    exhibits = [exhibit for section in sections for exhibit in section.exhibits]
     return write_template(
-        folder,
-        "page.html",
-        [exhibit for section in sections for exhibit in section.exhibits],
-        name,
-        title=title,
-        summary=summary,
-        sections=sections,
+        folder, "page.html", exhibits, name, title=title, summary=summary, sections=sections
     )
 
 
 def write_template(
-    folder: Path, template: str, exhibits: Iterable[Exhibit], name: str = "report.html", **values
+    folder: Path,
+    template: str,
+    exhibits: Iterable[Exhibit],
+    name: str = "report.html",
+    **values: Any,
 ) -> Path:
-    """Write a page from a template of this package, which extends ``base.html``.
+    """Writes a page from a template as ``folder/name``, and ``folder/figures/*.png``.
 
-    The template gets ``values`` and the figures as ``exhibits``, a dictionary by name that its
-    macro ``show`` reads.
+    The folder is made if it does not exist.
+
+    Parameters
+    ----------
+    template
+        Name of a file in the folder ``templates`` of this package, which extends ``base.html``.
+    exhibits
+        The figures that the template places with ``show``.
+    values
+        What the template reads by name; ``title`` and ``summary`` stand at the top of the page.
 
     Returns
     -------
@@ -159,6 +177,14 @@ def write_template(
             **{key: getattr(exhibit, key) for key in ("name", "heading", "caption")},
             "source": f"data:image/svg+xml;base64,{data}",
         }
+    page = _environment().get_template(template).render(exhibits=shown, **values)
+    path = folder / name
+    path.write_text(page, encoding="utf-8")
+    return path
+
+
+def _environment() -> Environment:
+    """Returns the reader of templates, with the filters that tables need."""
     environment = Environment(
         loader=PackageLoader("ornstein.host.pages", "templates"),
         autoescape=True,
@@ -166,23 +192,15 @@ def write_template(
         lstrip_blocks=True,
     )
     environment.filters |= {"cell": cell, "numeric": _numeric}
-    path = folder / name
-    path.write_text(
-        environment.get_template(template).render(exhibits=shown, **values), encoding="utf-8"
-    )
-    return path
+    return environment
 
 
 @house_style
 def _image(figure: Figure, kind: str) -> bytes:
-    """The figure as a file; the same figure gives the same bytes."""
+    """Returns the figure as a file of that kind; the same figure gives the same bytes."""
     buffer = io.BytesIO()
-    figure.savefig(
-        buffer,
-        format=kind,
-        dpi=200,
-        metadata={"Date": None} if kind == "svg" else {"Software": None},
-    )
+    metadata = {"Date": None} if kind == "svg" else {"Software": None}
+    figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
     return buffer.getvalue()
 
 
@@ -190,36 +208,39 @@ def _image(figure: Figure, kind: str) -> bytes:
 
 
 def short(value: float | None, digits: int = 3) -> str:
-    """A quantity to so many digits, exponents as in 1e-5."""
+    """Returns a number rounded to so many digits, with exponents as in 1e-5; None is a dash."""
     if value is None:
         return NONE
-    text = f"{value + 0.0:.{digits}g}"
+    text = f"{value + 0.0:.{digits}g}"  # + 0.0 makes -0.0 a 0
     mantissa, e, exponent = text.partition("e")
     return f"{mantissa}e{int(exponent)}" if e else text
 
 
-def cell(value: str | float | None) -> str:
-    """A table's cell: counts with separators, other numbers to four digits, nothing as a dash."""
+def cell(value: Any) -> str:
+    """Returns the text of a table's cell.
+
+    Integers have separators, other numbers four digits; booleans are yes or no, None is a dash.
+    """
     if value is None:
         return NONE
     if isinstance(value, (bool, np.bool_)):
         return "yes" if value else "no"
     if isinstance(value, Integral):
-        return f"{value:,}"
+        return f"{int(value):,}"
     return short(float(value), 4) if isinstance(value, Real) else str(value)
 
 
 def plain(text: str) -> str:
-    """Text for a figure, in which a dollar sign is no formula."""
+    """Returns the text for a figure, with dollar signs that do not start a formula."""
     return text.replace("$", r"\$")
 
 
 def sentence(text: str) -> str:
-    """The text with a capital first letter."""
+    """Returns the text with a capital first letter."""
     return text[:1].upper() + text[1:]
 
 
 def _numeric(grid: Grid, column: int) -> bool:
-    """Whether a column holds numbers and nothing else."""
+    """Returns whether a column holds numbers and nothing else."""
     values = [row[column] for row in grid.rows if row[column] is not None]
     return bool(values) and all(isinstance(value, Real) for value in values)

@@ -15,14 +15,14 @@ from cocotb.triggers import ReadOnly, RisingEdge
 from ornstein.hdl.config import preset
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.noise import advance, code, dither
-from ornstein.hdl.update import Update
+from ornstein.hdl.timing import Timing
 from ornstein.sim.model import FabricModel
 
 CONFIG = preset(os.environ["FABRIC"])
 PERIOD = 20  # ns
 PASSES = 60
 UNITS = 50
-DRAW_STAGE, LATENCY = Update.stages(CONFIG)
+DRAW_STAGE, LATENCY = Timing.of(CONFIG).draw, Timing.of(CONFIG).update
 
 
 def random_expand():

@@ -1,16 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein bench``: every figure a ratio."""
+"""``ornstein bench``: every figure is a ratio to a limit, a goal or a peer."""
 
 import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
 
-from ornstein.host.cli.app import JsonOption, app, progress, screen, write_json
+from ornstein.host.cli.app import CheckError, JsonOption, app, progress, screen, write_json
 from ornstein.host.compile.program import InputError
+
+if TYPE_CHECKING:  # loading the benchmarks takes seconds, which ornstein --help must not
+    from ornstein.host.experiments.bench.figures import Figure
 
 
 @app.command(epilog="Example:  ornstein bench --json bench.json --compare yesterday.json")
@@ -20,35 +23,53 @@ def bench(
     compare: Annotated[Path | None, typer.Option(help="A stored run of the same machine.")] = None,
 ) -> None:
     """Measure everything as a ratio to a limit or a peer, in one run of about ten minutes."""
-    from ornstein.host.experiments.bench import run as benchmarks
+    from ornstein.host.devices.comparison import ModelMismatchError
+    from ornstein.host.experiments.bench.figures import compare as changes
     from ornstein.host.experiments.bench.report import write_bench_page
 
     stored = _stored(compare) if compare else None
-    found = []
-    with progress() as bar:
-        task = bar.add_task("starting", total=None)
-        for figure in benchmarks.bench(lambda what: bar.update(task, description=what)):
-            found.append(figure)
-            bar.console.print(f"measured {figure.name}", style="dim")
-    table = Table("figure", "value", "unit", "reference", "ratio", "note")
-    for row in found:
-        numbers = [
-            "-" if number is None else f"{number:.4g}"
-            for number in (row.value, row.reference, row.ratio)
-        ]
-        table.add_row(row.name, numbers[0], row.unit, *numbers[1:], row.note)
-    screen.print(table)
+    try:
+        found = _measure()
+    except ModelMismatchError as error:
+        raise CheckError(str(error)) from None
+    screen.print(_table(found))
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, [asdict(row) for row in found])
     screen.print(f"Report: {write_bench_page(found, output)}", soft_wrap=True)
     if stored is not None:
         change = Table("figure", "now over then")
-        for name, ratio in benchmarks.compare(found, stored):
+        for name, ratio in changes(found, stored):
             change.add_row(name, f"{ratio:.3f}")
         screen.print(change)
 
 
+def _measure() -> "list[Figure]":
+    """Runs all benchmarks, with a progress bar."""
+    from ornstein.host.experiments.bench.run import bench as figures
+
+    found = []
+    with progress() as bar:
+        task = bar.add_task("starting", total=None)
+        for figure in figures(lambda what: bar.update(task, description=what)):
+            found.append(figure)
+            bar.console.print(f"measured {figure.name}", style="dim")
+    return found
+
+
+def _table(figures: "list[Figure]") -> Table:
+    """Returns the table for the terminal, with four digits of every number."""
+    table = Table("figure", "value", "unit", "reference", "ratio", "note")
+    for row in figures:
+        value, reference, ratio = (
+            "-" if number is None else f"{number:.4g}"
+            for number in (row.value, row.reference, row.ratio)
+        )
+        table.add_row(row.name, value, row.unit, reference, ratio, row.note)
+    return table
+
+
 def _stored(path: Path) -> list[dict]:
+    """Reads the names and values of a stored run. Raises InputError if there are none."""
     try:
         rows = json.loads(path.read_text())
         return [{"name": row["name"], "value": row["value"]} for row in rows]

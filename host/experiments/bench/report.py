@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of ``ornstein bench``: the figures, and the cycles of a step against their bound."""
+"""The page of ``ornstein bench``: all figures, and the cycles of a step against their bound."""
 
 from pathlib import Path
 
-from ornstein.host.experiments.bench.run import CYCLES, MIXED, Figure
+from ornstein.host.experiments.bench.figures import CYCLES_PREFIX, Figure
+from ornstein.host.experiments.bench.lanes import MIXED_SUFFIX
+from ornstein.host.experiments.prose import Prose
 from ornstein.host.pages.page import (
     BLUE,
     GREY,
@@ -16,44 +18,49 @@ from ornstein.host.pages.page import (
     write_page,
 )
 
+PROSE = Prose("ornstein.host.experiments.bench")
+
 
 def write_bench_page(figures: list[Figure], folder: Path) -> Path:
-    """Write report.html and figures/*.png into ``folder``; the path of the page."""
+    """Writes report.html and figures/*.png into ``folder`` and returns the path of the page."""
+    exhibit = cycles_exhibit(figures)
+    growth = [Section("Growth", [], exhibits=[exhibit])] if exhibit else []
+    measured = Section("Figures", PROSE.paragraphs("method"), [figures_grid(figures)])
+    return write_page(folder, "How fast it is", PROSE("summary"), [*growth, measured])
+
+
+def figures_grid(figures: list[Figure]) -> Grid:
+    """Returns a table with a row for each figure."""
     columns = ("figure", "value", "unit", "reference", "ratio", "note")
     rows = [(row.name, row.value, row.unit, row.reference, row.ratio, row.note) for row in figures]
-    measured = Section(
-        "Figures",
-        [
-            "A ratio is the value over its reference: a limit, a goal or a peer. Seconds depend "
-            "on the machine, cycles do not."
-        ],
-        [Grid("All figures of the run", columns, rows)],
-    )
-    exhibit = cycles_exhibit(figures)
-    grown = [Section("Growth", [], [], [exhibit])] if exhibit else []
-    return write_page(
-        folder, "How fast it is", "Measured in one run; cycles before seconds.", [*grown, measured]
-    )
+    return Grid("All figures of the run", columns, rows)
 
 
 @house_style
 def cycles_exhibit(figures: list[Figure]) -> Exhibit | None:
-    """Cycles of a step against 4 D k / lanes, or None where they were not measured."""
-    cells = [row for row in figures if row.name.startswith(CYCLES) and row.value is not None]
+    """Draws the cycles of a step against 4 D k / lanes; None if they were not measured."""
+    cells = [
+        (row.name, row.reference, row.value)
+        for row in figures
+        if row.name.startswith(CYCLES_PREFIX)
+        and row.value is not None
+        and row.reference is not None
+    ]
     if not cells:
         return None
     figure = new_figure(4.6)
     axes = figure.subplots()
-    ends = [min(row.reference for row in cells) / 1.3, 1.3 * max(row.reference for row in cells)]
+    bounds = [bound for _, bound, _ in cells]
+    ends = [min(bounds) / 1.3, 1.3 * max(bounds)]
     axes.loglog(ends, ends, color=GREY, linewidth=1.2, label="bound")
     for colour, marker, label, mixed in (
         (BLUE, "o", "aligned skips", False),
         (ORANGE, "s", "with Gram terms", True),
     ):
-        chosen = [row for row in cells if row.name.endswith(MIXED) == mixed]
+        chosen = [cell for cell in cells if cell[0].endswith(MIXED_SUFFIX) == mixed]
         axes.loglog(
-            [row.reference for row in chosen],
-            [row.value for row in chosen],
+            [bound for _, bound, _ in chosen],
+            [cycles for _, _, cycles in chosen],
             marker,
             color=colour,
             markersize=5,
@@ -65,12 +72,6 @@ def cycles_exhibit(figures: list[Figure]) -> Exhibit | None:
         title="Cycles of a step against the bound",
     )
     axes.legend(loc="upper left")
-    worst = max(cells, key=lambda row: row.ratio)
-    return Exhibit(
-        "cycles",
-        "Cycles grow as D k",
-        figure,
-        "One input, one time step, on the gateware; D from 64 to 1,280 (summed over pairs of modules), "
-        "rank 16 and 64, 2 to 8 modules, 8 to 128 lanes. The farthest from the bound is "
-        f"{worst.name.removeprefix(CYCLES)}, {worst.ratio:.3f} times it.",
-    )
+    name, bound, cycles = max(cells, key=lambda cell: cell[2] / cell[1])
+    farthest = PROSE("cycles", name=name.removeprefix(CYCLES_PREFIX), ratio=cycles / bound)
+    return Exhibit("cycles", "Cycles grow as D k", figure, farthest)

@@ -9,7 +9,7 @@ from ornstein.hdl.config import ULX3S, FabricConfig
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
-from ornstein.host.experiments.bench.run import SD15_CHANNELS, block_rams
+from ornstein.host.experiments.bench.large import SD15_CHANNELS, block_rams
 from ornstein.host.experiments.common import Experiment, Runner
 from ornstein.host.models.recipes import RANK
 from ornstein.host.models.run import COLD_SAMPLES

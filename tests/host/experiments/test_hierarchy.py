@@ -12,7 +12,7 @@ from scipy.linalg import block_diag
 from ornstein.hdl.config import REFERENCE, TINY, ULX3S, WIDE
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import ProgramError
-from ornstein.host.experiments.bench.run import SD15_CHANNELS, block_rams
+from ornstein.host.experiments.bench.large import SD15_CHANNELS, block_rams
 from ornstein.host.experiments.common import Runner, documents
 from ornstein.host.experiments.hierarchy.large import (
     LEADING,

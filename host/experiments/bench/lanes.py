@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How much of the lanes' time is useful work, and how the cycles of a step grow with the problem.
+
+A cell is one shape of problem on one fabric. Its cycles come from the counter of the gateware.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ornstein.hdl.config import REFERENCE, FabricConfig
+from ornstein.host.compile.program import Program
+from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.experiments.bench.figures import CYCLES_PREFIX, Figure, Progress, figure
+from ornstein.host.experiments.bench.programs import (
+    random_biases,
+    skip_program,
+    useful_multiplies,
+)
+from ornstein.sim.rtl import RtlTransport
+
+MIXED_SUFFIX = "_mixed"
+"""The names of cells whose modes mix through Gram terms end with this."""
+GRAM = 0.1
+"""Coefficient of the Gram terms in cells that have them."""
+LANES = {8: (8, 1), 32: (16, 2), 128: (16, 8)}
+"""Rank lanes and unit lanes of the fabrics, by their number of lanes."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A shape of problem, and what was measured there.
+
+    Attributes
+    ----------
+    sizes : units of each module of each pair
+    mixed : whether the energy has Gram terms
+    chains : inputs that the fabric relaxes at once
+    bound, cycles : cycles of one step of one input; the bound is 4 D k / lanes, with D summed over
+        the pairs of modules
+    share : useful multiplies over lanes x cycles, for a whole streamed batch
+    """
+
+    sizes: tuple[int, ...]
+    rank: int
+    lanes: int
+    mixed: bool
+    chains: int
+    bound: float
+    cycles: float
+    share: float
+
+    @property
+    def label(self) -> str:
+        """The shape in words."""
+        modules = 2 * len(self.sizes)
+        shape = f"D = {self.sizes[0]}, {modules} modules, rank {self.rank}, {self.lanes} lanes"
+        return f"{shape}, mixed" if self.mixed else shape
+
+    @property
+    def name(self) -> str:
+        """The shape as part of a figure's name."""
+        shape = f"d{self.sizes[0]}_m{2 * len(self.sizes)}_k{self.rank}_p{self.lanes}"
+        return shape + MIXED_SUFFIX if self.mixed else shape
+
+
+def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool = False) -> Cell:
+    """Runs one shape of problem on the gateware and returns its cell.
+
+    The cycles of a step are the difference of two batches, the second of twice as many steps, so
+    that loading and starting jobs do not count. In the share they count.
+    """
+    bound = 4 * sum(sizes) * rank / fabric.lanes
+    steps = int(max(16, min(200, 100_000 / bound)))
+    gram = GRAM if mixed else 0.0
+    short, long = (skip_program(fabric, sizes, rank, count, gram) for count in (steps, 2 * steps))
+    inputs = 2 * short.layout.chains
+    with FabricDevice(RtlTransport(fabric), "rtl", timeout=120.0) as device:
+        first, second = (batch_cycles(device, program, inputs) for program in (short, long))
+    return Cell(
+        sizes,
+        rank,
+        fabric.lanes,
+        mixed,
+        long.layout.chains,
+        bound,
+        cycles=(second - first) / inputs / steps,
+        share=useful_multiplies(long) * inputs / (fabric.lanes * second),
+    )
+
+
+def batch_cycles(device: FabricDevice, program: Program, inputs: int) -> int:
+    """Returns the cycles that a streamed batch takes, from the counter of the gateware."""
+    device.load(program)
+    biases = random_biases(program.problem.energies[0].units, inputs)
+    cycles = device.run(biases).counters["cycles"]
+    assert cycles is not None  # the gateware has a clock
+    return cycles
+
+
+def lane_figures(progress: Progress) -> Iterator[Figure]:
+    """Yields the figures of all cells on fabrics of 8, 32 and 128 lanes."""
+    skips, mixed = [], []
+    for count in LANES:
+        progress(f"lane utilisation: {count} lanes")
+        fabric = lanes_fabric(count)
+        skips += [measure(fabric, (size,), rank) for size in (64, 320, 1280) for rank in (16, 64)]
+        skips += [measure(fabric, (64,) * pairs, 16) for pairs in (2, 4)]
+        mixed += [
+            measure(fabric, (size,), rank, mixed=True) for size in (64, 320) for rank in (16, 64)
+        ]
+    yield from cell_figures(skips, mixed)
+
+
+def lanes_fabric(count: int) -> FabricConfig:
+    """Returns a fabric with a number of lanes out of `LANES` and memories for every cell."""
+    ranks, units = LANES[count]
+    return replace(
+        REFERENCE,
+        name=f"bench{count}",
+        rank_lanes=ranks,
+        unit_lanes=units,
+        factor_depth=(1 << 18) // count,
+        state_depth=(1 << 13) // units,
+        drive_depth=(1 << 14) // units,
+        rank_depth=1 << 9,
+        descriptor_depth=256,
+        descriptor_width=128,
+        accumulator_width=40,
+        second_moment=False,
+        sample_depth=0,
+        quartic=False,
+    )
+
+
+def cell_figures(skips: list[Cell], mixed: list[Cell]) -> Iterator[Figure]:
+    """Yields the figures of measured cells: first utilisation, then cycles, then their fit."""
+    yield figure("lane_utilisation_d64_k16_p8", skips[0].share)
+    for name, cells in (("lane_utilisation_min", skips), ("lane_utilisation_mixed_min", mixed)):
+        worst = min(cells, key=lambda cell: cell.share)
+        yield figure(name, worst.share, place=worst.label, chains=worst.chains)
+    for cell in skips + mixed:
+        name = CYCLES_PREFIX + cell.name
+        yield figure(name, cell.cycles, cell.bound, share=cell.share, chains=cell.chains)
+    slope, constant, residual = fit(skips)
+    yield figure("cycle_fit_residual", residual, slope=slope, constant=constant)
+
+
+def fit(cells: list[Cell]) -> tuple[float, float, float]:
+    """Returns (slope, constant, largest relative residual) of cycles = slope x bound + constant.
+
+    Least squares of the relative residuals.
+    """
+    bounds = np.array([cell.bound for cell in cells])
+    cycles = np.array([cell.cycles for cell in cells])
+    design = np.stack([bounds, np.ones_like(bounds)], axis=1) / cycles[:, None]
+    solution, *_ = np.linalg.lstsq(design, np.ones_like(cycles), rcond=None)
+    residual = np.abs(design @ solution - 1).max()
+    return float(solution[0]), float(solution[1]), float(residual)

@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the link costs: a stream against relaxation alone, and bytes against a line rate."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from ornstein.hdl.regmap import Space
+from ornstein.host.compile.program import Program
+from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.link import Link
+from ornstein.host.devices.serial import SerialTransport
+from ornstein.host.experiments.bench.figures import Figure, Progress, Stopwatch, figure
+from ornstein.host.experiments.bench.programs import relaxation_issues
+from ornstein.sim.port import Port
+from ornstein.sim.rtl import RtlTransport
+
+BAUD = 1_000_000
+REPEATS = 8
+"""How often the factor memory is written. The paced port may run ahead at the end by what is then
+1.5 % of all bytes."""
+
+
+def streaming_figures(program: Program, inputs: np.ndarray, progress: Progress) -> Iterator[Figure]:
+    """Yields the clock cycles of a whole stream, link included, over those of relaxation alone."""
+    progress("streaming against relaxation alone")
+    transport = RtlTransport(program.config)
+    with FabricDevice(transport, "rtl", timeout=120.0) as device:
+        device.load(program)
+        device.run(inputs[:2])
+        before = transport.cycles
+        device.run(inputs)
+        elapsed = transport.cycles - before
+    relaxing = len(inputs) / program.layout.chains * relaxation_issues(program)
+    yield figure("streaming_over_relaxation", elapsed, relaxing, inputs=len(inputs))
+
+
+def line_figures(
+    program: Program, progress: Progress, baud: int = BAUD, repeats: int = REPEATS
+) -> Iterator[Figure]:
+    """Yields the payload bytes a second over a pseudo-terminal that is paced to a line rate."""
+    progress("serial link against its line rate")
+    config = program.config
+    elements = config.factor_depth * config.lanes
+    values = np.resize(program.factor, elements).astype(np.int64)
+    with Port(RtlTransport(config), pace=baud) as port:
+        link = Link(SerialTransport(port.name, baud=baud), timeout=5.0)
+        link.identify()
+        with Stopwatch() as watch:
+            for _ in range(repeats):
+                link.write(Space.FACTOR, 0, values)
+        link.close()
+    payload = 2 * elements * repeats
+    yield figure("link_over_line_rate", payload / watch.seconds, baud / 10, baud=baud)

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the link costs: cycles and bytes are counted, whatever the time."""
+
+import pytest
+
+from ornstein.host.experiments.bench.links import line_figures, streaming_figures
+from ornstein.host.experiments.bench.programs import random_biases, relaxation_issues
+
+
+def ignore(what):
+    """Progress that nobody looks at."""
+
+
+def test_a_stream_takes_at_least_the_cycles_of_its_relaxation(program):
+    inputs = random_biases(program.problem.energies[0].units, 4 * program.layout.chains)
+    (half,) = streaming_figures(program, inputs[: len(inputs) // 2], ignore)
+    (whole,) = streaming_figures(program, inputs, ignore)
+    assert whole.reference == 4 * relaxation_issues(program) == 2 * half.reference
+    assert half.value < whole.value > whole.reference
+    assert f"{len(inputs)} inputs" in whole.note
+
+
+def test_the_line_s_figure_is_all_payload_bytes_over_the_seconds_they_took(program, clock):
+    clock.step = 4.0
+    (row,) = line_figures(program, ignore, repeats=2)
+    payload = 2 * 2 * program.config.factor_depth * program.config.lanes
+    assert row.value == payload / 4.0
+    assert row.reference == pytest.approx(100_000.0)
+
+
+def test_the_line_s_figure_is_of_a_port_that_is_paced(program):
+    """At the pace of the line, however fast the machine; a slower machine only lowers it."""
+    (row,) = line_figures(program, ignore, repeats=2)
+    assert row.reference / 100 < row.value < 1.1 * row.reference

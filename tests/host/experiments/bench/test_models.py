@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Speed and memory of the integer model: each figure is what was measured over the right peer."""
+
+import importlib.util
+
+import pytest
+
+from ornstein.hdl.config import REFERENCE
+from ornstein.host.devices.model import ModelDevice
+from ornstein.host.experiments.bench import models
+from ornstein.host.experiments.bench.programs import random_biases
+from ornstein.host.models import recipes
+from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe
+
+
+@pytest.fixture(scope="module")
+def inputs(program):
+    return random_biases(program.problem.energies[0].units, 6)
+
+
+def test_seconds_are_those_of_the_clock_around_the_whole_batch(program, inputs, clock):
+    clock.step = 3.0
+    device = ModelDevice(REFERENCE)
+    device.load(program)
+    assert models.run_seconds(device, inputs) == 3.0
+    assert models.float_seconds(program.problem, inputs) == 3.0
+
+
+def test_speeds_are_steps_of_all_inputs_over_the_seconds_of_each_peer(program, inputs, monkeypatch):
+    seconds = {"model": 2.0, "rtl": 8.0}
+    monkeypatch.setattr(models, "run_seconds", lambda device, batch: seconds[device.uri])
+    monkeypatch.setattr(models, "float_seconds", lambda problem, batch: 1.0)
+    monkeypatch.setattr(models, "thermox_figure", lambda program, inputs, speed: speed)
+    over_float, over_rtl, speed = models.model_figures(program, inputs, lambda what: None)
+    steps = len(inputs) * program.problem.steps
+    assert speed == over_float.value == over_rtl.value == steps / 2
+    assert over_float.reference == steps and over_float.ratio == 0.5
+    assert over_rtl.reference == steps / 8 and over_rtl.ratio == 4.0
+    assert f"a batch of {len(inputs)}" in over_float.note
+
+
+def test_without_thermox_the_remedy_is_named(program, inputs, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    row = models.thermox_figure(program, inputs, 1e6)
+    assert row.value is row.ratio is None and "pip install 'ornstein[bench]'" in row.note
+
+
+def test_independent_samples_of_the_model_are_two_correlation_times_apart(monkeypatch):
+    asked = []
+
+    def exact_speed(problem, bias, spacing, chains):
+        asked.append((bias.shape, spacing, chains))
+        return 500.0
+
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    monkeypatch.setattr(models, "thermox_speed", exact_speed)
+    model = TrainedModel.load()
+    program = compile_recipe(recipes.ours_aligned(model), model, REFERENCE)
+    slowest = program.problem.energy.eigenvalues()[0]
+    steps = 2 / slowest / program.dt
+    row = models.thermox_figure(program, model.x_test, model_speed=1e5)
+    units = program.problem.energy.units
+    assert asked == [((units,), pytest.approx(2 / slowest), len(model.x_test))]
+    assert row.value == pytest.approx(1e5 / steps) and row.reference == 500.0
+    assert f"{units} units" in row.note and f"needs {steps:.0f} steps" in row.note
+    assert f"more than {1e5 / 500:,.0f} steps" in row.note
+    assert f"eigenvalue of {slowest * 500 * steps / 1e5:.2g}" in row.note
+
+
+def test_memory_growth_is_counted_from_a_tenth_of_the_stream_to_its_end(monkeypatch):
+    readings = iter((120.0, 123.5))
+    monkeypatch.setattr(models, "resident_memory", lambda: next(readings))
+    (row,) = models.memory_figures(lambda what: None, count=400, block=10)
+    assert row.value == 3.5 and row.reference is None
+    assert "from input 40 to input 400" in row.note
+
+
+def test_resident_memory_follows_what_the_process_takes():
+    before = models.resident_memory()
+    taken = bytearray(64 << 20)
+    taken[:: 1 << 12] = bytes(len(taken[:: 1 << 12]))  # touches every page
+    assert before > 10
+    assert models.resident_memory() >= before
