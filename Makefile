@@ -1,26 +1,84 @@
-# Two commands do everything on a fresh clone: `make demo` and `make test`.
+# SPDX-License-Identifier: Apache-2.0
+# Two commands do everything on a fresh clone: `make demo` and `make test`. The others are for
+# contributors; CONTRIBUTING.md says when to use which.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+OPTIONS := # more options for pytest
+PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope $(OPTIONS)
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
-.PHONY: demo test lint clean
+# What `make test-fast` leaves out: whatever builds a simulator, a netlist or a program for each of
+# many recipes. What stays tests the gateware's components in Amaranth's own simulator, the integer
+# model, the compiler, and the physics.
+SLOW := tests/boards tests/cosim tests/host/cli tests/host/experiments \
+    $(addprefix tests/hdl/test_, bridge.py lanes.py rate.py sums.py usb.py usb_wires.py) \
+    tests/sim/test_rtl.py \
+    $(addprefix tests/host/devices/test_, \
+        device.py equality.py golden.py selftest.py serial.py verify.py)
+
+.PHONY: demo test test-fast coverage format lint types docs picture hooks clean
 
 demo: $(VENV)/.base
 	$(BIN)/ornstein demo --output build/demo
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n 2 --dist loadscope
+	$(PYTEST)
 
-lint: $(VENV)/.test
+test-fast: $(VENV)/.test
+	$(PYTEST) $(SLOW:%=--ignore=%)
+
+# the whole suite, with the branch coverage of host and sim
+coverage: $(VENV)/.test
+	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage
+
+format: $(VENV)/.lint
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lint: $(VENV)/.lint
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+# The editable installation maps four folders to one package by code that no type checker can run,
+# so that it is given the same mapping as links.
+types: $(VENV)/.lint $(VENV)/.test
+	mkdir -p build/types/ornstein
+	for layer in hdl sim boards host; do ln -sfn ../../../$$layer build/types/ornstein/$$layer; done
+	$(BIN)/basedpyright
+
+docs: $(VENV)/.docs
+	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env docs build/docs
+
+# the README's picture; the integer model makes the same images as the gateware in less time
+picture: $(VENV)/.base
+	$(BIN)/ornstein images --device model --output build/images
+	cp build/images/figures/denoised-0-3.png docs/images/denoised.png
+
+hooks: $(VENV)/.lint
+	$(BIN)/pre-commit install
 
 $(VENV)/.base: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(INSTALL) .
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test,synth,study]'
+	$(INSTALL) '.[test,synth,study]'
+	touch $@
+
+$(VENV)/.lint: $(VENV)/.base
+	$(INSTALL) '.[lint]'
+	touch $@
+
+$(VENV)/.docs: $(VENV)/.base
+	$(INSTALL) '.[docs]'
+	touch $@
+
+# PyTorch, for `ornstein train` and the tests of it
+$(VENV)/.train: $(VENV)/.test
+	$(INSTALL) '.[train]'
 	touch $@
 
 clean:

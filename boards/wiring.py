@@ -11,6 +11,7 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.uart import Uart
 from ornstein.hdl.link.usb import UsbSerial
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.timing import Timing
 from ornstein.hdl.top import Register, Top
 
 
@@ -28,9 +29,7 @@ def on_uart(m: Module, platform, config: FabricConfig, line: Line):
     m.submodules.tx = tx = io.Buffer("o", pins.tx)
     m.submodules.uart = uart = Uart(*line.divisors)
     m.submodules.top = top = Top(config, line)
-    if (
-        config.travel
-    ):  # a grid of lanes has no time for what comes late out of the queue's block RAM
+    if Timing.of(config).hop:  # a byte from the queue's block RAM would come too late
         m.submodules.received = received = Register()
         connect(m, uart.o, received.i)
         connect(m, received.o, top.i)

@@ -21,6 +21,9 @@ AMPLITUDE_WIDTH = 28
 ACTIVATION_ENTRIES = 256
 """Entries of the activation table; the top bits of a rank word select one, the rest interpolate."""
 
+FRACTION_WIDTH = STATE_WIDTH - (ACTIVATION_ENTRIES - 1).bit_length()
+"""Low bits of an activation's argument: where it lies between two entries of the table."""
+
 SLOPE_WIDTH = 12
 """Bits of an activation entry's slope, signed; see :attr:`ornstein.hdl.isa.Operation.ACTIVATE`."""
 
@@ -131,17 +134,6 @@ class FabricConfig:
     def lanes(self) -> int:
         """Multiply lanes: factors read and multiplied each cycle."""
         return self.rank_lanes * self.unit_lanes
-
-    @property
-    def travel(self) -> int:
-        """Cycles in which words go from what uses a memory to its cells, and as many back: a grid
-        of lanes fills its chip."""
-        return int(self.unit_lanes > 1)
-
-    @property
-    def read_latency(self) -> int:
-        """Cycles from an address to its word in the memories that take ``travel``."""
-        return 1 + 2 * self.travel
 
     @property
     def descriptor_beats(self) -> int:

@@ -21,38 +21,24 @@ from ornstein.hdl.config import (
     STATE_WIDTH,
     FabricConfig,
 )
+from ornstein.hdl.engine.lanes import FRACTION_WIDTH, Lanes
+from ornstein.hdl.engine.noise import NoiseSource
+from ornstein.hdl.engine.sequencer import Sequencer
+from ornstein.hdl.engine.update import Update
+from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes, activated, spread
 from ornstein.hdl.memory import FactorMemory, LaneMemory
-from ornstein.hdl.noise import NoiseSource
+from ornstein.hdl.micro import MicroPipe
 from ornstein.hdl.protocol import Status
-from ornstein.hdl.registers import apart
 from ornstein.hdl.regmap import Control, Event, Space
-from ornstein.hdl.sequencer import Sequencer
-from ornstein.hdl.update import Update
+from ornstein.hdl.spaces import When, bus_width, spaces
+from ornstein.hdl.timing import Timing
 
 CONTROL_BITS = (len(Control) - 1).bit_length()
 """Bits of the address of a control register."""
 
-SAMPLE_MARGIN = 32
-"""Free words below which a job stalls: more than the pipeline can still write."""
 
-
-def latencies(config: FabricConfig) -> tuple[int, int]:
-    """(rank, unit): issues that must lie between a write and a read that depends on it.
-
-    ``rank`` counts from the last micro-operation of PROJECT or MIX to a read of the rank words it
-    wrote, ``unit`` from the last of EXPAND to a read of the states or biases it wrote, the previous
-    noise and the sums included.
-    """
-    rank_time, unit_time = Lanes.times(config)
-    # ACTIVATE writes rank words too
-    return max(rank_time, activated(config) + config.travel) + 1, unit_time + Update.stages(config)[
-        1
-    ] + 3
-
-
-def _relayed(m: Module, bus) -> SimpleNamespace:
+def _relayed(m: Module, bus, cycles: int) -> SimpleNamespace:
     """The bus behind a register, for a fabric far away; a request comes once what it asks for has
     settled there.
     """
@@ -62,7 +48,7 @@ def _relayed(m: Module, bus) -> SimpleNamespace:
         moved = Signal.like(value, name=f"bus_{name}", reset_less=True)
         m.d.sync += moved.eq(value)
         setattr(there, name, moved)
-    coming = Signal(4)
+    coming = Signal(cycles)
     m.d.sync += coming.eq(Mux(bus.done, 0, Cat(bus.request, coming)))
     there.request = coming[-1]
     return there
@@ -88,7 +74,7 @@ class Fabric(wiring.Component):
         self._config, self._line = config, line
         super().__init__(
             {
-                "bus": In(BusSignature(regmap.bus_width(config))),
+                "bus": In(BusSignature(bus_width(config))),
                 "events": Out(len(Event)),
             }
         )
@@ -97,9 +83,12 @@ class Fabric(wiring.Component):
         m = Module()
         config = self._config
         units, ranks, words = config.unit_lanes, config.rank_lanes, config.descriptor_width // 32
-        bus = _relayed(m, self.bus) if config.travel else self.bus
+        timing = Timing.of(config)
+        distance = hops(timing.hop, m, platform)
+        own, relayed, chosen = distance.early, distance.relay, distance.pick
+        travel, read_latency = timing.hop, timing.read
+        bus = _relayed(m, self.bus, timing.bus_decode) if timing.bus_decode else self.bus
 
-        travel, read_latency = config.travel, config.read_latency
         factors = [
             FactorMemory(ranks, config.factor_width, config.factor_depth, travel)
             for _ in range(units)
@@ -129,34 +118,28 @@ class Fabric(wiring.Component):
         for unit in range(units):
             m.submodules[f"update_{unit}"] = updates[unit]
             m.submodules[f"noise_{unit}"] = sources[unit]
-        unit_time = Lanes.times(config)[1]
-        draw_stage, latency = updates[0].draw_stage, updates[0].latency
-        m.submodules.sequencer = sequencer = Sequencer(
-            config, drain=unit_time + latency + 4 + travel
-        )
+        draw_stage, latency = timing.draw, timing.update
+        m.submodules.sequencer = sequencer = Sequencer(config)
         level = sequencer.level
 
         # ---- jobs --------------------------------------------------------------------------------
-        job = Signal(32)
+        job = Signal(regmap.StartRegister)
         pending = Signal()
-        tag, done_count = Signal(regmap.JOB_TAG[1]), Signal(regmap.STATUS_DONE[1])
+        done_count, tag = Signal(8), Signal(8)
         bank = Signal()
         idle = Signal()
         free = Signal(init=1)  # the bus has the memories' ports
 
-        def job_field(place):
-            return job[place[0] : place[0] + place[1]]
-
         m.d.comb += [
             idle.eq(~sequencer.running & ~pending),
             sequencer.start.eq(pending & ~sequencer.running),
-            sequencer.first.eq(job_field(regmap.JOB_FIRST)),
-            sequencer.levels.eq(job_field(regmap.JOB_LEVELS)),
+            sequencer.first.eq(job.first),
+            sequencer.levels.eq(job.levels),
             sequencer.bank.eq(bank),
         ]
         m.d.sync += free.eq(idle)
         with m.If(sequencer.start):
-            m.d.sync += [pending.eq(0), bank.eq(job_field(regmap.JOB_BANK))]
+            m.d.sync += [pending.eq(0), bank.eq(job.bank)]
         with m.If(sequencer.finished):
             m.d.sync += done_count.eq(done_count + 1)
 
@@ -188,15 +171,15 @@ class Fabric(wiring.Component):
             name = name or space.name.lower()
             bits = (lane_count - 1).bit_length()
             seen = {
-                "address": bus.address[: (regmap.space_size(config, space) - 1).bit_length()],
-                "wdata": bus.wdata[: regmap.element_bits(config, space)],
+                "address": bus.address[: (spaces(config)[space].size - 1).bit_length()],
+                "wdata": bus.wdata[: spaces(config)[space].bits],
                 "write": write,
                 "free": free,
                 "meant": within(space),
             }
             if travel:
                 for part, value in seen.items():
-                    seen[part] = apart(m, value, f"{name}_{part}")
+                    seen[part] = kept_register(m, value, f"{name}_{part}")
             view = SimpleNamespace(
                 wdata=seen["wdata"],
                 free=seen["free"],
@@ -211,7 +194,7 @@ class Fabric(wiring.Component):
         def read_lane(memory_, view):
             """The lane that the bus reads, in a grid two cycles later."""
             words = list(memory_.read_data)
-            return chosen(view.lane, words, "lane_here") if travel else select(view.lane, words)
+            return distance.choose(view.lane, words, "lane_here")
 
         def fill(memory_, view):
             """The bus's element in every lane; the mask picks the one that is meant."""
@@ -243,9 +226,10 @@ class Fabric(wiring.Component):
         )
         on_factors = [beside(Space.FACTOR, config.lanes, f"factor_{unit}") for unit in range(units)]
 
+        rows = spaces(config).values()
         known_job, asked = Signal(), Signal()
         m.d.sync += [
-            known_job.eq(bus.wdata[regmap.JOB_TAG[0] :][: regmap.JOB_TAG[1]] == tag),
+            known_job.eq(regmap.StartRegister(bus.wdata[:32]).tag == tag),
             asked.eq(bus.request),
         ]
         absent, only_idle, to_control, to_start, to_drives, from_sums = (
@@ -254,21 +238,21 @@ class Fabric(wiring.Component):
         )
         m.d.sync += [
             to_start.eq(register(Control.START)),
-            absent.eq(named(*(space for space in Space if not regmap.space_size(config, space)))),
+            absent.eq(named(*(space for space in Space if space not in spaces(config)))),
             only_idle.eq(
-                named(
-                    Space.FACTOR,
-                    Space.STATE,
-                    Space.RANK,
-                    Space.DESCRIPTOR,
-                    Space.ACTIVATION,
-                    Space.NOISE,
+                named(*(row.space for row in rows if row.write == When.IDLE))
+                | (
+                    named(*(row.space for row in rows if row.read == When.IDLE != row.write))
+                    & ~bus.write
                 )
-                | (named(Space.DRIVE) & ~bus.write)
             ),
             to_control.eq(named(Space.CONTROL) & bus.write),
-            to_drives.eq(named(Space.DRIVE) & bus.write),
-            from_sums.eq(named(Space.SUM, Space.SQUARE) & ~bus.write),
+            to_drives.eq(
+                named(*(row.space for row in rows if row.write == When.CONTENDED)) & bus.write
+            ),
+            from_sums.eq(
+                named(*(row.space for row in rows if row.read == When.CONTENDED)) & ~bus.write
+            ),
         ]
         refusal, refuse = Signal(Status), Signal(Status)
         with m.If(absent):
@@ -279,9 +263,7 @@ class Fabric(wiring.Component):
             m.d.comb += refuse.eq(Status.FULL)
         may_write, may_read, may_end = Signal(), Signal(), Signal()
         read, answered = Signal(), Signal()
-        reading = Signal(
-            read_latency + 2 * travel
-        )  # the word is on its way, one place further a cycle
+        reading = Signal(timing.bus_read)  # the word is on its way, one place further a cycle
         drive_soon_busy, sums_soon_busy = Signal(), Signal()
         blocked = (
             (to_drives & drive_soon_busy)
@@ -306,40 +288,11 @@ class Fabric(wiring.Component):
         ]
 
         # ---- reads of the engine -----------------------------------------------------------------
-        def own(now, soon, name):
-            """What ``soon`` was a cycle ago: ``now``, in a grid from a register for this user
-            alone.
-            """
-            return apart(m, soon, name) if travel else now
-
-        def relayed(value, name):
-            """The same, in a grid a cycle later."""
-            return own(value, value, name)
-
-        def chosen(index, values, name):
-            """``values[index]`` a cycle later, in a grid two: neighbours are nearer to each other
-            than to the rest.
-            """
-            if travel:
-                near = len(index) // 2
-                values = [
-                    apart(
-                        m,
-                        select(index[:near], values[first : first + (1 << near)]),
-                        f"{name}_{first}",
-                    )
-                    for first in range(0, len(values), 1 << near)
-                ]
-                index = apart(m, index[near:], f"{name}_index")
-            one = Signal(values[0].shape(), name=name, reset_less=True)
-            m.d.sync += one.eq(select(index, values))
-            return one
-
         issue, micro = relayed(sequencer.issue, "issue"), relayed(sequencer.micro, "micro")
         late = lanes.unit_soon_micro
         row = sequencer.factor  # factors wait for vectors and rank words, which have further to go
-        for cycle in range(spread(config)):
-            row = apart(m, row, f"factor_row_{cycle}")
+        for cycle in range(timing.spread):
+            row = kept_register(m, row, f"factor_row_{cycle}")
         m.d.comb += [
             factor.address.eq(Mux(view.free, view.word, relayed(row, f"factor_{unit}_issued")))
             for unit, (factor, view) in enumerate(zip(factors, on_factors, strict=True))
@@ -364,14 +317,9 @@ class Fabric(wiring.Component):
             ),
             sequencer.descriptor_data.eq(relayed(Cat(descriptor.read_data), "described")),
         ]
-        issued_valid, issued_micro, soon_issued = issue, micro, micro
-        for time in range(1, read_latency + 1):
-            valid, moved = (
-                Signal(name=f"valid_{time}"),
-                Signal(micro.shape(), name=f"micro_{time}", reset_less=True),
-            )
-            m.d.sync += [valid.eq(issued_valid), moved.eq(issued_micro)]
-            issued_valid, issued_micro, soon_issued = valid, moved, issued_micro
+        issues = MicroPipe(m, 0, issue, micro, read_latency)
+        issued_valid, issued_micro = issues[read_latency]
+        soon_issued = issues[read_latency - 1].micro
         m.d.comb += [
             lanes.valid.eq(issued_valid),
             lanes.micro.eq(issued_micro),
@@ -388,6 +336,7 @@ class Fabric(wiring.Component):
                 Mux(on_rank.free, on_rank.lane, issued_micro.lane),
                 Mux(on_rank.free, on_rank.lane, soon_issued.lane),
                 "chosen_rank",
+                valid=issued_valid,
             ),
             list(rank.read_data),
             "one_rank",
@@ -429,15 +378,10 @@ class Fabric(wiring.Component):
             m.d.comb += [rank.write_address.eq(single_word), rank.write_lanes.eq(single_lanes)]
 
         # ---- units: updates, noise, and what they write ------------------------------------------
-        pipe = {
-            -read_latency: (lanes.unit_soon, lanes.unit_soon_micro),
-            0: (lanes.unit_valid, lanes.unit_micro),
-        }
-        for time in (*range(1 - read_latency, 0), *range(1, latency + 2)):
-            valid = Signal(name=f"unit_valid_{time}")
-            moved = Signal(micro.shape(), name=f"unit_micro_{time}", reset_less=True)
-            m.d.sync += [valid.eq(pipe[time - 1][0]), moved.eq(pipe[time - 1][1])]
-            pipe[time] = valid, moved
+        soon = MicroPipe(m, -read_latency, lanes.unit_soon, lanes.unit_soon_micro, -1, name="unit_")
+        begun = MicroPipe(m, 0, lanes.unit_valid, lanes.unit_micro, latency + 1, name="unit_")
+        pipe = {time: soon[time] for time in range(-read_latency, 0)}
+        pipe |= {time: begun[time] for time in range(latency + 2)}
         drawing, drawn = updates[0].draw, Signal()
         soon_drawing = pipe[draw_stage - 1][0] & ~pipe[draw_stage - 1][1].to_drive
         m.d.sync += drawn.eq(drawing)
@@ -450,9 +394,9 @@ class Fabric(wiring.Component):
         ]
         seeds = [Signal(SEED_WIDTH, name=f"seed_{unit}") for unit in range(units)]
         for unit, (update, source) in enumerate(zip(updates, sources, strict=True)):
-            load = sequencer.start & job_field(regmap.JOB_RESEED)
-            load = own(
-                load, load, f"load_{unit}"
+            load = sequencer.start & job.reseed
+            load = relayed(
+                load, f"load_{unit}"
             )  # in a grid a cycle later, long before the first draw
             micro_0 = own(lanes.unit_micro, pipe[-1][1], f"unit_micro_there_{unit}")
             m.d.comb += [
@@ -490,7 +434,7 @@ class Fabric(wiring.Component):
             state_soon.eq(pipe[latency - 1][0] & ~pipe[latency - 1][1].to_drive),
             drive_soon.eq(pipe[latency - 1][0] & pipe[latency - 1][1].to_drive),
             drive_soon_busy.eq(
-                pipe[latency - 1 - 2 * travel][0] & pipe[latency - 1 - 2 * travel][1].to_drive
+                pipe[latency - timing.bus_write][0] & pipe[latency - timing.bus_write][1].to_drive
             ),
             drive.write_address.eq(Mux(to_drive, new_micro.dest, on_drive.word)),
             drive.write_lanes.eq(Mux(to_drive, (1 << units) - 1, on_drive.written)),
@@ -518,14 +462,12 @@ class Fabric(wiring.Component):
                 )
 
         # ---- statistics: read to be here a cycle before the new state, written with it (squares one cycle later) ---
-        early_valid, early_micro = pipe[latency - 1 - read_latency]
+        early_valid, early_micro = pipe[timing.sum_read]
         soon_micro = pipe[latency - 1][1]
         state_bits = (config.state_depth - 1).bit_length()
         accumulate = Signal()
         m.d.comb += [
-            sums_soon_busy.eq(
-                level.accumulate & (pipe[latency - 2 - read_latency][0] | early_valid)
-            ),
+            sums_soon_busy.eq(level.accumulate & (pipe[timing.sum_read - 1][0] | early_valid)),
             sums.read_address.eq(
                 Mux(
                     level.accumulate & early_valid,
@@ -551,7 +493,7 @@ class Fabric(wiring.Component):
                 units, config.square_width, 2 * config.state_depth, travel
             )
             on_square = beside(Space.SQUARE, units)
-            late_valid, late_micro = pipe[latency - read_latency]
+            late_valid, late_micro = pipe[timing.sum_read + 1]
             _, last_micro = pipe[latency + 1]
             squaring = Signal()
             m.d.sync += squaring.eq(accumulate)
@@ -595,7 +537,7 @@ class Fabric(wiring.Component):
             m.d.sync += [
                 entered.eq(entered + sampled),
                 waiting.eq(entered - taken),
-                sequencer.hold.eq(waiting > config.sample_depth - SAMPLE_MARGIN),
+                sequencer.hold.eq(waiting > config.sample_depth - timing.sample_margin),
                 half_full.eq(waiting >= config.sample_depth // 2),
             ]
 
@@ -618,8 +560,15 @@ class Fabric(wiring.Component):
         control = Signal(32)
         bank_offset = Signal(sequencer.bank_offset.shape())
         m.d.comb += sequencer.bank_offset.eq(bank_offset)
+        status = Signal(regmap.StatusRegister)
+        m.d.comb += [
+            status.running.eq(sequencer.running),
+            status.pending.eq(pending),
+            status.done.eq(done_count),
+            status.tag.eq(tag),
+        ]
         registers = {
-            Control.STATUS: Cat(sequencer.running, pending, Signal(6), done_count, tag),
+            Control.STATUS: status.as_value(),
             Control.BANK_OFFSET: bank_offset,
             Control.CYCLES: cycles,
             Control.ISSUED: issued,
@@ -640,7 +589,7 @@ class Fabric(wiring.Component):
             m.d.sync += [
                 job.eq(on_control.wdata),
                 pending.eq(1),
-                tag.eq(on_control.wdata[regmap.JOB_TAG[0] :]),
+                tag.eq(regmap.StartRegister(on_control.wdata).tag),
             ]
         with m.If(written & to_offset):
             m.d.sync += bank_offset.eq(on_control.wdata)
@@ -674,11 +623,7 @@ class Fabric(wiring.Component):
             with m.If(written):
                 m.d.sync += seeds[unit][32 * half : 32 * half + 32].eq(word)
         generators = [sources[unit].state[32 * half : 32 * half + 32] for unit, half in halves]
-        generator = (
-            chosen(on_seed.lane, generators, "generator")
-            if travel
-            else select(on_seed.lane, generators)
-        )
+        generator = distance.choose(on_seed.lane, generators, "generator")
         identity, generated = Signal(32, reset_less=True), Signal(32, reset_less=True)
         one_factor = Signal(config.factor_width, reset_less=True)
         described = regmap.identity(config, self._line)
@@ -743,5 +688,11 @@ class Fabric(wiring.Component):
         ]
         m.d.comb += bus.rdata.eq(answer)
 
-        m.d.comb += self.events.eq(Cat(idle, ~pending, half_full))
+        events = Signal(regmap.EVENTS)
+        m.d.comb += [
+            events.idle.eq(idle),
+            events.room.eq(~pending),
+            events.samples.eq(half_full),
+            self.events.eq(events),
+        ]
         return m

@@ -7,34 +7,35 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import blockram, ice40
+from ornstein.hdl import targets
+from ornstein.hdl.blockram import UNCHECKED
 from ornstein.hdl.config import NEIGHBOURS
-from ornstein.hdl.registers import apart
+from ornstein.hdl.hops import hops
 
 
 class LaneMemory(wiring.Component):
     """``depth`` words of ``lanes`` entries of ``width`` bits, zero at power-up.
 
-    Read latency is one cycle, and ``travel`` cycles more each way. A word that is read in the cycle
+    Read latency is one cycle, and ``hop`` cycles more each way. A word that is read in the cycle
     that writes it is undefined on the chip (that saves the emulation logic), so every schedule
     keeps the two apart. Lanes are memories of their own: to read one lane of a word while another
     lane of it is written is well defined, which ACTIVATE in place relies on.
 
     Parameters
     ----------
-    travel : 1 to give what goes in and what comes out a register on its way, 0 not to
+    hop : 1 to give what goes in and what comes out a register on its way, 0 not to
 
     Members
     -------
     read_address : range(depth), in
-    read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address
+    read_data : lanes x unsigned(width), out, ``1 + 2 * hop`` cycles after its address
     write_address : range(depth), in
     write_data : lanes x unsigned(width), in
     write_lanes : one bit a lane, in; the lanes to write
     """
 
-    def __init__(self, lanes: int, width: int, depth: int, travel: int = 0):
-        self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
+    def __init__(self, lanes: int, width: int, depth: int, hop: int = 0):
+        self._lanes, self._width, self._depth, self._hop = lanes, width, depth, hop
         word = data.ArrayLayout(width, lanes)
         super().__init__(
             {
@@ -48,32 +49,28 @@ class LaneMemory(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        for lane in range(self._lanes):  # in a grid each goes where its words are used
+        relay = hops(self._hop, m, platform).relay
+        for lane in range(self._lanes):  # cells of their own, to be placed beside the lane's user
             m.submodules[f"cells_{lane}"] = cells = memory.Memory(
-                shape=self._width, depth=self._depth, init=[], attrs=blockram.UNCHECKED
+                shape=self._width, depth=self._depth, init=[], attrs=UNCHECKED
             )
             write, read = cells.write_port(), cells.read_port(domain="comb")
             word = Signal(
-                self._width, name=f"word_{lane}", reset_less=True, attrs=blockram.output(platform)
+                self._width,
+                name=f"word_{lane}",
+                reset_less=True,
+                attrs=targets.of(platform).block_ram_output,
             )
             m.d.sync += word.eq(read.data)
 
-            def moved(value, name, lane=lane):
-                return _moved(m, value, f"{name}_{lane}", self._travel)
-
             m.d.comb += [
-                write.addr.eq(moved(self.write_address, "write_address")),
-                write.data.eq(moved(self.write_data[lane], "write_data")),
-                write.en.eq(moved(self.write_lanes[lane], "write_lane")),
-                read.addr.eq(moved(self.read_address, "read_address")),
-                self.read_data[lane].eq(moved(word, "read_data")),
+                write.addr.eq(relay(self.write_address, f"write_address_{lane}_relayed")),
+                write.data.eq(relay(self.write_data[lane], f"write_data_{lane}_relayed")),
+                write.en.eq(relay(self.write_lanes[lane], f"write_lane_{lane}_relayed")),
+                read.addr.eq(relay(self.read_address, f"read_address_{lane}_relayed")),
+                self.read_data[lane].eq(relay(word, f"read_data_{lane}_relayed")),
             ]
         return m
-
-
-def _moved(m: Module, value, name: str, travel: int):
-    """The value on its way to a memory's cells or from them, ``travel`` cycles later."""
-    return apart(m, value, f"{name}_moved") if travel else value
 
 
 class JoinedMemory(wiring.Component):
@@ -84,15 +81,15 @@ class JoinedMemory(wiring.Component):
 
     Members
     -------
-    address : range(depth), in; there a cycle before a write; writes are ``2 + travel`` cycles apart
-    read_data : lanes x unsigned(width), out, ``1 + 2 * travel`` cycles after its address; undefined
+    address : range(depth), in; there a cycle before a write; writes are ``2 + hop`` cycles apart
+    read_data : lanes x unsigned(width), out, ``1 + 2 * hop`` cycles after its address; undefined
         after a write
     write_data : unsigned(width), in; what to write in each of those lanes
     write_lanes : one bit a lane, in; the lanes to write
     """
 
-    def __init__(self, lanes: int, width: int, depth: int, travel: int = 0):
-        self._lanes, self._width, self._depth, self._travel = lanes, width, depth, travel
+    def __init__(self, lanes: int, width: int, depth: int, hop: int = 0):
+        self._lanes, self._width, self._depth, self._hop = lanes, width, depth, hop
         word = data.ArrayLayout(width, lanes)
         super().__init__(
             {
@@ -109,98 +106,89 @@ class JoinedMemory(wiring.Component):
             shape=data.ArrayLayout(self._width, self._lanes),
             depth=self._depth,
             init=[],
-            attrs=blockram.UNCHECKED,
+            attrs=UNCHECKED,
         )
         write, read = cells.write_port(), cells.read_port(domain="comb")
-        word = Signal.like(read.data, name="word", reset_less=True, attrs=blockram.output(platform))
+        word = Signal.like(
+            read.data, name="word", reset_less=True, attrs=targets.of(platform).block_ram_output
+        )
         m.d.sync += word.eq(read.data)
 
-        def moved(value, name):
-            return _moved(m, value, name, self._travel)
+        relay = hops(self._hop, m, platform).relay
 
-        def moved_twice(value, name):
-            return moved(moved(value, f"{name}_soon"), name)
+        def relay_twice(value, name):
+            return relay(relay(value, f"{name}_halfway"), f"{name}_relayed")
 
-        address = moved(self.address, "address")
-        written, lanes = (
-            moved_twice(self.write_data, "write_data"),
-            moved_twice(self.write_lanes, "write_lanes"),
-        )
+        # a write comes one hop after its address, whose word has been read by then
+        address = relay(self.address, "address_relayed")
+        write_data = relay_twice(self.write_data, "write_data")
+        lanes = relay_twice(self.write_lanes, "write_lanes")
         m.d.comb += [
             read.addr.eq(address),
-            Cat(self.read_data).eq(moved(Cat(word), "read_data")),
-            write.addr.eq(moved(address, "write_address")),
+            Cat(self.read_data).eq(relay(Cat(word), "read_data_relayed")),
+            write.addr.eq(relay(address, "write_address")),
             Cat(write.data).eq(
-                written
+                write_data
                 if self._lanes == 1
                 else Cat(
-                    Mux(lanes[lane], written, word) for lane, word in enumerate(self.read_data)
+                    Mux(lanes[lane], write_data, word) for lane, word in enumerate(self.read_data)
                 )
             ),
-            write.en.eq(moved_twice(self.write_lanes.any(), "write")),
+            write.en.eq(relay_twice(self.write_lanes.any(), "write")),
         ]
         return m
 
 
 class FactorMemory(JoinedMemory):
-    """Joined memories where that saves block RAM.
+    """Factors of one unit lane, in as few block RAMs as its rank lanes need.
 
-    With ``travel`` they hold NEIGHBOURS lanes each, so that words need not cross the chip. An
-    iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in each, and
-    only the low bits in block RAM, joined unless each lane fills block RAMs of its own. Elsewhere
-    it is a plain lane memory.
+    With ``hop`` every NEIGHBOURS lanes share a :class:`JoinedMemory`, on every target, so that each
+    can be placed beside its multipliers. Without, the target may hold the high bits of all lanes in
+    a single-port memory; the low bits are joined unless each lane fills block RAMs of its own. On
+    other targets it is a plain :class:`LaneMemory`.
     """
-
-    HIGH_BITS = ice40.SPRAM_WIDTH // 2
 
     def elaborate(self, platform):
         m = Module()
-        fits = (
-            self._lanes <= 2 * ice40.SPRAM_COUNT
-            and self._depth <= ice40.SPRAM_DEPTH
-            and self._width > self.HIGH_BITS
-        )
-        if self._travel:
+        if self._hop:
             self._join(m, "joined", min(NEIGHBOURS, self._lanes), self._width)
-        elif ice40.is_target(platform) and fits:
-            self._in_two_kinds(m)
+            return m
+        target = targets.of(platform)
+        high = target.single_port_memory(self._lanes, self._width, self._depth)
+        if high is None:
+            self._keep_plain(m)
         else:
-            m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
-            m.d.comb += [
-                plain.read_address.eq(self.address),
-                plain.write_address.eq(self.address),
-                *(lane.eq(self.write_data) for lane in plain.write_data),
-                plain.write_lanes.eq(self.write_lanes),
-                Cat(self.read_data).eq(Cat(plain.read_data)),
-            ]
-        return m
-
-    def _in_two_kinds(self, m: Module):
-        low_bits = self._width - self.HIGH_BITS
-        for first in range(0, self._lanes, 2):
-            lanes = self.write_lanes[first : first + 2]
-            m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
+            m.submodules.high = high
+            high_bits = len(high.write_data)
+            low_bits = self._width - high_bits
             m.d.comb += [
                 high.address.eq(self.address),
-                high.write.eq(lanes.any()),
-                high.write_data.eq(self.write_data[low_bits:].replicate(2)),
-                high.write_nibbles.eq(Cat(lane.replicate(2) for lane in lanes)),
+                high.write_data.eq(self.write_data[low_bits:]),
+                high.write_lanes.eq(self.write_lanes),
                 *(
-                    self.read_data[first + half][low_bits:].eq(
-                        high.read_data.word_select(half, self.HIGH_BITS)
-                    )
-                    for half in range(len(lanes))
+                    lane[low_bits:].eq(high_lane)
+                    for lane, high_lane in zip(self.read_data, high.read_data, strict=True)
                 ),
             ]
-        self._join(
-            m, "low", self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1, low_bits
-        )
+            fills_block_rams = self._depth * low_bits % target.block_ram_bits == 0
+            self._join(m, "low", 1 if fills_block_rams else self._lanes, low_bits)
+        return m
+
+    def _keep_plain(self, m: Module):
+        m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
+        m.d.comb += [
+            plain.read_address.eq(self.address),
+            plain.write_address.eq(self.address),
+            *(lane.eq(self.write_data) for lane in plain.write_data),
+            plain.write_lanes.eq(self.write_lanes),
+            Cat(self.read_data).eq(Cat(plain.read_data)),
+        ]
 
     def _join(self, m: Module, name: str, lanes: int, width: int):
-        """The low bits in memories of so many lanes."""
+        """The low ``width`` bits of all lanes, in memories of ``lanes`` lanes each."""
         for first in range(0, self._lanes, lanes):
             m.submodules[f"{name}_{first}"] = cells = JoinedMemory(
-                lanes, width, self._depth, self._travel
+                lanes, width, self._depth, self._hop
             )
             m.d.comb += [
                 cells.address.eq(self.address),

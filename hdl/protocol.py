@@ -11,7 +11,7 @@ request   sequence u8, opcode u8, space u8, address u24, count u16, then for WRI
 answer    sequence u8, status u8, then for READ ``count`` elements, for WAIT the events (u8) that hold when it ends
 ========  ==========================================================================================================
 
-``address`` and ``count`` are in elements; an element has :func:`ornstein.hdl.regmap.element_bytes`
+``address`` and ``count`` are in elements; an element has :attr:`ornstein.hdl.spaces.SpaceInfo.bytes`
 bytes. In WAIT ``address`` is a mask of :class:`ornstein.hdl.regmap.Event` and ``count`` the
 patience in units of ``WAIT_UNIT`` clock cycles. Requests are executed one at a time, in order, and
 each only after its CRC was found right. All commands can be repeated without harm, so a host that

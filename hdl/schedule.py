@@ -10,10 +10,8 @@ missing shows as a difference of bits.
 from dataclasses import replace
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.fabric import latencies
 from ornstein.hdl.isa import Operation, Pass
-from ornstein.hdl.lanes import looked_up
-from ornstein.hdl.sequencer import shortest_pass
+from ornstein.hdl.timing import Timing
 
 
 def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
@@ -75,8 +73,11 @@ def step_cycles(config: FabricConfig, passes: list[Pass]) -> int:
     """Cycles that the passes take one after the other, to within a few: a wait costs the pipeline's
     whole length.
     """
-    shortest, drain = shortest_pass(config), latencies(config)[1]
-    return sum(max(step.outer * step.inner, shortest) + step.wait * drain for step in passes)
+    timing = Timing.of(config)
+    return sum(
+        max(step.outer * step.inner, timing.fetch) + step.wait * timing.unit_hazard
+        for step in passes
+    )
 
 
 def place_waits(
@@ -98,7 +99,7 @@ def place_waits(
                 f"{Operation(step.operation).name} loops over {max(step.outer, step.inner)} words, but "
                 f"fabric {config.name!r} counts to {config.longest_loop}"
             )
-    rank_latency, unit_latency = latencies(config)
+    timing = Timing.of(config)
     waits = [False] * len(passes)
     rounds = 2 if repeated else 1
     history: list[tuple[int, Pass]] = []  # (cycle of the last issue, pass), since the last wait
@@ -108,11 +109,12 @@ def place_waits(
         needs = reads(step, bank_offset)
         for end, earlier in history:
             memory, first, last = writes(earlier)
-            latency = unit_latency if earlier.operation == Operation.EXPAND else rank_latency
+            expands = earlier.operation == Operation.EXPAND
+            hazard = timing.unit_hazard if expands else timing.rank_hazard
             # an activation comes late to the multiplier that it shares with all others
             interrupts = (
                 earlier.operation == Operation.ACTIVATE != step.operation
-                and now - end < looked_up(config)
+                and now - end < timing.lookup
             )
             depends = any(
                 memory == kind and first < stop and start < last for kind, start, stop in needs
@@ -127,7 +129,7 @@ def place_waits(
                 and step.from_drive
                 and earlier.operation == Operation.EXPAND
             )
-            if interrupts or ((depends or overtakes or collides) and now - end < latency):
+            if interrupts or ((depends or overtakes or collides) and now - end < hazard):
                 waits[number % len(passes)] = True
                 history = []
                 break

@@ -12,11 +12,13 @@ from unittest import mock
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out
 
-from ornstein.hdl import noise, top
+from ornstein.hdl import top
 from ornstein.hdl.config import TINY, FabricConfig
+from ornstein.hdl.engine import noise
+from ornstein.hdl.engine.lanes import Lanes
 from ornstein.hdl.fabric import Fabric
-from ornstein.hdl.lanes import Lanes
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.timing import Timing
 
 CONFIG = replace(TINY, name="bench", unit_lanes=2)
 """The smallest fabric in which every fault has a wrong place to be blamed on: two lanes each way.
@@ -122,7 +124,7 @@ def _stick_cell(
 
     def change(m, value):
         address = getattr(memory, port)
-        for _ in range(CONFIG.read_latency):
+        for _ in range(Timing.of(CONFIG).read):
             later = Signal.like(address)
             m.d.sync += later.eq(address)
             address = later

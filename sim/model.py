@@ -3,7 +3,7 @@
 
 Jobs that start from the same memories and touch only their own inputs are run side by side, one row
 a job; what a later job would find in the memories is what the last row left. The arithmetic is that
-of :mod:`ornstein.hdl.lanes`, :mod:`ornstein.hdl.update` and :mod:`ornstein.hdl.noise`, compiled by
+of :mod:`ornstein.hdl.engine.lanes`, :mod:`ornstein.hdl.engine.update` and :mod:`ornstein.hdl.engine.noise`, compiled by
 Numba.
 """
 
@@ -12,25 +12,32 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from ornstein.hdl import noise
+from ornstein.hdl import regmap
 from ornstein.hdl.config import (
     ACTIVATION_ENTRIES,
+    FRACTION_WIDTH,
     GUARD_BITS,
     SEED_WIDTH,
     STATE_WIDTH,
     FabricConfig,
 )
-from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
+from ornstein.hdl.engine import noise
+from ornstein.hdl.engine.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
+from ornstein.hdl.isa import DESCRIPTOR_WORDS, Level, Operation, Pass
+from ornstein.hdl.regmap import Control, Space
+from ornstein.hdl.spaces import spaces
 
 _HIGH, _LOW = (1 << STATE_WIDTH - 1) - 1, -1 << STATE_WIDTH - 1
 _ROUND = round_term()
 _HALF = noise.LEAP // 2
+_TAPS = noise.TAPS
 _REST = SEED_WIDTH - _HALF
 _DRAW_MASK = (1 << noise.DRAW_BITS) - 1
 _MIRROR = (1 << noise.DRAW_BITS) - noise.THRESHOLD
 _THRESHOLD, _DITHER_LOW, _DITHER_MASK = noise.THRESHOLD, noise.DITHER_LOW, (1 << GUARD_BITS) - 1
 _PROJECT, _MIX, _EXPAND, _ACTIVATE = (int(operation) for operation in Operation)
+_FRACTION, _ENTRY_MASK = FRACTION_WIDTH, ACTIVATION_ENTRIES - 1
+_FRACTION_MASK, _FRACTION_HALF = (1 << FRACTION_WIDTH) - 1, 1 << FRACTION_WIDTH - 1
 _GUARD, _SQUARE_SHIFT, _LIMIT = GUARD_BITS, SQUARE_SHIFT, CUBIC_LIMIT
 _PASS_FIELDS = [name for name, *_ in Pass.layout()]
 _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
@@ -86,13 +93,16 @@ _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
     )
 )
 
-COUNTERS = ("issued", "rank_saturations", "state_saturations")
+COUNTERS = tuple(name.name.lower() for name in regmap.COUNTERS if name != Control.CYCLES)
+"""Those of the gateware that need no clock."""
 
 
 @numba.njit(cache=True, inline="always")
 def _advance(state):
     for _ in range(2):
-        parity = state ^ (state << np.uint64(1)) ^ (state << np.uint64(3)) ^ (state << np.uint64(4))
+        parity = np.uint64(0)
+        for tap in _TAPS:
+            parity ^= state << np.uint64(SEED_WIDTH - tap)
         state = (state << np.uint64(_HALF)) | (parity >> np.uint64(_REST))
     return state
 
@@ -181,9 +191,14 @@ def _run_level(
                 for o in range(outer):
                     for r in range(inner):
                         argument = rank[source + o, r]
-                        entry = activation[(argument >> 8) & 255]
+                        entry = activation[(argument >> _FRACTION) & _ENTRY_MASK]
                         rank[dest + o, r] = _wrap(
-                            entry[0] + ((entry[1] * (argument & 255) + 128) >> 8), _HIGH + 1
+                            entry[0]
+                            + (
+                                (entry[1] * (argument & _FRACTION_MASK) + _FRACTION_HALF)
+                                >> _FRACTION
+                            ),
+                            _HIGH + 1,
                         )
             else:
                 shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
@@ -281,16 +296,19 @@ class FabricModel:
     def __init__(self, config: FabricConfig):
         self.config = config
         units = config.unit_lanes
-        self.factor = np.zeros((config.factor_depth, config.lanes), np.int32)
-        self.state = np.zeros((config.state_depth, units), np.int32)
-        self.drive = np.zeros((config.drive_depth, units), np.int32)
-        self.rank = np.zeros((config.rank_depth, config.rank_lanes), np.int32)
-        self.descriptors = np.zeros((config.descriptor_depth, 8), np.int64)
-        self.activation = np.zeros((ACTIVATION_ENTRIES, 2), np.int32)
-        self.codes = np.zeros((config.state_depth, units), np.int32)
+
+        def memory(space: Space, dtype: type = np.int32) -> np.ndarray:
+            info = spaces(config)[space]
+            return np.zeros((info.depth, info.lanes), dtype)
+
+        self.factor, self.state, self.drive, self.rank, self.codes = map(
+            memory, (Space.FACTOR, Space.STATE, Space.DRIVE, Space.RANK, Space.NOISE)
+        )
+        self.descriptors = np.zeros((config.descriptor_depth, DESCRIPTOR_WORDS), np.int64)
+        self.activation = np.zeros((spaces(config)[Space.ACTIVATION].depth, 2), np.int32)
         self.generators = np.ones(units, np.uint64)
-        self.sums = np.zeros((2, config.state_depth, units), np.int64)
-        self.squares = np.zeros((2, config.state_depth, units), np.int64)
+        self.sums = memory(Space.SUM, np.int64).reshape(2, -1, units)  # a bank of each job
+        self.squares = np.zeros_like(self.sums)  # kept where a build leaves them out, too
         self.bank_offset = 0
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._shape = (

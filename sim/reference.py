@@ -10,11 +10,20 @@ samples every harmonic energy without time-step error.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
 from ornstein.sim.energy import Energy
 from ornstein.sim.stages import LM, Stage
+
+
+class NormalSource(Protocol):
+    """Something that draws standard normals, such as :class:`numpy.random.Generator`."""
+
+    def standard_normal(self, shape: tuple[int, ...], /) -> np.ndarray:
+        """Returns normals of that shape."""
+        ...
 
 
 @dataclass
@@ -37,7 +46,7 @@ def relax(
     dt: float,
     integrator: str,
     initial: np.ndarray,
-    rng: np.random.Generator,
+    rng: NormalSource,
     progress: Callable[[int], None] | None = None,
 ) -> Trajectory:
     """Run ``stages`` from ``initial`` (n, units) under biases (n, bias_sets, units)."""

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands, one module a group; this file holds what they share. Each module's functions are
-registered on import.
+"""What the commands share: the application, common options, and output.
 
-Libraries that take long to load are imported inside a command, so that ``ornstein --help`` answers
-at once.
+Each other module of this package holds a group of commands, which importing it registers. Libraries
+that take long to load are imported inside a command, so that ``ornstein --help`` answers at once.
 """
 
 import json
@@ -15,12 +14,19 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 
 class CheckError(RuntimeError):
-    """Something that was checked is not as it must be."""
+    """A check failed; one line that says what was checked and what was found."""
 
 
 app = typer.Typer(
@@ -37,17 +43,21 @@ JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write machine-readable results to this file.")
 ]
 DeviceOption = Annotated[
-    str, typer.Option(help="Device URI: rtl, model, float, serial[:PORT]; see ornstein devices.")
+    str, typer.Option(help="Device URI: rtl, model, float, serial\\[:PORT]; see ornstein devices.")
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
 ModelOption = Annotated[
-    Path, typer.Option(help="Folder of ornstein train, or a safetensors or PyTorch state dict.")
+    Path,
+    typer.Option(
+        help="Folder written by ornstein train, or a safetensors or PyTorch state dict.",
+        show_default="the model of this package",
+    ),
 ]
 
 
 @contextmanager
 def progress():
-    """A progress bar on standard error, so that outputs can go to standard output."""
+    """Gives a progress bar on standard error, so that outputs can go to standard output."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -61,11 +71,11 @@ def progress():
 
 @contextmanager
 def stages():
-    """A progress bar for each stage of a job, which it reports to the ``say(what, done, total)``
-    that this gives.
+    """Gives a function ``say(what, done, total)`` that shows the progress of each stage ``what``
+    in a bar of its own.
     """
     with progress() as bar:
-        tasks: dict[str, int] = {}
+        tasks: dict[str, TaskID] = {}
 
         def say(what: str, done: int, total: int) -> None:
             if what not in tasks:
@@ -76,16 +86,14 @@ def stages():
 
 
 def write_json(path: Path | None, document) -> None:
-    """Write ``document`` to ``path``, making its folder; nothing where the user asked for
-    no file.
-    """
+    """Writes ``document`` to ``path`` and makes its folder; does nothing if ``path`` is None."""
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(document, indent=1) + "\n")
 
 
 def show(grid) -> None:
-    """Print a table of a page (:class:`ornstein.host.pages.page.Grid`)."""
+    """Prints a table of a page (:class:`ornstein.host.pages.page.Grid`)."""
     from ornstein.host.pages.page import cell
 
     table = Table(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein build``: bitstreams."""
+"""``ornstein build``: builds bitstreams."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +12,10 @@ from ornstein.host.cli.app import JsonOption, app, progress, screen, write_json
 
 @app.command(epilog="Example:  ornstein build icebreaker --output build")
 def build(
-    board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
-    output: Annotated[Path, typer.Option(help="Folder in which the board's own is made.")] = Path(
-        "build"
-    ),
+    board: Annotated[str, typer.Argument(help="Name of the board; see the README.")],
+    output: Annotated[
+        Path, typer.Option(help="Folder in which the board's folder is made.")
+    ] = Path("build"),
     json_file: JsonOption = None,
 ) -> None:
     """Build a board's bitstream with Yosys and nextpnr from PyPI (needs the \\[synth] extra)."""
@@ -40,7 +40,8 @@ def build(
     for domain, clock in report["clocks"].items():
         limit = f", {clock['limit_mhz']:g} allowed by the data sheet" if clock["limit_mhz"] else ""
         screen.print(
-            f"clock {domain}: {clock['target_mhz']:g} MHz asked, {clock['achieved_mhz']:g} reached{limit}",
+            f"clock {domain}: {clock['target_mhz']:g} MHz requested, "
+            f"{clock['achieved_mhz']:g} reached{limit}",
             soft_wrap=True,
         )
     screen.print(f"Wrote {output / board}", soft_wrap=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein devices`` and ``doctor``: what is there, and whether it is in order."""
+"""``ornstein devices`` and ``doctor``: lists devices, and checks the installation."""
 
 from dataclasses import asdict
 from typing import Annotated
@@ -16,14 +16,14 @@ from ornstein.host.devices.device import URIS
 @app.command(epilog="Example:  ornstein devices --probe --json devices.json")
 def devices(
     probe: Annotated[
-        bool, typer.Option("--probe", help="Ask every USB serial port who is there.")
+        bool, typer.Option("--probe", help="Ask at every USB serial port whether a device answers.")
     ] = False,
     json_file: JsonOption = None,
 ) -> None:
-    """List what can run programs: URIs, fabrics, serial ports."""
+    """List what can run programs: device URIs, fabrics and serial ports."""
     from ornstein.host.devices import ports
 
-    table = Table("URI", "what it is")
+    table = Table("URI", "device")
     for uri, description in URIS.items():
         table.add_row(uri.replace("[", r"\["), description)
     screen.print(table)
@@ -57,19 +57,19 @@ def devices(
 
 
 def show(check: Check) -> None:
-    """One line of a report."""
-    mark = (
-        "[green]ok[/green]"
-        if check.ok
-        else "[red]missing[/red]"
-        if check.needed
-        else "[yellow]absent[/yellow]"
-    )
+    """Prints a check as one line of a report."""
+    if check.ok:
+        mark = "[green]ok[/green]"
+    elif check.needed:
+        mark = "[red]failed[/red]"
+    else:
+        mark = "[yellow]absent[/yellow]"
     screen.print(f"{mark:>8}  {check.name}: ", end="")
     screen.print(check.detail, markup=False, soft_wrap=True)
 
 
 def _options(config: FabricConfig) -> str:
+    """Returns the names of the options that a fabric is built with."""
     named = {
         "second moment": config.second_moment,
         "sample stream": config.sample_depth,
@@ -80,7 +80,7 @@ def _options(config: FabricConfig) -> str:
 
 @app.command(epilog="Example:  ornstein doctor")
 def doctor(json_file: JsonOption = None) -> None:
-    """Check this installation: tools, model, and the gateware against the integer model."""
+    """Check this installation: tools, model, ports, and the gateware against the integer model."""
     from ornstein.host.devices.doctor import examine
 
     found = []
@@ -89,4 +89,4 @@ def doctor(json_file: JsonOption = None) -> None:
         show(check)
     write_json(json_file, [asdict(check) for check in found])
     if failed := [check.name for check in found if check.needed and not check.ok]:
-        raise CheckError(f"not in order: {', '.join(failed)}")
+        raise CheckError(f"these checks failed: {', '.join(failed)}")

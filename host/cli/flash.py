@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein flash`` and ``selftest``: bitstreams onto boards, and whether the boards are sound."""
+"""``ornstein flash`` and ``selftest``: writes bitstreams to boards, and tests boards."""
 
 import shlex
 from dataclasses import asdict
@@ -21,20 +21,22 @@ from ornstein.host.cli.app import (
 
 @app.command(epilog="Example:  ornstein flash icebreaker --dry-run")
 def flash(
-    board: Annotated[str, typer.Argument(help="One of the boards; see the README.")],
+    board: Annotated[str, typer.Argument(help="Name of the board; see the README.")],
     stays: Annotated[
         bool | None,
         typer.Option(
             "--flash/--sram",
-            help="Write so that it stays, or load until power goes. [default: the board's usual]",
-            show_default=False,
+            help="Write to flash memory, which keeps it, or to SRAM, until power is removed.",
+            show_default="the board's usual",
         ),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Folder of the builds.")] = Path("build"),
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the command only.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder given to ornstein build.")] = Path("build"),
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the programmer's command without running it.")
+    ] = False,
     json_file: JsonOption = None,
 ) -> None:
-    """Write a finished build to a board with its own programmer."""
+    """Write a board's finished build to the board with the board's programmer."""
     from ornstein.boards import flash as flashing
 
     memory = {None: None, True: "flash", False: "sram"}[stays]
@@ -49,9 +51,7 @@ def flash(
 def selftest(
     device: DeviceOption = "rtl", seed: SeedOption = 1, json_file: JsonOption = None
 ) -> None:
-    """Test a device's memories, lanes, noise and arithmetic against the integer model, and name
-    what is broken.
-    """
+    """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
     from ornstein.host.cli.devices import show
     from ornstein.host.devices.device import open_device
     from ornstein.host.devices.selftest import selftest as checks

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein compile``, ``inspect``, ``load`` and ``run``: a program from weights to answers."""
+"""``ornstein compile``, ``inspect``, ``load`` and ``run``: from weights to predictions."""
 
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
 from rich.table import Table
 
@@ -22,7 +23,14 @@ from ornstein.host.cli.app import (
     write_json,
 )
 from ornstein.host.compile.program import InputError, Program
-from ornstein.host.devices.device import DeviceError, open_device
+from ornstein.host.compile.program_file import load_program, save_program
+from ornstein.host.devices.device import (
+    DeviceError,
+    Outputs,
+    Selection,
+    open_device,
+    prediction_only,
+)
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC
@@ -30,7 +38,7 @@ from ornstein.sim.stages import EM, LM
 
 
 class RecipeName(StrEnum):
-    """Recipes that compile; see ornstein.host.models.recipes."""
+    """The recipes that can be compiled; see :mod:`ornstein.host.models.recipes`."""
 
     full = "full"
     silu = "silu"
@@ -48,36 +56,47 @@ _RECIPES = {
 
 @app.command(
     "compile",
-    epilog="Example:  ornstein compile --recipe aligned --kt 0.001 --samples 64 --output aligned.program",
+    epilog="Example:  ornstein compile --recipe aligned --kt 0.001 --samples 64 "
+    "--output aligned.program",
 )
 def compile_command(
     recipe: Annotated[
-        RecipeName, typer.Option(help="How couplings and interface come from the weights.")
+        RecipeName, typer.Option(help="How couplings and interface are derived from the weights.")
     ] = RecipeName.full,
     model: ModelOption = DEFAULT_MODEL,
     encoder_layer: Annotated[
-        str, typer.Option(help="Weight of the encoder's convolution.")
+        str, typer.Option(help="Name of the encoder convolution's weight.")
     ] = "e1.conv1.weight",
-    decoder_layer: Annotated[str, typer.Option(help="Weight of its partner.")] = "d1.conv1.weight",
+    decoder_layer: Annotated[
+        str, typer.Option(help="Name of the decoder convolution's weight.")
+    ] = "d1.conv1.weight",
     activations: Annotated[
-        Path | None, typer.Option(help=".npz with x_train, y_train, x_test, y_test.")
+        Path | None,
+        typer.Option(help=".npz file with the arrays x_train, y_train, x_test and y_test."),
     ] = None,
     rank: Annotated[
-        int | None, typer.Option(min=1, help="Rank of the skip; the recipe's own otherwise.")
+        int | None,
+        typer.Option(min=1, help="Rank of the skip coupling.", show_default="the recipe's"),
     ] = None,
-    kt: Annotated[float, typer.Option(min=0.0, help="Temperature kT.")] = 0.0,
+    kt: Annotated[float, typer.Option(min=0.0, help="Temperature kT of all stages.")] = 0.0,
     dt: Annotated[float, typer.Option(help="Time step.")] = 1.0,
-    samples: Annotated[int, typer.Option(min=1, help="Averaged steps.")] = 16,
+    samples: Annotated[int, typer.Option(min=1, help="Number of averaged steps.")] = 16,
     integrator: Annotated[
         str, typer.Option(help="lm (Leimkuhler-Matthews) or em (Euler-Maruyama).")
     ] = LM,
-    rounding: Annotated[str, typer.Option(help="nearest or stochastic.")] = NEAREST,
-    fabric: Annotated[str, typer.Option(help=f"One of {', '.join(PRESETS)}.")] = "reference",
-    output: Annotated[Path, typer.Option(help="The program file.")] = Path("ornstein.program"),
+    rounding: Annotated[
+        str, typer.Option(help="Rounding of the state: nearest or stochastic.")
+    ] = NEAREST,
+    fabric: Annotated[
+        str, typer.Option(help=f"Fabric to compile for: {', '.join(PRESETS)}.")
+    ] = "reference",
+    output: Annotated[Path, typer.Option(help="Program file to write.")] = Path("ornstein.program"),
     json_file: JsonOption = None,
 ) -> None:
-    """Turn trained weights into a program file: couplings, interface, formats chosen from the data,
-    integer images.
+    """Compile trained weights into a program file.
+
+    The file holds couplings, interface, number formats chosen from the training activations, and
+    the contents of the fabric's memories.
     """
     from ornstein.host.models.run import compile_recipe
 
@@ -98,14 +117,14 @@ def compile_command(
         rounding=rounding,
     )
     output.parent.mkdir(parents=True, exist_ok=True)
-    program.save(output)
+    save_program(program, output)
     _show_program(program)
     write_json(json_file, _program_document(program))
     screen.print(f"Wrote {output}. Next: ornstein run {output} --input inputs.npy", soft_wrap=True)
 
 
 def _energy(recipe: RecipeName, trained: TrainedModel, rank: int | None):
-    """The recipe's energy at another rank, or None for its own."""
+    """Returns the recipe's energy at that rank, or None if the recipe's own rank is to be used."""
     from ornstein.host.physics.couplings import aligned, hierarchical_bilinear, paper_energy
 
     if rank is None:
@@ -121,8 +140,8 @@ def _energy(recipe: RecipeName, trained: TrainedModel, rank: int | None):
 def inspect(
     program: Annotated[Path, typer.Argument(help="A program file.")], json_file: JsonOption = None
 ) -> None:
-    """Show what a program file holds: fabric, schedule, layout, and the range report."""
-    loaded = Program.load(program)
+    """Show what a program file holds: its fabric, schedule and layout, and the range report."""
+    loaded = load_program(program)
     _show_program(loaded)
     write_json(json_file, _program_document(loaded))
 
@@ -152,9 +171,9 @@ def _show_program(program: Program) -> None:
         for stage in problem.stages
     )
     screen.print(
-        f"[bold]{program.name}[/bold] for fabric {program.config.name}: {units} units, {layout.chains} inputs "
-        f"at once, {schedule}; {problem.integrator.upper()}, dt = {program.dt:.6g}, "
-        f"rounding {problem.rounding}",
+        f"[bold]{program.name}[/bold] for fabric {program.config.name}: {units} units, "
+        f"{layout.chains} inputs at once, {schedule}; {problem.integrator.upper()}, "
+        f"dt = {program.dt:.6g}, rounding {problem.rounding}",
         soft_wrap=True,
     )
     table = Table("field", "range", "bits", "LSB", "clipped", "requested", "realised")
@@ -164,7 +183,7 @@ def _show_program(program: Program) -> None:
             f"{row.low:.4g} to {row.high:.4g}",
             str(row.bits),
             f"{row.lsb:.3g}",
-            f"{row.clipped:.2%}",
+            "-" if row.clipped is None else f"{row.clipped:.2%}",
             *("-" if value is None else f"{value:.6g}" for value in (row.requested, row.realised)),
         )
     screen.print(table)
@@ -176,15 +195,18 @@ def load(
     device: DeviceOption = "rtl",
     json_file: JsonOption = None,
 ) -> None:
-    """Load a program onto a device and read it back."""
-    loaded = Program.load(program)
+    """Load a program onto a device, and compare what the device's memories then hold with it."""
+    loaded = load_program(program)
     with open_device(device) as opened:
         opened.load(loaded)
         verified = opened.verify()
     write_json(json_file, {"device": device, "program": loaded.name, "elements_verified": verified})
-    screen.print(
-        f"{loaded.name} is on {device}; {verified} elements read back equal", soft_wrap=True
+    outcome = (
+        f"{verified} elements read back equal"
+        if verified
+        else "it has no memories that could be read back"
     )
+    screen.print(f"{loaded.name} is on {device}; {outcome}", soft_wrap=True)
 
 
 @app.command(
@@ -194,31 +216,39 @@ def run(
     program: Annotated[Path, typer.Argument(help="A program file.")],
     device: DeviceOption = "rtl",
     source: Annotated[
-        str, typer.Option("--input", help=".npy, .npz or CSV file, or - for CSV on standard input.")
+        str,
+        typer.Option("--input", help=".npy, .npz or CSV file; - reads CSV from standard input."),
     ] = "-",
-    key: Annotated[str | None, typer.Option(help="Array of an .npz file.")] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(help="Name of the array in an .npz file.", show_default="the first"),
+    ] = None,
     output: Annotated[
-        str, typer.Option(help=".npy or CSV file, or - for CSV on standard output.")
+        str, typer.Option(help=".npy or CSV file; - writes CSV to standard output.")
     ] = "-",
     what: Annotated[
-        str, typer.Option(help="prediction, mean (of every unit) or second (moment).")
+        str,
+        typer.Option(
+            help="Output: prediction, or mean or second moment of every unit (mean, second)."
+        ),
     ] = "prediction",
     seed: SeedOption = 1,
     warm: Annotated[
         bool,
-        typer.Option("--warm", help="Start each input from the states that the last one left."),
+        typer.Option(
+            "--warm", help="Start from the states that earlier inputs left, instead of from zero."
+        ),
     ] = False,
     json_file: JsonOption = None,
 ) -> None:
-    """Stream inputs through a program; outputs are written as they come."""
+    """Run inputs through a program, and write each block of outputs as soon as it is there."""
     from ornstein.host.cli.streams import read_blocks, writer
 
-    if what not in ("prediction", "mean", "second"):
-        raise typer.BadParameter("--what is prediction, mean or second")
-    loaded = Program.load(program)
+    loaded = load_program(program)
+    selection = _selection(what, loaded)
     blocks, count = read_blocks(source, key)
     with open_device(device) as opened, progress() as bar:
-        if what == "second" and opened.config is not None and not opened.config.second_moment:
+        if selection.second and opened.config is not None and not opened.config.second_moment:
             raise DeviceError(
                 f"device {device!r} was built without second moments; ask for prediction or mean"
             )
@@ -226,12 +256,8 @@ def run(
         task = bar.add_task(f"running on {device}", total=count)
         done, counters = 0, {}
         with writer(output, count) as write:
-            for outputs in opened.stream(_checked(loaded, blocks), seed=seed, warm=warm):
-                write(
-                    loaded.problem.decode(outputs.mean)
-                    if what == "prediction"
-                    else getattr(outputs, what)
-                )
+            for outputs in opened.stream(blocks, seed=seed, warm=warm, selection=selection):
+                write(_rows(what, loaded, outputs))
                 done, counters = done + len(outputs.mean), outputs.counters
                 bar.update(task, completed=done)
     if not done:
@@ -240,17 +266,30 @@ def run(
         json_file,
         {"device": device, "program": loaded.name, "inputs": done, "seed": seed, **counters},
     )
-    saturations = sum(counters.get(name) or 0 for name in ("rank_saturations", "state_saturations"))
+    _warn_of_saturation(counters)
+
+
+def _selection(what: str, program: Program) -> Selection:
+    """Returns what a device has to read back for that output."""
+    if what == "prediction":
+        return prediction_only(program.problem)
+    if what in ("mean", "second"):
+        return Selection(second=what == "second", samples=False)
+    raise typer.BadParameter("--what is prediction, mean or second")
+
+
+def _rows(what: str, program: Program, outputs: Outputs) -> np.ndarray:
+    """Returns the rows (n, D) to write."""
+    if what == "prediction":
+        return outputs.prediction(program.problem)
+    return getattr(outputs, what)
+
+
+def _warn_of_saturation(counters: dict[str, int | None]) -> None:
+    saturations = sum(counters[name] or 0 for name in ("rank_saturations", "state_saturations"))
     if saturations:
         errors.print(
-            f"warning: {saturations} words saturated; compile with calibration data closer to these inputs"
+            f"warning: {saturations} words saturated; compile with calibration data closer to "
+            "these inputs",
+            soft_wrap=True,
         )
-
-
-def _checked(program: Program, blocks):
-    """Blocks, the first of them refused before anything is written if it is not what the program
-    takes.
-    """
-    for block in blocks:
-        program.quantize(block)
-        yield block

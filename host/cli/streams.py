@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inputs from files or a pipe, block by block, and outputs to them as they come: memory stays flat
-however many.
+"""Reads inputs from files or a pipe block by block, and writes outputs as soon as they are there.
+
+The memory in use does not grow with the number of inputs.
 """
 
 import itertools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -14,17 +15,25 @@ import numpy as np
 from ornstein.host.compile.program import InputError
 
 BLOCK = 64
-"""Inputs handed to a device at once."""
+"""Inputs that are handed to a device at once."""
 
 
 def read_blocks(
     source: str, key: str | None = None, block: int = BLOCK
 ) -> tuple[Iterator[np.ndarray], int | None]:
-    """Blocks (n, ...) of inputs, and their number if it is known beforehand.
+    """Returns blocks (n, ...) of inputs, and the number of inputs, None if it is not known yet.
 
-    ``source`` is a .npy file, a .npz archive (``key`` names the array; its only or first one
-    otherwise), a CSV file of one input a line, or ``-`` for CSV on standard input. Raises
-    InputError in one line.
+    Parameters
+    ----------
+    source : a .npy file, a .npz file, a CSV file with one input per line, or ``-`` for CSV from
+        standard input
+    key : name of the array in a .npz file; None reads the first
+    block : largest number of inputs in a block
+
+    Raises
+    ------
+    InputError
+        The file is missing or cannot be read; for CSV this is raised while the blocks are read.
     """
     if source == "-":
         return _csv_blocks(sys.stdin, "standard input", block), None
@@ -48,9 +57,8 @@ def read_blocks(
         raise InputError(
             f"{source} has shape {array.shape}; inputs are the rows of an array of two dimensions"
         )
-    return (np.asarray(array[first : first + block]) for first in range(0, len(array), block)), len(
-        array
-    )
+    blocks = (np.asarray(array[first : first + block]) for first in range(0, len(array), block))
+    return blocks, len(array)
 
 
 def _csv_file(path: Path, block: int) -> Iterator[np.ndarray]:
@@ -58,7 +66,8 @@ def _csv_file(path: Path, block: int) -> Iterator[np.ndarray]:
         yield from _csv_blocks(lines, str(path), block)
 
 
-def _csv_blocks(lines, name: str, block: int) -> Iterator[np.ndarray]:
+def _csv_blocks(lines: Iterable[str], name: str, block: int) -> Iterator[np.ndarray]:
+    """Yields blocks of the rows in lines of CSV; ``name`` is that of their source."""
     numbered = (
         (number, line)
         for number, line in enumerate(lines, 1)
@@ -75,21 +84,23 @@ def _csv_blocks(lines, name: str, block: int) -> Iterator[np.ndarray]:
                 ) from None
             if len(rows[-1]) != len(rows[0]):
                 raise InputError(
-                    f"{name}, line {number}: {len(rows[-1])} numbers, {len(rows[0])} in the line before"
+                    f"{name}, line {number}: {len(rows[-1])} numbers, but {len(rows[0])} in the "
+                    "lines before"
                 )
         yield np.array(rows)
 
 
 @contextmanager
-def writer(target: str, count: int | None):
-    """A function that takes blocks (n, D) of outputs and writes them as they come.
+def writer(target: str, count: int | None) -> Iterator[Callable[[np.ndarray], None]]:
+    """Gives a function that writes blocks (n, D) of outputs.
 
-    ``target`` is ``-`` or a CSV file, where every block is there as soon as it is written, or a
-    .npy file, which needs ``count`` rows to be known or else is written at the end.
+    ``target`` is a CSV file or ``-`` for standard output, to which each block is written at once,
+    or a .npy file. A .npy file is written block by block if the number ``count`` of outputs is
+    known, and otherwise at the end.
     """
     if Path(target).suffix == ".npy":
-        with _npy_writer(Path(target), count) as write:
-            yield write
+        with _npy_writer(Path(target), count) as write_npy:
+            yield write_npy
         return
     stream = sys.stdout if target == "-" else open(target, "w")
     try:
@@ -105,7 +116,7 @@ def writer(target: str, count: int | None):
 
 
 @contextmanager
-def _npy_writer(path: Path, count: int | None):
+def _npy_writer(path: Path, count: int | None) -> Iterator[Callable[[np.ndarray], None]]:
     parts: list[np.ndarray] = []
     mapped = None
     row = 0

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein train``: the U-Net behind the couplings."""
+"""``ornstein train``: trains the U-Net whose weights give the couplings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -14,23 +14,23 @@ from ornstein.sim.toolchain import ToolError
     epilog="Example:  ornstein train --data digits --sigma 0.1 --epochs 12 --output build/model"
 )
 def train(
-    data: Annotated[str, typer.Option(help="digits, or a folder of MNIST IDX files.")] = "digits",
+    data: Annotated[
+        str, typer.Option(help="digits (of scikit-learn), or a folder of MNIST IDX files.")
+    ] = "digits",
     sigma: Annotated[
-        float, typer.Option(min=0.0, help="Noise that the network learns to remove.")
+        float, typer.Option(min=0.0, help="Standard deviation of the noise to remove.")
     ] = 0.1,
     base: Annotated[
         int, typer.Option(min=8, help="Channels at full resolution, a multiple of 8.")
     ] = 64,
-    epochs: Annotated[int, typer.Option(min=1)] = 12,
+    epochs: Annotated[int, typer.Option(min=1, help="Passes over the data.")] = 12,
     seed: SeedOption = 0,
     output: Annotated[Path, typer.Option(help="Folder for weights and activations.")] = Path(
         "build/model"
     ),
     json_file: JsonOption = None,
 ) -> None:
-    """Train the paper's U-Net as a denoiser and keep its weights and activations (needs the
-    \\[train] extra).
-    """
+    """Train the paper's U-Net as a denoiser, and write its weights (needs the \\[train] extra)."""
     from ornstein.host.models.data import digits, mnist
 
     try:
@@ -42,7 +42,10 @@ def train(
             "training needs PyTorch; install it with: pip install 'ornstein[train]'"
         ) from None
     images = digits() if data == "digits" else mnist(data)
-    command = f"ornstein train --data {Path(data).name} --sigma {sigma:g} --base {base} --epochs {epochs} --seed {seed}"
+    command = (
+        f"ornstein train --data {Path(data).name} --sigma {sigma:g} --base {base} "
+        f"--epochs {epochs} --seed {seed}"
+    )
     with progress() as bar:
         task = bar.add_task(f"training on {images.name}", total=epochs)
         net, losses = unet.train(

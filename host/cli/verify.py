@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein verify``: what the tools made of a board's design, against the integer model."""
+"""``ornstein verify``: compares a board's netlist with the integer model."""
 
+from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +12,7 @@ from ornstein.host.cli.app import CheckError, JsonOption, app, progress, screen,
 
 
 class LevelName(StrEnum):
-    """How far through the tools the netlist has come."""
+    """Levels of a netlist, in the order in which the tools make them."""
 
     synth = "synth"
     routed = "routed"
@@ -20,18 +21,17 @@ class LevelName(StrEnum):
 
 @app.command(epilog="Example:  ornstein verify icebreaker --level routed --output build")
 def verify(
-    board: Annotated[str, typer.Argument(help="A board that was built; see ornstein build.")],
+    board: Annotated[
+        str, typer.Argument(help="Name of a board that was built; see ornstein build.")
+    ],
     level: Annotated[
-        LevelName, typer.Option(help="Of the netlist: synthesised, routed, or of the bitstream.")
+        LevelName,
+        typer.Option(help="Netlist after synthesis, after place and route, or in the bitstream."),
     ] = LevelName.synth,
-    output: Annotated[Path, typer.Option(help="The folder that ornstein build was given.")] = Path(
-        "build"
-    ),
+    output: Annotated[Path, typer.Option(help="Folder given to ornstein build.")] = Path("build"),
     json_file: JsonOption = None,
 ) -> None:
-    """Simulate a board's netlist gate by gate, over its link, and compare every bit with the
-    integer model.
-    """
+    """Simulate a board's netlist and link gate by gate, and compare with the integer model."""
     from ornstein.host.devices.verify import verify as verify_board
 
     with progress() as bar:
@@ -42,17 +42,18 @@ def verify(
             output,
             progress=lambda what: bar.update(task, description=f"{board}: {what}"),
         )
-    write_json(json_file, found)
-    way = f"at {found['baud']:,} baud" if found["baud"] else "over USB"
+    write_json(json_file, asdict(found))
+    line = f"at {found.baud:,} baud" if found.baud else "over USB"
     screen.print(
-        f"{found['level']} netlist of {board}: {found['cells']:,} cells, {found['cycles']:,} cycles, "
-        f"{found['bytes_sent']:,} bytes sent and {found['bytes_received']:,} received {way}",
+        f"{found.level} netlist of {board}: {found.cells:,} cells, {found.cycles:,} cycles, "
+        f"{found.bytes_sent:,} bytes sent and {found.bytes_received:,} received {line}",
         soft_wrap=True,
     )
-    for name, count in found["compared"].items():
+    for name, count in found.compared.items():
         screen.print(f"  {name}: {count:,} compared", soft_wrap=True)
-    if found["differences"]:
+    if found.differences:
         raise CheckError(
-            f"the {level.value} netlist of {board} is not the model: {'; '.join(found['differences'])}"
+            f"the {level.value} netlist of {board} differs from the integer model: "
+            f"{'; '.join(found.differences)}"
         )
-    screen.print("every bit is that of the integer model")
+    screen.print("no difference from the integer model")

@@ -34,10 +34,20 @@ def differences(found: Outputs, expected: Outputs) -> list[str]:
     return lines
 
 
+def compared_numbers(expected: Outputs) -> dict[str, int]:
+    """Returns how many numbers of each kind :func:`differences` compares with ``expected``."""
+    arrays = {name: getattr(expected, name) for name in _ARRAYS}
+    counts = {name: array.size for name, array in arrays.items() if array is not None}
+    counts["counters"] = sum(value is not None for value in expected.counters.values())
+    return {name: count for name, count in counts.items() if count}
+
+
 def check_equals_model(
     program: Program, inputs: np.ndarray, outputs: Outputs, seed: int, warm: bool = False
 ) -> None:
     """Runs the program on the integer model and compares the model's answer with ``outputs``.
+
+    Only what was selected for ``outputs`` is compared.
 
     Parameters
     ----------
@@ -52,7 +62,7 @@ def check_equals_model(
     """
     with ModelDevice(program.config) as model:
         model.load(program)
-        expected = model.run(inputs, seed=seed, warm=warm)
+        expected = model.run(inputs, seed=seed, warm=warm, selection=outputs.selection)
     if outputs.squares is None:  # the device was built without second moments
         expected = replace(expected, squares=None)
     found = differences(outputs, expected)

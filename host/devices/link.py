@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The host's end of the link: elements of the fabric's spaces, read and written with retries."""
+"""The host's end of the link: reads and writes elements of a fabric's spaces, with retries."""
 
 import contextlib
 import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -32,46 +32,56 @@ from ornstein.hdl.regmap import (
     Event,
     Line,
     Space,
-    element_bits,
-    element_bytes,
     identity,
-    signed,
-    space_size,
 )
+from ornstein.hdl.spaces import spaces
 from ornstein.sim.transport import LinkError, Transport
 
 _END = bytes([protocol.END])
-_LONGEST_PACKET = 2 * (
-    ANSWER_HEADER_BYTES + MAX_READ_BYTES + CRC_BYTES
-)  # every byte of an answer escaped
-_MOST_FLYING = 128  # half of the sequence numbers
-_FIRST_WAIT = (
-    16  # units; doubled until a wait takes a good part of the time-out, whatever the device's clock
-)
-_LONGEST_WAIT = 0xFFFF
+_LONGEST_PACKET = 2 * (ANSWER_HEADER_BYTES + MAX_READ_BYTES + CRC_BYTES)
+"""Bytes of the longest answer if every byte of it is escaped."""
+_SEQUENCES = 255
+"""Sequence numbers of requests: 1 to 255. Answers to damaged requests carry 0."""
+_MAX_IN_FLIGHT = 128
+"""Most requests that may be unanswered: half of the sequence numbers."""
+_FIRST_WAIT_UNITS = 16
+"""Length of the first WAIT command. It is doubled until a wait takes a good part of the time-out,
+whatever the device's clock is.
+"""
+_LONGEST_WAIT_UNITS = 0xFFFF
+_INTEGER_SIZES = (1, 2, 4, 8)
+"""Sizes in bytes of NumPy's integers."""
 _REASONS = {
     Status.BUSY: "a job runs; wait until it ends",
     Status.FULL: "a job waits already; wait until one ends",
     Status.ADDRESS: "the device has no such element; its build may differ from its identity",
-    Status.MALFORMED: "the device did not understand; host and gateware may be of different versions",
+    Status.MALFORMED: (
+        "the device did not understand; host and gateware may be of different versions"
+    ),
 }
 
 
+class NoAnswerError(LinkError):
+    """A request was repeated as often as allowed, and no valid answer to it came."""
+
+
 class RefusedError(LinkError):
-    """The device understood and refused.
+    """The device understood a request and refused it.
 
     Attributes
     ----------
-    status : Status
+    status : Status, the reason
     """
 
-    def __init__(self, asked, status: Status):
-        super().__init__(f"{asked} was refused as {status.name}: {_REASONS[status]}")
+    def __init__(self, request: object, status: Status):
+        super().__init__(f"{request} was refused as {status.name}: {_REASONS[status]}")
         self.status = status
 
 
 @dataclass(frozen=True)
 class _Request:
+    """A request without its sequence number; its answer has ``answer_bytes`` bytes of data."""
+
     opcode: Opcode
     space: int
     address: int
@@ -79,13 +89,14 @@ class _Request:
     data: bytes = b""
     answer_bytes: int = 0
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.opcode == Opcode.WAIT:
             return f"wait for {Event(self.address).name}"
-        return f"{self.opcode.name.lower()} of {self.count} elements of {Space(self.space).name} at {self.address}"
+        space = Space(self.space).name
+        return f"{self.opcode.name.lower()} of {self.count} elements of {space} at {self.address}"
 
     def packet(self, sequence: int) -> bytes:
-        """The request as it travels."""
+        """Returns the bytes that are sent."""
         frame = protocol.request(
             sequence, self.opcode, self.space, self.address, self.count, self.data
         )
@@ -93,56 +104,65 @@ class _Request:
 
 
 class _Batch:
-    """Requests, several of them on their way. A device answers in order: an answer tells that what
-    was sent before the request and is not yet answered was lost. What was lost is sent again under
-    its old number.
+    """Requests that are exchanged together, several of them in flight at a time.
+
+    A device answers in the order of the requests. An answer therefore shows that all requests which
+    were sent before its own and are still unanswered are lost. Lost requests are sent again under
+    their old sequence numbers.
+
+    Attributes
+    ----------
+    answers : data of each request's answer
+    refused : RefusedError of the first request that was refused
+    failed : a request that was lost more often than it may be repeated
     """
 
     def __init__(self, requests: list[_Request], first_sequence: int, retries: int):
         self.answers = [b""] * len(requests)
-        self.refused = None  # RefusedError of the first request that was
-        self.hopeless = None  # a request that was lost too often
+        self.refused: RefusedError | None = None
+        self.failed: _Request | None = None
         self._retries = retries
         self._requests = requests
         self._first_sequence = first_sequence
         self._waiting = deque(range(len(requests)))
-        self._flying = {}  # sequence: (index, bytes), in the order of sending
-        self._losses = [0] * len(requests)
+        # (index, bytes of the packet) by sequence number, in the order of sending
+        self._in_flight: dict[int, tuple[int, int]] = {}
+        self._loss_counts = [0] * len(requests)
 
     @property
     def unfinished(self) -> bool:
-        """Whether an answer is missing; after a refusal nothing new is sent."""
-        return bool(self._flying or (self._waiting and not self.refused))
+        """Whether an answer is missing. After a refusal no more requests are sent."""
+        return bool(self._in_flight or (self._waiting and not self.refused))
 
     def packets(self, window: int) -> Iterator[bytes]:
-        """What can be sent now, so that no more than ``window`` bytes wait behind the oldest
-        request.
+        """Yields the packets that can be sent now.
+
+        No more than ``window`` bytes may be in flight behind the oldest request.
         """
-        while self._waiting and not self.refused and len(self._flying) < _MOST_FLYING:
+        while self._waiting and not self.refused and len(self._in_flight) < _MAX_IN_FLIGHT:
             index = self._waiting[0]
-            sequence = (
-                self._first_sequence + index
-            ) % 255 + 1  # answers to damaged requests carry zero
+            sequence = (self._first_sequence + index) % _SEQUENCES + 1
             packet = self._requests[index].packet(sequence)
-            behind_oldest = [size for _, size in self._flying.values()][1:]
-            if self._flying and sum(behind_oldest) + len(packet) > window:
+            behind_oldest = [size for _, size in self._in_flight.values()][1:]
+            if self._in_flight and sum(behind_oldest) + len(packet) > window:
                 return
-            self._flying[sequence] = self._waiting.popleft(), len(packet)
+            self._in_flight[sequence] = self._waiting.popleft(), len(packet)
             yield packet
 
     def take(self, sequence: int, status: Status, data: bytes) -> bool:
-        """Whether this is an answer to one of the requests. Raises LinkError if it is one of the
-        wrong length.
+        """Takes an answer; returns whether it answers one of the requests in flight.
+
+        Raises LinkError if its data have the wrong length.
         """
-        if (
-            status == Status.CORRUPT
-        ):  # most likely the oldest; if it was another, that one's silence will tell
+        if status == Status.CORRUPT:
+            # Most likely the oldest request was damaged. If it was a later one, the oldest is
+            # repeated in vain and the damaged one is repeated after the time-out.
             self._lose(1)
             return False
-        if sequence not in self._flying:
+        if sequence not in self._in_flight:
             return False
-        self._lose(list(self._flying).index(sequence))
-        index, _ = self._flying.pop(sequence)
+        self._lose(list(self._in_flight).index(sequence))
+        index, _ = self._in_flight.pop(sequence)
         request = self._requests[index]
         if status not in (Status.OK, Status.TIMEOUT):
             self.refused = self.refused or RefusedError(request, status)
@@ -154,43 +174,45 @@ class _Batch:
         self.answers[index] = data
         return True
 
-    def lose_all(self):
-        """No answer is expected any more."""
-        self._lose(len(self._flying))
+    def lose_all(self) -> None:
+        """Counts all requests in flight as lost."""
+        self._lose(len(self._in_flight))
 
-    def _lose(self, count: int):
-        """The oldest ``count`` on their way, in front of what waits."""
-        lost = list(self._flying)[:count]
-        indices = [self._flying.pop(sequence)[0] for sequence in lost]
+    def _lose(self, count: int) -> None:
+        """Puts the oldest ``count`` requests in flight back in front of those that wait."""
+        lost = list(self._in_flight)[:count]
+        indices = [self._in_flight.pop(sequence)[0] for sequence in lost]
         for index in indices:
-            self._losses[index] += 1
-            if self._losses[index] > self._retries:
-                self.hopeless = self._requests[index]
+            self._loss_counts[index] += 1
+            if self._loss_counts[index] > self._retries:
+                self.failed = self._requests[index]
         self._waiting.extendleft(reversed(indices))
 
 
 class Link:
-    """A device that speaks :mod:`ornstein.hdl.protocol` over a transport.
+    """The host's end of :mod:`ornstein.hdl.protocol`, over a transport to a device.
 
-    Requests travel several at a time, as many bytes as the transport's window allows. One that is
-    damaged or goes unanswered is sent again under the same sequence number, up to ``retries``
-    times; all requests may be repeated without harm, and the first answer counts. No call outlasts
-    ``timeout * (retries + 1)`` seconds without an answer.
+    Several requests are in flight at a time, as many bytes as the transport's window allows. A
+    request that is damaged or not answered is sent again under the same sequence number, up to
+    ``retries`` times. Every request may be repeated without harm; the first answer counts. No call
+    lasts longer than ``timeout * (retries + 1)`` seconds without a valid answer.
 
     Parameters
     ----------
     transport : Transport
-    timeout : seconds without any valid answer after which requests are sent again
+    timeout : seconds without a valid answer after which requests are sent again
     retries : how often a request is sent again
 
     Attributes
     ----------
-    line : Line of the device, None before :meth:`identify`
+    line : Line of the device; None before :meth:`identify`
 
     Raises
     ------
+    NoAnswerError
+        The device stays silent, or its bytes are no valid answers.
     LinkError
-        The device stays silent, babbles, or is not the one that was expected.
+        The device is not the expected one, or the transport fails.
     RefusedError
         The device refuses a request.
     """
@@ -199,31 +221,31 @@ class Link:
         self._transport = transport
         self._timeout = timeout
         self._retries = retries
-        self._config = None
+        self._config: FabricConfig | None = None
         self.line: Line | None = None
-        self._hastened = False
-        self._sequence = secrets.randbelow(
-            255
-        )  # late answers to an earlier session are then unlikely to fit
+        self._baud_changed = False
+        # a random start makes it unlikely that late answers to an earlier session fit
+        self._sequence = secrets.randbelow(_SEQUENCES)
         self._received = b""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def close(self):
-        """Closes the transport; a line whose rate was changed gets its first rate back before."""
-        if self._hastened:
-            with contextlib.suppress(LinkError), self._patience(min(self._timeout, 0.5), 0):
+    def close(self) -> None:
+        """Closes the transport; a device whose rate was changed first gets its old rate back."""
+        if self._baud_changed:
+            with contextlib.suppress(LinkError), self._retry_policy(min(self._timeout, 0.5), 0):
                 self.write(Space.CONTROL, Control.RATE, [0])
-            self._hastened = False
+            self._baud_changed = False
         self._transport.close()
 
     def identify(self) -> FabricConfig:
-        """The fabric at the other end. Raises LinkError naming the field if it is none that this
-        host knows.
+        """Reads the identity of the device and returns its fabric.
+
+        Raises LinkError, which names the field, if the host does not know such a fabric.
         """
         fields = list(identity(REFERENCE))
         head = fields.index("build_hash") + 1
@@ -260,47 +282,46 @@ class Link:
         """Bits per second of the line; None where it has no rate."""
         return self._transport.baud
 
-    def hasten(self) -> int | None:
-        """Moves a negotiable line to the fastest rate at which both ends understand each other; the
-        rate then in force.
+    def negotiate_baud(self) -> int | None:
+        """Changes a negotiable line to the fastest rate at which the device identifies itself.
 
-        A rate at which the device does not identify itself costs some seconds, after which both are
-        back at its first one. Raises LinkError if even that cannot be had again.
+        Returns the rate then in force, None where the line has none. Each rate that fails costs
+        some seconds, after which both ends are back at the first rate. Raises LinkError if the
+        device does not answer at its first rate either.
         """
         if self._config is None:
             self.identify()
-        if self._transport.negotiable:
-            for baud, index in sorted(
-                zip(self.line.bauds, range(len(self.line.bauds)), strict=True), reverse=True
-            ):
-                if baud <= self._transport.baud or self._switched(index):
+        if self._transport.negotiable and self.line is not None:
+            rates = zip(self.line.bauds, range(len(self.line.bauds)), strict=True)
+            for baud, index in sorted(rates, reverse=True):
+                present = self._transport.baud or 0  # a rate that failed has changed it
+                if baud <= present or self._try_baud(self.line.bauds, index):
                     break
         return self._transport.baud
 
-    def _switched(self, index: int) -> bool:
-        """Whether the device identifies itself at that one of its rates; otherwise it is back at
-        its first.
+    def _try_baud(self, bauds: tuple[int, ...], index: int) -> bool:
+        """Returns whether the device identifies itself at that rate; if not, it is back at the
+        first one.
         """
-        bauds = self.line.bauds
         self.write(Space.CONTROL, Control.RATE, [index])
-        self._hastened = True
+        self._baud_changed = True
         try:
             self._transport.set_baud(bauds[index])
-            with self._patience(self._timeout, 1):
+            with self._retry_policy(self._timeout, 1):
                 self.identify()
             return True
         except LinkError:
             self._transport.set_baud(bauds[0])
         self._received = b""
-        # what the device hears now makes no sense to it until it has fallen back
-        with self._patience(self._timeout, math.ceil(2 * FALLBACK_SECONDS / self._timeout)):
+        # the device does not understand this rate until it has fallen back to it
+        with self._retry_policy(self._timeout, math.ceil(2 * FALLBACK_SECONDS / self._timeout)):
             self.identify()
-        self._hastened = False
+        self._baud_changed = False
         return False
 
     @contextlib.contextmanager
-    def _patience(self, timeout: float, retries: int) -> Iterator[None]:
-        """Other time-out and retries for a while."""
+    def _retry_policy(self, timeout: float, retries: int) -> Iterator[None]:
+        """Replaces the time-out and the number of retries within the context."""
         kept = self._timeout, self._retries
         self._timeout, self._retries = timeout, retries
         try:
@@ -309,25 +330,32 @@ class Link:
             self._timeout, self._retries = kept
 
     def read(self, space: Space, address: int, count: int) -> np.ndarray:
-        """``count`` elements from ``address`` on, as int64. Raises ValueError if the space does not
-        hold them.
-        """
-        self._check_place(space, address, count)
-        size = element_bytes(self._config, space)
-        data = b"".join(self._exchange(_reads(space, address, count, size)))
-        raw = np.zeros((count, 8), np.uint8)
-        raw[:, :size] = np.frombuffer(data, np.uint8).reshape(count, size)
-        spare = 64 - element_bits(self._config, space)
-        shifted = raw.view("<u8")[:, 0] << np.uint64(spare)
-        return (
-            shifted.astype(np.int64) >> spare
-            if signed(space)
-            else (shifted >> np.uint64(spare)).astype(np.int64)
-        )
+        """Returns ``count`` elements (count,) int64 from ``address`` on.
 
-    def write(self, space: Space, address: int, values: ArrayLike):
-        """Writes integers from ``address`` on. Raises ValueError if the space or an element does
-        not hold them.
+        Raises ValueError if the space does not hold them.
+        """
+        return self.read_ranges(space, [address], count)[0]
+
+    def read_ranges(self, space: Space, addresses: Iterable[int], count: int) -> np.ndarray:
+        """Returns elements (ranges, count) int64: for each address, ``count`` elements from there.
+
+        The requests of all ranges travel together. Raises ValueError if the space does not hold
+        all of them.
+        """
+        starts = [int(address) for address in addresses]
+        for start in starts:
+            self._check_range(space, start, count)
+        info = spaces(self._known_config())[space]
+        requests = [
+            request for start in starts for request in _reads(space, start, count, info.bytes)
+        ]
+        data = b"".join(self._exchange(requests))
+        return _unpacked(data, info.bits, info.signed).reshape(-1, count)
+
+    def write(self, space: Space, address: int, values: ArrayLike) -> None:
+        """Writes integers (n,) to the elements from ``address`` on.
+
+        Raises ValueError if the space has no such elements, or an element cannot hold its value.
         """
         values = np.atleast_1d(np.asarray(values))
         if values.ndim != 1 or values.dtype.kind not in "iu":
@@ -335,20 +363,23 @@ class Link:
                 f"values for {space.name} must be a row of integers, not {values.ndim}-dimensional "
                 f"{values.dtype}"
             )
-        self._check_place(space, address, len(values))
-        bits = element_bits(self._config, space)
-        low, high = (
-            (-(1 << bits - 1), (1 << bits - 1) - 1) if signed(space) else (0, (1 << bits) - 1)
-        )
-        wrong = np.flatnonzero((values < low) | (values > high))
-        if wrong.size:
-            raise ValueError(
-                f"values for {space.name} must be between {low} and {high}; element "
-                f"{address + wrong[0]} is {values[wrong[0]]}"
-            )
-        size = element_bytes(self._config, space)
-        data = values.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :size].tobytes()
-        # requests much smaller than the window, so that several are under way
+        self._check_range(space, address, len(values))
+        info = spaces(self._known_config())[space]
+        if info.signed:
+            low, high = -(1 << info.bits - 1), (1 << info.bits - 1) - 1
+        else:
+            low, high = 0, (1 << info.bits) - 1
+        held = np.iinfo(values.dtype)
+        if held.min < low or held.max > high:  # the type alone does not keep the values in range
+            wrong = np.flatnonzero((values < low) | (values > high))
+            if wrong.size:
+                raise ValueError(
+                    f"values for {space.name} must be between {low} and {high}; element "
+                    f"{address + wrong[0]} is {values[wrong[0]]}"
+                )
+        size = info.bytes
+        data = _packed(values, size)
+        # requests are much smaller than the window, so that several can be in flight
         step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
         self._exchange(
             [
@@ -364,11 +395,12 @@ class Link:
         )
 
     def wait(self, events: Event, timeout: float) -> Event:
-        """The events that hold as soon as one of ``events`` does. Raises LinkError after
-        ``timeout`` seconds.
+        """Waits until one of ``events`` holds; returns all events that hold then.
+
+        Raises LinkError after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
-        units = _FIRST_WAIT
+        units = _FIRST_WAIT_UNITS
         while True:
             began = time.monotonic()
             (answer,) = self._exchange([_Request(Opcode.WAIT, 0, events, units, answer_bytes=1)])
@@ -382,50 +414,55 @@ class Link:
                     f"{holding.name or 'nothing'}; allow more time or restart the device"
                 )
             if now - began < self._timeout / 8:
-                units = min(2 * units, _LONGEST_WAIT)
+                units = min(2 * units, _LONGEST_WAIT_UNITS)
 
     def _registers(self, address: int, count: int) -> list[int]:
-        """Identity registers, whose size does not depend on the build."""
-        size = element_bytes(REFERENCE, Space.IDENTITY)
+        """Reads identity registers, whose size does not depend on the build."""
+        size = spaces(REFERENCE)[Space.IDENTITY].bytes
         data = b"".join(self._exchange(_reads(Space.IDENTITY, address, count, size)))
         return [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
 
-    def _check_place(self, space: Space, address: int, count: int):
-        if self._config is None:
-            self.identify()
-        size = space_size(self._config, space)
+    def _known_config(self) -> FabricConfig:
+        """Returns the fabric at the other end, which is asked for its identity on first use."""
+        return self.identify() if self._config is None else self._config
+
+    def _check_range(self, space: Space, address: int, count: int) -> None:
+        """Raises ValueError unless the space holds ``count`` elements from ``address`` on."""
+        info = spaces(self._known_config()).get(space)
+        size = info.size if info else 0
         if address < 0 or count < 1 or address + count > size:
             raise ValueError(
                 f"{space.name} has {size} elements; {count} from {address} on are not among them"
             )
 
     def _exchange(self, requests: list[_Request]) -> list[bytes]:
-        """The data of the answers."""
+        """Sends requests until all are answered; returns the data of the answers."""
         batch = _Batch(requests, self._sequence, self._retries)
         self._sequence += len(requests)
-        heard = 0  # bytes since the last valid answer
+        unexplained = 0  # bytes received since the last valid answer
         deadline = time.monotonic() + self._timeout
         while batch.unfinished:
             for packet in batch.packets(self._transport.window):
                 self._transport.write(packet)
             data = self._transport.read(max(0.0, deadline - time.monotonic()))
-            heard += len(data)
-            for answer in self._frames(data):
+            unexplained += len(data)
+            for answer in self._answers(data):
                 if batch.take(*answer):
-                    heard = 0
+                    unexplained = 0
                     deadline = time.monotonic() + self._timeout
             if time.monotonic() >= deadline:
                 batch.lose_all()
                 deadline = time.monotonic() + self._timeout
-            if batch.hopeless:
-                raise LinkError(f"{batch.hopeless} failed: {self._diagnosis(heard)}")
+            if batch.failed:
+                raise NoAnswerError(f"{batch.failed} failed: {self._diagnosis(unexplained)}")
         if batch.refused:
             raise batch.refused
         return batch.answers
 
-    def _frames(self, data: bytes):
-        """Sequence, status and data of the valid answers that end in these bytes; all else is
-        dropped.
+    def _answers(self, data: bytes) -> Iterator[tuple[int, Status, bytes]]:
+        """Yields sequence number, status and data of the valid answers that end in these bytes.
+
+        Everything else is dropped.
         """
         *packets, self._received = (self._received + data).split(_END)
         if len(self._received) > _LONGEST_PACKET:
@@ -442,15 +479,19 @@ class Link:
                 continue
             yield frame[0], Status(frame[1]), frame[ANSWER_HEADER_BYTES:-CRC_BYTES]
 
-    def _diagnosis(self, heard: int) -> str:
+    def _diagnosis(self, unexplained: int) -> str:
+        """Returns what to look at after that many bytes without a valid answer."""
         tries = f"{self._retries + 1} attempts of {self._timeout:g} s"
-        if heard:
-            return f"{heard} bytes but no valid answer in {tries}; check the baud rate and that this is the right port"
+        if unexplained:
+            return (
+                f"{unexplained} bytes but no valid answer in {tries}; check the baud rate and that "
+                "this is the right port"
+            )
         return f"the device is silent ({tries}); check that it is powered, flashed and on this port"
 
 
 def _reads(space: Space, address: int, count: int, size: int) -> list[_Request]:
-    """Requests that read elements of ``size`` bytes."""
+    """Returns the requests that read ``count`` elements of ``size`` bytes each."""
     step = MAX_READ_BYTES // size
     return [
         _Request(
@@ -462,3 +503,24 @@ def _reads(space: Space, address: int, count: int, size: int) -> list[_Request]:
         )
         for first in range(0, count, step)
     ]
+
+
+def _packed(values: np.ndarray, size: int) -> bytes:
+    """Returns integers as little-endian numbers of ``size`` bytes each."""
+    if size in _INTEGER_SIZES:
+        return values.astype(f"<i{size}").tobytes()
+    return values.astype("<i8").view(np.uint8).reshape(-1, 8)[:, :size].tobytes()
+
+
+def _unpacked(data: bytes, bits: int, is_signed: bool) -> np.ndarray:
+    """Returns integers (n,) int64 from little-endian numbers of ``bits`` bits in whole bytes."""
+    size = -(-bits // 8)
+    if bits == 8 * size and size in _INTEGER_SIZES:
+        return np.frombuffer(data, f"<{'i' if is_signed else 'u'}{size}").astype(np.int64)
+    raw = np.zeros((len(data) // size, 8), np.uint8)
+    raw[:, :size] = np.frombuffer(data, np.uint8).reshape(-1, size)
+    spare = 64 - bits  # bits above the number, which carry nothing
+    shifted = raw.view("<u8")[:, 0] << np.uint64(spare)
+    if is_signed:
+        return shifted.astype(np.int64) >> spare
+    return (shifted >> np.uint64(spare)).astype(np.int64)

@@ -1,20 +1,36 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integer model as a device: many jobs side by side, bit for bit what the gateware would
-answer.
-"""
+"""The integer model as a device: bit for bit what the gateware answers."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.host.compile.program import Program
-from ornstein.host.devices.device import Device, Outputs, job_seeds, scaled_outputs
-from ornstein.sim.model import FabricModel
+from ornstein.hdl.regmap import Control, Space
+from ornstein.host.compile.program import EncodedInputs, Program
+from ornstein.host.devices.device import Device, Outputs, Selection, scaled_outputs
+from ornstein.host.devices.images import (
+    activation_elements,
+    compare_images,
+    descriptor_elements,
+)
+from ornstein.host.devices.jobs import (
+    Job,
+    job_seeds,
+    pack_jobs,
+    unpack_samples,
+    unpack_units,
+)
+from ornstein.sim.model import FabricModel, JobRows
 
 
 class ModelDevice(Device):
-    """See :class:`ornstein.host.devices.device.Device`. ``cycles`` is None: the model has no clock."""
+    """See :class:`ornstein.host.devices.device.Device`. The counter ``cycles`` is None: the model
+    has no clock.
+    """
+
+    config: FabricConfig
 
     def __init__(self, config: FabricConfig, uri: str = "model"):
         super().__init__()
@@ -24,83 +40,77 @@ class ModelDevice(Device):
     def load(self, program: Program) -> None:
         program.check_fits(self.config)
         model, layout = self._model, program.layout
+        constants = slice(layout.constant_word, layout.constant_word + len(program.constants))
         model.factor[: len(program.factor)] = program.factor
-        model.drive[layout.constant_word : layout.constant_word + len(program.constants)] = (
-            program.constants
-        )
+        model.drive[constants] = program.constants
         model.descriptors[: len(program.descriptors)] = program.descriptors
         model.activation[:] = program.activation
         model.bank_offset = layout.bank_offset
         self.program = program
 
     def verify(self) -> int:
-        program = self._loaded()
-        return (
-            program.factor.size
-            + program.constants.size
-            + program.descriptors.size
-            + program.activation.size
-        )
+        return compare_images(self.uri, self._loaded(), self._read)
 
-    def stream(
-        self, blocks: Iterable[np.ndarray], *, seed: int = 1, warm: bool = False
+    def _read(self, space: Space, start: int, count: int) -> np.ndarray:
+        """Returns elements of the model's memories as a link returns those of a fabric."""
+        model = self._model
+        match space:
+            case Space.FACTOR:
+                memory = model.factor.ravel()
+            case Space.DRIVE:
+                memory = model.drive.ravel()
+            case Space.DESCRIPTOR:
+                memory = descriptor_elements(model.descriptors)
+            case Space.ACTIVATION:
+                memory = activation_elements(model.activation)
+            case Space.CONTROL:
+                memory = np.zeros(len(Control), np.int64)
+                memory[Control.BANK_OFFSET] = model.bank_offset
+            case _:
+                raise ValueError(f"no program has an image of {space.name}")
+        return memory[start : start + count]
+
+    def _run_blocks(
+        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
     ) -> Iterator[Outputs]:
         program = self._loaded()
-        layout, units = program.layout, self.config.unit_lanes
         self._model.counters = dict.fromkeys(self._model.counters, 0)
         done = 0
         for block in blocks:
-            words = program.quantize(block)
-            count = len(words)
-            if not count:
+            jobs = list(pack_jobs(program, block, done))
+            if not jobs:
                 continue
-            jobs = -(-count // layout.chains)
-            padded = np.zeros((jobs * layout.chains, layout.input_words, units), np.int16)
-            padded[:count] = words
-            inputs = padded.reshape(jobs, layout.chains * layout.input_words, units)
-            seeds = np.stack([job_seeds(seed, done + job, units) for job in range(jobs)])
-            # one after the other if each starts where the last one stopped, else side by side
-            groups = [slice(job, job + 1) for job in range(jobs)] if warm else [slice(0, jobs)]
-            rows = [
-                self._model.run(
-                    layout.first_level + warm,
-                    layout.levels - warm,
-                    seeds=seeds[group],
-                    inputs=inputs[group],
-                    input_word=layout.input_word,
-                )
-                for group in groups
-            ]
-            done += jobs
-            sums, squares = (
-                self._chains(np.concatenate([getattr(row, name) for row in rows]))[:count]
-                for name in ("sums", "squares")
-            )
-            samples = np.concatenate([row.samples for row in rows])
-            yield scaled_outputs(
-                program,
-                sums,
-                squares if self.config.second_moment else None,
-                split_samples(program, samples)[:count],
-                {"cycles": None, **self._model.counters},
-            )
+            done += len(jobs)
+            # a warm job starts where the one before it stopped; cold jobs can run side by side
+            batches = [[job] for job in jobs] if warm else [jobs]
+            parts: list[Outputs] = []
+            for batch in batches:
+                rows = self._run_jobs(program, batch, seed, warm)
+                for row, job in enumerate(batch):
+                    parts.append(self._outputs(program, job, rows, row, selection))
+            counters = {"cycles": None, **self._model.counters}
+            yield replace(Outputs.join(parts), counters=counters)
 
-    def _chains(self, memory: np.ndarray) -> np.ndarray:
-        """(inputs, units) of sums (jobs, state_depth, unit_lanes)."""
-        layout = self.program.layout
-        words = memory[:, : layout.chains * layout.state_words]
-        return self.program.units(words.reshape(-1, layout.state_words, self.config.unit_lanes))
+    def _run_jobs(self, program: Program, jobs: list[Job], seed: int, warm: bool) -> JobRows:
+        """Runs jobs side by side; a warm run has no level that sets the initial state."""
+        layout = program.layout
+        return self._model.run(
+            layout.first_level + warm,
+            layout.levels - warm,
+            seeds=np.stack([job_seeds(seed, job.number, self.config.unit_lanes) for job in jobs]),
+            inputs=np.stack([job.words for job in jobs]),
+            input_word=layout.input_word,
+        )
 
-
-def split_samples(program: Program, words: np.ndarray) -> np.ndarray:
-    """(inputs, kept, units) of sampled words (jobs, words, unit_lanes), which come step by step,
-    chain by chain.
-    """
-    layout = program.layout
-    steps = layout.sampled_words // (layout.chains * layout.state_words)
-    shaped = words.reshape(
-        len(words), steps, layout.chains, layout.state_words, words.shape[-1]
-    ).swapaxes(1, 2)
-    return program.units(shaped).reshape(
-        len(words) * layout.chains, steps, program.problem.energies[0].units
-    )
+    def _outputs(
+        self, program: Program, job: Job, rows: JobRows, row: int, selection: Selection
+    ) -> Outputs:
+        """Returns the outputs of one job from its row of the model's results."""
+        units = selection.units(program)
+        squares = samples = None
+        if selection.second and self.config.second_moment:
+            squares = unpack_units(program, rows.squares[row], job.count)[:, units]
+        if selection.samples:
+            samples = unpack_samples(program, rows.samples[row], job.count)[..., units]
+        sums = unpack_units(program, rows.sums[row], job.count)[:, units]
+        return scaled_outputs(program, sums, squares, samples, selection)

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Serial ports: which there are, which of them answer as a device, and whether the user may use
-them.
-"""
+"""Serial ports: lists them, finds devices at them, and checks whether the user can use them."""
 
-import contextlib
 import os
 import shutil
 import sys
@@ -17,12 +14,12 @@ from serial.tools.list_ports_common import ListPortInfo
 from ornstein import boards
 from ornstein.hdl.config import FabricConfig
 from ornstein.host.devices.check import Check
-from ornstein.host.devices.link import Link
+from ornstein.host.devices.link import Link, NoAnswerError
 from ornstein.host.devices.serial import DEFAULT_BAUD, SerialTransport, latency_timer
 from ornstein.sim.transport import LinkError
 
 BAUDS = (DEFAULT_BAUD, 3_000_000, 115_200, 12_000_000)
-"""Rates that a device is looked for at, the one that boards start with first."""
+"""Rates at which a device is looked for; boards start with the first."""
 RULES = Path(boards.__file__).with_name("99-ornstein.rules")
 RULES_FOLDERS = (
     Path("/etc/udev/rules.d"),
@@ -31,20 +28,19 @@ RULES_FOLDERS = (
     Path("/lib/udev/rules.d"),
 )
 _TIMEOUT = 0.2
-"""Seconds that a port is given to answer at one rate: an FTDI's 16 ms, thrice, and a slow machine.
-"""
+"""Seconds that a device has to answer at one rate; an FTDI may hold each answer back for 16 ms."""
 
 
 @dataclass(frozen=True)
 class Found:
-    """What asking a port has shown.
+    """The result of asking at a port.
 
     Attributes
     ----------
-    port : its name
-    config : the fabric that answered, None if none did
-    baud : the rate at which it did, 0 if it did not
-    problem : why there is none, one line
+    port : name of the port
+    config : the fabric that answered; None if none did
+    baud : the rate at which it answered; 0 if none did
+    problem : why no fabric answered, one line; empty if one did
     """
 
     port: str
@@ -52,15 +48,16 @@ class Found:
     baud: int = 0
     problem: str = ""
 
-    def __str__(self):
+    def __str__(self) -> str:
         if self.config is None:
             return f"{self.port}: {self.problem}"
         return f"serial:{self.port}?baud={self.baud} (fabric {self.config.name})"
 
 
 def candidates(*, every: bool = False) -> list[ListPortInfo]:
-    """USB serial ports, those with a known board's identifiers first; with ``every`` all other
-    ports after them.
+    """Returns the USB serial ports, those with a known board's identifiers first.
+
+    With ``every``, all other serial ports follow.
     """
     known = {board.usb for board in boards.BOARDS.values()}
     return sorted(
@@ -70,29 +67,35 @@ def candidates(*, every: bool = False) -> list[ListPortInfo]:
 
 
 def ask(port: str, *, timeout: float = _TIMEOUT) -> Found:
-    """What answers at that port, whichever of :data:`BAUDS` it uses. Other devices there receive
-    some bytes.
+    """Looks for a device at that port, at each of :data:`BAUDS`.
+
+    ``timeout`` is in seconds per rate. Anything else at the port receives some bytes.
     """
     problem = "silent"
     try:
         with SerialTransport(port) as line:
             for baud in BAUDS:
-                with contextlib.suppress(LinkError):  # a rate that this port cannot make
+                try:
                     line.set_baud(baud)
-                    link = Link(line, timeout=timeout, retries=0)
-                    try:
-                        return Found(port, link.identify(), baud)
-                    except LinkError as error:
-                        if "silent" not in str(error) and "no valid answer" not in str(error):
-                            problem = str(error)
+                except LinkError:  # the port has no such rate
+                    continue
+                link = Link(line, timeout=timeout, retries=0)
+                try:
+                    return Found(port, link.identify(), baud)
+                except NoAnswerError:
+                    continue
+                except LinkError as error:
+                    problem = str(error)
     except LinkError as error:
         problem = str(error)
     return Found(port, problem=problem)
 
 
 def find(*, every: bool = False) -> SerialTransport:
-    """The port at which the only device answers, opened at its rate. Raises LinkError if there is
-    none, or several.
+    """Opens the port at which a device answers, at the device's rate.
+
+    With ``every``, all serial ports are asked, otherwise those on USB. Raises LinkError if no
+    device answers, or several do.
     """
     ports = candidates(every=every)
     found = [ask(port.device) for port in ports]
@@ -105,8 +108,8 @@ def find(*, every: bool = False) -> SerialTransport:
         )
     if found:
         raise LinkError(
-            f"no device answers ({'; '.join(map(str, found))}); check that a board is flashed and plugged "
-            "in, or name its port as serial:PORT"
+            f"no device answers ({'; '.join(map(str, found))}); check that a board is flashed and "
+            "plugged in, or name its port as serial:PORT"
         )
     other = "" if every else " (serial:auto?ports=all tries the others too)"
     raise LinkError(
@@ -114,11 +117,11 @@ def find(*, every: bool = False) -> SerialTransport:
     )
 
 
-# ---- what the doctor looks at --------------------------------------------------------------------
+# ---- checks of the doctor ------------------------------------------------------------------------
 
 
 def examine() -> Iterator[Check]:
-    """Permissions and latency of every USB serial port, udev rules, programmers."""
+    """Checks permissions and latency of every USB serial port, udev rules, and programmers."""
     ports = candidates()
     for port in ports:
         yield _access(port.device)
@@ -132,19 +135,7 @@ def examine() -> Iterator[Check]:
             needed=False,
         )
     if sys.platform == "linux":
-        place = next(
-            (folder / RULES.name for folder in RULES_FOLDERS if (folder / RULES.name).is_file()),
-            None,
-        )
-        yield Check(
-            "udev rules",
-            place is not None,
-            str(place)
-            if place
-            else f"to use boards without being root: sudo cp {RULES} {RULES_FOLDERS[0]}/ && sudo udevadm control "
-            "--reload && sudo udevadm trigger",
-            needed=False,
-        )
+        yield _udev_rules()
     for programmer in sorted(
         {board.programmer for board in boards.BOARDS.values()}, key=lambda one: one.tool
     ):
@@ -157,8 +148,23 @@ def examine() -> Iterator[Check]:
         )
 
 
+def _udev_rules() -> Check:
+    """Checks that the rules are installed which let users open the boards' ports."""
+    installed = [folder / RULES.name for folder in RULES_FOLDERS]
+    found = next((file for file in installed if file.is_file()), None)
+    if found is not None:
+        return Check("udev rules", True, str(found), needed=False)
+    return Check(
+        "udev rules",
+        False,
+        f"to use boards without being root: sudo cp {RULES} {RULES_FOLDERS[0]}/ && "
+        "sudo udevadm control --reload && sudo udevadm trigger",
+        needed=False,
+    )
+
+
 def _access(port: str) -> Check:
-    """Whether the user may read and write the port, and what to do if not."""
+    """Checks that the user may read and write the port."""
     if os.access(port, os.R_OK | os.W_OK):
         return Check(f"port {port}", True, "may be used", needed=False)
     return Check(
@@ -171,14 +177,15 @@ def _access(port: str) -> Check:
 
 
 def _group(path: str) -> str:
+    """Returns the name of the group to which a port belongs."""
     try:
         return Path(path).group()
-    except (KeyError, OSError):  # no such name, or the port has just gone
+    except (KeyError, OSError):  # the group has no name, or the port was just unplugged
         return "dialout"
 
 
 def _latency(port: str) -> Iterator[Check]:
-    """Whether an FTDI port answers at once; nothing for ports without such a timer."""
+    """Checks that an FTDI port answers at once; other ports have no such timer and no check."""
     timer = latency_timer(port)
     if not timer.is_file():
         return

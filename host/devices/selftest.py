@@ -1,36 +1,50 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The self-test of a fabric behind a link: what is broken, and where.
+"""The self-test of a fabric behind a link: which part is broken.
 
-Every stage relies on those before it, so the first one that fails ends the test:
+Every stage relies on the stages before it, so the test ends with the first stage that fails:
 
-=========  ===========================================================================================================
-identity   the fabric is one that this host knows
-memories   every memory that the bus writes: its addresses as data, alternating bits, and zeros at the end
-read-outs  the memories that only the engine writes (sums, squares, samples, the second copy of the states), by a
-           program that adds up states of known bits; bits of squares above the thirtieth are tested for ones only
-lanes      every multiplier alone, against the integer model: random factors in one lane, zeros in all others
-noise      every generator from each of its 64 one-bit states; it is linear, so these say all about its taps
-updates    every unit lane's integrator, uncoupled, against the integer model: leak, bias, noise, quartic term, rounding
-program    interface, activation, couplings, noise and stochastic rounding together, against the integer model
-=========  ===========================================================================================================
+identity
+    The fabric is one that this host knows.
+memories
+    Every memory that the bus can write is written and read: addresses as data, alternating bits,
+    and zeros at the end.
+read-outs
+    The memories that only the engine writes (sums, squares, samples, the second copy of the states)
+    are filled by a program that adds up states of known bits. Bits of squares above the thirtieth
+    are tested for ones only.
+lanes
+    Every multiplier is compared with the integer model on its own: random factors in one lane,
+    zeros in all others.
+noise
+    Every generator is started from each of its 64 one-bit states. It is linear, so these show all
+    of its taps.
+updates
+    Every unit lane's integrator is compared with the integer model, without couplings: leak, bias,
+    noise, quartic term and rounding.
+program
+    Interface, activation, couplings, noise and stochastic rounding are compared with the integer
+    model together.
 
 What was on the device before is lost.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
-from ornstein.hdl import noise, regmap
 from ornstein.hdl.config import SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine import noise
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.regmap import Control, Event, Space, element_bits, space_size
+from ornstein.hdl.regmap import Control, Event, Space
+from ornstein.hdl.spaces import When, spaces
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.check import Check
-from ornstein.host.devices.device import Device, DeviceError
-from ornstein.host.devices.fabric import FabricDevice, descriptor_elements
+from ornstein.host.devices.comparison import differences
+from ornstein.host.devices.device import Device, DeviceError, Outputs
+from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.images import descriptor_elements
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.physics.couplings import DECODER, ENCODER, aligned
 from ornstein.host.physics.interface import INPUT, Interface, Layer
@@ -38,45 +52,36 @@ from ornstein.host.physics.problem import STOCHASTIC, Problem
 from ornstein.sim.model import FabricModel
 from ornstein.sim.stages import Stage
 
-WRITABLE = (
-    Space.FACTOR,
-    Space.STATE,
-    Space.DRIVE,
-    Space.RANK,
-    Space.DESCRIPTOR,
-    Space.ACTIVATION,
-    Space.NOISE,
-)
-"""Memories that the bus writes and reads."""
-_PATIENCE = 60.0
-"""Seconds that a job of some thousand cycles may take on the slowest simulation."""
-_MOST = 8
-"""Findings of a stage that are told one by one."""
+_TIMEOUT = 60.0
+"""Seconds that a job of some thousand cycles may take in the slowest simulation."""
+_MOST_FINDINGS = 8
+"""Findings of a stage that are reported one by one."""
 _ROUNDS = 4
 """Random contents, and their complements, of the memories that only the engine writes."""
 _NARROW = 8
-"""Bits of the small operands with which the lanes' low product bits are seen."""
+"""Bits of the small operands that show the low bits of the lanes' products."""
 
 
 def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
-    """The checks, as they are done; the last one is the first that fails, or the last there is.
+    """Yields the checks as they are done, up to the first stage that fails.
 
-    Raises DeviceError if the device has no link to test it through, LinkError if the link fails.
+    ``seed`` decides the random contents and operands. Raises DeviceError if the device has no link
+    to test it through, LinkError if the link fails.
     """
     if not isinstance(device, FabricDevice):
         raise DeviceError(f"device {device.uri!r} is no hardware to test; use rtl or serial:PORT")
     config, line = device.config, device.link.line
     device.program = None
-    device.link.wait(Event.IDLE, _PATIENCE)
-    options = f"; serial at {device.link.baud:,} baud" if device.link.baud else ""
-    yield Check(
-        "identity",
-        True,
-        f"fabric {config.name}, {config.rank_lanes} x {config.unit_lanes} lanes, build "
-        f"{config.build_hash:#010x}"
-        + (f", clock {line.clock / 1e6:g} MHz" if line.clock else "")
-        + options,
+    device.link.wait(Event.IDLE, _TIMEOUT)
+    identity = (
+        f"fabric {config.name}, {config.rank_lanes} x {config.unit_lanes} lanes, "
+        f"build {config.build_hash:#010x}"
     )
+    if line is not None and line.clock:
+        identity += f", clock {line.clock / 1e6:g} MHz"
+    if device.link.baud:
+        identity += f"; serial at {device.link.baud:,} baud"
+    yield Check("identity", True, identity)
     for name, stage in (
         ("memories", _memories),
         ("read-outs", _readouts),
@@ -89,10 +94,10 @@ def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
         if not findings:
             yield Check(name, True, tested)
             continue
-        for finding in findings[:_MOST]:
+        for finding in findings[:_MOST_FINDINGS]:
             yield Check(name, False, finding)
-        if len(findings) > _MOST:
-            yield Check(name, False, f"and {len(findings) - _MOST} more")
+        if len(findings) > _MOST_FINDINGS:
+            yield Check(name, False, f"and {len(findings) - _MOST_FINDINGS} more")
         return
 
 
@@ -101,21 +106,27 @@ def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
 
 def _memories(device: FabricDevice, _) -> tuple[str, list[str]]:
     findings, tested = [], 0
-    for space in WRITABLE:
-        size, bits = space_size(device.config, space), element_bits(device.config, space)
+    memories = [
+        info for info in spaces(device.config).values() if info.memory and info.write != When.NEVER
+    ]
+    for info in memories:
+        space, size, bits = info.space, info.size, info.bits
         written = _patterns(size, bits)
         read = []
         for pattern in written:
-            device.link.write(space, 0, _signed(pattern, bits) if regmap.signed(space) else pattern)
+            device.link.write(space, 0, _signed(pattern, bits) if info.signed else pattern)
             read.append(device.link.read(space, 0, size) & (1 << bits) - 1)
         findings += _diagnosis(device.config, space, np.array(written), np.array(read))
         tested += size * bits
-    return f"{tested:,} bits in {len(WRITABLE)} memories keep what is written", findings
+    return f"{tested:,} bits in {len(memories)} memories keep what is written", findings
 
 
 def _patterns(size: int, bits: int) -> list[np.ndarray]:
-    """Rows of elements: all address bits, as many at a time as fit; both levels in neighbouring
-    bits and elements; zeros."""
+    """Returns rows (size,) of elements to write one after the other.
+
+    The first rows hold all bits of the address, as many in each as fit. The next two hold both
+    levels in neighbouring bits and elements, the last holds zeros.
+    """
     address, ones = np.arange(size), (1 << bits) - 1
     checks = np.where(address & 1, 0xAAAAAAAAAAAA & ones, 0x555555555555 & ones)
     slices = [address >> low & ones for low in range(0, max(1, (size - 1).bit_length()), bits)]
@@ -123,38 +134,39 @@ def _patterns(size: int, bits: int) -> list[np.ndarray]:
 
 
 def _signed(values: np.ndarray, bits: int) -> np.ndarray:
-    """Two's complement of unsigned values."""
+    """Returns the signed numbers whose two's complement the values are."""
     return values - ((values >> bits - 1 & 1) << bits)
 
 
 def _diagnosis(
     config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray
 ) -> list[str]:
-    """What is wrong with a memory of which rows of elements (rows, size) were written and read."""
-    high = np.bitwise_or.reduce(read & ~written)  # bits that read one where zero was written
-    low = np.bitwise_or.reduce(~read & written)
+    """Returns what is wrong with a memory; ``written`` and ``read`` are rows (rows, size)."""
+    # bits of each element that read one where zero was written, and the reverse
+    high: np.ndarray = np.bitwise_or.reduce(read & ~written)
+    low: np.ndarray = np.bitwise_or.reduce(~read & written)
     wrong = np.flatnonzero(high | low)
     if len(wrong) > 1 and (stuck := _stuck_address(config, space, written, read)):
         return [stuck]
-    if len(wrong) > _MOST:
-        lanes = _listed(np.unique(wrong % _lanes_of(config, space)))
+    if len(wrong) > _MOST_FINDINGS:
+        lanes = _listed(np.unique(wrong % spaces(config)[space].lanes))
         bits = _bits(np.bitwise_or.reduce(high), np.bitwise_or.reduce(low))
         return [
-            f"{space.name}: {len(wrong):,} of {written.shape[1]:,} elements, from element {wrong[0]} to "
-            f"{wrong[-1]}, in lanes {lanes}; {bits}"
+            f"{space.name}: {len(wrong):,} of {written.shape[1]:,} elements, from element "
+            f"{wrong[0]} to {wrong[-1]}, in lanes {lanes}; {bits}"
         ]
     return [
-        f"{_place(config, space, address)}: {_bits(high[address], low[address])}"
-        for address in wrong
+        f"{_element_name(config, space, address)}: {_bits(high[address], low[address])}"
+        for address in map(int, wrong)
     ]
 
 
 def _stuck_address(
     config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray
 ) -> str | None:
-    """The address bit whose sticking explains what was read, if one does."""
+    """Returns the address bit that is stuck, if one explains all that was read."""
     size = written.shape[1]
-    address, lane_bits = np.arange(size), _lanes_of(config, space).bit_length() - 1
+    address, lane_bits = np.arange(size), spaces(config)[space].lanes.bit_length() - 1
     for bit in range((size - 1).bit_length()):
         for level in (0, 1):
             seen = address & ~(1 << bit) | level << bit
@@ -168,23 +180,15 @@ def _stuck_address(
     return None
 
 
-def _place(config: FabricConfig, space: Space, address: int) -> str:
-    lanes = _lanes_of(config, space)
+def _element_name(config: FabricConfig, space: Space, address: int) -> str:
+    """Returns an element's name with its word and lane."""
+    lanes = spaces(config)[space].lanes
     lane = f", lane {address % lanes}" if lanes > 1 else ""
     return f"{space.name} element {address} (word {address // lanes}{lane})"
 
 
-def _lanes_of(config: FabricConfig, space: Space) -> int:
-    """Elements of a word."""
-    return {
-        Space.FACTOR: config.lanes,
-        Space.RANK: config.rank_lanes,
-        Space.DESCRIPTOR: 4,
-        Space.ACTIVATION: 1,
-    }.get(space, config.unit_lanes)
-
-
 def _bits(high: int, low: int) -> str:
+    """Returns a description of the bits that read one (``high``) or zero wrongly (masks)."""
     parts = []
     for what, mask in (("one", int(high) & ~int(low)), ("zero", int(low) & ~int(high))):
         if mask:
@@ -197,12 +201,13 @@ def _bits(high: int, low: int) -> str:
 
 
 def _numbered(name: str, mask: int) -> str:
-    places = [place for place in range(mask.bit_length()) if mask >> place & 1]
-    return f"{name}{'s' if len(places) > 1 else ''} {_listed(places)}"
+    """Returns the name with the numbers of the bits that are set in the mask."""
+    bits = [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
+    return f"{name}{'s' if len(bits) > 1 else ''} {_listed(bits)}"
 
 
-def _listed(numbers) -> str:
-    """Numbers, ascending, with runs drawn together."""
+def _listed(numbers: Iterable[int]) -> str:
+    """Returns ascending numbers as text, with runs as first and last number."""
     runs: list[list[int]] = []
     for number in map(int, numbers):
         if runs and runs[-1][1] == number - 1:
@@ -212,26 +217,29 @@ def _listed(numbers) -> str:
     return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in runs)
 
 
-# ---- jobs of a level or two ----------------------------------------------------------------------
+# ---- jobs of one level ---------------------------------------------------------------------------
 
 
 def _write_job(device: FabricDevice, level: Level, *passes: Pass) -> np.ndarray:
-    """Descriptors (1 + passes, 8) of one level, also written to the device's first descriptors."""
+    """Writes a level and its passes to the device's first descriptors; returns them
+    (1 + passes, 8).
+    """
     words = [replace(level, first=1, passes=len(passes)).pack(), *(step.pack() for step in passes)]
     device.link.write(Space.DESCRIPTOR, 0, descriptor_elements(np.array(words)))
     return np.array(words)
 
 
 def _run_job(device: FabricDevice, seeds: np.ndarray | None = None, bank: int = 0) -> None:
-    device.start(
-        0, 1, np.ones(device.config.unit_lanes, np.uint64) if seeds is None else seeds, bank=bank
-    )
-    device.link.wait(Event.IDLE, _PATIENCE)
+    """Runs the level at the first descriptor; without seeds all generators start from one."""
+    if seeds is None:
+        seeds = np.ones(device.config.unit_lanes, np.uint64)
+    device.start(0, 1, seeds, bank=bank)
+    device.link.wait(Event.IDLE, _TIMEOUT)
 
 
 def _words(device: FabricDevice, space: Space, first: int, count: int) -> np.ndarray:
-    """(count, lanes) of a memory."""
-    lanes = _lanes_of(device.config, space)
+    """Returns words (count, lanes) of a memory."""
+    lanes = spaces(device.config)[space].lanes
     return device.link.read(space, first * lanes, count * lanes).reshape(count, lanes)
 
 
@@ -245,7 +253,7 @@ def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list
     for _ in range(_ROUNDS):
         drawn = rng.integers(-1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, depth * units)
         states += [drawn, ~drawn]
-    banks = {space: ([], []) for space in (Space.SUM, Space.SQUARE) if space_size(config, space)}
+    banks = {space: ([], []) for space in (Space.SUM, Space.SQUARE) if space in spaces(config)}
     kept = []
     for values in states:
         link.write(Space.STATE, 0, values)
@@ -258,7 +266,7 @@ def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list
             _run_job(device, bank=bank)
         kept.append(link.read(Space.STATE, 0, depth * units))
         for space, (written, read) in banks.items():
-            mask = (1 << element_bits(config, space)) - 1
+            mask = (1 << spaces(config)[space].bits) - 1
             written.append(np.tile(values if space == Space.SUM else values**2, 2) & mask)
             read.append(link.read(space, 0, 2 * depth * units) & mask)
     ones = (1 << STATE_WIDTH) - 1
@@ -278,7 +286,7 @@ def _readouts(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list
 
 
 def _samples(device: FabricDevice, states: list[np.ndarray]) -> list[str]:
-    """The ring, filled once with each row of states."""
+    """Tests the ring of samples, which is filled once with each row of states."""
     config, link = device.config, device.link
     depth, units = config.sample_depth, config.unit_lanes
     chunk = min(config.state_depth, depth // 2)
@@ -311,12 +319,36 @@ def _samples(device: FabricDevice, states: list[np.ndarray]) -> list[str]:
 
 def _lanes(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[str]]:
     config, link = device.config, device.link
-    ranks, units = config.rank_lanes, config.unit_lanes
-    half = min(
-        config.drive_depth // 2, 256
-    )  # drive words of small operands, then as many of large ones
+    # drive words of small operands, then as many of large ones
+    half = min(config.drive_depth // 2, 256)
     rows = min(16, config.factor_depth // config.lanes, config.rank_depth // 2)
-    model = FabricModel(config)
+    model = _lane_operands(config, rng, half, rows)
+    link.write(Space.DRIVE, 0, model.drive.ravel())
+    findings = _nonzero_lanes(device, model, half, rows)
+    if not findings:
+        link.write(Space.FACTOR, 0, model.factor.ravel())
+        for lane in range(config.lanes):
+            found, right = _lane_sums(device, model, half, rows, first=lane * rows)
+            wrong = np.argwhere(found != right)
+            if len(wrong):
+                unit, rank = divmod(lane, config.rank_lanes)
+                row, column = wrong[0]
+                findings.append(
+                    f"{_lane(unit, rank)}: {len(wrong)} of {2 * rows} sums of products are wrong, "
+                    f"the first is {found[row, column]} instead of {right[row, column]}"
+                )
+    return f"{config.lanes} multipliers, each alone, {2 * rows} sums of {half} products", findings
+
+
+def _lane_operands(
+    config: FabricConfig, rng: np.random.Generator, half: int, rows: int
+) -> FabricModel:
+    """Returns a model with random operands for each multiplier.
+
+    Its drive memory has ``half`` words of small and as many of large operands. Its factors from
+    word ``lane * rows`` on are random in that lane and zero in all others.
+    """
+    model, units = FabricModel(config), config.unit_lanes
     model.drive[:half] = rng.integers(-1 << _NARROW - 1, 1 << _NARROW - 1, (half, units))
     model.drive[half : 2 * half] = rng.integers(
         -1 << STATE_WIDTH - 1, 1 << STATE_WIDTH - 1, (half, units)
@@ -324,7 +356,16 @@ def _lanes(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[st
     most = 1 << config.factor_width - 1
     for lane in range(config.lanes):
         model.factor[lane * rows : (lane + 1) * rows, lane] = rng.integers(-most, most, rows)
-    link.write(Space.DRIVE, 0, model.drive.ravel())
+    return model
+
+
+def _lane_sums(
+    device: FabricDevice, model: FabricModel, half: int, rows: int, first: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the rank words (2 * rows, rank_lanes) of device and model for factors from word
+    ``first`` on: small operands at the lowest shift, then large ones at the highest.
+    """
+    highest = len(device.config.project_shifts) - 1
     passes = [
         Pass(
             Operation.PROJECT,
@@ -336,50 +377,39 @@ def _lanes(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[st
             source=source,
             dest=dest,
             stride=0,
+            factor=first,
         )
-        for shift, source, dest in ((0, 0, 0), (len(config.project_shifts) - 1, half, rows))
+        for shift, source, dest in ((0, 0, 0), (highest, half, rows))
     ]
+    words = _write_job(device, Level(keep=1, steps=1), *passes)
+    model.descriptors[: len(words)] = words
+    model.run(0, 1)
+    _run_job(device)
+    return _words(device, Space.RANK, 0, 2 * rows), model.rank[: 2 * rows]
 
-    def run(first: int) -> tuple[np.ndarray, np.ndarray]:
-        """Rank words of device and model for factors from that word on."""
-        words = _write_job(
-            device, Level(keep=1, steps=1), *(replace(step, factor=first) for step in passes)
-        )
-        model.descriptors[: len(words)] = words
-        model.run(0, 1)
-        _run_job(device)
-        return _words(device, Space.RANK, 0, 2 * rows), model.rank[: 2 * rows]
 
-    # with zeros for factors, a lane that gives anything shows in the sums of its rank lane and of
-    # its unit lane
+def _nonzero_lanes(device: FabricDevice, model: FabricModel, half: int, rows: int) -> list[str]:
+    """Returns the multipliers whose product is not zero while all factors are.
+
+    Such a multiplier shows in the projections of its rank lane and in the update of its unit lane.
+    """
+    config, link = device.config, device.link
     link.write(Space.FACTOR, 0, np.zeros_like(model.factor).ravel())
-    loud_ranks = np.flatnonzero(run(0)[0].any(axis=0))
+    projected, _ = _lane_sums(device, model, half, rows, first=0)
+    wrong_ranks = np.flatnonzero(projected.any(axis=0)).tolist()
     _write_job(
         device,
         Level(steps=1),
         Pass(Operation.EXPAND, wait=1, coupled=1, outer=1, inner=config.rank_depth),
     )
-    link.write(Space.RANK, 0, np.zeros(config.rank_depth * ranks, np.int64))
+    link.write(Space.RANK, 0, np.zeros(config.rank_depth * config.rank_lanes, np.int64))
     _run_job(device)
-    loud_units = np.flatnonzero(_words(device, Space.STATE, 0, 1)[0])
-    findings = [
+    wrong_units = np.flatnonzero(_words(device, Space.STATE, 0, 1)[0]).tolist()
+    return [
         f"{_lane(unit, rank)}: its product is not zero where its factor is"
-        for unit in (loud_units if len(loud_units) else range(units))
-        for rank in loud_ranks
+        for unit in wrong_units or range(config.unit_lanes)
+        for rank in wrong_ranks
     ]
-    if not findings:
-        link.write(Space.FACTOR, 0, model.factor.ravel())
-        for lane in range(config.lanes):
-            found, right = run(lane * rows)
-            wrong = np.argwhere(found != right)
-            if len(wrong):
-                unit, rank = divmod(lane, ranks)
-                row, column = wrong[0]
-                findings.append(
-                    f"{_lane(unit, rank)}: {len(wrong)} of {2 * rows} sums of products are wrong, the "
-                    f"first is {found[row, column]} instead of {right[row, column]}"
-                )
-    return f"{config.lanes} multipliers, each alone, {2 * rows} sums of {half} products", findings
 
 
 def _lane(unit: int, rank: int) -> str:
@@ -423,10 +453,10 @@ def _noise(device: FabricDevice, _) -> tuple[str, list[str]]:
             if seed.bit_count() == 1
         ]
         if wrong:
-            more = f" and {len(single) - _MOST} more" if len(single) > _MOST else ""
-            findings.append(
-                f"noise of unit lane {unit}: wrong taps, of {'; '.join(single[:_MOST])}{more}"
-            )
+            listed = "; ".join(single[:_MOST_FINDINGS])
+            if len(single) > _MOST_FINDINGS:
+                listed += f" and {len(single) - _MOST_FINDINGS} more"
+            findings.append(f"noise of unit lane {unit}: wrong taps, of {listed}")
         elif codes[unit]:
             findings.append(f"noise of unit lane {unit}: {codes[unit][0]}")
     return (
@@ -484,9 +514,10 @@ def _updates(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[
 
 
 def builtin_program(config: FabricConfig) -> tuple[Program, np.ndarray]:
-    """(program, inputs (5, 8)) that use all that the fabric has: an interface with an activation, a
-    skip, two temperatures, stochastic rounding, averages, and the quartic term and samples where
-    they are built.
+    """Returns a program, and inputs (5, 8) for it, that use every part of the fabric.
+
+    These are an interface with an activation, a skip, two temperatures, stochastic rounding,
+    averages, and the quartic term and samples where the fabric has them.
     """
     rng = np.random.default_rng(1)
     energy = aligned(rng.normal(size=(50, 8)), rng.normal(size=(50, 8)), rank=2)
@@ -513,24 +544,28 @@ def _program(device: FabricDevice, rng: np.random.Generator) -> tuple[str, list[
     device.program = None
     with ModelDevice(device.config) as model:
         model.load(program)
-        right = model.run(inputs, seed=seed)
-    findings = []
+        expected = model.run(inputs, seed=seed)
+    findings = differences(found, expected)
+    units = _different_units(found, expected)
+    if len(units):
+        lanes = np.unique(_unit_lanes(program)[units])
+        findings.append(f"units {_listed(units)} differ, of unit lanes {_listed(lanes)}")
+    steps = program.problem.steps
+    return f"{len(inputs)} inputs, {steps} steps each, equal the integer model", findings
+
+
+def _different_units(found: Outputs, expected: Outputs) -> np.ndarray:
+    """Returns the units whose sums, squares or samples differ."""
+    units: set[int] = set()
     for name in ("sums", "squares", "samples"):
-        ours, theirs = getattr(found, name), getattr(right, name)
-        if ours is None or np.array_equal(ours, theirs):
-            continue
-        wrong = np.argwhere(ours != theirs)
-        units = np.unique(wrong[:, -1])
-        findings.append(
-            f"{name}: {len(wrong)} of {ours.size} differ from the integer model, in units {_listed(units)} "
-            f"(unit lanes {_listed(np.unique(_unit_lanes(program)[units]))}), first in input {wrong[0][0]}"
-        )
-    tested = f"{len(inputs)} inputs, {program.problem.steps} steps each: every bit is that of the integer model"
-    return tested, findings
+        ours, theirs = getattr(found, name), getattr(expected, name)
+        if ours is not None:
+            units |= set(np.argwhere(ours != theirs)[:, -1])
+    return np.array(sorted(units), int)
 
 
 def _unit_lanes(program: Program) -> np.ndarray:
-    """(units,) the unit lane of each unit."""
+    """Returns the unit lane of each unit (units,)."""
     lanes = np.arange(program.config.unit_lanes)
     words = np.tile(lanes, (program.layout.state_words, 1))
     return program.units(words[None])[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards at a serial port: FTDI and other USB bridges, or USB CDC-ACM."""
+"""Serial ports as transports: FTDI and other USB bridges, and boards that are USB devices."""
 
 import contextlib
 import time
@@ -15,18 +15,30 @@ from ornstein.sim.transport import LinkError, Transport
 DEFAULT_BAUD = 1_000_000
 
 USB_SERIAL = Path("/sys/bus/usb-serial/devices")
-"""Where Linux lists USB serial ports."""
+"""The folder in which Linux lists USB serial ports."""
 
-# s; pyserial sets the port up anew at every change of its time-out, so that stays as it is
 _POLL = 0.05
+"""Seconds that pyserial waits for bytes.
+
+Changing this makes pyserial configure the port anew, so it never changes, and longer waits poll.
+"""
 _WRITE_TIMEOUT = 5.0
+"""Seconds that a write may take."""
 
 
 class SerialTransport(Transport):
-    """The serial port of that name, at ``baud`` bits per second, eight data bits, no parity.
+    """A serial port, with eight data bits and no parity.
 
-    Raises LinkError if the port cannot be opened. ``negotiable`` lets the link change the rate
-    later.
+    Parameters
+    ----------
+    port : name of the port
+    baud : bits per second
+    negotiable : whether the link may change the rate later
+
+    Raises
+    ------
+    LinkError
+        The port cannot be opened.
     """
 
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, negotiable: bool = False):
@@ -41,18 +53,18 @@ class SerialTransport(Transport):
                 f"cannot open the serial port {port} at {baud} baud ({_reason(error)}); {_ports()}"
             ) from error
         with contextlib.suppress(NotImplementedError, OSError, ValueError):
-            self._port.set_low_latency_mode(
-                True
-            )  # an FTDI otherwise holds short answers back for 16 ms
+            # an FTDI otherwise holds short answers back for 16 ms
+            self._port.set_low_latency_mode(True)
         if latency_timer(port).is_file():
-            with contextlib.suppress(OSError):  # the same by another way, where the user may
+            with contextlib.suppress(OSError):  # the same where only this file may be written
                 latency_timer(port).write_text("1")
 
     @classmethod
     def from_uri(cls, uri: str) -> Self:
-        """``serial:PORT``, whose rate is negotiated, or ``serial:PORT?baud=N``, which stays at N.
+        """Opens the port of a URI.
 
-        Raises LinkError if it is neither.
+        ``serial:PORT`` lets the link negotiate the rate, ``serial:PORT?baud=N`` keeps it at N.
+        Raises LinkError if the URI is neither, or the port cannot be opened.
         """
         scheme, _, rest = uri.partition(":")
         port, _, query = rest.partition("?")
@@ -67,7 +79,7 @@ class SerialTransport(Transport):
     def baud(self) -> int:
         return self._port.baudrate
 
-    def set_baud(self, baud: int):
+    def set_baud(self, baud: int) -> None:
         before = self._port.baudrate
         try:
             self._port.flush()
@@ -76,16 +88,17 @@ class SerialTransport(Transport):
             with contextlib.suppress(OSError, ValueError, serial.PortNotOpenError):
                 self._port.baudrate = before
             raise LinkError(
-                f"{self._name} cannot be set to {baud} baud ({_reason(error)}); give it a rate that it "
-                "takes as serial:PORT?baud=N"
+                f"{self._name} cannot be set to {baud} baud ({_reason(error)}); give it a rate "
+                "that it takes as serial:PORT?baud=N"
             ) from error
 
-    def write(self, data: bytes):
+    def write(self, data: bytes) -> None:
         try:
             self._port.write(data)
         except serial.SerialTimeoutException as error:
             raise LinkError(
-                f"{self._name} took no bytes for {_WRITE_TIMEOUT:g} s; check the cable and flow control"
+                f"{self._name} took no bytes for {_WRITE_TIMEOUT:g} s; check the cable and flow "
+                "control"
             ) from error
         except (OSError, serial.PortNotOpenError) as error:
             raise self._failed(error) from error
@@ -100,7 +113,7 @@ class SerialTransport(Transport):
         except (OSError, serial.PortNotOpenError) as error:
             raise self._failed(error) from error
 
-    def close(self):
+    def close(self) -> None:
         self._port.close()
 
     def _failed(self, error: Exception) -> LinkError:
@@ -110,20 +123,20 @@ class SerialTransport(Transport):
 
 
 def latency_timer(port: str) -> Path:
-    """The file that holds the milliseconds for which an FTDI waits for more before it sends what it
-    has.
+    """Returns the file with the milliseconds for which an FTDI collects bytes before it sends them.
 
-    It exists only under Linux and only for a driver that has such a timer.
+    The file exists only under Linux, and only for drivers that have such a timer.
     """
     return USB_SERIAL / Path(port).resolve().name / "latency_timer"
 
 
 def _reason(error: Exception) -> str:
-    """The operating system's own words where there are any; pyserial wraps them several times."""
+    """Returns the operating system's message if there is one, else the error's first line."""
     return getattr(error, "strerror", None) or str(error).splitlines()[0]
 
 
 def _ports() -> str:
+    """Returns a list of the serial ports, for error messages."""
     names = sorted(port.device for port in list_ports.comports())
     return (
         f"ports here: {', '.join(names)}" if names else "no serial port is here; plug the board in"

@@ -1,16 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A board's netlist against the integer model: the same host code and link bytes as on the board,
-bit by bit.
+"""Compares a board's netlist with the integer model, bit by bit.
+
+The netlist is driven by the same host code and the same bytes as the board itself.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ornstein.boards import BOARDS, ORNSTEIN, BoardInfo
 from ornstein.boards.build import NETLIST, BuildError
-from ornstein.hdl.ice40 import PllClock
+from ornstein.hdl.targets.ice40 import PllClock
+from ornstein.host.compile.program import Program
+from ornstein.host.devices.comparison import compared_numbers, differences
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.selftest import builtin_program
@@ -23,40 +27,71 @@ LEVELS = {
     "routed": (netlist.read, NETLIST),
     "bitstream": (bitstream.read, "top.bin", "top.pcf"),
 }
-"""The netlist after synthesis, after place and route, and as the board gets it: what reads it, and
-files of a build.
+"""For each level, the function that reads the netlist, and the files of a build that it takes:
+after synthesis, after place and route, and as the board gets it.
 """
 BOARD_LEVELS = {
     "icebreaker": ("synth", "routed"),
     "bitsy": ("synth", "routed"),
     "hx8k": ("synth", "routed", "bitstream"),
 }
-"""Levels at which a board can be verified: its primitives have simulation models, and there is a
-host for its pins. IceStorm cannot turn multipliers and SPRAM of a bitstream back."""
+"""Levels at which each board can be verified.
+
+A board is listed if its primitives have simulation models and its link has a simulated host.
+IceStorm cannot turn the multipliers and the SPRAM of a bitstream back into Verilog.
+"""
 INPUTS, SEED = 2, 3
 _TIMEOUT = 120.0
-"""Seconds of silence after which the link asks again; a simulated cycle takes some ten
+"""Seconds of silence after which the link repeats its requests; a simulated cycle takes about ten
 microseconds.
 """
 
 
-def verify(board: str, level: str, folder: Path, progress=None) -> dict:
-    """Runs the self-test's program on the netlist and on the model.
+@dataclass(frozen=True)
+class Verification:
+    """What was simulated and compared.
 
-    The program has an interface with an activation (the conditioning pass), a coupling, two
-    temperatures, stochastic rounding and averages; :func:`ornstein.host.devices.selftest.builtin_program`.
+    Attributes
+    ----------
+    board, level : the netlist
+    cells : number of the device's cells that it uses
+    cycles : simulated cycles of its clock
+    bytes_sent, bytes_received : bytes that crossed its link
+    baud : rate of its serial line; None over USB
+    steps, inputs : of the program that was run
+    compared : number of values of each kind that were compared
+    differences : one line each; none if all bits agree
+    """
+
+    board: str
+    level: str
+    cells: int
+    cycles: int
+    bytes_sent: int
+    bytes_received: int
+    baud: int | None
+    steps: int
+    inputs: int
+    compared: dict[str, int]
+    differences: list[str]
+
+
+def verify(
+    board: str,
+    level: str,
+    folder: Path,
+    progress: Callable[[str], None] = lambda line: None,
+) -> Verification:
+    """Runs the self-test's program on the netlist and on the model, and compares.
+
+    The program (:func:`ornstein.host.devices.selftest.builtin_program`) has an interface with an
+    activation, a coupling, two temperatures, stochastic rounding and averages.
 
     Parameters
     ----------
     board : a key of ``BOARDS`` that was built in ``folder``
     level : one of the board's in :data:`BOARD_LEVELS`
     progress : called with a line of text
-
-    Returns
-    -------
-    board, level, cells (of the netlist), cycles (of the clock), bytes_sent, bytes_received, baud
-    (None over USB), steps and inputs of the program, compared (how many numbers of each kind), and
-    differences: one line each, none if all bits agree.
 
     Raises
     ------
@@ -67,60 +102,60 @@ def verify(board: str, level: str, folder: Path, progress=None) -> dict:
     LinkError
         The netlist does not answer as a device.
     """
-    progress = progress or (lambda line: None)
     read, files = netlist_files(board, level, folder)
     info = BOARDS[board]
     progress("reading the netlist")
     made = read(*files)
     progress("building the simulator")
     transport = connected(info, level, made, tick=lambda cycles: progress(f"{cycles:,} cycles"))
-    with (
-        FabricDevice(transport, f"netlist:{board}-{level}", timeout=_TIMEOUT) as device,
-        ModelDevice(info.config) as model,
-    ):
+    program, inputs = builtin_program(info.config)
+    compared = {"clock": 1, "identity": 1}
+    found = clock_differences(info, made)
+    with FabricDevice(transport, f"netlist:{board}-{level}", timeout=_TIMEOUT) as device:
         baud = device.link.baud
-        program, inputs = builtin_program(info.config)
-        inputs = inputs[:INPUTS]
-        differences = clock_differences(info, made)
-        found = right = None
         if device.config != info.config:
-            differences.append("identity: the fabric is not the board's")
+            found.append("identity: the fabric is not the board's")
         else:
-            device.load(program)
-            loaded = device.verify()
-            model.load(program)
-            found, right = device.run(inputs, seed=SEED), model.run(inputs, seed=SEED)
-            differences += compare(found, right)
-    compared = (
-        {"clock": 1, "identity": 1}
-        if found is None
-        else {
-            "clock": 1,
-            "identity": 1,
-            "elements of the program, read back": loaded,
-            "sums": found.sums.size,
-            "counters": sum(value is not None for value in right.counters.values()),
-        }
+            run_compared, run_differences = compare_run(device, program, inputs[:INPUTS])
+            compared |= run_compared
+            found += run_differences
+    return Verification(
+        board=board,
+        level=level,
+        cells=made.cells,
+        cycles=transport.cycles,
+        bytes_sent=transport.sent,
+        bytes_received=transport.received,
+        baud=baud,
+        steps=program.problem.steps,
+        inputs=INPUTS,
+        compared=compared,
+        differences=found,
     )
-    return {
-        "board": board,
-        "level": level,
-        "cells": made.cells,
-        "cycles": transport.cycles,
-        "bytes_sent": transport.sent,
-        "bytes_received": transport.received,
-        "baud": baud,
-        "steps": program.problem.steps,
-        "inputs": len(inputs),
-        "compared": compared,
-        "differences": differences,
-    }
+
+
+def compare_run(
+    device: FabricDevice, program: Program, inputs: np.ndarray
+) -> tuple[dict[str, int], list[str]]:
+    """Loads the program, reads it back, and runs it on the device and on the integer model.
+
+    Returns how many values of each kind were compared, and a line for each difference. Raises
+    DeviceError if the program that is read back differs.
+    """
+    device.load(program)
+    loaded = device.verify()
+    found = device.run(inputs, seed=SEED)
+    with ModelDevice(device.config) as model:
+        model.load(program)
+        expected = model.run(inputs, seed=SEED)
+    compared = {"elements of the program": loaded, **compared_numbers(expected)}
+    return compared, differences(found, expected)
 
 
 def netlist_files(
     board: str, level: str, folder: Path
 ) -> tuple[Callable[..., Netlist], list[Path]]:
-    """What reads the netlist, and its files.
+    """Returns the function that reads the netlist, and the files that it takes.
 
     Raises BuildError if the board cannot be verified at that level, or a file is missing.
     """
@@ -128,7 +163,8 @@ def netlist_files(
         raise BuildError(f"no board is called {board!r}; there are {', '.join(BOARDS)}")
     if board not in BOARD_LEVELS:
         raise BuildError(
-            f"the netlist of {board} cannot be simulated here; verify takes {', '.join(BOARD_LEVELS)}"
+            f"the netlist of {board} cannot be simulated here; verify takes "
+            f"{', '.join(BOARD_LEVELS)}"
         )
     if level not in BOARD_LEVELS[board]:
         raise BuildError(
@@ -148,8 +184,11 @@ def netlist_files(
 def connected(
     info: BoardInfo, level: str, made: Netlist, tick: Callable[[int], None]
 ) -> NetlistTransport | UsbTransport:
-    """The netlist behind a host of its link; ``tick`` is told its cycles. Raises ToolError, and
-    LinkError if USB does not enumerate it."""
+    """Returns a transport to the simulated netlist; ``tick`` is called with its cycles.
+
+    Raises ToolError if the simulator cannot be built, LinkError if the netlist does not enumerate
+    over USB.
+    """
     name = f"{info.name}-{level}"
     if info.usb != ORNSTEIN:
         return NetlistTransport(library(name, made), info.module.LINE, tick=tick)
@@ -160,32 +199,13 @@ def connected(
 
 
 def clock_differences(info: BoardInfo, made: Netlist) -> list[str]:
-    """Whether the PLL, which the simulation leaves out, is set to make another clock than the
-    board's.
-    """
-    wanted, makes = info.module.CLOCKS["sync"], info.module.REFERENCE * made.pll
-    return (
-        []
-        if makes == wanted
-        else [
-            f"clock: the PLL is set to {float(makes) / 1e6:g} MHz instead of {wanted / 1e6:g} MHz"
-        ]
-    )
+    """Returns a line if the PLL is not set to make the board's clock.
 
-
-def compare(found, right) -> list[str]:
-    """How outputs differ from those of the model; a line for the sums and each counter that the
-    model has.
+    The simulation leaves the PLL out, so its settings are compared on their own.
     """
-    differences = []
-    if not np.array_equal(found.sums, right.sums):
-        wrong = np.argwhere(found.sums != right.sums)
-        differences.append(
-            f"sums: {len(wrong)} of {right.sums.size} differ, first unit {wrong[0][1]} of input "
-            f"{wrong[0][0]}: {found.sums[tuple(wrong[0])]} instead of {right.sums[tuple(wrong[0])]}"
-        )
-    return differences + [
-        f"{name}: {found.counters[name]} instead of {value}"
-        for name, value in right.counters.items()
-        if value is not None and found.counters[name] != value
+    expected, found = info.module.CLOCKS["sync"], info.module.REFERENCE * made.pll
+    if found == expected:
+        return []
+    return [
+        f"clock: the PLL is set to {float(found) / 1e6:g} MHz instead of {expected / 1e6:g} MHz"
     ]

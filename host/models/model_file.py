@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained network as files: two convolutions and the activations around them, read without
-PyTorch.
+"""A trained network as files: two convolutions and their activations, read without PyTorch.
 
 The folder written by ``ornstein train`` holds ``weights.safetensors`` and
 ``activations.safetensors``. Any other network comes in as a safetensors or PyTorch state dict, the
@@ -27,8 +26,9 @@ _PYTORCH_SUFFIXES = (".pt", ".pth", ".bin")
 
 
 class ModelFileError(ValueError):
-    """A model file that is missing, damaged or lacks what was asked for; the message is one line
-    with the next step.
+    """A model file is missing, damaged or lacks what was asked for.
+
+    The message is one line with the next step.
     """
 
 
@@ -79,7 +79,7 @@ class TrainedModel:
         decoder_layer: str = "d1.conv1.weight",
         activations: str | Path | None = None,
     ) -> "TrainedModel":
-        """Read a folder of ``ornstein train``, or a state dict file plus ``activations``.
+        """Reads a folder of ``ornstein train``, or a state dict file and ``activations``.
 
         A file of activations (.npz or safetensors) holds x_train, y_train, x_test and y_test, or,
         as the folder's own does, one array per part and block: e1_train for the block that
@@ -92,8 +92,8 @@ class TrainedModel:
                 f"{path}: a state dict needs its activations too; name an .npz of them"
             )
         activations_path = Path(activations) if activations else path / ACTIVATIONS_FILE
-        weights, provenance = _read(weights_path, (encoder_layer, decoder_layer))
-        arrays, _ = _read(activations_path)
+        weights, provenance = read_arrays(weights_path, (encoder_layer, decoder_layer))
+        arrays, _ = read_arrays(activations_path)
         blocks = {"x": encoder_layer.partition(".")[0], "y": decoder_layer.partition(".")[0]}
         parts = {
             f"{side}_{part}": _pick(arrays, activations_path, f"{side}_{part}", f"{block}_{part}")
@@ -135,9 +135,12 @@ def _pick(arrays: dict[str, np.ndarray], path: Path, *names: str) -> np.ndarray:
     )
 
 
-def _read(path: Path, names: tuple[str, ...] | None = None) -> tuple[dict[str, np.ndarray], dict]:
-    """Float64 arrays of the file, all or those in ``names``, and its provenance. Raises
-    ModelFileError.
+def read_arrays(
+    path: Path, names: tuple[str, ...] | None = None
+) -> tuple[dict[str, np.ndarray], dict]:
+    """Returns the arrays of a file as float64, all or those in ``names``, and its provenance.
+
+    Raises ModelFileError.
     """
     if not path.is_file():
         raise ModelFileError(

@@ -22,6 +22,29 @@ class ProblemError(ValueError):
 
 
 @dataclass(frozen=True, eq=False)
+class Drive:
+    """Inputs that are the biases of some modules themselves, unit by unit: (input - centre) / scale.
+
+    Nothing digital lies between an input and its unit but these constants; the other modules'
+    biases are zero.
+
+    Attributes
+    ----------
+    modules : the driven modules, in the order in which the input holds their numbers
+    centre, scale : (input_size,), one number for each unit of those modules
+    """
+
+    modules: tuple[str, ...]
+    centre: np.ndarray
+    scale: np.ndarray
+
+    @property
+    def constants(self) -> int:
+        """Number of centring and scaling constants."""
+        return self.centre.size + self.scale.size
+
+
+@dataclass(frozen=True, eq=False)
 class Problem:
     """An energy, what drives it, and the schedule under which it relaxes.
 
@@ -36,6 +59,7 @@ class Problem:
         "state"
     interface : for entry "interface"
     bias_sets : for entry "bias": sets of biases in one input
+    drive : for entry "bias": how inputs become biases; None if they are all modules' biases
     offset : constant biases (units,), for entry "state"
     readout, target : affine map from the mean of module ``target`` to what the user wants, or None
     """
@@ -49,6 +73,7 @@ class Problem:
     entry: str = INTERFACE
     interface: Interface | None = None
     bias_sets: int = 1
+    drive: Drive | None = None
     offset: np.ndarray | None = None
     readout: Readout | None = None
     target: str | None = field(default=None)
@@ -78,7 +103,15 @@ class Problem:
         """Numbers in one input."""
         if self.entry == INTERFACE:
             return self.interface.centre.size
+        if self.drive is not None:
+            return self.drive.centre.size
         return self.energies[0].units * (self.bias_sets if self.entry == BIAS else 1)
+
+    @property
+    def driven_units(self) -> np.ndarray:
+        """Positions in z of the units that ``drive`` gives biases, in the order of the input."""
+        slices = self.energies[0].slices
+        return np.concatenate([np.r_[slices[name]] for name in self.drive.modules])
 
     def check(self) -> "Problem":
         """This problem, or ProblemError (EnergyError for its energies)."""
@@ -123,6 +156,7 @@ class Problem:
             raise ProblemError(
                 f"{self.name}: an interface belongs to entry {INTERFACE!r} and to no other"
             )
+        self._check_drive()
         fastest = max(float(energy.eigenvalues()[-1]) for energy in self.energies)
         if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
             raise ProblemError(
@@ -130,6 +164,24 @@ class Problem:
                 f"{fastest:.4g} allows dt < {2 / fastest:.4g}"
             )
         return self
+
+    def _check_drive(self) -> None:
+        """Raises ProblemError unless ``drive`` fits the entry and the modules."""
+        if self.drive is None:
+            return
+        if self.entry != BIAS or self.bias_sets != 1:
+            raise ProblemError(f"{self.name}: a drive belongs to entry {BIAS!r} with one bias set")
+        names = [module.name for module in self.energies[0].modules]
+        if missing := [name for name in self.drive.modules if name not in names]:
+            raise ProblemError(f"{self.name}: the drive names module {missing[0]!r} of {names}")
+        shape = self.driven_units.shape
+        if not (self.drive.centre.shape == self.drive.scale.shape == shape):
+            raise ProblemError(
+                f"{self.name}: the drive has {self.drive.centre.shape} centres and "
+                f"{self.drive.scale.shape} scales for {shape} driven units"
+            )
+        if not (np.isfinite(self.drive.centre).all() and np.all(self.drive.scale > 0)):
+            raise ProblemError(f"{self.name}: the drive needs finite centres and positive scales")
 
     def biases(self, inputs: np.ndarray) -> np.ndarray:
         """Biases (n, bias_sets, units) of inputs (n, input_size), float64."""
@@ -144,6 +196,11 @@ class Problem:
                     for module in energy.modules
                 ]
             )[:, None]
+        if self.drive is not None:
+            biases = np.zeros((len(inputs), 1, energy.units))
+            standard = (np.asarray(inputs, float) - self.drive.centre) / self.drive.scale
+            biases[:, 0, self.driven_units] = standard
+            return biases
         if self.entry == BIAS:
             return np.asarray(inputs, float).reshape(len(inputs), self.bias_sets, energy.units)
         offset = np.zeros(energy.units) if self.offset is None else self.offset
@@ -155,8 +212,11 @@ class Problem:
         """
         if self.target is None:
             return means
-        part = means[:, self.energies[0].slices[self.target]]
-        return self.readout(part) if self.readout is not None else part
+        return self.decode_target(means[:, self.energies[0].slices[self.target]])
+
+    def decode_target(self, means: np.ndarray) -> np.ndarray:
+        """Returns the prediction of the target module's mean states (n, target units)."""
+        return self.readout(means) if self.readout is not None else means
 
 
 def relaxation_steps(energy: Energy, dt: float, tolerance: float = 1e-3) -> int:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ornstein.host.physics.moments import Moments
+
 RIDGES = tuple(
     10.0**exponent for exponent in range(-6, 1)
 )  # candidates, in units of the mean input variance
@@ -37,9 +39,18 @@ def reduced_rank(x: np.ndarray, y: np.ndarray, rank: int, ridge: float) -> Regre
     format then serves strong and weak modes alike, and the weak ones, small in ``expand``, carry
     small errors.
     """
-    penalty = len(x) * ridge * np.mean(x**2)
-    gram = x.T @ x + penalty * np.eye(x.shape[1])
-    full = np.linalg.solve(gram, x.T @ y)
+    return _leading(x.T @ x, x.T @ y, len(x) * ridge * np.mean(x**2), rank)
+
+
+def reduced_rank_of(moments: Moments, rank: int, ridge: float) -> Regression:
+    """:func:`reduced_rank` of standardised inputs and centred targets, from their moments alone."""
+    return _leading(moments.gram, moments.cross, ridge * np.mean(np.diag(moments.gram)), rank)
+
+
+def _leading(gram: np.ndarray, cross: np.ndarray, penalty: float, rank: int) -> Regression:
+    """The regression from x'x (d_in, d_in) and x'y (d_in, d_out) under that penalty."""
+    gram = gram + penalty * np.eye(len(gram))
+    full = np.linalg.solve(gram, cross)
     _, vectors = np.linalg.eigh(full.T @ gram @ full)
     leading = vectors[:, ::-1][:, :rank]
     project = full @ leading

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb tests of :class:`ornstein.hdl.lanes.Lanes`: sums in plain integers, and the cycles in
+"""cocotb tests of :class:`ornstein.hdl.engine.lanes.Lanes`: sums in plain integers, and the cycles in
 which they appear.
 
 ``FABRIC`` in the environment names the preset that was built.
@@ -14,14 +14,15 @@ from cocotb.triggers import ReadOnly, RisingEdge
 
 from ornstein.hdl.config import preset
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import Lanes, looked_up, spread
-from ornstein.hdl.sequencer import micro_layout
+from ornstein.hdl.micro import micro_layout
+from ornstein.hdl.timing import Timing
 
 CONFIG = preset(os.environ["FABRIC"])
 RANKS, UNITS = CONFIG.rank_lanes, CONFIG.unit_lanes
 MICRO = micro_layout(CONFIG)
-ARRIVAL = CONFIG.read_latency
-RANK_TIME, UNIT_TIME = (time - ARRIVAL for time in Lanes.times(CONFIG))  # after the memories' data
+TIMING = Timing.of(CONFIG)
+ARRIVAL = TIMING.read
+RANK_TIME, UNIT_TIME = TIMING.rank - ARRIVAL, TIMING.unit - ARRIVAL  # after the memories' data
 PERIOD = 20  # ns
 LOOPS = 600
 LONGEST = 8
@@ -113,7 +114,7 @@ async def inner_loops_of_all_operations(dut):
     dut.rst.value = 0
 
     now, saturated = 0, 0
-    late = spread(CONFIG)
+    late = TIMING.spread
     factors = [0] * (late + 1)  # of this cycle and the last ones
     rank_results, unit_results = {}, {}  # by the cycle in which they must appear
 
@@ -162,7 +163,7 @@ async def inner_loops_of_all_operations(dut):
             await cycle()
         if operation == Operation.ACTIVATE:
             dut.valid.value = 0
-            for _ in range(looked_up(CONFIG) - 1):
+            for _ in range(TIMING.lookup - 1):
                 await cycle()
     dut.valid.value = 0
     for _ in range(max(RANK_TIME, UNIT_TIME) + 2):

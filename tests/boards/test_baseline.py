@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The boards' resources and clocks: what a build may differ from the last one by, and that the
-README tells them.
+documentation tells them.
 """
 
 import os
@@ -11,7 +11,7 @@ import pytest
 from ornstein.boards import BOARDS, baseline
 from ornstein.boards.build import build
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "boards.md"
 
 
 @pytest.fixture
@@ -69,8 +69,8 @@ def test_the_baseline_is_complete_and_possible(expected):
         assert held["limit_mhz"] == BOARDS[name].limit_mhz
 
 
-def test_the_readme_has_the_table(expected):
-    assert f"\n{baseline.table(expected)}\n\n" in README.read_text(encoding="utf-8")
+def test_the_documentation_has_the_table(expected):
+    assert f"\n{baseline.table(expected)}\n\n" in PAGE.read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(

@@ -9,7 +9,7 @@ import pytest
 from helpers.command_line import failure, run
 from ornstein.boards import BOARDS, flash, programmers
 from ornstein.boards.flash import FlashError
-from ornstein.host.cli import main as cli
+from ornstein.host.cli import exit_codes as cli
 from ornstein.sim.toolchain import ToolError
 
 

@@ -10,7 +10,8 @@ from ornstein.hdl import protocol
 from ornstein.hdl.config import ICEBREAKER, TINY
 from ornstein.hdl.link.bridge import Bridge
 from ornstein.hdl.protocol import MAX_REQUEST, MAX_WRITE_BYTES, WAIT_UNIT, Opcode, Status
-from ornstein.hdl.regmap import Event, Space, element_bits, element_bytes, space_size
+from ornstein.hdl.regmap import Event, Space
+from ornstein.hdl.spaces import spaces
 
 TIMEOUT = 2048
 STALLS = pytest.mark.parametrize("stall", [0.0, 0.4])
@@ -62,7 +63,7 @@ def read(space, address, count, *, sequence=7):
 
 
 def write(space, address, values, *, sequence=7, config=TINY):
-    size = element_bytes(config, Space(space))
+    size = spaces(config)[Space(space)].bytes
     return protocol.request(
         sequence,
         Opcode.WRITE,
@@ -82,16 +83,18 @@ def wait(events, units, *, sequence=7):
 def test_every_space_returns_what_was_written(config, stall):
     bench = Bench(config, stall=stall, delay=3)
     line, expected = b"", []
-    for number, space in enumerate(space for space in Space if space_size(config, space)):
-        size = min(space_size(config, space), 9)
-        values = [bench.rng.getrandbits(element_bits(config, space)) for _ in range(size)]
+    for number, space in enumerate(spaces(config)):
+        size = min(spaces(config)[space].size, 9)
+        values = [bench.rng.getrandbits(spaces(config)[space].bits) for _ in range(size)]
         line += framed(
             write(
-                space, space_size(config, space) - size, values, sequence=2 * number, config=config
+                space, spaces(config)[space].size - size, values, sequence=2 * number, config=config
             )
         )
-        line += framed(read(space, space_size(config, space) - size, size, sequence=2 * number + 1))
-        data = b"".join(value.to_bytes(element_bytes(config, space), "little") for value in values)
+        line += framed(
+            read(space, spaces(config)[space].size - size, size, sequence=2 * number + 1)
+        )
+        data = b"".join(value.to_bytes(spaces(config)[space].bytes, "little") for value in values)
         expected += [(2 * number, Status.OK, b""), (2 * number + 1, Status.OK, data)]
     assert bench.exchange(line, expect=len(expected)) == expected
 
@@ -134,8 +137,8 @@ def test_longest_requests_and_answers():
 @pytest.mark.parametrize(
     ("frame", "cost"),
     [
-        (read(Space.STATE, 0, 60), 3 * element_bytes(TINY, Space.STATE)),
-        (write(Space.STATE, 0, [0x1234] * 60), element_bytes(TINY, Space.STATE) + 1),
+        (read(Space.STATE, 0, 60), 3 * spaces(TINY)[Space.STATE].bytes),
+        (write(Space.STATE, 0, [0x1234] * 60), spaces(TINY)[Space.STATE].bytes + 1),
     ],
     ids=["read", "write"],
 )
@@ -280,7 +283,7 @@ def test_refused_requests_stop_and_say_why(status):
 
 def test_malformed_requests():
     bench = Bench()
-    size = element_bytes(TINY, Space.STATE)
+    size = spaces(TINY)[Space.STATE].bytes
     frames = (
         [
             protocol.request(7, opcode, Space.STATE, 0, 1)
@@ -370,11 +373,11 @@ def test_random_requests_back_to_back(seed):
         space = bench.rng.choice(
             [Space.STATE, Space.FACTOR, Space.DESCRIPTOR, Space.SUM, Space.SQUARE]
         )
-        size = element_bytes(TINY, space)
+        size = spaces(TINY)[space].bytes
         address = bench.rng.randrange(24)
         count = bench.rng.randint(1, 6)
         kind = bench.rng.choice(["read", "write", "damaged"])
-        values = [bench.rng.getrandbits(element_bits(TINY, space)) for _ in range(count)]
+        values = [bench.rng.getrandbits(spaces(TINY)[space].bits) for _ in range(count)]
         if kind == "read":
             line += framed(read(space, address, count, sequence=sequence))
             data = [

@@ -28,12 +28,12 @@ def test_factor_memory_equals_plain_memory(tmp_path, lanes, depth):
     )
 
 
-@pytest.mark.parametrize("travel", [0, 1])
-def test_travel_delays_writes_and_reads(travel):
-    """A write reaches the cells ``travel`` cycles later; a word comes ``1 + 2 * travel`` cycles
+@pytest.mark.parametrize("hop", [0, 1])
+def test_a_hop_delays_writes_and_reads(hop):
+    """A write reaches the cells ``hop`` cycles later; a word comes ``1 + 2 * hop`` cycles
     after its address.
     """
-    dut = LaneMemory(2, 8, 16, travel)
+    dut = LaneMemory(2, 8, 16, hop)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
 
@@ -44,8 +44,8 @@ def test_travel_delays_writes_and_reads(travel):
         ctx.set(dut.read_address, 3)
         await ctx.tick()
         ctx.set(dut.write_lanes, 0)
-        ctx.set(dut.read_address, 5)  # travels behind the write, so the word is the new one
-        for _ in range(1 + 2 * travel):
+        ctx.set(dut.read_address, 5)  # comes after the write, so the word is the new one
+        for _ in range(1 + 2 * hop):
             assert list(ctx.get(dut.read_data)) == [0, 0]
             await ctx.tick()
         assert list(ctx.get(dut.read_data)) == [0, 0x43]
@@ -58,8 +58,8 @@ def test_factors_without_gaps():
     """A write leaves the word's other lanes as they were, and stands when the address has
     gone on.
     """
-    lanes, travel = 3, 1
-    dut = FactorMemory(lanes, 12, 16, travel)
+    lanes, hop = 3, 1
+    dut = FactorMemory(lanes, 12, 16, hop)
     sim = Simulator(dut)
     sim.add_clock(1e-6)
     random = Random(5)
@@ -84,7 +84,7 @@ def test_factors_without_gaps():
                 if mask >> lane & 1:
                     expected[word][lane] = value
             ctx.set(dut.address, word)
-            for _ in range(1 + 2 * travel):
+            for _ in range(1 + 2 * hop):
                 await ctx.tick()
             assert list(ctx.get(dut.read_data)) == expected[word]
 

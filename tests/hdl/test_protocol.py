@@ -13,7 +13,8 @@ from ornstein.hdl.protocol import (
     Opcode,
     Status,
 )
-from ornstein.hdl.regmap import Event, Space, element_bytes, space_size
+from ornstein.hdl.regmap import Event, Space
+from ornstein.hdl.spaces import spaces
 
 
 def test_crc_is_the_one_of_the_gateware():
@@ -55,9 +56,9 @@ def test_fields_that_do_not_fit(values):
 @pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 def test_fields_reach_every_element(config):
     assert max(Space) < 1 << SPACE_BITS
-    for space in Space:
-        assert space_size(config, space) <= 1 << ADDRESS_BITS
-        assert element_bytes(config, space) <= 8
+    for info in spaces(config).values():
+        assert info.size <= 1 << ADDRESS_BITS
+        assert info.bytes <= 8
     assert max(Status) < 1 << protocol.STATUS_BITS
     assert len(Event) <= 8
 

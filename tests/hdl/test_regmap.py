@@ -1,24 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The register map: sizes of elements and spaces, fields of registers, and the order of the
-identity.
-"""
-
-from dataclasses import replace
+"""The register map: fields of registers, and the order of the identity."""
 
 import pytest
 
 from ornstein.hdl import regmap
-from ornstein.hdl.config import ICEBREAKER, PRESETS, TINY, WIDE
+from ornstein.hdl.config import PRESETS, TINY
 from ornstein.hdl.regmap import (
+    EVENTS,
     NO_LINE,
     Control,
+    Event,
     Line,
     Space,
-    element_bits,
-    element_bytes,
-    signed,
-    space_size,
+    StartRegister,
+    StatusRegister,
 )
+from ornstein.hdl.spaces import spaces
 
 EVERY_CONFIG = pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
 
@@ -32,7 +29,7 @@ def test_identity_begins_with_what_a_host_checks_first(config):
     assert values["build_hash"] == config.build_hash
     assert list(values)[3:-2] == list(config.identity())
     assert list(values)[-2:] == ["line_clock", "line_divisors"]
-    assert space_size(config, Space.IDENTITY) == len(values)
+    assert spaces(config)[Space.IDENTITY].size == len(values)
 
 
 def test_a_line_tells_its_rates():
@@ -54,86 +51,20 @@ def test_rates_that_a_clock_cannot_make():
         Line(48_000_000, (417,))
 
 
-def test_element_bits():
-    config = replace(TINY, factor_width=9, sum_width=33)
-    expected = {
-        Space.FACTOR: 9,
-        Space.STATE: 16,
-        Space.DRIVE: 16,
-        Space.RANK: 16,
-        Space.ACTIVATION: 28,
-        Space.NOISE: 2,
-        Space.SUM: 33,
-        Space.SQUARE: 49,
-        Space.SAMPLE: 16,
-        Space.IDENTITY: 32,
-        Space.CONTROL: 32,
-        Space.DESCRIPTOR: 32,
-        Space.SEED: 32,
+def test_a_job_packs_into_its_register():
+    job = StartRegister.const({"first": 3, "levels": 2, "reseed": 1, "bank": 1, "tag": 0xAB})
+    assert job.as_bits() == 0xAB << 24 | 0b11 << 16 | 2 << 8 | 3
+
+
+def test_status_unpacks_from_its_register():
+    status = StatusRegister.from_bits(0xAB << 16 | 0xCD << 8 | 0b10)
+    assert (status.tag, status.done, status.pending, status.running) == (0xAB, 0xCD, 1, 0)
+
+
+def test_events_have_the_bits_of_the_flags():
+    assert {name: 1 << field.offset for name, field in EVENTS} == {
+        event.name.lower(): event.value for event in Event
     }
-    assert {space: element_bits(config, space) for space in Space} == expected
-    for space in Space:
-        assert (
-            8 * element_bytes(config, space) - 7
-            <= element_bits(config, space)
-            <= 8 * element_bytes(config, space)
-        )
-    assert element_bytes(config, Space.SUM) == 5
-
-
-def test_space_sizes_by_hand():
-    expected = {
-        Space.CONTROL: len(Control),
-        Space.FACTOR: 4096 * 16,
-        Space.STATE: 512 * 4,
-        Space.DRIVE: 1024 * 4,
-        Space.RANK: 512 * 4,
-        Space.DESCRIPTOR: 256 * 4,
-        Space.ACTIVATION: 256,
-        Space.SEED: 4 * 2,
-        Space.NOISE: 512 * 4,
-        Space.SUM: 2 * 512 * 4,
-        Space.SQUARE: 2 * 512 * 4,
-        Space.SAMPLE: 4096 * 4,
-    }
-    assert {space: space_size(WIDE, space) for space in expected} == expected
-    assert set(Space) - set(expected) == {Space.IDENTITY}
-
-
-def test_options_that_are_left_out_have_no_elements():
-    assert space_size(ICEBREAKER, Space.SQUARE) == space_size(ICEBREAKER, Space.SAMPLE) == 0
-
-
-@EVERY_CONFIG
-def test_the_bus_carries_every_element_and_no_more(config):
-    present = [space for space in Space if space_size(config, space)]
-    assert regmap.bus_width(config) == max(8 * element_bytes(config, space) for space in present)
-
-
-def test_states_and_coefficients_are_signed_and_registers_are_not():
-    assert {space for space in Space if not signed(space)} == {
-        Space.IDENTITY,
-        Space.CONTROL,
-        Space.DESCRIPTOR,
-        Space.ACTIVATION,
-        Space.SEED,
-        Space.SQUARE,
-    }
-
-
-@pytest.mark.parametrize("prefix", ["JOB_", "STATUS_"])
-def test_register_fields_do_not_overlap(prefix):
-    places = [value for name, value in vars(regmap).items() if name.startswith(prefix)]
-    bits = [bit for low, width in places for bit in range(low, low + width)]
-    assert len(set(bits)) == len(bits) and max(bits) < 32
-
-
-def test_field_takes_its_bits():
-    status = 0xAB << 16 | 0xCD << 8 | 0b10
-    assert regmap.field(status, regmap.STATUS_TAG) == 0xAB
-    assert regmap.field(status, regmap.STATUS_DONE) == 0xCD
-    assert regmap.field(status, regmap.STATUS_PENDING) == 1
-    assert regmap.field(status, regmap.STATUS_RUNNING) == 0
 
 
 def test_control_registers_are_contiguous():

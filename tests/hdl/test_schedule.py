@@ -6,12 +6,12 @@ from dataclasses import replace
 import pytest
 
 from ornstein.hdl.config import TINY, WIDE
-from ornstein.hdl.fabric import latencies
 from ornstein.hdl.isa import Operation, Pass
-from ornstein.hdl.lanes import looked_up
 from ornstein.hdl.schedule import check_pass, place_waits, reads, writes
+from ornstein.hdl.timing import Timing
 
-RANK, UNIT = latencies(TINY)
+TIMING = Timing.of(TINY)
+RANK, UNIT = TIMING.rank_hazard, TIMING.unit_hazard
 
 
 def project(**changes):
@@ -103,7 +103,7 @@ def test_the_first_pass_does_not_wait_unless_the_list_is_repeated():
 def test_needing_the_last_result_waits(first, second):
     assert waits(first, second) == [0, 1]
     # and one word beside it, or in another memory, does not, except for the three hazards below
-    apart = project(source=50, dest=30, inner=looked_up(TINY))
+    apart = project(source=50, dest=30, inner=TIMING.lookup)
     assert waits(first, apart, expand(dest=40, source=24))[2] == 0
     assert waits(first, expand(dest=40, source=24)) == [
         0,
@@ -127,7 +127,7 @@ def test_an_activation_would_overtake_sums_on_their_way_to_the_rank_memory():
 
 
 def test_an_activation_ends_on_a_lane_that_others_need():
-    for between in range(1, looked_up(TINY) + 1):
+    for between in range(1, TIMING.lookup + 1):
         passes = (
             activate(),
             activate(source=8, dest=8, outer=1, inner=between),
@@ -136,7 +136,7 @@ def test_an_activation_ends_on_a_lane_that_others_need():
         assert waits(*passes) == [0, 0, 1], (
             "activations follow each other, other operations must keep away"
         )
-    for between in range(1, looked_up(TINY) + 1):
+    for between in range(1, TIMING.lookup + 1):
         passes = (
             activate(),
             mix(source=30, dest=50, outer=1, inner=between),
@@ -194,7 +194,7 @@ def test_nothing_but_the_waits_changes():
 
 
 def test_more_lanes_take_longer():
-    assert latencies(WIDE) > latencies(TINY)
+    assert Timing.of(WIDE).rank_hazard > RANK and Timing.of(WIDE).unit_hazard > UNIT
     filler = project(source=40, dest=20, inner=RANK - 1)
     assert waits(project(dest=0), filler, expand(source=0)) == [0, 0, 0]
     assert waits(project(dest=0), filler, expand(source=0), config=WIDE) == [0, 0, 1]

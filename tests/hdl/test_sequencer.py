@@ -10,10 +10,11 @@ import pytest
 
 from helpers.link_bench import seeded, simulate
 from ornstein.hdl.config import TINY
+from ornstein.hdl.engine.sequencer import Sequencer
 from ornstein.hdl.isa import WORD_BITS, Level, Operation, Pass
-from ornstein.hdl.sequencer import Sequencer, shortest_pass
+from ornstein.hdl.timing import Timing
 
-DRAIN = 9
+DRAIN = Timing.of(TINY).drain
 WIDTHS = {width: replace(TINY, descriptor_width=width) for width in (32, 64, 128)}
 """Fabrics that differ in how fast a descriptor is fetched."""
 
@@ -132,7 +133,7 @@ def run(
 
     Returns [(cycle, Issue)], the cycles of ``finished``, and what :func:`expected` says of one job.
     """
-    dut = Sequencer(config, drain=DRAIN)
+    dut = Sequencer(config)
     start = first + len(levels)
     levels = [replace(level, first=level.first + start) for level in levels]
     memory = [a_pass()] * first + levels + list(passes)
@@ -147,7 +148,7 @@ def run(
     issues, finishes = [], []
 
     async def descriptors(ctx):
-        addresses = [0] * config.travel
+        addresses = [0] * Timing.of(config).hop
         while True:
             addresses.append(ctx.get(dut.descriptor_address))
             await ctx.tick()
@@ -277,7 +278,7 @@ def test_passes_follow_without_a_gap_once_they_outlast_the_fetch(length, width, 
     passes = [a_pass(PROJECT, inner=length)] * 3
     issues, _, _ = run([Level(passes=3, steps=2)], passes, config=WIDTHS[width])
     gaps = lengths_and_gaps([cycle for cycle, _ in issues], *[length] * 6)
-    assert fetch == shortest_pass(WIDTHS[width])
+    assert fetch == Timing.of(WIDTHS[width]).fetch
     assert gaps == [max(0, fetch - length)] * 5, "from step to step too"
 
 

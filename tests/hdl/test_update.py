@@ -9,7 +9,8 @@ import pytest
 
 from helpers.link_bench import seeded, simulate
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, HX8K, ICEBREAKER, TINY, WIDE
-from ornstein.hdl.update import Update
+from ornstein.hdl.engine.update import Update
+from ornstein.hdl.timing import Timing
 
 CONFIGS = {
     "quartic": TINY,
@@ -118,7 +119,7 @@ def stream(config, *runs, platform=None):
     every cycle; returns [(next, saturated)] of each run. The gateware is that for ``platform``, in
     plain logic.
     """
-    dut = Update(config)
+    dut, timing = Update(config), Timing.of(config)
     dut.elaborate = lambda _: Update.elaborate(dut, platform)
     results = []
 
@@ -127,13 +128,13 @@ def stream(config, *runs, platform=None):
             ctx.set(getattr(dut, name), level[name])
         await ctx.tick()  # a level is there before its first unit
         found = []
-        for cycle in range(len(units) + dut.latency + 1):
+        for cycle in range(len(units) + timing.update + 1):
             if cycle < len(units):
                 for name in UNIT:
                     ctx.set(getattr(dut, name), units[cycle][name])
             else:
                 ctx.set(dut.valid, 0)
-            drawing = cycle - dut.draw_stage
+            drawing = cycle - timing.draw
             if 0 <= drawing < len(units):
                 ctx.set(dut.dither, units[drawing]["dither"])
                 assert ctx.get(dut.draw) == (units[drawing]["valid"] and units[drawing]["noisy"])
@@ -142,7 +143,7 @@ def stream(config, *runs, platform=None):
             if 0 <= drawing - 1 < len(units):
                 for name in CODES:
                     ctx.set(getattr(dut, name), units[drawing - 1][name])
-            if 0 <= cycle - dut.latency < len(units):
+            if 0 <= cycle - timing.update < len(units):
                 found.append((ctx.get(dut.next), bool(ctx.get(dut.saturated))))
             await ctx.tick()
         results.append(found)
@@ -160,8 +161,8 @@ def stream(config, *runs, platform=None):
 )
 @pytest.mark.parametrize("name", CONFIGS)
 def test_random_units(name, platform):
-    """One unit a cycle, ``latency`` cycles from inputs to the new state, noise taken after
-    ``draw_stage``.
+    """One unit a cycle, ``update`` cycles from inputs to the new state, noise taken after
+    ``draw``.
     """
     config = CONFIGS[name]
     rng = seeded(1)
@@ -254,5 +255,5 @@ def test_midpoint_adds_the_previous_draw():
 
 @pytest.mark.parametrize("config, stages", [(TINY, (3, 8)), (ICEBREAKER, (1, 6))])
 def test_the_quartic_products_take_two_more_cycles(config, stages):
-    dut = Update(config)
-    assert (dut.draw_stage, dut.latency) == stages == Update.stages(config)
+    timing = Timing.of(config)
+    assert (timing.draw, timing.update) == stages

@@ -12,7 +12,8 @@ from ornstein.hdl import protocol
 from ornstein.hdl.config import TINY
 from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT as ENDPOINT
 from ornstein.hdl.link.usb.descriptors import MAX_PACKET, PRODUCT_ID, STATUS_ENDPOINT, VENDOR_ID
-from ornstein.hdl.regmap import Space, element_bytes
+from ornstein.hdl.regmap import Space
+from ornstein.hdl.spaces import spaces
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.sim import usb_host as usb
 
@@ -45,9 +46,8 @@ def request_(host):
 
     def make(space, count, sequence=1):
         body = protocol.request(sequence, protocol.Opcode.READ, space, 0, count)
-        return framed(body), 2 + protocol.ANSWER_HEADER_BYTES + count * element_bytes(
-            TINY, space
-        ) + protocol.CRC_BYTES
+        data = count * spaces(TINY)[space].bytes
+        return framed(body), 2 + protocol.ANSWER_HEADER_BYTES + data + protocol.CRC_BYTES
 
     return make
 

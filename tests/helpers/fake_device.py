@@ -10,7 +10,8 @@ import sliplib
 from helpers.link_bench import END, BusModel, framed
 from ornstein.hdl import protocol
 from ornstein.hdl.protocol import CRC_BYTES, MAX_REQUEST, REQUEST_HEADER, Opcode, Status
-from ornstein.hdl.regmap import Event, Space, element_bytes, identity, space_size
+from ornstein.hdl.regmap import Event, Space, identity
+from ornstein.hdl.spaces import spaces
 from ornstein.sim.transport import Transport
 
 
@@ -49,9 +50,9 @@ class FakeDevice:
             self.waits -= 1
             holding = self.events if self.waits < 0 else Event(0)
             return Status.OK if holding & address else Status.TIMEOUT, bytes([holding])
-        if space not in set(Space) or not space_size(self.config, Space(space)):
+        if space not in spaces(self.config):
             return Status.ADDRESS, b""
-        size = element_bytes(self.config, Space(space))
+        size = spaces(self.config)[Space(space)].bytes
         out = b""
         for n in range(count):
             value = int.from_bytes(data[n * size : (n + 1) * size], "little")

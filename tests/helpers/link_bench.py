@@ -11,7 +11,8 @@ from amaranth.sim import Simulator
 
 from ornstein.hdl import protocol
 from ornstein.hdl.protocol import Status
-from ornstein.hdl.regmap import Space, element_bits, space_size
+from ornstein.hdl.regmap import Space
+from ornstein.hdl.spaces import spaces
 
 PERIOD = 1e-6
 
@@ -111,11 +112,11 @@ class BusModel:
     def access(self, valid, space, address, write, data):
         """Status of one transaction, and the value that a read gives."""
         assert valid
-        mask = (1 << element_bits(self.config, Space(space))) - 1
+        mask = (1 << spaces(self.config)[Space(space)].bits) - 1
         self.log.append((space, address, data & mask if write else None))
         if (space, address) in self.refusals:
             return self.refusals[space, address], 0
-        if address >= space_size(self.config, Space(space)):
+        if address >= spaces(self.config)[Space(space)].size:
             return Status.ADDRESS, 0
         if write:
             self.memory[space, address] = data & mask

@@ -7,6 +7,8 @@ The weights are synthetic: random orthonormal factors.
 from collections.abc import Iterator
 
 from ornstein.hdl.config import NEIGHBOURS, ULX3S, FabricConfig
+from ornstein.hdl.regmap import Space
+from ornstein.hdl.spaces import spaces
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.experiments.bench.figures import Figure, Progress, figure
@@ -63,17 +65,12 @@ def block_rams(config: FabricConfig) -> int:
     def rams(width: int, depth: int) -> int:
         return min(-(-width // 18) * -(-depth // 1024), -(-width // 36) * -(-depth // 512))
 
-    lanes, units = config.lanes, config.unit_lanes
-    # lanes whose factors lie side by side in one memory, without gaps
-    joined = min(NEIGHBOURS, config.rank_lanes) if config.travel else 1
-    total = lanes // joined * rams(joined * config.factor_width, config.factor_depth)
-    total += config.rank_lanes * rams(16, config.rank_depth) + units * rams(2, config.state_depth)
-    total += 2 * units * rams(16, config.state_depth) + units * rams(16, config.drive_depth)
-    total += units * rams(config.sum_width, 2 * config.state_depth)
-    if config.second_moment:
-        total += units * rams(config.square_width, 2 * config.state_depth)
-    if config.sample_depth:
-        total += units * rams(16, config.sample_depth)
-    total += rams(config.descriptor_width, config.descriptor_depth * config.descriptor_beats)
-    link = 1 + 2
-    return total + link
+    total = 2  # the link's
+    for info in spaces(config).values():
+        if info.memory:
+            # several unit lanes keep the factors of neighbouring multipliers without gaps
+            grid = info.space == Space.FACTOR and config.unit_lanes > 1
+            joined = min(NEIGHBOURS, config.rank_lanes) if grid else 1
+            copies = 2 if info.space == Space.STATE else 1
+            total += copies * info.lanes // joined * rams(joined * info.bits, info.depth)
+    return total

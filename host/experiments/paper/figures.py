@@ -61,8 +61,10 @@ def exhibits(experiment: Experiment) -> list[Exhibit]:
     return [exhibit for exhibit in made if exhibit]
 
 
-def _panels(figure: Figure, count: int, **options: bool | str) -> list[Axes]:
-    return list(figure.subplots(1, count, squeeze=False, **options)[0])
+def _panels(
+    figure: Figure, count: int, *, sharex: bool = False, sharey: bool = False
+) -> list[Axes]:
+    return list(figure.subplots(1, count, squeeze=False, sharex=sharex, sharey=sharey)[0])
 
 
 def _float64(results: list[Result]) -> list[float]:
@@ -162,7 +164,7 @@ def _signs(experiment: Experiment) -> Exhibit | None:
     for axes, network in zip(axes_list, shown, strict=True):
         values = experiment.arrays[network, "signs"]
         paper = number(experiment.find(skip.HIGHEST, network).reference)
-        axes.hist(values, bins=np.linspace(-1, 1, 81), color=BLUE)
+        axes.hist(values, bins=list(np.linspace(-1, 1, 81)), color=BLUE)
         axes.axvline(paper, color=ORANGE, label=f"paper, {paper:g}")
         axes.set(title=network.key, xlabel="skip-only cosine", xlim=(-1, 1.02))
         axes.legend(loc="upper left")
@@ -434,8 +436,8 @@ def _law(experiment: Experiment) -> Exhibit | None:
         setting, midpoint = result.case, result.case.integrator == LM
         axes.errorbar(
             setting.steps * setting.realised_dt * (1.03 if midpoint else 0.97),
-            result.gateware,
-            result.error,
+            number(result.gateware),
+            number(result.error),
             fmt=shapes[setting.dt],
             color=BLUE if midpoint else ORANGE,
             markersize=5,
@@ -485,8 +487,8 @@ def _inflation(experiment: Experiment) -> Exhibit | None:
             shift = 0.97 + 0.03 * temperatures.index(result.case.kT)
             axes.errorbar(
                 result.case.realised_dt * shift,
-                result.gateware,
-                result.error,
+                number(result.gateware),
+                number(result.error),
                 fmt="o",
                 color=colour,
                 markersize=4.5,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's conditioning networks, trained as its script trains them, in NumPy.
 
-Known from run_experiments.py of aditixde/thermodynamic-diffusion-inference: 256 inputs in one
-batch, mean squared error, Adam at rate 3e-3 with an L2 penalty of 1e-4 added to the gradient, 200
-to 400 steps, weights and biases drawn uniformly within 1 / sqrt(fan-in). The random numbers are
-NumPy's, not PyTorch's, so a network here is another draw of the same.
+The details are known from run_experiments.py of aditixde/thermodynamic-diffusion-inference: 256
+inputs in one batch, mean squared error, Adam at rate 3e-3 with an L2 penalty of 1e-4 added to the
+gradient, 200 to 400 steps, weights and biases drawn uniformly within 1 / sqrt(fan-in). The random
+numbers are NumPy's, not PyTorch's, so a network here is another draw of the same.
 """
 
 from dataclasses import dataclass

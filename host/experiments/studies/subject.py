@@ -14,7 +14,8 @@ from scipy.stats import sem
 from threadpoolctl import threadpool_limits
 
 from ornstein.hdl.config import REFERENCE, FabricConfig
-from ornstein.host.compile.compiler import MARGIN, compile_problem
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.formats import MARGIN
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.experiments.prose import Prose

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices: their statistics against theory and the float reference, and what they refuse before
-anything is written.
-"""
+"""Devices: results against theory, independence of blocks, selections, and refusals."""
 
 from dataclasses import replace
 
@@ -11,9 +9,18 @@ import pytest
 from helpers.fake_device import FakeDevice, FakeTransport
 from helpers.programs import toy, toy_energy, toy_inputs
 from ornstein.hdl.config import PRESETS, REFERENCE, TINY, WIDE
+from ornstein.hdl.protocol import Opcode
+from ornstein.hdl.regmap import Space
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import InputError, ProgramError
-from ornstein.host.devices.device import Device, DeviceError, Outputs, job_seeds, open_device
+from ornstein.host.devices.device import (
+    Device,
+    DeviceError,
+    Outputs,
+    Selection,
+    open_device,
+    prediction_only,
+)
 from ornstein.host.devices.fabric import FabricDevice, job_issues
 from ornstein.host.devices.link import LinkError
 from ornstein.host.models.model_file import TrainedModel
@@ -102,17 +109,191 @@ def test_no_inputs(device, program, uri):
         one.run(np.zeros((0, 8)))
 
 
+EVERY_DEVICE = "rtl:tiny", "model:tiny", "float", "float:exact"
+
+
+def assert_same(found: Outputs, expected: Outputs):
+    """Every bit of the results; the counters of one block depend on the blocks after it."""
+    for name in ("mean", "second", "samples", "sums", "squares"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name), err_msg=name)
+
+
+@pytest.fixture(scope="module")
+def sampling():
+    """A program that streams samples."""
+    stages = Stage(20, 0.01), Stage(12, 0.01, accumulate=True, thin=3)
+    return compile_problem(toy(stages=stages), TINY, toy_inputs())
+
+
+@pytest.mark.parametrize("warm", [False, True])
+@pytest.mark.parametrize("uri", EVERY_DEVICE)
+def test_blocks_do_not_matter(device, sampling, uri, warm):
+    """All blocks but the last hold a multiple of four inputs, as many as the program has chains."""
+    one = device(uri)
+    one.load(sampling)
+    assert sampling.layout.chains == 4
+    inputs = toy_inputs(17)
+    results = []
+    for first_rows in ([], [4], [8, 8, 12], [4, 8, 12, 16]):
+        one.run(inputs[:4], seed=9)  # warm runs begin from the same states
+        blocks = np.split(inputs, first_rows)
+        parts = list(one.stream(blocks, seed=3, warm=warm))
+        assert [len(part.mean) for part in parts] == [len(block) for block in blocks if len(block)]
+        results.append(Outputs.join(parts))
+    for other in results[1:]:
+        assert_same(other, results[0])
+    if uri != "float:exact":
+        assert results[0].samples.shape == (17, 4, 8)
+
+
+def test_the_noise_of_an_input_is_its_own(device, sampling):
+    """The float device's noise differs between inputs and seeds, and is that of the index."""
+    one = device("float")
+    one.load(sampling)
+    same = np.repeat(toy_inputs(1), 5, axis=0)
+    mean = one.run(same, seed=3).mean
+    assert len(np.unique(mean, axis=0)) == 5
+    assert not (one.run(same, seed=4).mean == mean).any()
+    np.testing.assert_array_equal(one.run(same[:2], seed=3).mean, mean[:2])
+
+
 @pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
-def test_an_empty_block_has_no_outputs(device, program, uri):
+def test_a_warm_run_starts_where_the_last_one_stopped(device, uri):
+    """At kT = 0 two runs of ten steps are one of twenty, in every chain."""
+    stages = Stage(9, 0.0), Stage(1, 0.0, accumulate=True)
+    short = compile_problem(toy(stages=stages), TINY, toy_inputs())
+    stages = Stage(19, 0.0), Stage(1, 0.0, accumulate=True)
+    long = compile_problem(toy(stages=stages), TINY, toy_inputs())
+    one = device(uri)
+    one.load(long)
+    expected = one.run(toy_inputs(4)).mean
+    one.load(short)
+    first = one.run(toy_inputs(4)).mean
+    np.testing.assert_allclose(one.run(toy_inputs(4), warm=True).mean, expected, atol=1e-3)
+    assert np.abs(first - expected).max() > 0.05
+
+
+# ---- what is read --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+def test_a_selection_is_a_part_of_everything(device, sampling, uri):
+    one = device(uri)
+    one.load(sampling)
+    whole = one.run(toy_inputs(6), seed=3)
+    for module, units in (("a", slice(0, 5)), ("b", slice(5, 8)), (None, slice(0, 8))):
+        for second in (False, True):
+            for samples in (False, True):
+                selection = Selection(second=second, samples=samples, module=module)
+                part = one.run(toy_inputs(6), seed=3, selection=selection)
+                assert part.selection == selection and part.counters == whole.counters | {
+                    "cycles": part.counters["cycles"]
+                }
+                np.testing.assert_array_equal(part.mean, whole.mean[:, units])
+                kept = whole.samples[..., units] if samples else whole.samples[:, :0, units]
+                np.testing.assert_array_equal(part.samples, kept)
+                if second:
+                    np.testing.assert_array_equal(part.second, whole.second[:, units])
+                else:
+                    assert part.second is None and part.squares is None
+
+
+@pytest.mark.parametrize("uri", EVERY_DEVICE)
+def test_the_prediction_needs_the_target_alone(device, uri):
+    program = compile_problem(toy(target="b"), TINY, toy_inputs())
     one = device(uri)
     one.load(program)
-    blocks = [toy_inputs(4), np.zeros((0, 8)), toy_inputs(8)[4:]]
-    for warm in (False, True):
-        parts = list(one.stream(blocks, seed=3, warm=warm))
-        assert [len(part.mean) for part in parts] == [4, 4]
-    if uri != "float":  # whose noise is drawn block by block
-        outputs = Outputs.join(list(one.stream(blocks, seed=3)))
-        np.testing.assert_array_equal(outputs.sums, one.run(toy_inputs(8), seed=3).sums)
+    whole = one.run(toy_inputs(6), seed=3)
+    part = one.run(toy_inputs(6), seed=3, selection=prediction_only(program.problem))
+    assert part.mean.shape == (6, 3)
+    expected = program.problem.decode(whole.mean)
+    np.testing.assert_array_equal(part.prediction(program.problem), expected)
+    np.testing.assert_array_equal(whole.prediction(program.problem), expected)
+
+
+def test_a_fabric_reads_what_was_selected_and_no_more(device):
+    """On 8 inputs in two jobs: sums of 32 bits, squares of 48 bits, four counters of 32 bits."""
+    program = compile_problem(toy(target="b"), TINY, toy_inputs())
+    one = device("rtl:tiny")
+    one.load(program)
+    assert program.layout.chains == 4
+    read: list[tuple[Space, int]] = []
+    link, exchange = one.link, one.link._exchange
+
+    def recorded(requests):
+        read.extend((r.space, r.answer_bytes) for r in requests if r.opcode == Opcode.READ)
+        return exchange(requests)
+
+    link._exchange = recorded
+    try:
+        one.run(toy_inputs(8))
+        sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
+        assert sizes == {Space.SUM: 8 * 8 * 4, Space.SQUARE: 8 * 8 * 6, Space.CONTROL: 16}
+        read.clear()
+        one.run(toy_inputs(8), selection=prediction_only(program.problem))
+        sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
+        assert sizes == {Space.SUM: 8 * 3 * 4, Space.CONTROL: 16}
+    finally:
+        del link._exchange
+
+
+@pytest.mark.parametrize("uri", EVERY_DEVICE)
+def test_a_module_that_is_not_there(device, program, uri):
+    one = device(uri)
+    one.load(program)
+    with pytest.raises(DeviceError, match="'toy' has no module 'c'; it has a, b"):
+        one.run(toy_inputs(), selection=Selection(module="c"))
+
+
+# ---- reading back --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny"])
+def test_a_loaded_program_is_read_back(device, program, uri):
+    """Every factor, constant, pair of descriptor words, activation entry, and the bank offset."""
+    one = device(uri)
+    one.load(program)
+    elements = program.factor.size + program.constants.size + program.descriptors.size // 2 + 256
+    assert one.verify() == elements + 1
+
+
+@pytest.mark.parametrize("uri", ["float", "float:exact"])
+def test_a_device_without_memories_compares_nothing(device, program, uri):
+    one = device(uri)
+    one.load(program)
+    assert one.verify() == 0
+
+
+@pytest.mark.parametrize(
+    ("memory", "place", "element"),
+    [
+        ("factor", (3, 1), "7 of FACTOR"),
+        ("descriptors", (1, 2), "5 of DESCRIPTOR"),
+        ("activation", (200, 1), "200 of ACTIVATION"),
+        ("bank_offset", None, "2 of CONTROL"),
+    ],
+)
+def test_a_changed_word_of_the_model_is_found(program, memory, place, element):
+    with open_device("model:tiny") as one:
+        one.load(program)
+        if place is None:
+            one._model.bank_offset += 1
+        else:
+            getattr(one._model, memory)[place] += 1
+        with pytest.raises(DeviceError, match=rf"'model:tiny' holds .* in element {element}; load"):
+            one.verify()
+        one.load(program)
+        assert one.verify() > 0
+
+
+def test_a_changed_constant_of_the_model_is_found():
+    problem, inputs = toy(entry=STATE, offset=np.full(8, 0.1)), toy_inputs()
+    program = compile_problem(problem, TINY, inputs)
+    with open_device("model:tiny") as one:
+        one.load(program)
+        one._model.drive[program.layout.constant_word] += 1
+        with pytest.raises(DeviceError, match="of DRIVE; load the program again"):
+            one.verify()
 
 
 def test_progress_tells_the_inputs_that_came_out(device, program):
@@ -122,11 +303,6 @@ def test_progress_tells_the_inputs_that_came_out(device, program):
     outputs = one.run(toy_inputs(37), seed=3, progress=told.append)
     assert sum(told) == 37 and len(told) > 1
     np.testing.assert_array_equal(outputs.sums, one.run(toy_inputs(37), seed=3).sums)
-
-
-def test_job_seeds_are_distinct_and_never_zero():
-    seeds = np.concatenate([job_seeds(seed, job, 4) for seed in range(20) for job in range(50)])
-    assert len(np.unique(seeds)) == len(seeds) and seeds.all()
 
 
 @pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
@@ -322,7 +498,7 @@ def test_the_closed_form_at_zero_temperature(device, rounding):
     problem = toy(stages=(Stage(2000), Stage(16_000, accumulate=True)), dt=0.25, rounding=rounding)
     program, outputs = run(device("model:tiny"), problem, inputs, TINY)
     exact = np.linalg.solve(
-        program.matrices[0], program.quantize(inputs)[:, :, 0].T * program.input_lsb[:, None]
+        program.matrices[0], program.encode(inputs).words[:, :, 0].T * program.input_lsb[:, None]
     ).T
     error = np.abs(outputs.mean - exact) / program.state_lsb
     smallest = np.linalg.eigvalsh(energy.matrix())[0]

@@ -6,7 +6,9 @@ named.
 import numpy as np
 import pytest
 
+from ornstein.hdl.config import TINY, WIDE
 from ornstein.hdl.regmap import Space
+from ornstein.hdl.spaces import spaces
 from ornstein.host.devices import selftest
 from ornstein.host.devices.device import DeviceError
 from ornstein.host.devices.fabric import FabricDevice
@@ -113,3 +115,57 @@ def test_a_stuck_lane_select():
 def test_only_hardware_is_tested(device, uri):
     with pytest.raises(DeviceError, match="is no hardware to test; use rtl or serial:PORT"):
         next(selftest.selftest(device(uri)))
+
+
+@pytest.mark.parametrize("config", [TINY, WIDE], ids=lambda config: config.name)
+def test_figures_are_those_of_the_fabric(device, config):
+    """Every figure of the report, computed here from the fabric's sizes."""
+    checks = {c.name: c.detail for c in selftest.selftest(device(f"rtl:{config.name}"))}
+    ranks, units = config.rank_lanes, config.unit_lanes
+    assert checks["identity"] == (
+        f"fabric {config.name}, {ranks} x {units} lanes, build {config.build_hash:#010x}"
+    )
+    bits = (
+        config.factor_depth * ranks * units * config.factor_width
+        + (config.state_depth * units + config.drive_depth * units + config.rank_depth * ranks) * 16
+        + config.descriptor_depth * 8 * 16
+        + 256 * spaces(config)[Space.ACTIVATION].bits
+        + config.state_depth * units * 2
+    )
+    assert checks["memories"] == f"{bits:,} bits in 7 memories keep what is written"
+    rows = min(16, config.factor_depth // (ranks * units), config.rank_depth // 2)
+    products = min(config.drive_depth // 2, 256)
+    assert checks["lanes"] == (
+        f"{ranks * units} multipliers, each alone, {2 * rows} sums of {products} products"
+    )
+    assert checks["noise"].startswith(f"{units} generators, ")
+    states = min(config.state_depth, config.drive_depth) * len(config.bias_shifts)
+    assert checks["updates"] == f"{units} unit lanes, {states} states, 8 steps each"
+    assert checks["program"] == "5 inputs, 70 steps each, equal the integer model"
+
+
+def test_the_identity_tells_clock_and_rate(bench):
+    device, break_down = bench
+    break_down(Fault.NONE)
+    first = next(selftest.selftest(device))
+    assert f", clock {faults.LINE.clock / 1e6:g} MHz" in first.detail
+
+
+def test_a_wrong_answer_names_its_units_and_lanes(device, monkeypatch):
+    """Units 2 and 3 of 16 are wrong in two inputs; a fabric of four unit lanes."""
+    wide = device("rtl:wide")
+    assert wide.config.unit_lanes == 4
+
+    def run_wrong(*arguments, **options):
+        outputs = run(*arguments, **options)
+        outputs.sums[1, 2] += 1
+        outputs.squares[3, 3] += 1
+        return outputs
+
+    run = wide.run
+    monkeypatch.setattr(wide, "run", run_wrong)
+    *_, sums, squares, last = selftest.selftest(wide)
+    assert not any(check.ok for check in (sums, squares, last))
+    assert sums.detail.startswith("sums: 1 of 80 differ, first unit 2 of input 1: ")
+    assert squares.detail.startswith("squares: 1 of 80 differ, first unit 3 of input 3: ")
+    assert last.detail == "units 2-3 differ, of unit lanes 2-3"

@@ -502,7 +502,7 @@ def _changed(experiment, quantity, case=None, **values):
         ("D", quartic.DIFFERENCE, quartic.RANDOM, "float64", 0.321, "by 32.1%"),
         ("D", quartic.DIFFERENCE, quartic.SCRIPT_ENERGY, "float64", 0.432, "too: 43.2%"),
         ("D", quartic.TO_MINIMUM, quartic.RANDOM, "gateware", 0.0123, "an rms of 0.012"),
-        ("D", quartic.DIFFERENCE, quartic.WARM, "gateware", 1e6, "errors from where"),
+        ("D", quartic.DIFFERENCE, quartic.WARM, "gateware", 1e6, "standard errors from where"),
         ("E", "correct / naive bias, encoder", None, "float64", 20.0, "ratio is 20.0, 130 to 130"),
         ("F", energy_account.GAIN, None, "float64", 1.7e12, "gain of 1.7e+12, or 1.7e+09"),
         ("F", "GPU / interface, 8-bit integers", None, "float64", 2.7e5, "allow 2.7e+05"),

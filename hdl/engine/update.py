@@ -24,18 +24,16 @@ from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ecp5, ice40
+from ornstein.hdl import targets
 from ornstein.hdl.arithmetic import (
-    borrows,
-    multiple,
     overflow,
-    radix_four,
     saturated,
     select,
     shift_right,
 )
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
-from ornstein.hdl.registers import apart
+from ornstein.hdl.hops import hops, kept_register
+from ornstein.hdl.timing import Timing
 
 SQUARE_SHIFT = 15
 """Bits dropped from z^2 before it is scaled."""
@@ -49,7 +47,7 @@ def round_term() -> int:
 
 
 class Update(wiring.Component):
-    """Pipelined update; one unit a cycle, ``latency`` cycles from inputs to ``next``.
+    """Pipelined update; one unit a cycle, :attr:`Timing.update` cycles from inputs to ``next``.
 
     Members
     -------
@@ -57,12 +55,12 @@ class Update(wiring.Component):
     accumulator : signed(accumulator_width), in; the coupling sum
     coupled, biased, noisy : in, with the unit; whether accumulator, drive and noise count
     keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and
-        amplitude; keep and leak from ``1 + travel`` cycles before the first unit
+        amplitude; keep and leak from ``1 + hop`` cycles before the first unit
     leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
     quartic : unsigned(16), in; ignored unless the build has the quartic term
     shift, bias_shift : in; indices into the configuration's shifts
     amplitude : unsigned(28), in; guard LSBs
-    draw : out; the noise is drawn in this cycle, ``draw_stage`` cycles after the inputs
+    draw : out; the noise is drawn in this cycle, :attr:`Timing.draw` cycles after the inputs
     valid : in; the inputs are meant
     code, previous : signed(2), in; read in the cycle after ``draw``
     dither : unsigned(12), in; read in the cycle of ``draw``
@@ -108,37 +106,23 @@ class Update(wiring.Component):
             }
         )
 
-    @staticmethod
-    def stages(config: FabricConfig) -> tuple[int, int]:
-        """(draw_stage, latency) in cycles."""
-        products = (
-            3 if config.quartic else 1 + 2 * config.travel
-        )  # in a grid the state travels to the multiplier
-        return products, products + 5
-
-    @property
-    def draw_stage(self) -> int:
-        return self.stages(self._config)[0]
-
-    @property
-    def latency(self) -> int:
-        return self.stages(self._config)[1]
-
     def elaborate(self, platform):
         m = Module()
-        config = self._config
+        config, timing = self._config, Timing.of(self._config)
 
         def delayed(value, cycles, name):
             for cycle in range(cycles):
-                value = apart(m, value, f"{name}_{cycle + 1}")
+                value = kept_register(m, value, f"{name}_{cycle + 1}")
             return value
 
         def add(terms):
             return sum(terms[1:], start=terms[0]) if terms else C(0, 1)
 
         # the draw: terms that need no product, and the rows of the leak's product
-        wait = self.draw_stage - 1
-        state = delayed(self.state, wait, "state")
+        wait = timing.draw - 1
+        states = [self.state]
+        for cycle in range(wait):
+            states.append(kept_register(m, states[-1], f"state_{cycle + 1}"))
         coupled = shift_right(
             self.accumulator << GUARD_BITS - config.coupling_bits, self.shift, config.expand_shifts
         )
@@ -150,34 +134,7 @@ class Update(wiring.Component):
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
         # what the leak leaves, (2^leak_bits - leak) * state
         retained = Mux(self.keep, (1 << config.leak_bits) - self.leak, 0)
-        digits = []
-        if ice40.saves_multipliers(platform):
-            # digit by digit of a factor that is constant in flight
-            digits = [
-                Signal(2, name=f"digit_{place}", reset_less=True)
-                for place in range(config.leak_bits // 2 + 1)
-            ]
-            m.d.sync += [
-                digit.eq(code)
-                for digit, code in zip(digits, radix_four(retained, len(digits)), strict=True)
-            ]
-            rows = [
-                delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place
-                for place, digit in enumerate(digits)
-            ]
-            pairs = [
-                delayed(add(rows[place : place + 2]), 1, f"rows_{place}")
-                for place in range(0, len(rows), 2)
-            ]
-        elif config.travel:
-            m.submodules.multiply = multiply = ecp5.Multiply()
-            m.d.comb += [
-                multiply.a.eq(delayed(self.state, wait - 1, "early")),
-                multiply.b.eq(delayed(retained, 2, "retained")),
-            ]
-            pairs = [delayed(multiply.product, 1, "product")]
-        else:
-            pairs = [delayed(state * delayed(retained, 1, "retained"), 2, "product")]
+        pairs, correction = targets.of(platform).leak_product(m, states, retained)
 
         cubic = Const(0, signed(1))
         if config.quartic:
@@ -188,14 +145,14 @@ class Update(wiring.Component):
             m.d.sync += square.eq((self.state * self.state) >> SQUARE_SHIFT)
             m.d.comb += scaled.eq((square * self.quartic + round_term()) >> GUARD_BITS)
             m.d.sync += factor.eq(Mux(scaled > CUBIC_LIMIT, CUBIC_LIMIT, scaled))
-            m.d.sync += cubic.eq(Mux(self.keep, state, 0) * factor)
+            m.d.sync += cubic.eq(Mux(self.keep, states[-1], 0) * factor)
 
         valid = self.valid
-        for cycle in range(self.draw_stage):
-            stage = Signal(name=f"valid_{cycle + 1}")
-            m.d.sync += stage.eq(valid)
-            valid = stage
-        noisy = delayed(self.noisy, self.draw_stage, "noisy")
+        for cycle in range(timing.draw):
+            next_valid = Signal(name=f"valid_{cycle + 1}")
+            m.d.sync += next_valid.eq(valid)
+            valid = next_valid
+        noisy = delayed(self.noisy, timing.draw, "noisy")
         drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)
         # noise = magnitude, or its negative as ~(~x + magnitude) of x, the rounding; it is none,
@@ -205,7 +162,7 @@ class Update(wiring.Component):
             Signal(name=name, reset_less=True) for name in ("once", "twice", "negative")
         )
         rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
-        amplitude = delayed(self.amplitude, config.travel, "amplitude")
+        amplitude = hops(timing.hop, m, platform).relay(self.amplitude, "amplitude_relayed")
         magnitude = Mux(once, amplitude, 0) | Mux(twice, amplitude << 1, 0)
         m.d.sync += [
             once.eq(codes[0]),
@@ -213,7 +170,7 @@ class Update(wiring.Component):
             negative.eq(codes[-1]),
             rounding.eq(
                 Mux(self.dither_on, self.dither, round_term())
-                + (borrows(digits) << GUARD_BITS - config.leak_bits)
+                + (correction << GUARD_BITS - config.leak_bits)
             ),
         ]
 

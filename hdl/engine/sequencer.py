@@ -3,7 +3,7 @@
 cycle.
 
 The next pass is fetched from the descriptor memory while the present one runs, so that passes
-follow each other without a gap as long as they last :func:`shortest_pass` cycles or more.
+follow each other without a gap as long as they last :attr:`Timing.fetch` cycles or more.
 """
 
 from amaranth.hdl import Cat, Module, Mux, Signal
@@ -12,15 +12,10 @@ from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import isa
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.hops import hops
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.registers import apart
-
-
-def shortest_pass(config: FabricConfig) -> int:
-    """Cycles that the next pass's fetch takes: the least distance between the starts of
-    two passes.
-    """
-    return config.descriptor_beats + 2 + config.travel
+from ornstein.hdl.micro import micro_layout
+from ornstein.hdl.timing import Timing
 
 
 def descriptor_layout(descriptor: type[isa.Descriptor]) -> data.FlexibleLayout:
@@ -38,34 +33,6 @@ PASS = descriptor_layout(isa.Pass)
 LEVEL = descriptor_layout(isa.Level)
 
 
-def micro_layout(config: FabricConfig) -> data.StructLayout:
-    """What travels down the pipeline with a micro-operation.
-
-    ``project``: the operation is PROJECT; ``first`` and ``last`` mark the ends of the inner loop;
-    ``dest`` is a rank word or a vector word, ``bias`` a drive word, ``lane`` the rank lane of
-    ACTIVATE; ``clear`` and ``sample`` hold for a whole step.
-    """
-    return data.StructLayout(
-        {
-            "operation": 2,
-            "project": 1,
-            "first": 1,
-            "last": 1,
-            "from_drive": 1,
-            "to_drive": 1,
-            "coupled": 1,
-            "biased": 1,
-            "shift": 3,
-            "bias_shift": 2,
-            "lane": range(max(2, config.rank_lanes)),
-            "dest": range(config.longest_loop),
-            "bias": range(config.drive_depth),
-            "clear": 1,
-            "sample": 1,
-        }
-    )
-
-
 class Sequencer(wiring.Component):
     """Runs one job at a time: ``levels`` consecutive level descriptors from ``first``.
 
@@ -79,20 +46,16 @@ class Sequencer(wiring.Component):
     level : Level, out; the present level, constant while its micro-operations are in flight but for
         ``steps``
     descriptor_address : out; word of ``descriptor_width`` bits of the descriptor memory
-    descriptor_data : in, one cycle later, and ``travel`` more
+    descriptor_data : in, ``1 + hop`` cycles after ``descriptor_address``
     hold : in; issue nothing in this cycle
     issue : out; a micro-operation is issued in this cycle
     micro : out, with ``issue``
     factor, source : out, with ``issue``; the factor word, and the vector word (PROJECT) or rank
         word (others) to read
-
-    Parameters
-    ----------
-    drain : cycles after which an issued micro-operation has left nothing behind in the pipeline
     """
 
-    def __init__(self, config: FabricConfig, *, drain: int):
-        self._config, self._drain = config, drain
+    def __init__(self, config: FabricConfig):
+        self._config, self._timing = config, Timing.of(config)
         index = range(config.descriptor_depth)
         super().__init__(
             {
@@ -131,11 +94,8 @@ class Sequencer(wiring.Component):
         level_here, pass_here = Signal(), Signal()
         m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
         sent, sent_part = fetching, part
-        for cycle in range(config.travel):
-            sent, sent_part = (
-                apart(m, sent, f"sent_{cycle}"),
-                apart(m, sent_part, f"sent_part_{cycle}"),
-            )
+        relay = hops(self._timing.hop, m, platform).relay
+        sent, sent_part = relay(sent, "sent"), relay(sent_part, "sent_part")
         m.d.sync += [arriving.eq(sent), arrived.eq(sent_part)]
         with m.If(fetching):
             with m.If(part == beats - 1):
@@ -255,10 +215,10 @@ class Sequencer(wiring.Component):
                 ]
 
         # whatever was issued is through when `draining` has run down
-        draining = Signal(range(self._drain + 1))
+        draining = Signal(range(self._timing.drain + 1))
         settled = Signal(init=1)
         with m.If(active):
-            m.d.sync += [draining.eq(self._drain), settled.eq(0)]
+            m.d.sync += [draining.eq(self._timing.drain), settled.eq(0)]
         with m.Elif(~settled):
             m.d.sync += [draining.eq(draining - 1), settled.eq(draining == 1)]
 

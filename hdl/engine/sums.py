@@ -3,8 +3,8 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
-from ornstein.hdl import ecp5
-from ornstein.hdl.registers import apart
+from ornstein.hdl import targets
+from ornstein.hdl.hops import kept_register
 
 
 def tree(m: Module, terms: list, name: str, counted=1):
@@ -44,6 +44,7 @@ def both_ways(
     The sums come as many cycles after the products as the logarithm of the number of terms; they
     lose no bit.
     """
+    target = targets.of(platform)
     height, width = len(products) // ranks, ranks
     squares = {
         (unit, rank): [products[unit * ranks + rank]]
@@ -56,7 +57,7 @@ def both_ways(
         added = {}
         for row in range(height):
             for column in range(width):
-                own = apart(m, across_units, f"across_units_{level}_{row}_{column}")
+                own = kept_register(m, across_units, f"across_units_{level}_{row}_{column}")
                 a, b, c, d = (
                     squares[2 * row + down, 2 * column + right]
                     for down in range(2)
@@ -66,19 +67,19 @@ def both_ways(
                 added[row, column] = [
                     _kept(
                         m,
-                        ecp5.add_either(m, term, one, other, own, platform),
+                        target.add_either(m, term, one, other, own),
                         f"sum_{level}_{row}_{column}_{place}",
                     )
                     for place, (term, one, other) in enumerate(sums)
                 ]
-        squares, across_units = added, apart(m, across_units, f"across_units_{level}")
+        squares, across_units = added, kept_register(m, across_units, f"across_units_{level}")
     own = len(squares[0, 0])  # the sums of a square: of its columns or of its rows
     of_ranks = [
         tree(m, [squares[row, rank // own][rank % own] for row in range(height)], f"rank_{rank}")
         for rank in range(ranks)
     ]
     if width == 1 < ranks:  # the last level was the other sums' too
-        counted = [apart(m, each, f"counted_{unit}") for unit, each in enumerate(counted)]
+        counted = [kept_register(m, each, f"counted_{unit}") for unit, each in enumerate(counted)]
     of_units = [
         tree(
             m,

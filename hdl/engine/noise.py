@@ -12,6 +12,9 @@ The three-point variable is +1, 0 or -1 with probabilities 1/6, 2/3, 1/6: scaled
 the mean, variance, skewness and kurtosis of a normal variable, and it needs no multiplier.
 """
 
+from functools import reduce
+from operator import xor
+
 from amaranth.hdl import Cat, Module, Mux, Signal, signed
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -41,7 +44,7 @@ def fed_back(state):
     They can be had at once because up to 60 new bits depend on present bits alone.
     """
     taps = [state >> tap - _HALF for tap in TAPS]
-    return taps[0] ^ taps[1] ^ taps[2] ^ taps[3]
+    return reduce(xor, taps)
 
 
 def advance(state: int) -> int:

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Jobs: what a device runs at once, how inputs are packed into them, and how results are unpacked.
+
+A job relaxes ``layout.chains`` inputs side by side, each in its own chain. All integer devices pack
+and unpack here, so that they do it alike.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ornstein.host.compile.program import EncodedInputs, Program
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One job of a stream of inputs.
+
+    Attributes
+    ----------
+    number : jobs before it in the stream
+    count : inputs in it, 1 to ``layout.chains``; chains without an input get zeros
+    words : (chains * input_words, unit_lanes) int16, the drive words of all chains
+    following : inputs of the same block that are not in this job or an earlier one
+    """
+
+    number: int
+    count: int
+    words: np.ndarray
+    following: int
+
+    @property
+    def bank(self) -> int:
+        """Half of the double-buffered memories that the job uses; the next job uses the other."""
+        return self.number & 1
+
+
+def pack_jobs(program: Program, block: EncodedInputs, first: int) -> Iterator[Job]:
+    """Yields the jobs of a block of inputs; ``first`` is the number of the first of them."""
+    layout = program.layout
+    for index, start in enumerate(range(0, len(block), layout.chains)):
+        part = block.words[start : start + layout.chains]
+        words = np.zeros((layout.chains, *part.shape[1:]), np.int16)
+        words[: len(part)] = part
+        yield Job(
+            number=first + index,
+            count=len(part),
+            words=words.reshape(-1, part.shape[-1]),
+            following=len(block) - start - len(part),
+        )
+
+
+def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
+    """Returns independent generator seeds (lanes,) uint64 for one job; none of them is zero."""
+    state = np.random.SeedSequence([seed, job]).generate_state(lanes, np.uint64)
+    return np.where(state == 0, np.uint64(1), state)
+
+
+def unpack_units(program: Program, words: np.ndarray, count: int) -> np.ndarray:
+    """Returns (count, units) of the first words (words, unit_lanes) of a memory of states or sums.
+
+    A chain has ``layout.state_words`` words, and the chains follow one another.
+    """
+    layout = program.layout
+    chains = words[: count * layout.state_words]
+    return program.units(chains.reshape(count, layout.state_words, words.shape[-1]))
+
+
+def unpack_samples(program: Program, words: np.ndarray, count: int) -> np.ndarray:
+    """Returns (count, kept, units) of the sampled words (sampled_words, unit_lanes) of a job.
+
+    The words come step by step, and within a step chain by chain.
+    """
+    layout = program.layout
+    kept = layout.sampled_words // (layout.chains * layout.state_words)
+    steps = words.reshape(kept, layout.chains, layout.state_words, words.shape[-1])
+    return program.units(steps.swapaxes(0, 1)[:count])

@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ornstein denoise``: noisy images in, clean images out, with the decoder on the substrate."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ornstein.host.cli.app import (
+    CheckError,
+    JsonOption,
+    SeedOption,
+    app,
+    errors,
+    screen,
+    show,
+    stages,
+    write_json,
+)
+from ornstein.host.models.model_file import DEFAULT_MODEL
+
+SigmaOption = Annotated[
+    float, typer.Option(min=0.0, help="Noise of the benchmark's and of the training images.")
+]
+
+
+@app.command(
+    epilog="Examples:  ornstein denoise noisy.png --output clean.png\n\n"
+    "ornstein denoise --benchmark --output build/denoise"
+)
+def denoise(
+    source: Annotated[
+        Path | None, typer.Argument(help="A grey PNG, an .npy of images, or a folder of them.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="The image or folder to write; the benchmark's folder.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Device URI: model, rtl, serial[:PORT]; see ornstein devices.")
+    ] = "model",
+    fabric: Annotated[str, typer.Option(help="Fabric of the devices model and rtl.")] = "ulx3s",
+    rank: Annotated[int, typer.Option(min=1, help="Modes of the coupling.")] = 32,
+    skip: Annotated[
+        list[str] | None,
+        typer.Option(help="Encoder block that reaches the decoder; repeat it. Default: all three."),
+    ] = None,
+    tolerance: Annotated[
+        float, typer.Option(help="Share of the distance from equilibrium left at the first read.")
+    ] = 5e-3,
+    model: Annotated[Path, typer.Option(help="Folder of ornstein train.")] = DEFAULT_MODEL,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Score every decoder on held-out digits.")
+    ] = False,
+    refit: Annotated[
+        bool,
+        typer.Option(
+            "--refit", help="Measure the moments of the model's features again, some minutes."
+        ),
+    ] = False,
+    sigma: SigmaOption = 0.1,
+    images: Annotated[
+        int | None, typer.Option(min=1, help="Held-out images of the benchmark; default all 64.")
+    ] = None,
+    seed: SeedOption = 1,
+    json_file: JsonOption = None,
+) -> None:
+    """Remove noise from images with a trained network whose decoder relaxes on the substrate."""
+    from ornstein.host.models.network import Network
+
+    network = Network.load(model)
+    if refit:
+        _refit(network, model, sigma)
+    if benchmark:
+        folder = output or Path("build/denoise")
+        _benchmark(network, model, folder, _uri(device, fabric), sigma, images, seed, json_file)
+    elif source is not None and output is not None:
+        _images(network, model, source, output, _uri(device, fabric), rank, skip, tolerance, seed)
+    elif not refit:
+        raise typer.BadParameter(
+            "name images and an --output, or ask for --benchmark or --refit", param_hint="SOURCE"
+        )
+
+
+def _uri(device: str, fabric: str) -> str:
+    """The device URI, with the fabric where the user named a bare model or rtl."""
+    return f"{device}:{fabric}" if device in ("model", "rtl") else device
+
+
+def _refit(network, model: Path, sigma: float) -> None:
+    from ornstein.host.models.data import digits
+    from ornstein.host.models.decoder_moments import TRAIN_NOISE_SEED, DecoderMoments
+
+    with stages() as say:
+        DecoderMoments.measure(
+            network,
+            digits().train,
+            sigma,
+            TRAIN_NOISE_SEED,
+            lambda done, total: say("measuring features", done, total),
+        ).save(model)
+
+
+def _benchmark(network, model, folder, device, sigma, images, seed, json_file) -> None:
+    from ornstein.host.devices.comparison import ModelMismatchError
+    from ornstein.host.experiments.denoise.report import table, write_denoise_page
+    from ornstein.host.experiments.denoise.run import run_benchmark
+    from ornstein.host.models.data import digits
+    from ornstein.host.models.decoder_moments import DecoderMoments
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with stages() as say:
+        try:
+            result = run_benchmark(
+                network,
+                DecoderMoments.load(model),
+                digits(),
+                sigma=sigma,
+                device=device,
+                images=images,
+                seed=seed,
+                progress=say,
+            )
+        except ModelMismatchError as error:
+            raise CheckError(str(error)) from None
+    page = write_denoise_page(result, folder)
+    for path in {folder / "results.json", json_file} - {None}:
+        write_json(path, result.results())
+    show(table(result))
+    screen.print(f"Report: {page}, results: {folder / 'results.json'}", soft_wrap=True)
+
+
+def _images(network, model, source, output, uri, rank, skip, tolerance, seed) -> None:
+    """Denoise the files one after the other; one that cannot be read is named, and the rest done."""
+    from ornstein.host.devices.device import open_device
+    from ornstein.host.experiments.denoise.decoder import SubstrateDecoder
+    from ornstein.host.experiments.denoise.files import (
+        check_size,
+        image_files,
+        outputs_for,
+        read_images,
+        write_images,
+    )
+    from ornstein.host.experiments.denoise.run import calibration_images, fabric_of
+    from ornstein.host.models.data import DataError
+    from ornstein.host.models.decoder_moments import DecoderMoments
+    from ornstein.host.models.network import EDGE_MULTIPLE
+
+    measured = DecoderMoments.load(model)
+    decoder = SubstrateDecoder.fit(
+        network, measured, rank=rank, skips=checked_skips(skip), tolerance=tolerance
+    )
+    pairs = list(outputs_for(source, image_files(source), output))
+    program = decoder.compile(fabric_of(uri), calibration_images(measured.provenance["sigma"]))
+    if source.is_dir():
+        output.mkdir(parents=True, exist_ok=True)
+    failures: list[str] = []
+    with stages() as say, open_device(uri) as device:
+        device.load(program)
+        for number, (path, target) in enumerate(pairs, 1):
+            try:
+                image = read_images(path)
+                check_size(image, EDGE_MULTIPLE)
+                features = network.features(image.pixels)
+                d1, clipped = decoder.decode(device, features, seed=seed)
+                write_images(target, network.head(d1), image.single)
+            except DataError as error:
+                failures.append(str(error))
+                continue
+            if clipped:
+                errors.print(
+                    f"ornstein: {path}: {clipped} features were beyond the program's range and "
+                    "were clipped",
+                    markup=False,
+                    highlight=False,
+                    soft_wrap=True,
+                )
+            say("denoising", number, len(pairs))
+    if len(failures) == 1 == len(pairs):
+        raise DataError(failures[0])
+    for failure in failures:
+        errors.print(f"ornstein: {failure}", markup=False, highlight=False, soft_wrap=True)
+    screen.print(f"Wrote {len(pairs) - len(failures)} of {len(pairs)} to {output}", soft_wrap=True)
+    if failures:
+        raise DataError(f"{len(failures)} of {len(pairs)} files could not be denoised")
+
+
+def checked_skips(names: list[str] | None) -> tuple[str, ...]:
+    """The skips in the network's order. Raises typer.BadParameter naming those there are."""
+    from ornstein.host.models.network import SKIPS
+
+    for name in names or ():
+        if name not in SKIPS:
+            raise typer.BadParameter(
+                f"no encoder block is called {name!r}; there are {', '.join(SKIPS)}",
+                param_hint="--skip",
+            )
+    return tuple(skip for skip in SKIPS if not names or skip in names)

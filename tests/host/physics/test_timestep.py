@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+import numpy as np
+import pytest
+
+from ornstein.host.physics.timestep import (
+    LARGEST_LEAK,
+    SHAPE_BOUND,
+    chebyshev_steps,
+    choose_time_step,
+)
+from ornstein.sim.energy import Coupling, Energy, Module
+
+
+def energy_with(low: float, high: float) -> Energy:
+    """Two units whose M has these eigenvalues."""
+    j2, difference = (low + high) / 4, (high - low) / 2
+    mix = np.zeros((2, 2, 1))
+    mix[0, 1] = mix[1, 0] = difference
+    one = np.ones((1, 1))
+    return Energy((Module("a", 1), Module("b", 1)), (Coupling(("a", "b"), (one, one), mix),), j2)
+
+
+@pytest.mark.parametrize(("condition", "steps"), [(2.2, 5), (3.0, 6), (9.0, 11), (1.0, 1)])
+def test_chebyshev_bound(condition, steps):
+    """1 / T_n((c + 1) / (c - 1)) at n steps is the least error of any polynomial of that degree."""
+    assert chebyshev_steps(condition, 1e-3) == steps
+
+
+def test_the_step_is_the_fastest_for_the_spectrum():
+    step = choose_time_step([energy_with(0.5, 1.5)], tolerance=1e-3)
+    assert step.dt == pytest.approx(LARGEST_LEAK / 1.0)  # 2 / (0.5 + 1.5) would make the leak one
+    chosen = choose_time_step([energy_with(0.5, 1.5)], tolerance=1e-3, dt=0.9)
+    assert step.steps <= chosen.steps
+
+
+@pytest.mark.parametrize("low", [0.1, 0.3])
+def test_the_number_of_steps_is_what_relaxation_takes(low):
+    """Iterating the mode that decays slowest reaches the tolerance at that step, not before."""
+    step = choose_time_step([energy_with(low, 0.5)], tolerance=5e-3)
+    left = np.abs(1 - step.dt * np.array([low, 0.5])).max() ** np.arange(step.steps + 1)
+    assert left[step.steps] <= 5e-3 < left[step.steps - 1]
+    assert step.burn_in == step.steps - 1
+    assert step.chebyshev_steps <= step.steps < step.unit_steps
+
+
+def test_raw_samples_keep_a_small_step():
+    step = choose_time_step([energy_with(0.1, 0.4)], shape_matters=True)
+    assert step.dt * 0.4 == pytest.approx(SHAPE_BOUND)
+
+
+def test_an_unstable_unit_step_is_none():
+    assert choose_time_step([energy_with(0.5, 3.5)]).unit_steps is None
+
+
+@pytest.mark.parametrize("tolerance", [0.0, 1.0])
+def test_a_tolerance_out_of_range_is_refused(tolerance):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        choose_time_step([energy_with(0.1, 0.4)], tolerance=tolerance)
