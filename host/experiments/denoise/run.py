@@ -18,7 +18,7 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import open_device, prediction_only
 from ornstein.host.experiments.denoise.decoder import SubstrateDecoder
-from ornstein.host.experiments.images.experiment import wiener
+from ornstein.host.experiments.images.baselines import wiener
 from ornstein.host.models.data import Images, add_noise, digits
 from ornstein.host.models.decoder_moments import DecoderMoments
 from ornstein.host.models.network import DECODER_BLOCKS, SKIPS, Network

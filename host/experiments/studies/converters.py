@@ -10,7 +10,8 @@ from unit to unit, and not calibrated away.
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host.compile.compiler import MARGIN, compile_problem
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.formats import MARGIN
 from ornstein.host.experiments.studies.analysis import Axis, Study, percent, sentence_of
 from ornstein.host.experiments.studies.subject import (
     IDEAL,

@@ -8,7 +8,8 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host.compile.compiler import MARGIN, compile_problem
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.formats import MARGIN
 from ornstein.host.experiments.studies import mixing, temperature, wiring
 from ornstein.host.experiments.studies.subject import (
     ALIGNED,
