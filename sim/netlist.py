@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A board's netlist as a device: what the tools made of a design, simulated gate by gate behind its
-link.
+"""A board's netlist as a device: the result of synthesis, simulated gate by gate.
 
 Yosys turns the JSON of synthesis or of place and route back into Verilog;
-:mod:`ornstein.sim.bitstream` does it for bitstreams. The cells' models are those that Yosys brings
-(``cells_sim.v``), and :file:`netlist.v` for the few it has none for. A serial line is driven bit by
-bit, as a board's is; USB by :class:`ornstein.sim.usb_host.UsbHost`.
+:mod:`ornstein.sim.bitstream` does the same for bitstreams. The models of the cells come with Yosys
+(``cells_sim.v``), and :file:`netlist.v` holds the few that it lacks. A serial line is driven bit by
+bit, as on a board, and USB by :class:`ornstein.sim.usb_host.UsbHost`.
 """
 
 import ctypes
@@ -26,38 +25,41 @@ from ornstein.sim.toolchain import run_yowasp, synth_package
 from ornstein.sim.transport import LinkError, Transport
 
 CLOCK_PIN = "clk12_0__io"
-"""The port of the netlist that is clocked; the PLL passes it on unchanged."""
+"""The clock port of the netlist; the simulated PLL passes this clock on unchanged."""
 CELL_PREFIXES = ("SB_", "ICESTORM_")
-"""How the names of the device's cells begin, in Yosys's netlists and in nextpnr's."""
+"""Prefixes of the names of the device's cells, in the netlists of Yosys and of nextpnr."""
 PULLED_UP = {
     "ICESTORM_LC": ("CEN",),
     "ICESTORM_RAM": ("RCLKE", "WCLKE"),
     "ICESTORM_DSP": ("CE",),
     "SB_IO": ("CLOCK_ENABLE",),
 }
-"""Pins that read one where nothing is connected: the clock enables, which nextpnr leaves open where
-they are tied to one; Yosys's models of these cells have it so too. All others read zero."""
+"""Pins that read one if they are not connected; all others read zero.
+
+They are clock enables. nextpnr leaves them open if they are always one, and Yosys's models of the
+cells do the same.
+"""
 _HARNESS, _CELLS, _SERIAL, _USB = (
     Path(__file__).with_name(name)
     for name in ("netlist.cpp", "netlist.v", "netlist_serial.v", "netlist_usb.v")
 )
 _CHUNK = 10_000
-"""Cycles run before the host looks at its clock."""
+"""Cycles that are simulated before the host looks at its clock."""
 _QUIET = 20
 """Bits without a byte after which an answer is taken to be complete."""
 
 
 @dataclass(frozen=True)
 class Netlist:
-    """What a file of a build holds.
+    """The contents of a netlist file of a build.
 
     Attributes
     ----------
-    verilog : of the module ``netlist``, whose ports :file:`netlist_serial.v` or
-        :file:`netlist_usb.v` knows
-    cells : how many of the device it uses
-    pll : the clock's frequency over that of the clock pin, as the PLL is set; the simulation leaves
-        the PLL out
+    verilog : Verilog of the module ``netlist``; :file:`netlist_serial.v` and :file:`netlist_usb.v`
+        connect its ports
+    cells : number of the device's cells that it uses
+    pll : frequency of the clock over that of the clock pin, from the settings of the PLL, which the
+        simulation leaves out
     """
 
     verilog: str
@@ -66,8 +68,9 @@ class Netlist:
 
 
 def read(file: Path) -> Netlist:
-    """The netlist in the JSON that Yosys or nextpnr wrote. Raises ToolError if Yosys is missing or
-    cannot read it.
+    """Reads the netlist in the JSON that Yosys or nextpnr wrote.
+
+    Raises ToolError if Yosys is missing or cannot read the netlist.
     """
     document = json.loads(file.read_text())
     cells = [
@@ -80,8 +83,11 @@ def read(file: Path) -> Netlist:
 
 
 def pll_ratio(settings: dict[str, str] | None) -> Fraction:
-    """The frequency that a PLL with simple feedback makes, over its reference, from its parameters
-    in binary digits; 1 without a PLL. Source: Lattice FPGA-TN-02052."""
+    """Returns the frequency of a PLL with simple feedback over that of its reference.
+
+    ``settings`` are the PLL's parameters in binary digits; None, for a netlist without a PLL, gives
+    1. Source: Lattice FPGA-TN-02052.
+    """
     if settings is None:
         return Fraction(1)
     reference, feedback, output = (int(settings[name], 2) for name in ("DIVR", "DIVF", "DIVQ"))
@@ -89,9 +95,9 @@ def pll_ratio(settings: dict[str, str] | None) -> Fraction:
 
 
 def verilog(document: dict) -> str:
-    """Verilog of the module ``top`` of a JSON netlist, as a module ``netlist``.
+    """Returns the module ``top`` of a JSON netlist as Verilog of a module ``netlist``.
 
-    Raises ToolError if Yosys is missing or cannot read it.
+    Raises ToolError if Yosys is missing or cannot read the netlist.
     """
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch) / "netlist.json", Path(scratch) / "netlist.v"
@@ -102,8 +108,8 @@ def verilog(document: dict) -> str:
             [
                 "-q",
                 "-p",
-                f"read_json {source.name}; delete top/t:$scopeinfo; rename top netlist; select netlist; "
-                f"write_verilog -noattr -selected {target.name}",
+                f"read_json {source.name}; delete top/t:$scopeinfo; rename top netlist; "
+                f"select netlist; write_verilog -noattr -selected {target.name}",
             ],
             Path(scratch),
         )
@@ -111,11 +117,11 @@ def verilog(document: dict) -> str:
 
 
 def connected(netlist: dict) -> dict:
-    """The netlist's ``top`` alone, with what the device connects by itself.
+    """Returns the netlist's module ``top`` alone, with the connections that no net describes.
 
-    A pin without a net is left out or, if :data:`PULLED_UP`, set to one. A PLL loses its
-    parameters. What nextpnr connects by its place alone is the PLL's: the pad of its reference,
-    left out, and the global buffer of its clock, which gets the clock pin.
+    A pin without a net is left out or, if it is in :data:`PULLED_UP`, set to one. A PLL loses its
+    parameters. nextpnr connects a PLL by position only: its reference comes from a pad, which is
+    left out here, and its output goes to a global buffer, which gets the clock pin here.
     """
     top = netlist["modules"]["top"]
     clock = top["ports"][CLOCK_PIN]["bits"]
@@ -134,10 +140,10 @@ def connected(netlist: dict) -> dict:
 
 
 def models() -> str:
-    """Yosys's models of iCE40 cells, without those that :file:`netlist.v` replaces.
+    """Returns Yosys's models of iCE40 cells, without those that :file:`netlist.v` replaces.
 
-    Verilator has no floating nets inside a design; no pin floats after :func:`connected`. Raises
-    ToolError if Yosys is missing.
+    Tests for floating pins are replaced by zero, because Verilator has no floating nets inside a
+    design, and no pin floats after :func:`connected`. Raises ToolError if Yosys is missing.
     """
     text = _cells_file().read_text()
     for module in re.findall(r"^module (\w+)", _CELLS.read_text(), re.MULTILINE):
@@ -152,10 +158,11 @@ def _cells_file() -> Path:
 
 
 def library(name: str, netlist: Netlist, *, usb: bool = False, cache: Path | None = None) -> Path:
-    """The compiled simulator of a netlist, built if the cache does not hold it: for
-    :class:`NetlistTransport` or, with ``usb``, for :class:`ornstein.sim.usb_host.UsbHost`.
+    """Returns the compiled simulator of a netlist, which is built if the cache does not hold it.
 
-    Raises ToolError if Yosys, Verilator or a C++ compiler is missing, or fails.
+    It is for :class:`NetlistTransport` or, with ``usb``, for
+    :class:`ornstein.sim.usb_host.UsbHost`. ``name`` is part of the file's name. Raises ToolError if
+    Yosys, Verilator or a C++ compiler is missing or fails.
     """
     surroundings = _USB if usb else _SERIAL
 
@@ -175,16 +182,20 @@ def library(name: str, netlist: Netlist, *, usb: bool = False, cache: Path | Non
 
 
 class NetlistTransport(Transport):
-    """The serial line of a netlist that is simulated in this process.
+    """Transport to a netlist with a serial line that is simulated in this process.
 
-    The clock runs while the host reads: time-outs are in seconds of the host, ``cycles`` counts the
-    device's.
+    The device's clock runs only while the host reads. Time-outs are in seconds of the host.
 
     Parameters
     ----------
-    built : what :func:`library` gave
-    line : of the device; both ends start at its first rate
-    tick : told ``cycles`` now and then
+    built : the simulator that :func:`library` returned
+    line : line of the device; both ends start at its first rate
+    tick : called now and then with ``cycles``
+
+    Attributes
+    ----------
+    cycles : simulated cycles of the device's clock
+    sent, received : bytes
     """
 
     negotiable = True
@@ -199,7 +210,8 @@ class NetlistTransport(Transport):
         self._waiting = b""
         self._answer = ctypes.create_string_buffer(1 << 16)
         self.cycles = self.sent = self.received = 0
-        self._run(2 * PllClock.START_CYCLES)  # a board has long started when a host opens its port
+        # a board has started long before a host opens its port
+        self._run(2 * PllClock.START_CYCLES)
 
     @property
     def baud(self) -> int:
@@ -208,7 +220,8 @@ class NetlistTransport(Transport):
     def set_baud(self, baud: int) -> None:
         if baud not in self._line.bauds:
             raise LinkError(
-                f"the line has no rate of {baud} baud; there are {', '.join(map(str, self._line.bauds))}"
+                f"the line has no rate of {baud} baud; there are "
+                f"{', '.join(map(str, self._line.bauds))}"
             )
         self._divisor = self._line.divisors[self._line.bauds.index(baud)]
 
@@ -224,7 +237,7 @@ class NetlistTransport(Transport):
                 return answer
 
     def _run(self, cycles: int) -> bytes:
-        """What arrives within so many cycles, or fewer if it is complete."""
+        """Runs until an answer is complete, at most that many cycles; returns its bytes."""
         taken, given = ctypes.c_size_t(), ctypes.c_size_t()
         self.cycles += self._library.netlist_run(
             self._handle,

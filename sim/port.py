@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A serial port of this operating system with a simulated device behind it: what a board's user
-meets, without it.
+"""A serial port of the operating system with a simulated device behind it, in place of a board.
 
-The port is a pseudo-terminal. It carries bytes at once and knows no baud rate; both are put back
-here, the rate from the terminal's settings, which both ends of a pseudo-terminal share.
+The port is a pseudo-terminal, which carries bytes at once and at any baud rate. This module adds
+the time that bytes take, and the damage from rates that differ. The host's rate is known from the
+terminal's settings, which both ends of a pseudo-terminal share.
 """
 
 import os
@@ -22,21 +22,28 @@ _BAUDS = {
     getattr(termios, name): int(name[1:]) for name in dir(termios) if re.fullmatch(r"B\d+", name)
 }
 _BURST = 0.04
-"""Seconds of line time that a paced port may catch up."""
+"""Seconds of line time that a port with a pace may make up for after a pause."""
 _PAUSE = 0.0005
-"""Seconds between looks at the line."""
+"""Seconds between two looks at the line."""
 
 
 class Port:
-    """Use as a context manager, which gives the port itself; ``name`` is what a user would open.
+    """A pseudo-terminal to a device. Use it as a context manager, which gives the port itself.
 
     Parameters
     ----------
-    transport : Transport to the device; closed with the port
-    pace : bits per second that the host's bytes are limited to; as fast as they come if left out
-    baud : tells the device's present rate. While the host's differs, both receive what their
-        receivers would make of the other's bits. Left out, rates do not matter, as with native USB.
+    transport : Transport to the device; it is closed with the port
+    pace : limit in bits per second for the host's bytes; None for no limit
+    baud : returns the device's present rate. While the host's rate differs, each end receives the
+        bytes that its receiver would make of the other's bits. None if rates do not matter, as with
+        native USB.
+
+    Attributes
+    ----------
+    name : name of the port, for the host to open
     """
+
+    name: str
 
     def __init__(
         self,
@@ -66,7 +73,7 @@ class Port:
 
     @property
     def host_baud(self) -> int:
-        """The rate that the host has set."""
+        """Bits per second that the host has set."""
         return _BAUDS[termios.tcgetattr(self._far)[5]]
 
     def _serve(self) -> None:
@@ -80,9 +87,8 @@ class Port:
             last = now
             data = self._read(int(credit))
             credit -= len(data)
-            baud = (
-                self._baud and self._baud()
-            )  # a device changes its rate only after it has answered
+            # the rate before the device works on the data: it changes it only after its answer
+            baud = self._baud() if self._baud else None
             if data:
                 self._transport.write(
                     data if baud is None else resampled(data, self.host_baud, baud)
@@ -107,16 +113,18 @@ class Port:
 
 
 def resampled(data: bytes, sent: int, taken: int) -> bytes:
-    """What a receiver at ``taken`` baud makes of bytes sent back to back at ``sent`` baud (8N1).
+    """Returns what a receiver at ``taken`` baud makes of bytes sent back to back at ``sent`` baud.
 
-    It looks for a start bit, samples the middle of each bit, and drops a byte without a stop bit.
+    The format is 8N1. The receiver looks for a start bit, samples the middle of each bit, and drops
+    a byte without a stop bit.
     """
     if sent == taken:
         return data
     levels = [level for byte in data for level in (0, *(byte >> bit & 1 for bit in range(8)), 1)]
-    step = sent / taken  # bits as sent, during one bit as taken
+    step = sent / taken  # bits of the sender during one bit of the receiver
 
     def level(when: float) -> int:
+        """Returns the line's level at a time in bits of the sender."""
         return levels[int(when)] if when < len(levels) else 1
 
     received, now = bytearray(), 0.0
@@ -124,10 +132,10 @@ def resampled(data: bytes, sent: int, taken: int) -> bytes:
         if level(now):
             now = int(now) + 1.0
             continue
-        bits = [level(now + (place + 0.5) * step) for place in range(10)]
+        bits = [level(now + (index + 0.5) * step) for index in range(10)]
         now += 9.5 * step
         if bits[9]:
-            received.append(sum(bit << place for place, bit in enumerate(bits[1:9])))
-        while level(now) == 0:  # a break ends with the next high level
+            received.append(sum(bit << index for index, bit in enumerate(bits[1:9])))
+        while level(now) == 0:  # after a missing stop bit, wait for the idle level
             now = int(now) + 1.0
     return bytes(received)

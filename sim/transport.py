@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a link needs of a line: bytes out, bytes in, time-outs."""
+"""The interface between a link and the line to its device: bytes in both directions."""
 
 from abc import ABC, abstractmethod
 from typing import Self
@@ -8,9 +8,7 @@ from ornstein.hdl.protocol import MAX_REQUEST
 
 
 class LinkError(RuntimeError):
-    """The line or the device at its end fails; one line that says what was asked, what happened and
-    what to do.
-    """
+    """The line or its device failed; one line says what was asked, what happened and what to do."""
 
 
 class Transport(ABC):
@@ -18,8 +16,8 @@ class Transport(ABC):
 
     Attributes
     ----------
-    window : bytes that may be on their way besides the request that the device works on; what its
-        queue holds
+    window : bytes that may be in flight besides the request that the device works on, which is the
+        size of the device's input queue
     negotiable : whether the line has a rate that the link may change
     """
 
@@ -28,29 +26,30 @@ class Transport(ABC):
 
     @property
     def baud(self) -> int | None:
-        """Bits per second of the host's end; None where the line has no rate."""
+        """Bits per second of the host's end; None if the line has no rate."""
         return None
 
-    def set_baud(self, baud: int):
-        """Changes the host's end once all that was written has left. Raises LinkError if
-        it cannot.
+    def set_baud(self, baud: int) -> None:
+        """Changes the rate of the host's end once all written bytes have left.
+
+        Raises LinkError if the line has no such rate.
         """
         raise LinkError("this line has no rate that could be changed")
 
     @abstractmethod
-    def write(self, data: bytes):
+    def write(self, data: bytes) -> None:
         """Sends all bytes. Raises LinkError if the line does not take them."""
 
     @abstractmethod
     def read(self, timeout: float) -> bytes:
-        """What has arrived, at least a byte; empty if nothing came within ``timeout`` seconds."""
+        """Waits up to ``timeout`` seconds for bytes; returns those that have arrived, or none."""
 
     @abstractmethod
-    def close(self):
+    def close(self) -> None:
         """Releases the line; may be called again."""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: object) -> None:
         self.close()

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A USB host at full speed, down to the wires, before a Verilated USB serial port with the machine
-behind it.
+"""A simulated full-speed USB host that drives the wires of a simulated device with a serial port.
 
 Universal Serial Bus Specification 2.0: chapter 7 (line states, NRZI, bit stuffing, time-outs), 8
 (packets, toggles, handshakes), 9 (enumeration); Communications Device Class, PSTN subclass 1.2
@@ -12,6 +11,7 @@ import enum
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any, TypeVar
 
 from amaranth.back import verilog as back
 from amaranth.hdl import ClockDomain, Module, Signal
@@ -28,13 +28,13 @@ from ornstein.sim import verilated
 from ornstein.sim.transport import LinkError, Transport
 
 HARNESS = Path(__file__).with_name("usb.cpp")
-"""What drives the wires of a Verilated device; with PADS defined those of a netlist."""
+"""C++ that drives the wires of a simulated device or, with PADS defined, of a netlist."""
 _J, _K, _SE0 = 0b01, 0b10, 0b00
 """Line states: D+ is bit 0, D- bit 1."""
 _SAMPLES = 4
-"""Samples that the harness takes in a bit."""
+"""Samples that the harness takes per bit."""
 _PATIENCE = 18
-"""Bit times after which a host takes a transaction to be unanswered (7.1.19.1)."""
+"""Bit times after which a host treats a transaction as unanswered (7.1.19.1)."""
 _GAP = 4
 """Bit times between packets of the host; at least two (7.1.18.1)."""
 BITS_PER_SECOND = 12_000_000
@@ -43,7 +43,9 @@ _FRAME = BITS_PER_SECOND // 1000
 _RESET = 10 * _FRAME
 """Bit times of a bus reset (7.1.7.5)."""
 _RETRIES = 10_000
-"""Times that a host asks again after a NAK before it gives up."""
+"""Number of times that a host repeats a transaction after a NAK before it gives up."""
+
+_T = TypeVar("_T")
 
 _CRC5 = crc.catalog.CRC5_USB(data_width=11)
 _CRC16 = crc.catalog.CRC16_USB(data_width=8)
@@ -58,21 +60,23 @@ class Pid(enum.IntEnum):
 
 
 class UsbError(LinkError):
-    """The device broke a rule of USB, or does not answer."""
+    """The device broke a rule of USB, or did not answer."""
 
 
 class Stalled(UsbError):
-    """The device refuses the request."""
+    """The device refused the request."""
 
 
 def line_states(packet: bytes) -> bytes:
-    """What the wires show of a packet: sync pattern, bits stuffed and NRZI-coded, end of packet,
-    idle.
+    """Returns the line states of a packet, one per bit time.
+
+    They are the sync pattern, the bits with bit stuffing and NRZI coding, the end of packet and one
+    idle state.
     """
     bits, ones = [], 0
     for byte in b"\x80" + packet:
-        for place in range(8):
-            bit = byte >> place & 1
+        for index in range(8):
+            bit = byte >> index & 1
             bits.append(bit)
             ones = ones + 1 if bit else 0
             if ones == 6:
@@ -86,7 +90,7 @@ def line_states(packet: bytes) -> bytes:
 
 
 def packet_of(states: bytes) -> bytes:
-    """Inverse of :func:`line_states`. Raises UsbError where the states are no packet."""
+    """Returns the packet of line states. Raises UsbError if the states are no packet."""
     if states[-2:] == bytes([_SE0, _J]):
         states = states[:-1]
     if states[-2:] != bytes([_SE0, _SE0]):
@@ -104,55 +108,61 @@ def packet_of(states: bytes) -> bytes:
         raise UsbError("no stuffed zero before the end of the packet")
     if bits[:8] != [0, 0, 0, 0, 0, 0, 0, 1] or len(bits) % 8:
         raise UsbError(f"no sync pattern before a packet, or {len(bits)} bits, not whole bytes")
-    number = sum(bit << place for place, bit in enumerate(bits[8:]))
+    number = sum(bit << index for index, bit in enumerate(bits[8:]))
     return number.to_bytes(len(bits) // 8 - 1, "little")
 
 
 def _identifier(pid: Pid) -> int:
+    """Returns the packet identifier with its check nibble."""
     return pid | (~pid & 0xF) << 4
 
 
 def token(pid: Pid, field: int) -> bytes:
-    """A token, or a start of frame, with its eleven-bit field: address and endpoint, or the frame's
-    number.
+    """Returns a token packet.
+
+    Its field of eleven bits holds address and endpoint or, in a start of frame, the frame's number.
     """
     return bytes([_identifier(pid)]) + (field | _CRC5.compute([field]) << 11).to_bytes(2, "little")
 
 
 def data_packet(pid: Pid, data: bytes) -> bytes:
-    """A data packet with its CRC."""
+    """Returns a data packet with its CRC."""
     return bytes([_identifier(pid)]) + data + _CRC16.compute(data).to_bytes(2, "little")
 
 
 def handshake(pid: Pid) -> bytes:
+    """Returns a handshake packet."""
     return bytes([_identifier(pid)])
 
 
 class Echo(wiring.Component):
-    """In place of the machine: what comes goes back, as soon as the host takes it.
+    """Sends received bytes back; it takes the place of the fabric in tests of the USB device.
 
     Members
     -------
     i, o : streams of bytes
     """
 
-    i: In(stream.Signature(8))
-    o: Out(stream.Signature(8))
+    i: In(stream.Signature(8))  # pyright: ignore
+    o: Out(stream.Signature(8))  # pyright: ignore
 
     DEPTH = 256
-    """Bytes that wait in it."""
+    """Bytes that it can hold."""
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.queue = queue = Queue(8, self.DEPTH)
-        connect(m, flipped(self.i), queue.i)
-        connect(m, queue.o, flipped(self.o))
+        connect(m, flipped(self.i), queue.i)  # pyright: ignore
+        connect(m, queue.o, flipped(self.o))  # pyright: ignore
         return m
 
 
 def verilog(behind: wiring.Component, domain: str) -> str:
-    """A component with streams behind USB as Verilog for the harness, with the pins as a board's
-    buffers see them, in that clock domain."""
+    """Returns Verilog, for the harness, of a USB device with a component behind its serial port.
+
+    ``behind`` has streams of bytes ``i`` and ``o``. ``domain`` is the clock domain of the USB
+    device. The ports are the signals between a board's input and output buffers and the device.
+    """
     m = Module()
     clocks = {}
     for name in dict.fromkeys(("sync", domain)):
@@ -169,8 +179,8 @@ def verilog(behind: wiring.Component, domain: str) -> str:
     )
     m.submodules.usb = usb = UsbSerial(pins, domain)
     m.submodules.behind = behind
-    connect(m, usb.o, behind.i)
-    connect(m, behind.o, usb.i)
+    connect(m, usb.o, behind.i)  # pyright: ignore
+    connect(m, behind.o, usb.i)  # pyright: ignore
     ports = clocks | {
         signal.name: (signal, None)
         for signal in (pins.d_p.i, pins.d_p.o, pins.d_p.oe, pins.d_n.i, pins.d_n.o, pins.pullup.o)
@@ -179,12 +189,12 @@ def verilog(behind: wiring.Component, domain: str) -> str:
 
 
 def library(config: FabricConfig | None, *, crossed: bool = False) -> Path:
-    """The compiled simulator of a device, built if the cache does not hold it.
+    """Returns the compiled simulator of a device, which is built if the cache does not hold it.
 
     Parameters
     ----------
-    config : of the machine behind the device's serial port; None for :class:`Echo` in place of it
-    crossed : give USB a clock of its own, a quarter of the machine's
+    config : the fabric behind the device's serial port; None for :class:`Echo`
+    crossed : whether USB has its own clock, a quarter of the fabric's
 
     Raises
     ------
@@ -202,19 +212,19 @@ def library(config: FabricConfig | None, *, crossed: bool = False) -> Path:
 
 
 class UsbHost:
-    """A host with one device on its port.
+    """A host with one device at its port.
 
     Parameters
     ----------
-    built : the device: what :func:`library` gave, or :func:`ornstein.sim.netlist.library`
+    built : simulator of the device, from :func:`library` or :func:`ornstein.sim.netlist.library`
 
     Attributes
     ----------
-    address : of the device
-    toggles : of the data packets to come, by way ("in", "out") and endpoint; DATA0 where there is
-        none
+    address : the device's address
+    toggles : data toggle of the next packet, by direction ("in", "out") and endpoint; 0, for DATA0,
+        where there is no entry
     time : bit times since power-up
-    naks : transactions that the device put off
+    naks : transactions that the device answered with NAK
     """
 
     def __init__(self, built: Path):
@@ -236,6 +246,7 @@ class UsbHost:
     # ---- wires -----------------------------------------------------------------------------------
 
     def _exchange(self, states: bytes, patience: int = 0) -> bytes | None:
+        """Drives line states; returns the packet that begins within ``patience`` bit times."""
         count = self._library.usb_exchange(
             self._handle,
             states,
@@ -246,16 +257,17 @@ class UsbHost:
         )
         samples = self._samples.raw[:count]
         self.time += len(states) + count // _SAMPLES
-        # its first edge tells where its bits are
+        # the first edge of the packet gives the position of its bits
         return packet_of(samples[samples.find(_K) + _SAMPLES // 2 :: _SAMPLES]) if count else None
 
     def idle(self, bits: int) -> None:
-        """Leaves the bus alone for some bit times."""
+        """Leaves the bus idle for that many bit times."""
         self._exchange(bytes([_J]) * bits)
 
     def clock(self, *, offset: float = 0, jitter: float = 0) -> None:
-        """Makes the host's bits longer by a part of ``offset``, and its edges early or late by up
-        to so many bits.
+        """Makes the host's bits longer by the fraction ``offset`` and moves its edges at random.
+
+        ``jitter`` is the largest movement of an edge, in bits.
         """
         self._library.usb_clock(
             self._handle,
@@ -265,9 +277,7 @@ class UsbHost:
 
     @property
     def turnaround(self) -> float:
-        """Bit times between the end of the host's last packet and the beginning of the answer to it
-        (7.1.18.1).
-        """
+        """Bit times between the host's last packet and the answer to it (7.1.18.1)."""
         return 1 + self._library.usb_silence(self._handle) / _SAMPLES
 
     @property
@@ -276,49 +286,54 @@ class UsbHost:
         return bool(self._library.usb_pulls_up(self._handle))
 
     def reset(self) -> None:
-        """Resets the bus: the device is at address 0 again."""
+        """Resets the bus, after which the device has the address 0."""
         self._exchange(bytes([_SE0]) * _RESET)
         self.idle(_FRAME)
         self.address, self.toggles = 0, {}
 
     def exchange(self, states: bytes) -> bytes | None:
-        """Drives line states, be they a packet or not, and waits for an answer. Raises UsbError if
-        it is no packet.
+        """Drives any line states and waits for an answer; returns None if none comes in time.
+
+        Raises UsbError if the answer is no packet.
         """
         return self._exchange(states, _PATIENCE)
 
     def send(self, packet: bytes, *, wait: bool = False) -> bytes | None:
-        """Sends a packet, and if told to waits for one; None if none comes in time.
+        """Sends a packet and, with ``wait``, returns the answer, or None if none comes in time.
 
-        Raises UsbError if what comes is no packet.
+        Raises UsbError if the answer is no packet.
         """
-        return self._exchange(
-            line_states(packet) + bytes([_J]) * (0 if wait else _GAP), _PATIENCE if wait else 0
-        )
+        if wait:
+            return self.exchange(line_states(packet))
+        return self._exchange(line_states(packet) + bytes([_J]) * _GAP)
 
     # ---- transactions ----------------------------------------------------------------------------
 
     def _token(self, pid: Pid, endpoint: int, *, wait: bool = False) -> bytes | None:
+        """Sends a token, after a start of frame if one is due; see :meth:`send`."""
         if self.time >= self._next_frame:
             self._next_frame = self.time + _FRAME
             self._frame = (self._frame + 1) % (1 << 11)
             self.send(token(Pid.SOF, self._frame))
         return self.send(token(pid, self.address | endpoint << 7), wait=wait)
 
-    def _toggle(self, way: str, endpoint: int) -> Pid:
-        return Pid.DATA1 if self.toggles.get((way, endpoint), 0) else Pid.DATA0
+    def _toggle(self, direction: str, endpoint: int) -> Pid:
+        """Returns the identifier of the next data packet."""
+        return Pid.DATA1 if self.toggles.get((direction, endpoint), 0) else Pid.DATA0
 
-    def _turn(self, way: str, endpoint: int) -> None:
-        self.toggles[way, endpoint] = 1 - self.toggles.get((way, endpoint), 0)
+    def _flip_toggle(self, direction: str, endpoint: int) -> None:
+        self.toggles[direction, endpoint] = 1 - self.toggles.get((direction, endpoint), 0)
 
     def _handshake(self, answer: bytes | None) -> Pid:
+        """Returns the handshake in a packet. Raises UsbError if it holds none."""
         if answer is None or len(answer) != 1 or answer[0] & 0xF ^ 0xF != answer[0] >> 4:
-            raise UsbError(f"in place of a handshake came {answer!r}")
+            raise UsbError(f"the device sent {answer!r} instead of a handshake")
         return Pid(answer[0] & 0xF)
 
     def out(self, endpoint: int, data: bytes, pid: Pid = Pid.OUT) -> bool:
-        """One OUT or SETUP transaction: whether the device took the data. Raises Stalled,
-        UsbError.
+        """Makes one OUT or SETUP transaction; returns whether the device took the data.
+
+        Raises Stalled, UsbError.
         """
         self._token(pid, endpoint)
         answer = self._handshake(
@@ -330,12 +345,15 @@ class UsbHost:
         if answer == Pid.NAK:
             self.naks += 1
             return False
-        self._turn("out", endpoint)
+        self._flip_toggle("out", endpoint)
         return True
 
     def in_(self, endpoint: int, *, acknowledge: bool = True) -> bytes | None:
-        """One IN transaction: data, or None where the device has none. Without ``acknowledge`` the
-        packet is as good as lost on the way. Raises Stalled, UsbError."""
+        """Makes one IN transaction; returns its data, or None if the device has none.
+
+        Without ``acknowledge`` the device has to assume that the packet was lost. Raises Stalled,
+        UsbError.
+        """
         answer = self._token(Pid.IN, endpoint, wait=True)
         if answer is None or len(answer) == 1:
             self.idle(_GAP)
@@ -351,12 +369,13 @@ class UsbHost:
         self.idle(_GAP)
         if acknowledge:
             self.send(handshake(Pid.ACK))
-            self._turn("in", endpoint)
+            self._flip_toggle("in", endpoint)
         return data
 
-    def until(self, transaction, *arguments):
-        """What a transaction comes to once the device no longer puts it off. Raises Stalled,
-        UsbError.
+    def until(self, transaction: Callable[..., _T | None], *arguments: Any) -> _T:
+        """Repeats a transaction while the device answers with NAK; returns its result.
+
+        Raises Stalled, UsbError.
         """
         for _ in range(_RETRIES):
             done = transaction(*arguments)
@@ -369,7 +388,7 @@ class UsbHost:
     def setup(
         self, kind: int, request: int, value: int = 0, index: int = 0, length: int = 0
     ) -> None:
-        """The first stage of a control transfer on endpoint 0."""
+        """Makes the first stage of a control transfer on endpoint 0."""
         self.toggles["out", 0] = 0
         fields = b"".join(part.to_bytes(2, "little") for part in (value, index, length))
         self.out(0, bytes([kind, request]) + fields, Pid.SETUP)
@@ -385,8 +404,9 @@ class UsbHost:
         data: bytes = b"",
         length: int = 0,
     ) -> bytes:
-        """A control transfer on endpoint 0; reads up to ``length`` bytes, or writes ``data``.
-        Raises Stalled.
+        """Makes a control transfer on endpoint 0 that writes ``data`` or reads bytes.
+
+        Returns up to ``length`` bytes, none if it writes. Raises Stalled, UsbError.
         """
         self.setup(kind, request, value, index, length or len(data))
         if length:
@@ -406,12 +426,13 @@ class UsbHost:
         return b""
 
     def descriptor(self, kind: int, length: int, number: int = 0) -> bytes:
-        """Up to ``length`` bytes of a descriptor."""
+        """Returns up to ``length`` bytes of a descriptor."""
         return self.control(0x80, 6, kind << 8 | number, length=length)
 
     def enumerate(self, address: int = 5) -> tuple[bytes, bytes]:
-        """(device descriptor, whole configuration) of the device, reset, addressed and configured
-        as a host does it.
+        """Resets, addresses and configures the device as a host does.
+
+        Returns the device descriptor and the whole configuration descriptor.
         """
         self.reset()
         self.descriptor(1, 8)
@@ -425,13 +446,15 @@ class UsbHost:
 
 
 class UsbTransport(Transport):
-    """The link's bytes as bulk packets. Time-outs are in seconds of simulated bus time, and none is
-    longer than ``_RETRIES`` transactions.
+    """Transport over the bulk endpoints of an enumerated device.
+
+    Time-outs are in seconds of simulated bus time. A read also ends after :data:`_RETRIES`
+    transactions.
 
     Parameters
     ----------
-    host : with the device enumerated
-    tick : told ``cycles`` now and then
+    host : host with the device enumerated
+    tick : called now and then with ``cycles``
 
     Attributes
     ----------
@@ -446,7 +469,7 @@ class UsbTransport(Transport):
 
     @property
     def cycles(self) -> int:
-        """Of the device's clock, since power-up."""
+        """Cycles of the device's clock since power-up."""
         return self._host.time * (CLOCK_HZ // BITS_PER_SECOND)
 
     def write(self, data: bytes) -> None:

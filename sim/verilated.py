@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gateware as a library of this process: Verilog through Verilator and a C++ compiler, kept in a
-cache.
-"""
+"""Builds simulators: shared libraries made by Verilator and a C++ compiler, kept in a cache."""
 
 import hashlib
 import importlib.metadata
@@ -14,12 +12,12 @@ from pathlib import Path
 
 import platformdirs
 
-import ornstein.hdl
+from ornstein.hdl import config as hdl_config
 from ornstein.sim.toolchain import ToolError, verilator_environment
 
 
 def cache_folder() -> Path:
-    """Where built simulators are kept: ``ORNSTEIN_CACHE``, or the user's cache folder."""
+    """Returns the folder of built simulators: ``ORNSTEIN_CACHE``, or the user's cache folder."""
     return Path(os.environ.get("ORNSTEIN_CACHE") or platformdirs.user_cache_dir("ornstein"))
 
 
@@ -34,19 +32,18 @@ def library(
     optimise: str = "-O2",
     cache: Path | None = None,
 ) -> Path:
-    """The compiled simulator, built if ``cache``, :func:`cache_folder` by default, does not hold
-    it.
+    """Returns the compiled simulator, which is built if the cache does not hold it.
 
     Parameters
     ----------
-    name : of the file, for people
-    verilog : makes the Verilog of the module ``top``
-    harness : the C++ that runs it
-    depends : what the Verilog depends on besides the gateware's sources, in words that change with
-        it
-    sources : files besides the gateware's that the Verilog depends on
-    define : a macro that the harness is compiled with
-    optimise : of the C++ compiler: what is run for long is worth more of it
+    name : first part of the file's name, for people
+    verilog : returns the Verilog of the module ``top``
+    harness : C++ file that runs the module
+    depends : text that changes with everything that the Verilog depends on besides files
+    sources : files, besides those of the gateware, that the Verilog depends on
+    define : macro that is defined when the harness is compiled
+    optimise : the C++ compiler's optimisation; more of it pays off only for long simulations
+    cache : folder of the cache; None for :func:`cache_folder`
 
     Raises
     ------
@@ -63,6 +60,7 @@ def library(
 def _build(
     name: str, verilog: str, harness: Path, define: str | None, optimise: str, target: Path
 ) -> None:
+    """Builds the simulator as the file ``target``. Raises ToolError if a tool fails."""
     environment = verilator_environment()
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
@@ -106,16 +104,16 @@ def _build(
             log = target.with_suffix(".log")
             log.write_text(built.stdout + built.stderr)
             raise ToolError(f"the simulator of fabric {name!r} could not be built; see {log}")
-        # another process may have built the same: the last one to finish replaces an equal file
+        # another process may build the same file, so it is put in place in one step
         finished = target.with_suffix(f".{os.getpid()}")
         shutil.move(Path(scratch) / "rtl.so", finished)
         finished.replace(target)
 
 
 def _digest(sources: list[Path], depends: str) -> str:
-    """Of everything that the built library depends on."""
+    """Returns a digest of everything that the built library depends on."""
     digest = hashlib.sha256()
-    folder = Path(ornstein.hdl.__file__).parent
+    folder = Path(hdl_config.__file__).parent
     for source in [*sorted(folder.rglob("*.py")), *sources]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     for package in ("amaranth", "verilator"):

@@ -16,20 +16,29 @@ from ornstein.sim.toolchain import ToolError
 from ornstein.sim.transport import LinkError
 
 EXIT_CODES: dict[type[Exception], int] = {
+    # the device, or the line to it
     DeviceError: 3,
-    LinkError: 3,  # the device or the line to it
+    LinkError: 3,
+    # the program, or its fit to a fabric
     ProgramError: 4,
     ProblemError: 4,
     EnergyError: 4,
-    ConfigError: 4,  # the program, or its fit to a fabric
-    InputError: 5,  # the inputs
+    ConfigError: 4,
+    # the inputs
+    InputError: 5,
+    # trained weights, activations, data sets
     ModelFileError: 6,
-    DataError: 6,  # trained weights, activations, data sets
-    ToolError: 7,  # a tool outside Python
+    DataError: 6,
+    # a tool outside Python
+    ToolError: 7,
+    # a check that failed
     CheckError: 8,
-    ModelMismatchError: 8,  # a check that failed
-    BuildError: 10,  # a bitstream
-    FlashError: 11,  # a board that cannot be programmed
-    OSError: 9,  # a file that cannot be written
+    ModelMismatchError: 8,
+    # a file that cannot be written
+    OSError: 9,
+    # a bitstream
+    BuildError: 10,
+    # a board that cannot be programmed
+    FlashError: 11,
 }
 """Exit code of each layer's errors; 2 is wrong usage, 130 an interrupt, 1 a bug."""

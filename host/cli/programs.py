@@ -183,7 +183,7 @@ def _show_program(program: Program) -> None:
             f"{row.low:.4g} to {row.high:.4g}",
             str(row.bits),
             f"{row.lsb:.3g}",
-            f"{row.clipped:.2%}",
+            "-" if row.clipped is None else f"{row.clipped:.2%}",
             *("-" if value is None else f"{value:.6g}" for value in (row.requested, row.realised)),
         )
     screen.print(table)

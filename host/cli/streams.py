@@ -99,8 +99,8 @@ def writer(target: str, count: int | None) -> Iterator[Callable[[np.ndarray], No
     known, and otherwise at the end.
     """
     if Path(target).suffix == ".npy":
-        with _npy_writer(Path(target), count) as write:
-            yield write
+        with _npy_writer(Path(target), count) as write_npy:
+            yield write_npy
         return
     stream = sys.stdout if target == "-" else open(target, "w")
     try:

@@ -10,21 +10,21 @@ from numpy.typing import ArrayLike
 
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.host.physics.problem import BIAS, INTERFACE, Problem
+from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Energy
 
 INPUT_LIMIT = (1 << STATE_WIDTH - 1) - 1
 
 
 class ProgramError(ValueError):
-    """A program that cannot be built, read, or run on this fabric; one line that names the field
-    and the remedy.
+    """A program that cannot be built, read, or run on this fabric. The message is one line and
+    names the field and the remedy.
     """
 
 
 class InputError(ValueError):
-    """Inputs that a program cannot take: wrong shape, not finite, or out of its range. Nothing has
-    been written.
+    """Inputs that a program cannot take: of a wrong shape, not finite, or out of range. Nothing has
+    been written to a device.
     """
 
 
@@ -52,9 +52,18 @@ class EncodedInputs:
 class FieldRange:
     """One row of the range report: what a field holds and in which format.
 
-    ``low`` and ``high`` bound the expected values, ``lsb`` is the value of one step, ``clipped``
-    the fraction of calibration values beyond the format. ``requested`` and ``realised`` are set
-    where a quantity is quantized.
+    Attributes
+    ----------
+    low, high : bounds of the expected values
+    bits : width of the format
+    lsb : value of one step
+    clipped : fraction of the values computed from the calibration inputs, in float64, that lie
+        beyond the format; None for a field without such values. Of the state these are equilibrium
+        means, or the states that a quartic energy visits, and initial states. Of a bias they are
+        all sums that layers of the interface store. A layer's row counts its hidden values, which
+        are 16-bit rank words, and a coupling's row its projections, before and after mixing.
+    requested, realised : what was asked for and what the format makes of it, where one quantity
+        stands for the field
     """
 
     name: str
@@ -62,20 +71,29 @@ class FieldRange:
     high: float
     bits: int
     lsb: float
-    clipped: float = 0.0
+    clipped: float | None = None
     requested: float | None = None
     realised: float | None = None
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a program's parts are. Words of the memories; descriptors by index.
+    """Where the parts of a program lie in the fabric's memories.
 
-    ``chains`` inputs are relaxed at once by one job. A chain's input has ``input_words`` words from
-    ``input_word + chain * input_words``, in the second bank ``bank_offset`` further.
-    ``module_words`` and ``input_sizes`` say how units and input numbers fill words: each entry is
-    (first word, length), and every one starts a new word. ``load_level`` is the level that sets the
-    initial state; a warm start begins one later.
+    Attributes
+    ----------
+    chains : inputs that one job relaxes at once
+    input_word : first drive word of the inputs in the first bank; that of a chain is ``input_word +
+        chain * input_words``
+    input_words : drive words of an input
+    bank_offset : drive words between an input's place in the first and in the second bank
+    input_parts : (first word, numbers) of the parts of an input; every part starts a new word
+    constant_word : first drive word of the constants
+    state_words : words of a state
+    module_parts : (first word, units) of the modules of a state; every module starts a new word
+    first_level : index of the level that sets the initial state; a warm start begins one later
+    levels : levels of a job
+    sampled_words : state words that a job sends to the sample stream
     """
 
     chains: int
@@ -139,8 +157,9 @@ class Program:
             first such value and the limit.
         """
         values = self._checked_values(inputs)
-        if self.problem.entry == INTERFACE:
-            scaled = (values - self.problem.interface.centre) / self.problem.interface.scale
+        interface = self.problem.interface
+        if interface is not None:
+            scaled = (values - interface.centre) / interface.scale
         elif self.problem.drive is not None:
             scaled = self.problem.biases(values)[:, 0]
         else:

@@ -7,8 +7,9 @@ can read it.
 """
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -21,7 +22,11 @@ from ornstein.host.physics.problem import Drive, Problem
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import Stage
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+_IMAGES = "factor", "constants", "descriptors", "activation", "input_lsb"
+"""Fields of a program that are stored as arrays."""
+_PLAIN_FIELDS = "name", "dt", "integrator", "rounding", "entry", "bias_sets", "target"
+"""Fields of a problem that JSON stores as they are."""
 
 
 def save_program(program: Program, path: str | Path) -> None:
@@ -29,10 +34,7 @@ def save_program(program: Program, path: str | Path) -> None:
     folder = Path(path).parent
     if not folder.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}")
-    arrays = {
-        f"image.{name}": np.ascontiguousarray(getattr(program, name))
-        for name in ("factor", "constants", "descriptors", "activation", "input_lsb")
-    }
+    arrays = {f"image.{name}": np.ascontiguousarray(getattr(program, name)) for name in _IMAGES}
     document = {
         "version": FORMAT_VERSION,
         "name": program.name,
@@ -51,9 +53,7 @@ def save_program(program: Program, path: str | Path) -> None:
 
 
 def load_program(path: str | Path) -> Program:
-    """Read a program file. Raises ProgramError if it is missing, truncated or
-    something else.
-    """
+    """Read a program file. Raises ProgramError if it is missing, damaged or something else."""
     try:
         with safe_open(str(path), "numpy") as file:
             metadata = file.metadata() or {}
@@ -71,29 +71,16 @@ def load_program(path: str | Path) -> Program:
                 f"{path} has program format {document['version']}; this version reads "
                 f"{FORMAT_VERSION}; compile it again"
             )
-        config = FabricConfig(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in document["config"].items()
-            }
-        )
-        layout = {
-            name: tuple(map(tuple, value)) if isinstance(value, list) else value
-            for name, value in document["layout"].items()
-        }
         return Program(
             name=document["name"],
-            config=config,
+            config=FabricConfig(**_with_tuples(document["config"])),
             problem=_read_problem(document["problem"], arrays),
-            layout=Layout(**layout),
+            layout=Layout(**_with_tuples(document["layout"])),
             state_lsb=document["state_lsb"],
             dt=document["dt"],
             ranges=tuple(FieldRange(**row) for row in document["ranges"]),
             realised=tuple(_read_energy(energy, arrays) for energy in document["realised"]),
-            **{
-                name: arrays[f"image.{name}"]
-                for name in ("factor", "constants", "descriptors", "activation", "input_lsb")
-            },
+            **{name: arrays[f"image.{name}"] for name in _IMAGES},
         )
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, ConfigError) as error:
         raise ProgramError(
@@ -101,15 +88,15 @@ def load_program(path: str | Path) -> Program:
         ) from None
 
 
-_PLAIN = [
-    f.name
-    for f in fields(Problem)
-    if f.name in ("name", "dt", "integrator", "rounding", "entry", "bias_sets", "target")
-]
+def _with_tuples(value: Any) -> Any:
+    """A value read from JSON, with tuples for lists."""
+    if isinstance(value, dict):
+        return {name: _with_tuples(part) for name, part in value.items()}
+    return tuple(map(_with_tuples, value)) if isinstance(value, list) else value
 
 
 def _keep(name: str, array: np.ndarray, arrays: dict[str, np.ndarray]) -> str:
-    """Put the array among the file's and return the name it has there."""
+    """Put the array among those of the file and return its name there."""
     arrays[name] = np.ascontiguousarray(array, float)
     return name
 
@@ -149,12 +136,12 @@ def _read_energy(document: dict, arrays: dict[str, np.ndarray]) -> Energy:
 
 
 def _problem_document(problem: Problem, arrays: dict[str, np.ndarray]) -> dict:
-    """The problem as JSON; its arrays go into ``arrays`` and are named in their place."""
+    """The problem as JSON. Its arrays go into ``arrays``; the document holds their names."""
 
     def keep(name: str, array: np.ndarray) -> str:
         return _keep(f"problem.{name}", array, arrays)
 
-    document = {name: getattr(problem, name) for name in _PLAIN}
+    document = {name: getattr(problem, name) for name in _PLAIN_FIELDS}
     document["stages"] = [asdict(stage) for stage in problem.stages]
     document["energies"] = [
         _energy_document(energy, f"problem.energy{index}", arrays)
@@ -229,5 +216,5 @@ def _read_problem(document: dict, arrays: dict[str, np.ndarray]) -> Problem:
         readout=Readout(*(arrays[name] for name in document["readout"]))
         if "readout" in document
         else None,
-        **{name: document[name] for name in _PLAIN},
+        **{name: document[name] for name in _PLAIN_FIELDS},
     )

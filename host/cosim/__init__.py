@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb testbenches that drive the gateware with the host's own code.
+"""cocotb testbenches that drive the gateware with the host's code.
 
-Those that need the gateware and the integer model only are in :mod:`ornstein.sim.cosim`.
+The testbenches that need only the gateware and the integer model are in
+:mod:`ornstein.sim.cosim`.
 """

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb tests of :class:`ornstein.hdl.link.bridge.Bridge`: the host's own link drives the
-simulated gateware.
+"""cocotb tests of :class:`ornstein.hdl.link.bridge.Bridge`, driven by the host's link.
 
 ``FABRIC`` in the environment names the preset that was built.
 """
@@ -24,13 +23,14 @@ from ornstein.sim.transport import Transport
 
 CONFIG = preset(os.environ["FABRIC"])
 PERIOD = 20  # ns
-PATIENCE = 4096  # cycles without a byte after which a read of the line ends
+MOST_SILENT = 4096  # cycles without a byte after which a read of the line ends
 
 
 class Line(Transport):
-    """The bridge's streams as a transport, driven from another thread; both ends stall at random.
+    """The bridge's streams as a transport for a link in another thread.
 
-    ``noise`` is the probability that a byte is damaged, in either direction.
+    Both ends stall at random, with the probability ``stall`` per cycle. ``noise`` is the
+    probability that a byte is damaged, in either direction.
     """
 
     def __init__(self, dut, *, stall=0.3):
@@ -47,7 +47,7 @@ class Line(Transport):
 
     @resume
     async def read(self, timeout):
-        for _ in range(PATIENCE):
+        for _ in range(MOST_SILENT):
             if self._arrived:
                 break
             await RisingEdge(self.dut.clk)
@@ -83,7 +83,11 @@ class Line(Transport):
 
 
 class Fabric:
-    """Answers the bus out of dictionaries after a random delay."""
+    """Answers bus requests from dictionaries, after random delays.
+
+    ``memory`` holds the elements by space and address, ``refusals`` the status of the elements that
+    are refused.
+    """
 
     def __init__(self, dut):
         self.dut = dut
@@ -100,12 +104,12 @@ class Fabric:
             dut.bus__done.value = 0
             if not dut.bus__request.value or random.random() < 0.5:
                 continue
-            place = dut.bus__space.value.to_unsigned(), dut.bus__address.value.to_unsigned()
-            status = self.refusals.get(place, Status.OK)
+            element = dut.bus__space.value.to_unsigned(), dut.bus__address.value.to_unsigned()
+            status = self.refusals.get(element, Status.OK)
             if dut.bus__write.value and status == Status.OK:
-                mask = (1 << spaces(CONFIG)[Space(place[0])].bits) - 1
-                self.memory[place] = dut.bus__wdata.value.to_unsigned() & mask
-            dut.bus__rdata.value = self.memory.get(place, 0)
+                mask = (1 << spaces(CONFIG)[Space(element[0])].bits) - 1
+                self.memory[element] = dut.bus__wdata.value.to_unsigned() & mask
+            dut.bus__rdata.value = self.memory.get(element, 0)
             dut.bus__status.value = status
             dut.bus__done.value = 1
             await RisingEdge(dut.clk)
@@ -114,7 +118,7 @@ class Fabric:
 
 
 async def started(dut):
-    """A line and a fabric at the reset bridge."""
+    """Resets the bridge; returns a line and a fabric that are connected to it."""
     for signal in (
         dut.i__valid,
         dut.i__payload,
@@ -133,7 +137,7 @@ async def started(dut):
 
 
 def values_of(space, count):
-    """Random values of a space, the extremes among them."""
+    """Returns random values for elements of a space; the first two are the extremes."""
     bits = spaces(CONFIG)[space].bits
     low = -(1 << bits - 1) if spaces(CONFIG)[space].signed else 0
     return [low, low + (1 << bits) - 1, *(low + random.getrandbits(bits) for _ in range(count - 2))]

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """cocotb tests of :class:`ornstein.hdl.top.Top` through its byte stream, as a host drives a board.
 
-``FABRIC`` in the environment names the fabric that was built
-(:data:`ornstein.sim.cosim.programs.FABRICS`), ``PROGRAMS`` how many random programs to run,
-``STATISTICS`` is set where the physics is to be measured.
+The environment holds ``FABRIC``, the name of the fabric that was built
+(:data:`ornstein.sim.cosim.programs.FABRICS`), and ``PROGRAMS``, the number of random programs to
+run. ``STATISTICS`` is set if the physics is to be measured.
 """
 
 import os
+from typing import Any
 
 import cocotb
 import numpy as np
@@ -18,10 +19,10 @@ from ornstein.hdl.config import SEED_WIDTH
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister
 from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.images import activation_elements, descriptor_elements
 from ornstein.host.devices.link import Link
-from ornstein.host.devices.model import ModelDevice
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.cosim.programs import FABRICS, random_program
 from ornstein.sim.energy import Coupling, Energy, Module
@@ -33,14 +34,15 @@ CONFIG = FABRICS[os.environ["FABRIC"]]
 PROGRAMS = int(os.environ["PROGRAMS"])
 STATISTICS = bool(os.environ.get("STATISTICS"))
 PERIOD = 20  # ns
-PATIENCE = 1 << 18  # cycles without a byte after which a read of the line ends
-TIMEOUT = 60.0  # seconds after which the link asks again; nothing is lost here
-LIMIT = 20_000_000 * PERIOD  # of a test
+MOST_SILENT = 1 << 18  # cycles without a byte after which a read of the line ends
+TIMEOUT = 60.0  # seconds after which the link repeats a request; no byte is lost here
+LIMIT = 20_000_000 * PERIOD  # ns that a test may take
 
 
 class Line(Transport):
-    """The top's streams as a transport, driven from another thread; Python sleeps while no byte
-    moves.
+    """The top's streams as a transport for a link in another thread.
+
+    Python code runs only in cycles in which a byte moves.
     """
 
     window = 1 << 16
@@ -59,8 +61,8 @@ class Line(Transport):
         if self._outgoing:
             await self._send()
         waited = 0
-        while not self._arrived and waited < PATIENCE:
-            step = max(64, waited)  # most answers come at once
+        while not self._arrived and waited < MOST_SILENT:
+            step = max(64, waited)  # most answers come at once, others take long
             await Timer(step * PERIOD, "ns")
             waited += step
         data = bytes(self._arrived)
@@ -96,7 +98,7 @@ class Line(Transport):
 
 
 async def started(dut):
-    """A line to the reset top."""
+    """Resets the top; returns a line to it."""
     for signal in (dut.i__valid, dut.i__payload, dut.o__ready):
         signal.value = 0
     dut.rst.value = 1
@@ -111,7 +113,7 @@ async def started(dut):
 
 
 class Memories:
-    """The device's memories as arrays shaped like those of the model."""
+    """The device's memories as arrays of the shapes that the model's have."""
 
     def __init__(self, link, model):
         self._link = link
@@ -140,7 +142,7 @@ class Memories:
 
 
 def halves(generators):
-    """64-bit numbers as the elements of the seed space."""
+    """Returns 64-bit numbers as elements of the seed space, the low half of each first."""
     return [
         int(state) >> 32 * half & 0xFFFFFFFF
         for state in generators
@@ -149,8 +151,10 @@ def halves(generators):
 
 
 def load(link, memories, model, before):
-    """The model's memories into the device. What all programs have in common is loaded with the
-    first; the sums, which cannot be written, are those that the program before has left.
+    """Loads the model's memories into the device.
+
+    Factors and activation, which all programs share, are loaded with the first program only. Sums
+    and squares cannot be written; the model gets those of ``before``, the previous model.
     """
     spaces = [
         (Space.STATE, model.state),
@@ -175,7 +179,7 @@ def load(link, memories, model, before):
 
 
 def compare(memories, model, samples, entered):
-    """Every bit that the device holds against the model's."""
+    """Compares every bit that the device holds with the model."""
     for space, expected in (
         (Space.STATE, model.state),
         (Space.DRIVE, model.drive),
@@ -186,7 +190,7 @@ def compare(memories, model, samples, entered):
     ):
         np.testing.assert_array_equal(memories.read(space), expected, err_msg=space.name)
     half = 1 << spaces(CONFIG)[Space.SUM].bits - 1
-    model.sums[:] = (model.sums + half) % (2 * half) - half  # the model's are wider
+    model.sums[:] = (model.sums + half) % (2 * half) - half  # the model's sums are wider
     np.testing.assert_array_equal(memories.read(Space.SUM), model.sums, err_msg="SUM")
     for register, name in (
         (Control.ISSUED, "issued"),
@@ -196,8 +200,8 @@ def compare(memories, model, samples, entered):
         assert memories.control(register) == model.counters[name], name
     assert memories.control(Control.SAMPLES) == entered + len(samples)
     ring = memories.read(Space.SAMPLE)
-    places = (entered + np.arange(len(samples))) % CONFIG.sample_depth
-    np.testing.assert_array_equal(ring[places], samples, err_msg="SAMPLE")
+    written = (entered + np.arange(len(samples))) % CONFIG.sample_depth
+    np.testing.assert_array_equal(ring[written], samples, err_msg="SAMPLE")
 
 
 @cocotb.test(timeout_time=LIMIT, timeout_unit="ns")
@@ -208,10 +212,9 @@ async def random_programs_equal_the_model(dut):
     def session():
         link = Link(line, timeout=TIMEOUT)
         link.identify()
-        sampled, model = 0, None
+        sampled, before = 0, None
         for seed in range(PROGRAMS):
             print(f"program {seed}")
-            before = model
             model, levels = random_program(CONFIG, seed)
             memories = Memories(link, model)
             load(link, memories, model, before)
@@ -228,8 +231,10 @@ async def random_programs_equal_the_model(dut):
             samples = model.run(0, levels, bank=bank, seeds=seeds[None]).samples[0]
             compare(memories, model, samples, entered)
             sampled += len(samples)
+            before = model
         assert PROGRAMS < 10 or sampled, "some programs stream samples"
-        np.testing.assert_array_equal(memories.read(Space.FACTOR), model.factor, err_msg="FACTOR")
+        assert before is not None
+        np.testing.assert_array_equal(memories.read(Space.FACTOR), before.factor, err_msg="FACTOR")
 
     await session()
 
@@ -244,9 +249,10 @@ SEED = 11
 
 
 def problem(kT, integrator):
-    """Two modules with a skip like the aligned one: M = 2 j2 [[1, -U V'], [-V U', 1]], the singular
-    values of U V' 0.6 and 0.3. The time step is large, 0.64 of the largest stable one, so that the
-    integrators differ by far.
+    """Returns a problem of two modules with a skip.
+
+    M = 2 j2 [[1, -U V'], [-V U', 1]], where U V' has the singular values 0.6 and 0.3. The time step
+    is 0.64 of the largest stable one, so that the two integrators differ clearly.
     """
     rng = np.random.default_rng(3)
     factors = tuple(np.linalg.qr(rng.normal(size=(UNITS, RANK)))[0] for _ in range(2))
@@ -266,8 +272,9 @@ def problem(kT, integrator):
 
 
 def lagged(matrix, *, kT, dt, integrator, lags):
-    """Stationary covariances <z_n+lag z_n'> of the chain for lag 0 to ``lags``: with LM half of a
-    step's noise is also in the next step.
+    """Returns the stationary covariances <z_n+lag z_n'> of the chain for lag 0 to ``lags``.
+
+    With LM, half of a step's noise is also in the next step.
     """
     step = np.eye(len(matrix)) - dt * matrix
     result = [stationary_covariance(matrix, kT=kT, dt=dt, integrator=integrator)]
@@ -278,8 +285,9 @@ def lagged(matrix, *, kT, dt, integrator, lags):
 
 
 def variance_error(matrix, *, kT, dt, integrator, samples):
-    """Standard error (units,) of the variance over ``samples`` consecutive steps: for normal
-    variables var = 2 / N sum over all lags of c_ii(lag)^2.
+    """Returns the standard error (units,) of the variance over ``samples`` consecutive steps.
+
+    For normal variables its square is 2 / N times the sum of c_ii(lag)^2 over all lags.
     """
     covariances = lagged(matrix, kT=kT, dt=dt, integrator=integrator, lags=200)
     squares = np.array([covariance.diagonal() ** 2 for covariance in covariances])
@@ -289,9 +297,10 @@ def variance_error(matrix, *, kT, dt, integrator, samples):
 @cocotb.test(timeout_time=LIMIT, timeout_unit="ns", skip=not STATISTICS)
 @cocotb.parametrize(kT=[1.0, 0.01], integrator=[LM, EM])
 async def equilibrium_is_the_energys(dut, kT, integrator):
-    """Means within four standard errors per unit, variances from the second moments likewise, and
-    the covariance from thinned samples within what its number of samples allows. The same bits come
-    from the integer model.
+    """The gateware samples the energy's equilibrium, and equals the integer model in every bit.
+
+    The means and the variances from second moments are within four standard errors for each unit.
+    The covariance from thinned samples is as exact as its number of samples allows.
     """
     line = await started(dut)
     chosen = problem(kT, integrator)
@@ -306,13 +315,9 @@ async def equilibrium_is_the_energys(dut, kT, integrator):
         return device.run(biases, seed=SEED)
 
     outputs = await session()
-    with ModelDevice(CONFIG, "model") as model:
-        model.load(program)
-        expected = model.run(biases, seed=SEED)
-    for name in ("sums", "squares", "samples"):
-        np.testing.assert_array_equal(getattr(outputs, name), getattr(expected, name), err_msg=name)
+    check_equals_model(program, biases, outputs, SEED)
 
-    law = {"kT": kT, "dt": program.dt, "integrator": integrator}
+    law: dict[str, Any] = {"kT": kT, "dt": program.dt, "integrator": integrator}
     bars = mean_error(matrix, kT=kT, dt=program.dt, samples=STEPS)
     misses = (outputs.mean - chosen.energy.mean(biases)) / bars
     covariance = stationary_covariance(matrix, **law)
@@ -326,13 +331,14 @@ async def equilibrium_is_the_energys(dut, kT, integrator):
     relative = np.linalg.norm(found - covariance) / np.linalg.norm(covariance)
     print(
         f"kT {kT}, {integrator}, seed {SEED}: means {np.abs(misses).max():.2f} and variances "
-        f"{np.abs(spread).max():.2f} standard errors at worst; covariance {relative:.4f} off, expected "
-        f"{covariance_error(covariance, count):.4f}"
+        f"{np.abs(spread).max():.2f} standard errors at worst; covariance {relative:.4f} off, "
+        f"expected {covariance_error(covariance, count):.4f}"
     )
     assert np.abs(misses).max() < 4
     assert np.abs(spread).max() < 4
     assert relative < 1.5 * covariance_error(covariance, count)
+    other_integrator = EM if integrator == LM else LM
     other = stationary_covariance(
-        matrix, **law | {"integrator": EM if integrator == LM else LM}
+        matrix, kT=kT, dt=program.dt, integrator=other_integrator
     ).diagonal()
     assert np.abs((variances - other) / errors).max() > 8, "the integrators can be told apart"

@@ -342,12 +342,13 @@ class Link:
         The requests of all ranges travel together. Raises ValueError if the space does not hold
         all of them.
         """
-        config = self._known_config()
-        info = spaces(config)[space]
-        requests: list[_Request] = []
-        for address in addresses:
-            self._check_range(space, address, count)
-            requests += _reads(space, int(address), count, info.bytes)
+        starts = [int(address) for address in addresses]
+        for start in starts:
+            self._check_range(space, start, count)
+        info = spaces(self._known_config())[space]
+        requests = [
+            request for start in starts for request in _reads(space, start, count, info.bytes)
+        ]
         data = b"".join(self._exchange(requests))
         return _unpacked(data, info.bits, info.signed).reshape(-1, count)
 
@@ -363,10 +364,11 @@ class Link:
                 f"{values.dtype}"
             )
         self._check_range(space, address, len(values))
-        config = self._known_config()
-        info = spaces(config)[space]
-        bits = info.bits
-        low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if info.signed else (0, (1 << bits) - 1)
+        info = spaces(self._known_config())[space]
+        if info.signed:
+            low, high = -(1 << info.bits - 1), (1 << info.bits - 1) - 1
+        else:
+            low, high = 0, (1 << info.bits) - 1
         held = np.iinfo(values.dtype)
         if held.min < low or held.max > high:  # the type alone does not keep the values in range
             wrong = np.flatnonzero((values < low) | (values > high))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.regmap import Space
+from ornstein.hdl.regmap import Control, Space
 from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.devices.device import Device, Outputs, Selection, scaled_outputs
 from ornstein.host.devices.images import (
@@ -52,16 +52,22 @@ class ModelDevice(Device):
         return compare_images(self.uri, self._loaded(), self._read)
 
     def _read(self, space: Space, start: int, count: int) -> np.ndarray:
-        """Returns elements of one of the model's memories as the link would."""
+        """Returns elements of the model's memories as a link returns those of a fabric."""
         model = self._model
-        if space is Space.CONTROL:  # the only register of a program's image
-            return np.array([model.bank_offset])
-        memory = {
-            Space.FACTOR: lambda: model.factor.ravel(),
-            Space.DRIVE: lambda: model.drive.ravel(),
-            Space.DESCRIPTOR: lambda: descriptor_elements(model.descriptors),
-            Space.ACTIVATION: lambda: activation_elements(model.activation),
-        }[space]()
+        match space:
+            case Space.FACTOR:
+                memory = model.factor.ravel()
+            case Space.DRIVE:
+                memory = model.drive.ravel()
+            case Space.DESCRIPTOR:
+                memory = descriptor_elements(model.descriptors)
+            case Space.ACTIVATION:
+                memory = activation_elements(model.activation)
+            case Space.CONTROL:
+                memory = np.zeros(len(Control), np.int64)
+                memory[Control.BANK_OFFSET] = model.bank_offset
+            case _:
+                raise ValueError(f"no program has an image of {space.name}")
         return memory[start : start + count]
 
     def _run_blocks(

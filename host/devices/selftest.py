@@ -33,8 +33,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ornstein.hdl import noise
 from ornstein.hdl.config import SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine import noise
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.hdl.spaces import When, spaces
@@ -142,8 +142,9 @@ def _diagnosis(
     config: FabricConfig, space: Space, written: np.ndarray, read: np.ndarray
 ) -> list[str]:
     """Returns what is wrong with a memory; ``written`` and ``read`` are rows (rows, size)."""
-    high = np.bitwise_or.reduce(read & ~written)  # bits that read one where zero was written
-    low = np.bitwise_or.reduce(~read & written)
+    # bits of each element that read one where zero was written, and the reverse
+    high: np.ndarray = np.bitwise_or.reduce(read & ~written)
+    low: np.ndarray = np.bitwise_or.reduce(~read & written)
     wrong = np.flatnonzero(high | low)
     if len(wrong) > 1 and (stuck := _stuck_address(config, space, written, read)):
         return [stuck]
@@ -156,7 +157,7 @@ def _diagnosis(
         ]
     return [
         f"{_element_name(config, space, address)}: {_bits(high[address], low[address])}"
-        for address in wrong
+        for address in map(int, wrong)
     ]
 
 
@@ -395,7 +396,7 @@ def _nonzero_lanes(device: FabricDevice, model: FabricModel, half: int, rows: in
     config, link = device.config, device.link
     link.write(Space.FACTOR, 0, np.zeros_like(model.factor).ravel())
     projected, _ = _lane_sums(device, model, half, rows, first=0)
-    wrong_ranks = np.flatnonzero(projected.any(axis=0))
+    wrong_ranks = np.flatnonzero(projected.any(axis=0)).tolist()
     _write_job(
         device,
         Level(steps=1),
@@ -403,10 +404,10 @@ def _nonzero_lanes(device: FabricDevice, model: FabricModel, half: int, rows: in
     )
     link.write(Space.RANK, 0, np.zeros(config.rank_depth * config.rank_lanes, np.int64))
     _run_job(device)
-    wrong_units = np.flatnonzero(_words(device, Space.STATE, 0, 1)[0])
+    wrong_units = np.flatnonzero(_words(device, Space.STATE, 0, 1)[0]).tolist()
     return [
         f"{_lane(unit, rank)}: its product is not zero where its factor is"
-        for unit in (wrong_units if len(wrong_units) else range(config.unit_lanes))
+        for unit in wrong_units or range(config.unit_lanes)
         for rank in wrong_ranks
     ]
 

@@ -262,7 +262,7 @@ class Experiment:
     key: str
     title: str
     results: list[Result] = field(default_factory=list)
-    arrays: dict[Hashable, np.ndarray] = field(default_factory=dict)
+    arrays: dict[Any, np.ndarray] = field(default_factory=dict)
 
     def add(
         self,
@@ -272,7 +272,7 @@ class Experiment:
         note: str = "",
         subject: Hashable = None,
         case: Any = None,
-        **values: float | None,
+        **values: float | np.floating | None,
     ) -> Result:
         """Appends a result and returns it. Numbers of any type become plain floats."""
         numbers = {key: None if value is None else float(value) for key, value in values.items()}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a board achieves at its clock: the program that users run first."""
+"""The speed that a board reaches at its clock with the program that users run first."""
 
 from ornstein.boards import BoardInfo
 from ornstein.hdl.schedule import step_cycles
@@ -13,12 +13,16 @@ KT, SAMPLES = 1e-3, 64
 
 
 def demo_speed(info: BoardInfo, clock_mhz: float) -> dict[str, float | None]:
-    """cycles_per_step (one input's share), steps_per_s and inferences_per_s of the demo's aligned
-    program.
+    """Returns the speed of the demo's aligned program on a board with that clock.
 
-    Cycles are counted by :func:`ornstein.hdl.schedule.step_cycles`; a step is one of relaxation, an
-    inference a whole job's share, conditioning included, of which the link takes no part. None
-    where the program does not fit.
+    Cycles are counted by :func:`ornstein.hdl.schedule.step_cycles`. The link takes no part.
+
+    Returns
+    -------
+    cycles_per_step : clock cycles of one relaxation step for one input
+    steps_per_s : relaxation steps a second
+    inferences_per_s : whole inferences a second, conditioning included
+    All are None if the program does not fit the board.
     """
     model = TrainedModel.load()
     try:

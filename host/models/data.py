@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images the denoiser sees: scikit-learn's digits, a folder of MNIST IDX files, and Gaussian noise.
+"""The denoiser's images: scikit-learn's digits or MNIST files, and the noise that is put on them.
 
 Images are float64 arrays of shape (n, SIDE, SIDE) with values in [0, 1]; labels are integers of
 shape (n,). Splits and noise come from explicit seeds, so that the same call gives the same arrays
@@ -14,22 +14,22 @@ from pathlib import Path
 
 import numpy as np
 
-SIDE = 32  # pixels per edge of every image handed to the denoiser
-HELD_OUT = 64  # images kept for scoring: retrieval is among exactly these
+SIDE = 32
+"""Pixels per edge of every image that the denoiser gets."""
+HELD_OUT = 64
+"""Images kept for scoring. Retrieval, the top-1 score, is among exactly these."""
 
 _MNIST_IMAGES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte")
 _MNIST_LABELS = ("train-labels-idx1-ubyte", "train-labels.idx1-ubyte")
 
 
 class DataError(ValueError):
-    """A data file that is missing, truncated or of another format; the message is one line."""
+    """A data file is missing, truncated or of another format. The message is one line."""
 
 
 @dataclass(frozen=True)
 class Images:
-    """A data set split once: ``train`` (n, SIDE, SIDE) and ``test`` (HELD_OUT, SIDE, SIDE) with
-    their labels.
-    """
+    """A data set, split into ``train`` (n, SIDE, SIDE) and ``test`` (HELD_OUT, SIDE, SIDE)."""
 
     name: str
     train: np.ndarray
@@ -39,24 +39,23 @@ class Images:
 
 
 def digits(seed: int = 0) -> Images:
-    """scikit-learn's 1,797 handwritten digits, 8x8 grey levels 0..16 scaled to 0..1 and resized to
-    32x32.
+    """Returns scikit-learn's 1,797 handwritten digits, resized from 8x8 to 32x32 pixels.
 
-    Resizing is bilinear with half-pixel centres. A permutation drawn from ``seed`` holds out 64
-    images; the other 1,733 are for training.
+    Grey levels 0..16 are scaled to 0..1. Resizing is bilinear with half-pixel centres. A
+    permutation drawn from ``seed`` holds out 64 images; the other 1,733 are for training.
     """
     from sklearn.datasets import load_digits
 
-    source = load_digits()
-    return _split("digits", resize(source.images / 16.0), source.target, seed)
+    pixels, labels = load_digits(return_X_y=True)
+    return _split("digits", resize(pixels.reshape(-1, 8, 8) / 16.0), labels, seed)
 
 
 def mnist(folder: str | Path, seed: int = 0, limit: int | None = None) -> Images:
-    """MNIST's training images from a folder of IDX files (plain or .gz), 28x28 padded with zeros to
-    32x32.
+    """Returns MNIST's training images from a folder of IDX files, plain or .gz.
 
-    ``limit`` keeps only that many images, drawn by ``seed``, before 64 of them are held out. Raises
-    DataError, naming the file, if one is missing, truncated or not IDX.
+    The images of 28x28 pixels are padded with zeros to 32x32. ``limit`` keeps only that many
+    images, drawn by ``seed``, before 64 of them are held out. Raises DataError, naming the file, if
+    one is missing, truncated or not IDX.
     """
     images = read_idx(_find(folder, _MNIST_IMAGES)) / 255.0
     labels = read_idx(_find(folder, _MNIST_LABELS))
@@ -69,8 +68,9 @@ def mnist(folder: str | Path, seed: int = 0, limit: int | None = None) -> Images
 
 
 def read_idx(path: str | Path) -> np.ndarray:
-    """The array of unsigned bytes in one IDX file, gzipped or not. Raises DataError naming the
-    file.
+    """Returns the array of unsigned bytes in one IDX file, gzipped or not.
+
+    Raises DataError, naming the file, if it cannot be read.
     """
     path = Path(path)
     try:
@@ -92,8 +92,9 @@ def read_idx(path: str | Path) -> np.ndarray:
 
 
 def resize(images: np.ndarray, side: int = SIDE) -> np.ndarray:
-    """Square images (n, s, s) resized bilinearly, half-pixel centres and clamped edges, to (n,
-    side, side).
+    """Resizes square images (n, s, s) bilinearly to (n, side, side).
+
+    Pixel centres are at half coordinates, and edges are clamped.
     """
     size = images.shape[-1]
     position = np.clip((np.arange(side) + 0.5) * size / side - 0.5, 0, size - 1)
@@ -105,8 +106,9 @@ def resize(images: np.ndarray, side: int = SIDE) -> np.ndarray:
 
 
 def add_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
-    """``images`` plus independent Gaussian noise of standard deviation ``sigma`` in pixel units,
-    not clipped.
+    """Returns ``images`` plus independent Gaussian noise of standard deviation ``sigma``.
+
+    The result is not clipped to [0, 1].
     """
     return images + sigma * np.random.default_rng(seed).standard_normal(images.shape)
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A trained network as files: two convolutions and the activations around them, read without
-PyTorch.
+"""A trained network as files: two convolutions and their activations, read without PyTorch.
 
 The folder written by ``ornstein train`` holds ``weights.safetensors`` and
 ``activations.safetensors``. Any other network comes in as a safetensors or PyTorch state dict, the
@@ -27,8 +26,9 @@ _PYTORCH_SUFFIXES = (".pt", ".pth", ".bin")
 
 
 class ModelFileError(ValueError):
-    """A model file that is missing, damaged or lacks what was asked for; the message is one line
-    with the next step.
+    """A model file is missing, damaged or lacks what was asked for.
+
+    The message is one line with the next step.
     """
 
 
@@ -79,7 +79,7 @@ class TrainedModel:
         decoder_layer: str = "d1.conv1.weight",
         activations: str | Path | None = None,
     ) -> "TrainedModel":
-        """Read a folder of ``ornstein train``, or a state dict file plus ``activations``.
+        """Reads a folder of ``ornstein train``, or a state dict file and ``activations``.
 
         A file of activations (.npz or safetensors) holds x_train, y_train, x_test and y_test, or,
         as the folder's own does, one array per part and block: e1_train for the block that
@@ -138,8 +138,9 @@ def _pick(arrays: dict[str, np.ndarray], path: Path, *names: str) -> np.ndarray:
 def read_arrays(
     path: Path, names: tuple[str, ...] | None = None
 ) -> tuple[dict[str, np.ndarray], dict]:
-    """Float64 arrays of the file, all or those in ``names``, and its provenance. Raises
-    ModelFileError.
+    """Returns the arrays of a file as float64, all or those in ``names``, and its provenance.
+
+    Raises ModelFileError.
     """
     if not path.is_file():
         raise ModelFileError(

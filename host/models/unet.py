@@ -1,14 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The paper's denoising U-Net: topology, training and the activations its couplings are made of.
-Needs PyTorch.
+"""The paper's denoising U-Net: its topology, its training and its activations. Needs PyTorch.
 
-Stem, residual blocks e1, e2, bottleneck, d2, d1 and two skips, with channels 1:2:4 over 32x32,
-16x16 and 8x8 pixels. The network maps a noisy image to the clean one. What the substrate works on
-are the spatial means of the block outputs: encoder activations x and decoder activations y of the
-same resolution.
+The network maps a noisy image to the clean one. It has a stem, the residual blocks e1, e2,
+bottleneck, d2 and d1, and two skips, with channels 1:2:4 over 32x32, 16x16 and 8x8 pixels. The
+substrate works on the spatial means of the block outputs: encoder activations x and decoder
+activations y of the same resolution.
 
-The trained network leaves behind two safetensors files, read without PyTorch by
-:mod:`ornstein.host.models.model_file`.
+A trained network is written as two safetensors files, which
+:mod:`ornstein.host.models.model_file` reads without PyTorch.
 """
 
 import json
@@ -25,17 +24,19 @@ from torch import nn
 from ornstein.host.models.data import Images, add_noise
 from ornstein.host.models.model_file import ACTIVATIONS_FILE, WEIGHTS_FILE
 
-STAGES = ("e1", "e2", "d2", "d1")  # blocks whose spatial means are kept
-_GROUPS = 8  # groups of every GroupNorm
-_TRAIN_NOISE_SEED, _TEST_NOISE_SEED = 1001, 1002  # noise on the images whose activations are kept
+STAGES = ("e1", "e2", "d2", "d1")
+"""Blocks whose spatial means are kept."""
+_GROUPS = 8
+"""Groups of every GroupNorm."""
+_TRAIN_NOISE_SEED, _TEST_NOISE_SEED = 1001, 1002
+"""Seeds of the noise on the images whose activations are kept."""
 
 
 class ResBlock(nn.Module):
-    """GroupNorm, SiLU, 3x3 convolution, twice, beside a 1x1 shortcut where the channel count
-    changes.
+    """Two times GroupNorm, SiLU and a 3x3 convolution, beside a shortcut.
 
-    ``conv1.weight`` (channels_out, channels_in, 3, 3) is the convolution whose Gram matrix becomes
-    a module's coupling.
+    The shortcut is a 1x1 convolution if the channel count changes. ``conv1.weight`` (channels_out,
+    channels_in, 3, 3) is the convolution whose Gram matrix becomes a module's coupling.
     """
 
     def __init__(self, channels_in: int, channels_out: int):
@@ -51,14 +52,15 @@ class ResBlock(nn.Module):
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """(n, channels_in, h, w) to (n, channels_out, h, w)."""
+        """Returns the block's output (n, channels_out, h, w) for x (n, channels_in, h, w)."""
         hidden = self.conv1(F.silu(self.norm1(x)))
         return self.shortcut(x) + self.conv2(F.silu(self.norm2(hidden)))
 
 
 class UNet(nn.Module):
-    """Denoiser of one-channel images; ``base`` channels at full resolution (64 gives modules of D =
-    64 units).
+    """A denoiser of one-channel images with ``base`` channels at full resolution.
+
+    64 channels give modules of D = 64 units.
     """
 
     def __init__(self, base: int = 64):
@@ -73,8 +75,9 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(base, 1, 3, padding=1)
 
     def stages(self, noisy: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Outputs of the blocks named in STAGES for noisy images (n, 1, side, side); side divisible
-        by 4.
+        """Returns the outputs of the blocks in STAGES for noisy images (n, 1, side, side).
+
+        The side must be divisible by 4.
         """
         e1 = self.e1(self.stem(noisy))
         e2 = self.e2(F.avg_pool2d(e1, 2))
@@ -84,7 +87,7 @@ class UNet(nn.Module):
         return {"e1": e1, "e2": e2, "d2": d2, "d1": d1}
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Denoised images of the shape of ``noisy``, (n, 1, side, side)."""
+        """Returns denoised images of the shape of ``noisy``, (n, 1, side, side)."""
         return self.head(F.silu(self.stages(noisy)["d1"]))
 
 
@@ -98,12 +101,18 @@ def train(
     seed: int = 0,
     progress: Callable[[int, float], None] | None = None,
 ) -> tuple[UNet, list[float]]:
-    """A denoiser trained on ``images.train`` with fresh Gaussian noise of standard deviation
-    ``sigma`` every epoch.
+    """Trains a denoiser on ``images.train``, with fresh noise of deviation ``sigma`` every epoch.
 
-    Adam under a one-cycle rate with peak ``rate`` minimises the mean squared error per pixel.
-    ``progress(epoch, loss)`` is called after every epoch; the losses are returned beside the
-    network. Same seed, versions and number of threads give the same network.
+    Adam under a one-cycle rate with peak ``rate`` minimises the mean squared error per pixel. The
+    same seed, versions and number of threads give the same network.
+
+    Parameters
+    ----------
+    progress : is told (epoch, loss) after every epoch
+
+    Returns
+    -------
+    The network, and the loss of every epoch
     """
     torch.manual_seed(seed)
     net = UNet(base).to(memory_format=torch.channels_last)
@@ -135,8 +144,9 @@ def train(
 def activations(
     net: UNet, images: np.ndarray, sigma: float, seed: int, batch: int = 64
 ) -> dict[str, np.ndarray]:
-    """Spatial means of every stage, float32 (n, channels), for ``images`` (n, side, side) under one
-    noise draw each.
+    """Returns the spatial means of every stage, float32 (n, channels), by its name.
+
+    Noise is drawn once for each of the ``images`` (n, side, side).
     """
     net.eval()
     noisy = torch.from_numpy(add_noise(images, sigma, seed).astype(np.float32)).unsqueeze(1)
@@ -158,7 +168,7 @@ def save_model(
     seed: int,
     command: str,
 ) -> None:
-    """Write the network and its activations into folder ``path``.
+    """Writes the network and its activations into folder ``path``.
 
     Weights are rounded to float16 first and the activations are computed with the rounded weights,
     so the two files belong to each other exactly. Both carry the provenance as metadata: command,

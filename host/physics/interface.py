@@ -68,9 +68,13 @@ class Interface:
     layers: tuple[Layer, ...]
     offset: dict[str, np.ndarray]
 
+    def standard(self, inputs: np.ndarray) -> np.ndarray:
+        """Inputs (n, d_in), centred and scaled."""
+        return (np.asarray(inputs, float) - self.centre) / self.scale
+
     def __call__(self, inputs: np.ndarray) -> dict[str, np.ndarray]:
         """Biases (n, units) of every module in ``offset`` for inputs (n, d_in)."""
-        standard = (np.asarray(inputs, float) - self.centre) / self.scale
+        standard = self.standard(inputs)
         biases = {
             name: np.tile(constant, (len(standard), 1)) for name, constant in self.offset.items()
         }

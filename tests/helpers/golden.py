@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Golden values: what the random programs and the demo's rows answered, and in how many cycles.
 
-They were written before the code was reorganised, and a reorganisation must reproduce them. A
-change that is meant to alter answers or cycles rewrites them and says so in its commit:
+A reorganisation of the code must reproduce them. A change that is meant to alter answers or cycles
+rewrites them and says so in its commit. In about three minutes this command writes
+tests/helpers/golden.json from the gateware:
 
-    python -m helpers.golden        # writes tests/helpers/golden.json from the gateware, in about three
-    minutes
+    python -m helpers.golden
 """
 
 import hashlib

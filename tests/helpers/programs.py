@@ -119,6 +119,18 @@ def toy_inputs(count: int = 3) -> np.ndarray:
     return np.random.default_rng(1).uniform(-1, 1, (count, 8))
 
 
+def clipping_program() -> Program:
+    """A program whose state format holds three quarters of the values from its calibration inputs.
+
+    Its quartic term flings the units that start at 100 far away in one step, and its coefficient
+    fits 16 bits only beside a state that reaches up to 16. The other units start at 1 or -1.
+    """
+    energy = replace(toy_energy(j4=0.05), couplings=())
+    calibration = np.array([[1.0] * 8, [100.0] * 4 + [-1.0] * 4])
+    problem = toy(entry=STATE, energies=(energy,), stages=(Stage(1, accumulate=True),))
+    return compile_problem(problem, TINY, calibration)
+
+
 def _energy(rng, modules: tuple[Module, ...], j2: float, j4: float, most: int) -> Energy:
     """Couplings of one to three modules, weak enough for M to be positive definite and its
     condition below nine.

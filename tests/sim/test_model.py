@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integer model against a slow and obvious reading of the isa's and the update's docstrings."""
+"""The integer model against a slow model that follows the ISA's and the update's documentation."""
 
 import copy
 
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ornstein.hdl.config import ICEBREAKER, TINY, WIDE, FabricConfig
+from ornstein.hdl.engine.noise import advance, code, dither
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.noise import advance, code, dither
 from ornstein.sim.cosim.programs import random_program
 from ornstein.sim.model import FabricModel
 
@@ -25,7 +25,7 @@ def wrap(value: int, bits: int) -> int:
 
 
 class Slow:
-    """The same memories as lists of Python integers, run one operation at a time."""
+    """The same memories as lists of Python integers; it runs one operation at a time."""
 
     def __init__(self, model: FabricModel):
         self.config: FabricConfig = model.config
@@ -181,9 +181,7 @@ def test_random_programs(name, seed):
 
 
 def test_random_programs_reach_every_case():
-    """What the comparison is worth: the programs hold every operation and flag, and saturate some
-    and not all.
-    """
+    """The random programs hold every operation and flag, and some of them saturate."""
     passes, levels, counters = [], [], []
     for seed in range(40):
         model, count = random_program(TINY, seed)
@@ -213,8 +211,9 @@ def test_random_programs_reach_every_case():
 
 
 def noisy_program(config=TINY):
-    """Four units with noise, relaxing under their own biases: no other dependence between jobs than
-    the memories.
+    """Returns a model of four units that relax with noise under their own biases.
+
+    Jobs depend on one another through the memories alone.
     """
     model = FabricModel(config)
     model.descriptors[0] = Level(
@@ -247,7 +246,7 @@ def test_seed_zero_is_one():
 
 
 def test_without_seeds_the_generators_go_on():
-    """Two jobs of which the second is not seeded are one long stretch of noise."""
+    """A seeded job and an unseeded one after it draw one uninterrupted sequence of noise."""
     once, twice = noisy_program(), noisy_program()
     once.run(0, 1, seeds=np.array([[5]], np.uint64))
     state = 5
@@ -262,8 +261,8 @@ def test_without_seeds_the_generators_go_on():
 
 
 def test_jobs_side_by_side_equal_jobs_alone():
-    """Rows of a batch start from the same memories; the last row is what the memories hold
-    afterwards.
+    """All jobs of a batch start from the same memories; afterwards the memories are those of the
+    last.
     """
     jobs = 5
     seeds, inputs = (

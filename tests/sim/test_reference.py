@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The float reference: its dynamics against what theory says of the discrete chain.
+"""The float reference: its dynamics against the theory of the discrete chain.
 
 Monte Carlo tests run many independent chains with a fixed seed, which a failure shows, and allow
-four to five standard errors of what they compare.
+four to five standard errors.
 """
 
 from dataclasses import replace
@@ -142,8 +142,10 @@ def test_the_seed_decides_the_noise():
 
 
 def assert_covariance(states, expected):
-    """Every entry within five of its standard errors, sqrt((c_ii c_jj + c_ij^2) / n); the whole as
-    near as ``covariance_error`` says, give or take a factor of two.
+    """Compares the covariance of states with an expected one.
+
+    Every entry must be within five standard errors, sqrt((c_ii c_jj + c_ij^2) / n), and the whole
+    matrix within twice the error that ``covariance_error`` predicts.
     """
     count = len(states)
     found = np.cov(states.T)
@@ -168,8 +170,9 @@ def long_run(dt, integrator, kT, chains=20_000):
 @pytest.mark.parametrize("fraction", [0.2, 0.6, 1.0])
 @pytest.mark.parametrize("integrator", [LM, EM])
 def test_covariance(integrator, fraction):
-    """The chain of LM has kT M^-1 at any stable step, that of EM kT M^-1 (1 - dt M / 2)^-1; both
-    the mean M^-1 b.
+    """At any stable step LM samples the covariance kT M^-1 and EM kT M^-1 (1 - dt M / 2)^-1.
+
+    Both have the mean M^-1 b.
     """
     kT, dt = 0.5, fraction * largest_step()
     states = long_run(dt, integrator, kT)
@@ -180,8 +183,8 @@ def test_covariance(integrator, fraction):
 
 
 def test_the_two_laws_differ_by_more_than_the_bars():
-    """Near the largest step EM inflates the stiffest mode tenfold: the test above can tell the
-    integrators apart.
+    """Near the largest step EM inflates the stiffest mode tenfold, which ``assert_covariance``
+    notices.
     """
     matrix, dt = energy().matrix(), largest_step()
     exact = stationary_covariance(matrix, kT=0.5, dt=dt, integrator=LM)
@@ -195,8 +198,9 @@ def test_the_two_laws_differ_by_more_than_the_bars():
 
 @pytest.mark.parametrize("integrator", [LM, EM])
 def test_stationary_covariance_solves_the_chain(integrator):
-    """C = G C G' + N with G = 1 - dt M: N is 2 kT dt for EM; LM's two halves of noise add to kT dt
-    (1 + G).
+    """The covariance solves C = G C G' + N with G = 1 - dt M.
+
+    N is 2 kT dt for EM. For LM, whose neighbouring steps share a normal, it is kT dt (1 + G).
     """
     matrix, kT, dt = energy().matrix(), 0.3, 1.1
     covariance = stationary_covariance(matrix, kT=kT, dt=dt, integrator=integrator)
@@ -208,8 +212,10 @@ def test_stationary_covariance_solves_the_chain(integrator):
 @pytest.mark.parametrize("integrator", [LM, EM])
 @pytest.mark.parametrize("dt", [0.5, 1.5])
 def test_mean_error(integrator, dt):
-    """The spread of time averages over chains, against the law. Its own error is 1 / sqrt(2 chains)
-    = 1.6 %, and the law, which holds for N dt lambda >> 1, is below 1 % off at N dt lambda > 100.
+    """The spread of time averages over chains is that of the law.
+
+    The spread's own error is 1 / sqrt(2 chains) = 1.6 %. The law, which holds for N dt lambda >> 1,
+    is less than 1 % off at N dt lambda > 100.
     """
     kT, samples, chains = 0.4, 2000, 2000
     matrix = energy().matrix()

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Verilated gateware as a line: built once, found again in the cache, rebuilt when its sources
-change.
+"""The simulated gateware as a transport: it is built once, found in the cache, and rebuilt when its
+sources change.
 """
 
 import shutil
@@ -22,7 +22,7 @@ from ornstein.sim.toolchain import ToolError
 
 @pytest.fixture
 def no_tools(monkeypatch):
-    """No program can be started, so nothing can be built."""
+    """No program can be started, so that nothing can be built."""
 
     def refuse(*arguments, **options):
         raise AssertionError(f"started {arguments}")
@@ -41,7 +41,7 @@ def test_the_cache_is_where_the_user_says(monkeypatch, tmp_path):
 def test_a_second_open_builds_nothing(device, request, monkeypatch):
     device("rtl:tiny")
     request.getfixturevalue("no_tools")
-    monkeypatch.setenv("PATH", "")  # nor are the tools asked for
+    monkeypatch.setenv("PATH", "")  # the tools are not even looked for
     with open_device("rtl:tiny") as again:
         assert again.config == TINY
 
@@ -76,14 +76,13 @@ def test_a_failed_build_leaves_its_log_and_no_library(tmp_path, monkeypatch):
     log = Path(str(caught.value).split("see ")[1])
     assert log.read_text() == "said this\nand that\n" and "\n" not in str(caught.value)
     assert not list(tmp_path.rglob("*.so"))
-    assert [path.name for path in (tmp_path / "rtl").iterdir()] == [
-        log.name
-    ]  # nothing else is left behind
+    # nothing else is left behind
+    assert [path.name for path in (tmp_path / "rtl").iterdir()] == [log.name]
 
 
 @pytest.fixture
 def built(monkeypatch, tmp_path):
-    """A cache of libraries that cost nothing to build."""
+    """A cache in which building a library only creates an empty file."""
 
     def touch(name, verilog, harness, define, optimise, target):
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""External tools: what is missing is named in one line, with what to do; what is there is found."""
+"""External tools: a missing one is named in one line that says what to do; an installed one is
+found.
+"""
 
 import importlib.util
 import os

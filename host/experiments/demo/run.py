@@ -359,7 +359,7 @@ def _error_shares(recipe: Recipe, cold: Run, warm: Run, model: TrainedModel) -> 
         change = full_rank.predict(model.x_test) - recipe.predict(model.x_test)
         shares.append(share(RANK, rms(change), rank=recipes.RANK, lost=lost))
     kT, samples = warm.program.problem.kT, warm.program.problem.samples
-    decoder = energy.slices[problem.target]
+    decoder = energy.slices[energy.modules[1].name]
     noise = mean_error(energy.matrix(), kT=kT, dt=program.dt, samples=samples)[decoder]
     return [
         *shares,

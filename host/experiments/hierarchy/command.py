@@ -54,8 +54,10 @@ def hierarchy(
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, documents(experiments))
     write_csv(output / "results.csv", experiments)
-    for grid in (score_grid(result), size_grid(result.large), error_grid(result.large)):
-        show(grid)
+    show(score_grid(result))
+    if result.large:
+        show(size_grid(result.large))
+        show(error_grid(result.large))
     for sentence in conclusions(result):
         screen.print(sentence, highlight=False)
     screen.print(

@@ -91,10 +91,10 @@ def separate_aligned(levels: Levels) -> Recipe:
     )
 
 
-def first_only_aligned(levels: Levels) -> Recipe:
-    """Returns the linked aligned recipe whose interface sees e1 alone."""
+def first_only_aligned(levels: Levels, energy: Energy) -> Recipe:
+    """Returns the aligned recipe on a linked energy whose interface sees e1 alone."""
     return replace(
-        recipes.ours_aligned(levels.first_only(), levels.aligned()),
+        recipes.ours_aligned(levels.first_only(), energy),
         name="aligned, linked, reads e1 only",
         note="the interface sees e1 alone",
         variant=FIRST_ONLY,

@@ -17,7 +17,7 @@ from ornstein.host.experiments.hierarchy.large import (
 )
 from ornstein.host.experiments.hierarchy.run import Hierarchy, Relaxation, Row
 from ornstein.host.experiments.prose import Prose
-from ornstein.host.models.recipes import ALIGNED, FULL, UNLINKED, ZEROED
+from ornstein.host.models.recipes import ALIGNED, ALIGNED_RANK, FULL, RANK, UNLINKED, ZEROED
 from ornstein.host.pages.page import (
     BLUE,
     GREEN,
@@ -32,6 +32,7 @@ from ornstein.host.pages.page import (
     new_figure,
     write_page,
 )
+from ornstein.host.physics.couplings import ALIGNED_GAIN, LINK
 
 PROSE = Prose("ornstein.host.experiments.hierarchy")
 COLOURS = {"e1": GREEN, "d1": BLUE, "e2": PURPLE, "d2": ORANGE}
@@ -116,7 +117,12 @@ def error_grid(large: Large) -> Grid:
     """Returns how far every module of the large hierarchy is from its closed form."""
     return Grid(
         "Distance of the mean state from the closed form, relative to its length",
-        ("module", "integer model, kT = 0", "of it, 12-bit couplings", "without couplings"),
+        (
+            "module",
+            "integer model, kT = 0",
+            f"of it, {large.fabric.factor_width}-bit couplings",
+            "without couplings",
+        ),
         [
             (name, error, large.coefficients[name], large.uncoupled[name])
             for name, error in large.error.items()
@@ -142,7 +148,7 @@ def conclusions(result: Hierarchy) -> list[str]:
         for key, kind in ((ALIGNED, "aligned"), (FULL, "bilinear"))
     ]
     gain, error = result.gain
-    said.append(PROSE("link", strengths=result.links, gain=gain, error=error))
+    said.append(PROSE("link", strengths=result.links, skip=ALIGNED_GAIN, gain=gain, error=error))
     compared = {row.recipe for row in result.rows if row.equals_model}
     if compared:
         said.append(PROSE("bits", programs=len(compared), device=result.device))
@@ -159,7 +165,15 @@ def _scores(result: Hierarchy) -> Section:
         _score_figure(result.rows),
         PROSE("scores_caption"),
     )
-    paragraphs = [PROSE("method"), *conclusions(result)]
+    encoder_rank, decoder_rank = result.interface_ranks
+    method = PROSE(
+        "method",
+        aligned_rank=ALIGNED_RANK,
+        bilinear_rank=RANK,
+        encoder_rank=encoder_rank,
+        decoder_rank=decoder_rank,
+    )
+    paragraphs = [method, *conclusions(result)]
     heading = "Scores, module by module"
     return Section(heading, paragraphs, [score_grid(result)], [exhibit])
 
@@ -211,7 +225,7 @@ def _score_bars(axes: Axes, module: str, rows: list[Row], heights: np.ndarray) -
 def _relaxation(result: Hierarchy) -> Section:
     names = dict.fromkeys(curve.recipe for curve in result.relaxation)
     paragraphs = [
-        PROSE("relaxation"),
+        PROSE("relaxation", bits=result.fabric.factor_width),
         *(
             _relaxed(name, [curve for curve in result.relaxation if curve.recipe == name])
             for name in names
@@ -269,12 +283,13 @@ def _large(large: Large) -> Section:
         leading=LEADING,
         measured_spectrum=MEASURED_SPECTRUM,
         measured=MEASURED_LEADING,
+        link=LINK,
     )
     exhibit = Exhibit(
         "hierarchy_large",
         "Distance from the closed form",
         _large_figure(large),
-        PROSE("large_caption"),
+        PROSE("large_caption", bits=large.fabric.factor_width),
     )
     grids = [size_grid(large), error_grid(large)]
     return Section("The shape of Stable Diffusion 1.5", paragraphs, grids, [exhibit])
@@ -288,7 +303,7 @@ def _large_figure(large: Large) -> Figure:
     for values, colour, marker, label in (
         (large.uncoupled, GREY, "s", "without couplings"),
         (large.error, BLUE, "o", "integer model"),
-        (large.coefficients, ORANGE, "D", "12-bit couplings alone"),
+        (large.coefficients, ORANGE, "D", f"{large.fabric.factor_width}-bit couplings alone"),
     ):
         axes.plot(positions, list(values.values()), marker, color=colour, label=label)
     axes.set(yscale="log", xticks=positions, ylabel="relative distance", ylim=(None, 3))

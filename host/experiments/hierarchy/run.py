@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ornstein.hdl.config import WIDE, FabricConfig
+from ornstein.host.experiments.bench.run import SD15_CHANNELS
 from ornstein.host.experiments.common import DEVICE_KT, MODEL_KT, Experiment, Progress, Runner
 from ornstein.host.experiments.demo.run import CONSTANT, SHUFFLED
 from ornstein.host.experiments.hierarchy.large import Large, run_large, scheduled_cycles
@@ -40,6 +41,7 @@ from ornstein.host.experiments.scores import (
 from ornstein.host.models.model_file import DEFAULT_MODEL
 from ornstein.host.models.recipes import Recipe
 from ornstein.host.models.run import COLD_SAMPLES, recipe_problem, samples_needed
+from ornstein.host.physics.interface import sides
 from ornstein.host.physics.problem import relaxation_steps
 from ornstein.sim.stages import Stage
 
@@ -108,6 +110,7 @@ class Hierarchy:
     links : strength of each mode of the aligned link, in units of the leak
     gain : what the aligned link adds to the centred cosine of d1 over levels apart, in float64, and
         its standard error
+    interface_ranks : hidden units of the bilinear recipe's interface, for an encoder and a decoder
     large : the shape of Stable Diffusion 1.5
     """
 
@@ -118,6 +121,7 @@ class Hierarchy:
     cycles: dict[str, tuple[float | None, float]] = field(default_factory=dict)
     links: tuple[float, ...] = ()
     gain: tuple[float, float] = (0.0, 0.0)
+    interface_ranks: tuple[int, int] = (0, 0)
     large: Large | None = None
 
     def experiments(self) -> list[Experiment]:
@@ -186,7 +190,7 @@ def run_hierarchy(
         unlinked(aligned),
         aligned.without_couplings(),
         apart,
-        first_only_aligned(levels),
+        first_only_aligned(levels, aligned.energy),
         full,
         unlinked(full),
         full.without_couplings(),
@@ -196,6 +200,7 @@ def run_hierarchy(
         result = Hierarchy(device, runner.fabric, rows=_references(levels, aligned))
         result.links = _link_strengths(aligned)
         result.gain = _gain(aligned, apart, levels)
+        result.interface_ranks = _interface_ranks(full)
         with Runner(f"model:{runner.fabric.name}", seed) as model:
             plan = [(recipe, runner, 0.0) for recipe in cold]
             plan += [(aligned, runner, DEVICE_KT), (aligned, model, MODEL_KT)]
@@ -203,9 +208,10 @@ def run_hierarchy(
             _run_rows(result, plan, levels, say)
         for recipe in (aligned, full):
             result.relaxation += relaxation(recipe, levels, runner)
-    say("7,040 units on the integer model", 0, 1)
+    what = f"{2 * sum(SD15_CHANNELS):,} units on the integer model"
+    say(what, 0, 1)
     result.large = run_large(seed=seed)
-    say("7,040 units on the integer model", 1, 1)
+    say(what, 1, 1)
     return result
 
 
@@ -325,6 +331,17 @@ def _link_strengths(recipe: Recipe) -> tuple[float, ...]:
     """Returns the strength of each mode of the aligned link, in units of the leak."""
     link = recipe.energy.couplings[-1]
     return tuple(map(float, link.mix[1, 2] / (-2 * recipe.energy.j2)))
+
+
+def _interface_ranks(recipe: Recipe) -> tuple[int, int]:
+    """Returns the largest number of hidden units of an encoder's layer and of a decoder's."""
+    layers = recipe.interface.layers if recipe.interface else ()
+    encoders, decoders = sides(recipe.energy)
+    encoder_rank, decoder_rank = (
+        max(layer.project.shape[1] for layer in layers if layer.target in names)
+        for names in (encoders, decoders)
+    )
+    return encoder_rank, decoder_rank
 
 
 def _gain(recipe: Recipe, other: Recipe, levels: Levels) -> tuple[float, float]:

@@ -43,8 +43,8 @@ def images(
     Gaussian.
     """
     from ornstein.host.devices.comparison import ModelMismatchError
+    from ornstein.host.experiments.common import documents, write_csv
     from ornstein.host.experiments.images.digits import load_images
-    from ornstein.host.experiments.images.experiment import run_images
     from ornstein.host.experiments.images.parameters import PARAMETERS, Parameters, train_all
     from ornstein.host.experiments.images.report import (
         conclusions,
@@ -52,30 +52,26 @@ def images(
         generation_grid,
         write_images_page,
     )
+    from ornstein.host.experiments.images.run import run_images
 
     output.mkdir(parents=True, exist_ok=True)
     with stages() as say:
         if train:
             parameters = output / PARAMETERS.name
             train_all(load_images(), say).save(parameters)
+        trained = Parameters.load(parameters or PARAMETERS)
         try:
-            result = run_images(
-                Parameters.load(parameters or PARAMETERS),
-                device,
-                per_class=per_class,
-                seed=seed,
-                progress=say,
-            )
+            result = run_images(trained, device, per_class=per_class, seed=seed, progress=say)
         except ModelMismatchError as error:
             raise CheckError(str(error)) from None
     report = write_images_page(result, output)
     for path in {output / "results.json", json_file} - {None}:
-        write_json(path, result.documents())
-    result.write_csv(output / "results.csv")
+        write_json(path, documents(result.experiments, "reference"))
+    write_csv(output / "results.csv", result.experiments, "reference")
     for grid in (denoising_grid(result), generation_grid(result)):
         show(grid)
-    for sentence in conclusions(result):
-        screen.print(sentence, highlight=False)
+    for paragraph in conclusions(result):
+        screen.print(paragraph, highlight=False)
     screen.print(
         f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
         soft_wrap=True,

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""scikit-learn's digits at their own size: 64 pixels in [0, 1], one unit each, and what images are
-measured by.
-"""
+"""The digits of scikit-learn at their own size of 8 x 8 pixels, one unit for each pixel."""
 
 from dataclasses import dataclass
 
@@ -11,12 +9,12 @@ PIXELS = 64
 SIDE = 8
 CLASSES = 10
 HELD_OUT = 360
-"""Images that no training has seen."""
+"""Number of images that no training sees."""
 
 
 @dataclass(frozen=True, eq=False)
 class Digits:
-    """Images (n, 64) in [0, 1] and labels (n,): those for training, and those held out."""
+    """Images (n, 64) in [0, 1] and labels (n,), for training and held out for scoring."""
 
     train: np.ndarray
     train_labels: np.ndarray
@@ -25,8 +23,9 @@ class Digits:
 
 
 def load_images() -> Digits:
-    """The 1,797 images in a fixed random order, 16 grey levels scaled to 0..1; the first `HELD_OUT`
-    are held out.
+    """Returns the 1,797 images in a fixed random order, with 16 grey levels scaled to 0..1.
+
+    The first `HELD_OUT` are held out.
     """
     from sklearn.datasets import load_digits
 
@@ -37,14 +36,8 @@ def load_images() -> Digits:
 
 
 def add_noise(images: np.ndarray, sigma: float, rng: np.random.Generator) -> np.ndarray:
-    """Images plus independent Gaussian noise of standard deviation ``sigma`` in pixel units, not
-    clipped.
+    """Returns the images plus independent Gaussian noise, which may lead out of [0, 1].
+
+    ``sigma`` is its standard deviation in units of a pixel's range.
     """
     return images + sigma * rng.standard_normal(images.shape)
-
-
-def psnr(images: np.ndarray, clean: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB for a peak of 1, of the error averaged over all images and
-    pixels.
-    """
-    return float(-10 * np.log10(np.mean((images - clean) ** 2)))

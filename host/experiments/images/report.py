@@ -4,29 +4,36 @@
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ornstein.host.experiments.images.digits import CLASSES, SIDE
-from ornstein.host.experiments.images.experiment import (
+from ornstein.host.experiments.common import Experiment, Result
+from ornstein.host.experiments.images.denoising import (
     CYCLES,
-    DENOISING,
+    DIGITAL,
     GAIN,
-    GAUSSIAN,
-    GENERATION,
-    MATCHED,
-    NARROW,
-    NEAREST,
     NOISY,
     PARAMETERS,
     PSNR,
+    SUBSTRATE,
+    TRUTH,
+    WIENER,
+    ZEROED,
+)
+from ornstein.host.experiments.images.digits import CLASSES, SIDE
+from ornstein.host.experiments.images.generation import (
+    GAUSSIAN,
+    MATCHED,
+    NARROW,
+    NEAREST,
     REAL,
     RECOGNISED,
     SPREAD,
-    SUBSTRATE,
-    WIENER,
-    Images,
 )
-from ornstein.host.experiments.images.parameters import HIDDEN, KINDS, QUARTIC, SIGMAS
+from ornstein.host.experiments.images.generation import SUBSTRATE as GENERATED
+from ornstein.host.experiments.images.parameters import HIDDEN, KINDS, QUARTIC
+from ornstein.host.experiments.images.run import Images
+from ornstein.host.experiments.prose import Prose
 from ornstein.host.pages.page import (
     BLUE,
     GREY,
@@ -41,181 +48,183 @@ from ornstein.host.pages.page import (
     write_page,
 )
 
+PROSE = Prose("ornstein.host.experiments.images")
 SHOWN = 12
-"""Denoised images a row."""
+"""Denoised images in a row."""
 PER_CLASS = 10
 """Generated images of each class that are shown."""
-_GREYS = {"cmap": "gray_r", "vmin": 0, "vmax": 1, "interpolation": "nearest"}
+DENOISING_COLUMNS = (
+    "sigma",
+    "method",
+    "parameters",
+    "to reach",
+    "float64",
+    "device",
+    "+-",
+    "above\nWiener",
+    "+-",
+    "cycles\nan image",
+)
+GENERATION_COLUMNS = (
+    "source",
+    "recognised %,\nfloat64",
+    "recognised %,\ndevice",
+    "+-",
+    "spread\nwithin a class",
+    "distance to\nnearest training",
+    "cycles\nan image",
+)
 
 
 def write_images_page(images: Images, folder: Path) -> Path:
-    """Write report.html and figures/*.png into ``folder``, which is made if need be; the path of
-    the page.
+    """Writes report.html and figures/*.png into ``folder``, which is made if need be.
+
+    Returns
+    -------
+    Path of the page
     """
-    summary = (
-        f"scikit-learn's digits, 64 pixels, one unit each; run on {images.device}. Every number is of images "
-        "that no training has seen, or of generated ones."
-    )
-    said = conclusions(images)
+    gains, *generated = conclusions(images)
+    levels = images.denoising.items()
     sections = [
         Section(
             "Denoising",
-            [
-                "The noisy image enters as a bias, the substrate relaxes at kT = 0, and the pixels are read from its mean "
-                "state. The float64 column is the same dynamics before any number format. A quadratic substrate is a "
-                "linear filter; the quartic term, under couplings that leave many wells, is what beats the best one.",
-                said[0],
-            ],
+            [PROSE("denoising"), gains],
             [denoising_grid(images)],
-            [_gains(images), *(_denoised(images, sigma) for sigma in SIGMAS)],
+            [_gains(images), *(_denoised(sigma, experiment) for sigma, experiment in levels)],
         ),
         Section(
             "Generation from noise",
-            [
-                "A hot stage makes noise; then the couplings, the biases and the temperature change block by block, 8 "
-                "blocks in 32 steps, without the host. The biases name the class (arXiv 2506.15121; symmetric least "
-                "squares for each block).",
-                *said[1:],
-            ],
+            [PROSE("generation"), *generated],
             [generation_grid(images)],
-            [_generated(images), _real(images)],
+            [_generated(images), _beside_baselines(images.generation)],
         ),
     ]
-    return write_page(folder, "Images on the fabric", summary, sections)
+    return write_page(
+        folder, "Images on the fabric", PROSE("summary", device=images.device), sections
+    )
+
+
+# ---- tables and sentences ------------------------------------------------------------------------
 
 
 def denoising_grid(images: Images) -> Grid:
-    """A line for each method and noise level."""
-    rows = []
-    for sigma in SIGMAS:
-        experiment = f"{DENOISING}, sigma {sigma}"
-        for result in images.results:
-            if result.experiment == experiment and result.quantity == PSNR:
-                gain = images.find(experiment, result.row, GAIN)
-                rows.append(
-                    (
-                        f"{sigma}",
-                        result.row,
-                        _value(images, experiment, result.row, PARAMETERS),
-                        result.reference,
-                        _decimals(result.float64, 2),
-                        _decimals(result.gateware, 2),
-                        _decimals(result.error, 2),
-                        _decimals(gain.float64 if gain.gateware is None else gain.gateware, 2),
-                        _decimals(gain.error, 2),
-                        _value(images, experiment, result.row, CYCLES),
-                    )
-                )
-    return Grid(
-        "PSNR in dB of held-out digits for a peak of 1; errors are standard errors over the images, those of "
-        "the gain of the difference image by image",
-        (
-            "sigma",
-            "method",
-            "parameters",
-            "to reach",
-            "float64",
-            "device",
-            "+-",
-            "above\nWiener",
-            "+-",
-            "cycles\nan image",
-        ),
-        rows,
+    """Returns a table with a line for each method and noise level."""
+    rows = [
+        _denoising_cells(sigma, experiment, result)
+        for sigma, experiment in images.denoising.items()
+        for result in experiment.select(PSNR)
+    ]
+    return Grid(PROSE("denoising_table"), DENOISING_COLUMNS, rows)
+
+
+def _denoising_cells(sigma: float, experiment: Experiment, result: Result) -> tuple:
+    """Returns the cells under `DENOISING_COLUMNS`."""
+    gain = experiment.find(GAIN, result.row)
+    return (
+        f"{sigma}",
+        result.row,
+        _count(experiment, PARAMETERS, result.row),
+        result.reference,
+        _rounded(result.float64, 2),
+        _rounded(result.gateware, 2),
+        _rounded(result.error, 2),
+        round(shown(gain), 2),
+        _rounded(gain.error, 2),
+        _count(experiment, CYCLES, result.row),
     )
 
 
 def generation_grid(images: Images) -> Grid:
-    """A line for each source of images."""
-    rows = []
-    for result in images.results:
-        if result.experiment == GENERATION and result.quantity == RECOGNISED:
-            others = [
-                images.find(GENERATION, result.row, quantity) for quantity in (SPREAD, NEAREST)
-            ]
-            rows.append(
-                (
-                    result.row,
-                    _decimals(result.float64, 1),
-                    _decimals(result.gateware, 1),
-                    _decimals(result.error, 1),
-                    *(
-                        _decimals(other.float64 if other.gateware is None else other.gateware, 3)
-                        for other in others
-                    ),
-                    _value(images, GENERATION, result.row, CYCLES),
-                )
-            )
-    return Grid(
-        f"{len(images.labels):,} images of each source (held-out digits: all). Recognised: by a support vector "
-        "machine trained on real digits. Spread and distance: root mean square over the pixels",
+    """Returns a table with a line for each source of images."""
+    experiment = images.generation
+    rows = [
         (
-            "source",
-            "recognised %,\nfloat64",
-            "recognised %,\ndevice",
-            "+-",
-            "spread\nwithin a class",
-            "distance to\nnearest training",
-            "cycles\nan image",
-        ),
-        rows,
-    )
+            result.row,
+            _rounded(result.float64, 1),
+            _rounded(result.gateware, 1),
+            _rounded(result.error, 1),
+            round(shown(experiment.find(SPREAD, result.row)), 3),
+            round(shown(experiment.find(NEAREST, result.row)), 3),
+            _count(experiment, CYCLES, result.row),
+        )
+        for result in experiment.select(RECOGNISED)
+    ]
+    return Grid(PROSE("generation_table", total=len(images.labels)), GENERATION_COLUMNS, rows)
 
 
 def conclusions(images: Images) -> list[str]:
-    """What the numbers say, a sentence or two each: denoising, recognition, diversity."""
+    """Returns what the numbers say in three paragraphs: denoising, recognition and diversity."""
+    levels = [
+        {
+            "sigma": sigma,
+            "quartic": _gain(experiment, QUARTIC),
+            "hidden": _gain(experiment, HIDDEN),
+            "zeroed": _gain(experiment, ZEROED),
+        }
+        for sigma, experiment in images.denoising.items()
+    ]
 
-    def gain(sigma, row):
-        result = images.find(f"{DENOISING}, sigma {sigma}", row, GAIN)
-        return f"{_made(result):+.2f} +- {result.error:.2f} dB"
+    def found(quantity: str, row: str) -> float:
+        return shown(images.generation.find(quantity, row))
 
-    levels = ", ".join(
-        f"{gain(sigma, QUARTIC)} ({gain(sigma, HIDDEN)} with hidden units) at sigma {sigma}"
-        for sigma in SIGMAS
-    )
-    zeroed = ", ".join(gain(sigma, f"{QUARTIC}, couplings zeroed") for sigma in SIGMAS)
-    found = {
-        (row, quantity): _made(images.find(GENERATION, row, quantity))
-        for row in (REAL, SUBSTRATE, NARROW, GAUSSIAN, MATCHED)
-        for quantity in (RECOGNISED, SPREAD, NEAREST)
-    }
     return [
-        f"Against the Wiener filter the quartic substrate gains {levels}; the same programs with their couplings "
-        f"zeroed stand at {zeroed}.",
-        f"{found[SUBSTRATE, RECOGNISED]:.1f} % of the generated digits are recognised, {found[NARROW, RECOGNISED]:.1f} "
-        f"% with 8-bit couplings and a 10-bit state, and {found[REAL, RECOGNISED]:.1f} % of real ones.",
-        f"The spread within a class is {found[SUBSTRATE, SPREAD]:.3f} of the real {found[REAL, SPREAD]:.3f}. A "
-        f"class-conditional Gaussian has all of the spread and is recognised in {found[GAUSSIAN, RECOGNISED]:.1f} %; "
-        f"shrunk to the substrate's spread, in {found[MATCHED, RECOGNISED]:.1f} %, at a distance of "
-        f"{found[MATCHED, NEAREST]:.3f} from the nearest training image against {found[SUBSTRATE, NEAREST]:.3f}.",
+        PROSE("gains", levels=levels),
+        PROSE(
+            "recognised",
+            substrate=found(RECOGNISED, GENERATED),
+            narrow=found(RECOGNISED, NARROW),
+            real=found(RECOGNISED, REAL),
+        ),
+        PROSE(
+            "diversity",
+            spread=found(SPREAD, GENERATED),
+            real_spread=found(SPREAD, REAL),
+            gaussian_spread=found(SPREAD, GAUSSIAN),
+            recognised=found(RECOGNISED, GAUSSIAN),
+            matched_recognised=found(RECOGNISED, MATCHED),
+            matched_nearest=found(NEAREST, MATCHED),
+            nearest=found(NEAREST, GENERATED),
+        ),
     ]
 
 
-def _made(result) -> float:
-    return result.float64 if result.gateware is None else result.gateware
+def shown(result: Result) -> float:
+    """Returns the device's number, or float64's where nothing ran on the device."""
+    value = result.float64 if result.gateware is None else result.gateware
+    assert value is not None  # each result has one of the two
+    return value
 
 
-def _decimals(value: float | None, digits: int) -> float | None:
+def _gain(experiment: Experiment, row: str) -> dict[str, float | None]:
+    """Returns the gain of a row over the Wiener filter and its error, in dB."""
+    result = experiment.find(GAIN, row)
+    return {"value": shown(result), "error": result.error}
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
     return None if value is None else round(value, digits)
 
 
-def _value(images: Images, experiment: str, row: str, quantity: str) -> int | None:
-    try:
-        return round(_made(images.find(experiment, row, quantity)))
-    except KeyError:
-        return None
+def _count(experiment: Experiment, quantity: str, row: str) -> int | None:
+    """Returns a whole number of a row, None if the row has no such quantity."""
+    results = experiment.select(quantity, row)
+    return round(shown(results[0])) if results else None
+
+
+# ---- figures -------------------------------------------------------------------------------------
 
 
 def _tiles(rows: list[np.ndarray]) -> np.ndarray:
-    """One picture of rows of images (n, 64), a pixel of white between them."""
+    """Returns one picture of rows of images (n, 64), with a border of one pixel around each."""
     return np.block([[np.pad(image.reshape(SIDE, SIDE), 1) for image in row] for row in rows])
 
 
 @house_style
 def _picture(rows: list[np.ndarray], labels: list[str], height: float) -> Figure:
+    """Draws rows of images (n, 64) with a label on each row."""
     figure = new_figure(height)
     axes = figure.subplots()
-    axes.imshow(_tiles(rows), **_GREYS)
+    axes.imshow(_tiles(rows), cmap="gray_r", vmin=0, vmax=1, interpolation="nearest")
     axes.set_yticks([(SIDE + 2) * (index + 0.5) - 0.5 for index in range(len(labels))], labels)
     axes.set_xticks([])
     axes.tick_params(length=0)
@@ -225,89 +234,76 @@ def _picture(rows: list[np.ndarray], labels: list[str], height: float) -> Figure
     return figure
 
 
-def _denoised(images: Images, sigma: float) -> Exhibit:
-    experiment = f"{DENOISING}, sigma {sigma}"
-    kept = [NOISY, WIENER, *KINDS, "truth"]
-    labels = {NOISY: "noisy", WIENER: "Wiener", HIDDEN: "quartic + hidden"}
-    psnrs = {row: _made(images.find(experiment, row, PSNR)) for row in kept[:-1]}
-    figure = _picture(
-        [images.shown[experiment, row][:SHOWN] for row in kept],
-        [labels.get(row, row) + (f"\n{psnrs[row]:.2f} dB" if row in psnrs else "") for row in kept],
-        4.3,
-    )
+def _denoised(sigma: float, experiment: Experiment) -> Exhibit:
+    """Draws digits with noise, denoised in each way, and without noise."""
+    names = {NOISY: "noisy", WIENER: "Wiener", HIDDEN: "quartic + hidden"}
+    rows = [NOISY, WIENER, *KINDS]
+    labels = [f"{names.get(row, row)}\n{shown(experiment.find(PSNR, row)):.2f} dB" for row in rows]
+    pictures = [experiment.arrays[row][:SHOWN] for row in (*rows, TRUTH)]
     return Exhibit(
         f"denoised-{sigma}".replace(".", "-"),
         f"Noise of {sigma}",
-        figure,
-        f"The first {SHOWN} held-out digits. PSNR over all of them.",
+        _picture(pictures, [*labels, TRUTH], 4.3),
+        PROSE("denoised", count=SHOWN),
     )
 
 
 def _generated(images: Images) -> Exhibit:
-    made = images.shown[GENERATION, SUBSTRATE]
+    """Draws generated digits, a row for each class."""
+    made = images.generation.arrays[GENERATED]
     rows = [made[images.labels == label][:PER_CLASS] for label in range(CLASSES)]
-    result = images.find(GENERATION, SUBSTRATE, RECOGNISED)
+    percentage = shown(images.generation.find(RECOGNISED, GENERATED))
     return Exhibit(
         "generated",
         "Generated digits",
         _picture(rows, [str(label) for label in range(CLASSES)], 8.0),
-        f"The first of each class as they came; {_made(result):.1f} % of all {len(images.labels):,} are "
-        "recognised.",
+        PROSE("generated", percentage=percentage, total=len(images.labels)),
     )
 
 
-def _real(images: Images) -> Exhibit:
-    figure = _picture(
-        [
-            images.shown[GENERATION, row][: 2 * CLASSES].reshape(2, CLASSES, -1)[part]
-            for row in (SUBSTRATE, MATCHED, GAUSSIAN, REAL)
-            for part in (0, 1)
-        ],
-        [
-            label
-            for row in ("substrate", "Gaussian, shrunk", "Gaussian", "real")
-            for label in (row, "")
-        ],
-        6.8,
-    )
-    return Exhibit("beside", "Beside the baselines", figure, "Two of each class, 0 to 9.")
+def _beside_baselines(experiment: Experiment) -> Exhibit:
+    """Draws two digits of each class from each source."""
+    names = {
+        GENERATED: "substrate",
+        MATCHED: "Gaussian, shrunk",
+        GAUSSIAN: "Gaussian",
+        REAL: "real",
+    }
+    rows, labels = [], []
+    for row, name in names.items():
+        first = experiment.arrays[row][: 2 * CLASSES]
+        rows += [first[:CLASSES], first[CLASSES:]]
+        labels += [name, ""]
+    return Exhibit("beside", "Beside the baselines", _picture(rows, labels, 6.8), PROSE("beside"))
 
 
 @house_style
 def _gains(images: Images) -> Exhibit:
+    """Draws the gains over the Wiener filter, a panel for each noise level."""
     figure = new_figure(2.9)
-    for axes, sigma in zip(figure.subplots(1, len(SIGMAS), sharey=True), SIGMAS, strict=True):
-        experiment = f"{DENOISING}, sigma {sigma}"
-        shown = [
-            result
-            for result in images.results
-            if result.experiment == experiment
-            and result.quantity == GAIN
-            and result.row not in (NOISY, WIENER)
-            and "zeroed" not in result.row
-        ]
-        colours = [BLUE if result.gateware is not None else GREY for result in shown]
-        places = np.arange(len(shown))[::-1]
-        axes.barh(
-            places,
-            [_made(result) for result in shown],
-            0.62,
-            color=colours,
-            xerr=[result.error for result in shown],
-            error_kw={"ecolor": INK, "elinewidth": 1},
-        )
-        for place, result in zip(places, shown, strict=True):
-            if result.reference is not None:
-                axes.plot([result.reference] * 2, [place - 0.4, place + 0.4], color=ORANGE)
-        axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(places, [sentence(result.row) for result in shown])
-        axes.grid(axis="y", visible=False)
-        axes.set_xlabel("dB above the Wiener filter")
+    panels = figure.subplots(1, len(images.denoising), sharey=True)
+    for axes, (sigma, experiment) in zip(panels, images.denoising.items(), strict=True):
+        _gain_bars(axes, experiment)
         axes.set_title(f"Noise {sigma}")
-    return Exhibit(
-        "gains",
-        "Above the Wiener filter",
-        figure,
-        "Blue: the device; grey: digital networks; orange: what a float64 prototype reached. Bars: standard "
-        "error of the difference.",
+    return Exhibit("gains", "Above the Wiener filter", figure, PROSE("above_wiener"))
+
+
+def _gain_bars(axes: Axes, experiment: Experiment) -> None:
+    """Draws a bar for each substrate and digital network, and a tick at its reference."""
+    results = [result for result in experiment.select(GAIN) if result.case in (DIGITAL, SUBSTRATE)]
+    heights = np.arange(len(results))[::-1]
+    axes.barh(
+        heights,
+        [shown(result) for result in results],
+        0.62,
+        color=[GREY if result.gateware is None else BLUE for result in results],
+        xerr=[result.error for result in results],
+        error_kw={"ecolor": INK, "elinewidth": 1},
     )
+    for height, result in zip(heights, results, strict=True):
+        if result.reference is not None:
+            axes.plot([result.reference] * 2, [height - 0.4, height + 0.4], color=ORANGE)
+    axes.axvline(0, color=INK, linewidth=0.8)
+    axes.set_yticks(heights, [sentence(result.row) for result in results])
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("dB above the Wiener filter")

@@ -2,7 +2,7 @@
 """``ornstein paper``: every experiment of the paper, in float64 and on the gateware."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich import box
@@ -22,6 +22,9 @@ from ornstein.host.cli.app import (
 from ornstein.host.models.model_file import DEFAULT_MODEL
 from ornstein.sim.toolchain import ToolError
 
+if TYPE_CHECKING:
+    from ornstein.host.experiments.common import Experiment
+
 
 @app.command(epilog="Example:  ornstein paper --output build/paper")
 def paper(
@@ -40,19 +43,13 @@ def paper(
     ] = False,
     json_file: JsonOption = None,
 ) -> None:
-    """Reproduce the paper's experiments in float64 and on the gateware, with the baselines and
-    dynamics they lack.
-    """
-    from ornstein.host.experiments.paper import run_paper
-    from ornstein.host.experiments.paper.report import COLUMNS, grid, write_paper
-    from ornstein.host.experiments.paper.subjects import (
-        Gateware,
-        PaperError,
-        load_trained,
-        load_untrained,
-    )
-    from ornstein.host.experiments.results import documents, write_csv
-    from ornstein.host.pages.page import cell
+    """Reproduce the paper's experiments in float64 and on the gateware, and what they lack."""
+    from ornstein.host.devices.comparison import ModelMismatchError
+    from ornstein.host.experiments.common import documents, write_csv
+    from ornstein.host.experiments.paper.gateware import description, gateware_runner
+    from ornstein.host.experiments.paper.report import write_paper
+    from ornstein.host.experiments.paper.run import run_paper
+    from ornstein.host.experiments.paper.subjects import load_trained, load_untrained
 
     output.mkdir(parents=True, exist_ok=True)
     untrained = (
@@ -60,56 +57,60 @@ def paper(
         if remake_untrained
         else load_untrained()
     )
-    with progress() as bar, Gateware(device, seed) as gateware:
+    with progress() as bar, gateware_runner(device, seed) as runner:
         task = bar.add_task("starting", total=None)
         try:
             experiments = run_paper(
                 [load_trained(model), untrained],
-                gateware,
+                runner,
                 seed,
                 lambda what: bar.update(task, description=what),
             )
-        except PaperError as error:
+        except ModelMismatchError as error:
             raise CheckError(str(error)) from None
-        description = gateware.description
-    report = write_paper(experiments, description, output)
+    gateware = description(runner)
+    report = write_paper(experiments, gateware, output)
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, documents(experiments))
     write_csv(output / "results.csv", experiments)
     for experiment in experiments:
-        table = Table(
-            title=f"{experiment.letter}. {experiment.title}",
-            title_justify="left",
-            box=box.SIMPLE_HEAD,
-            pad_edge=False,
-        )
-        for name in COLUMNS[:-1]:
-            table.add_column(
-                name, justify="left" if name in COLUMNS[:2] else "right", overflow="fold"
-            )
-        for row in grid(experiment).rows:
-            table.add_row(*map(cell, row[:-1]))
-        screen.print(table)
-        for sentence in experiment.paragraphs:
-            screen.print(sentence, highlight=False)
-        screen.print()
-    screen.print(f"Gateware: {description}.", highlight=False)
+        _print(experiment)
+    screen.print(f"Gateware: {gateware}.", highlight=False)
     screen.print(
         f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
         soft_wrap=True,
     )
 
 
+def _print(experiment: "Experiment") -> None:
+    """Prints the table of an experiment without its notes, and its conclusions."""
+    from ornstein.host.experiments.paper.conclusions import paragraphs
+    from ornstein.host.experiments.paper.report import COLUMNS, grid, heading
+    from ornstein.host.pages.page import cell
+
+    table = Table(
+        title=heading(experiment), title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    for name in COLUMNS[:-1]:
+        table.add_column(name, justify="left" if name in COLUMNS[:2] else "right", overflow="fold")
+    for row in grid(experiment).rows:
+        table.add_row(*map(cell, row[:-1]))
+    screen.print(table)
+    for paragraph in paragraphs(experiment):
+        screen.print(paragraph, highlight=False)
+    screen.print()
+
+
 def _remade(folder: Path) -> Path:
-    """The folder in which the untrained network has been made again."""
+    """Makes the untrained network again and returns its folder."""
     try:
         from ornstein.host.experiments.paper.untrained import save_untrained
     except ModuleNotFoundError as error:
         if error.name != "torch":
             raise
         raise ToolError(
-            "making the untrained network needs PyTorch; install it with: pip install 'ornstein[train]', "
-            "or leave --remake-untrained out to use the stored one"
+            "making the untrained network needs PyTorch; install it with: "
+            "pip install 'ornstein[train]', or leave --remake-untrained out to use the stored one"
         ) from None
     save_untrained(folder)
     return folder

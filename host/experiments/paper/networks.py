@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The paper's conditioning networks, trained as its script trains them, in NumPy.
 
-Known from run_experiments.py of aditixde/thermodynamic-diffusion-inference: 256 inputs in one
-batch, mean squared error, Adam at rate 3e-3 with an L2 penalty of 1e-4 added to the gradient, 200
-to 400 steps, weights and biases drawn uniformly within 1 / sqrt(fan-in). The random numbers are
-NumPy's, not PyTorch's, so a network here is another draw of the same.
+The details are known from run_experiments.py of aditixde/thermodynamic-diffusion-inference: 256
+inputs in one batch, mean squared error, Adam at rate 3e-3 with an L2 penalty of 1e-4 added to the
+gradient, 200 to 400 steps, weights and biases drawn uniformly within 1 / sqrt(fan-in). The random
+numbers are NumPy's, not PyTorch's, so a network here is another draw of the same.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,9 @@ SWEEP_STEPS, ENCODER_STEPS, MLP_STEPS, TRANSFER_STEPS = 200, 300, 300, 400
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """Dense layers with SiLU between them, or nothing if ``linear``; ``biases`` are zero where they
-    are left out.
+    """Dense layers with SiLU between them, or with nothing between them if ``linear``.
+
+    ``biases`` are zero if the network has none.
     """
 
     matrices: tuple[np.ndarray, ...]
@@ -32,15 +33,14 @@ class Network:
     has_biases: bool
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """(n, d_in) to (n, d_out)."""
+        """Returns the outputs (n, d_out) of inputs (n, d_in)."""
         return _forward(self.matrices, self.biases, self.linear, x)[0]
 
     @property
     def parameters(self) -> int:
-        """Number of trained weights, biases included if it has them."""
-        return sum(matrix.size for matrix in self.matrices) + self.has_biases * sum(
-            bias.size for bias in self.biases
-        )
+        """Number of trained weights, biases included if the network has them."""
+        trained = [*self.matrices, *self.biases] if self.has_biases else self.matrices
+        return sum(weight.size for weight in trained)
 
 
 def train(
@@ -53,7 +53,10 @@ def train(
     linear: bool = False,
     biases: bool = True,
 ) -> Network:
-    """A network with layers of ``widths`` fitted to (x, y), n rows each, all in one batch."""
+    """Returns a network with layers of ``widths``, fitted to x and y, (n, ...) each, in one batch.
+
+    ``widths`` includes the input and the output. ``biases`` says whether layers have any.
+    """
     pairs = list(pairwise(widths))
     matrices = [rng.uniform(-1, 1, pair) / np.sqrt(pair[0]) for pair in pairs]
     offsets = [
@@ -73,7 +76,7 @@ def train(
 
 
 def gradients(matrices, biases, linear: bool, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
-    """Of the mean squared error by every matrix and then by every bias."""
+    """Returns the gradients of the mean squared error by every matrix, then by every bias."""
     out, before = _forward(matrices, biases, linear, x)
     error = 2 * (out - y) / out.size
     by_matrix, by_bias = [], []
@@ -90,7 +93,7 @@ def gradients(matrices, biases, linear: bool, x: np.ndarray, y: np.ndarray) -> l
 
 
 def _forward(matrices, biases, linear: bool, x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Output, and what every layer gave before its activation."""
+    """Returns the output, and what every layer gave before its activation."""
     before = []
     for matrix, bias in zip(matrices, biases, strict=True):
         x = x @ matrix + bias
@@ -101,29 +104,26 @@ def _forward(matrices, biases, linear: bool, x: np.ndarray) -> tuple[np.ndarray,
 
 @dataclass(frozen=True, eq=False)
 class Conditioning:
-    """The paper's interface: a linear encoder and a transfer network that reads the encoder's
-    output.
-    """
+    """The paper's interface: a linear encoder, and a transfer network that reads its output."""
 
     encoder: Network
     transfer: Network
 
     @property
     def parameters(self) -> int:
-        """Trained weights of both."""
+        """Number of trained weights of both networks."""
         return self.encoder.parameters + self.transfer.parameters
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """Biases (n, D_enc + D_dec) for activations x (n, D_enc)."""
+        """Returns biases (n, D_enc + D_dec) for activations x (n, D_enc)."""
         b_enc = self.encoder(x)
         return np.hstack([b_enc, self.transfer(b_enc)])
 
     def interface(self, encoder: str, decoder: str) -> Interface:
-        """The same as an interface of the fabric for modules of these names; it reads what `inputs`
-        makes.
+        """Returns the same as an interface of the fabric, for modules of these names.
 
-        A hidden unit's bias is the weight of one more input that is always 1; without biases there
-        is none.
+        It reads what :meth:`inputs` returns. A hidden unit's bias is the weight of one more input
+        that is always 1; networks without biases have no such input.
         """
         (down, up), (down_bias, up_bias) = self.encoder.matrices, self.encoder.biases
         (hidden, out), (hidden_bias, out_bias) = self.transfer.matrices, self.transfer.biases
@@ -152,7 +152,7 @@ class Conditioning:
         )
 
     def inputs(self, x: np.ndarray) -> np.ndarray:
-        """What `interface` is fed for activations x (n, D)."""
+        """Returns the input of :meth:`interface` for activations x (n, D)."""
         return np.hstack([x, np.ones((len(x), 1))]) if self.encoder.has_biases else x
 
 
@@ -166,11 +166,10 @@ def train_conditioning(
     bottleneck: int = 4,
     hidden: int = 16,
 ) -> Conditioning:
-    """The paper's interface for oracle biases (n, D_enc) and (n, D_dec) of activations x, on its
-    first 256 inputs.
+    """Trains the paper's interface on the first 256 activations x (n, D_enc).
 
-    As in the script, the transfer network is trained on the oracle's encoder biases and run on the
-    encoder's.
+    The targets are oracle biases (n, D_enc) and (n, D_dec). As in the script, the transfer network
+    is trained on the oracle's encoder biases and run on the encoder's.
     """
     rng = np.random.default_rng(seed)
     x, b_enc, b_dec = x[:BATCH], b_enc[:BATCH], b_dec[:BATCH]

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The untrained network of the paper's own script, D = 128, made again from its seed. Needs
-PyTorch.
+"""The untrained network of the paper's own script, D = 128, made again from its seed.
 
-Not the trained denoiser of :mod:`ornstein.host.models.unet`, which follows the paper's text, but what the
-author's script (github.com/aditixde/thermodynamic-diffusion-inference, run_experiments.py) builds
-where it does not train: four input channels, convolution before GroupNorm, bilinear upsampling,
-PyTorch's default initial weights from seed 42, and 256 + 64 images of pure noise from seed 0.
-Layers are made in the script's order, so the weights are the same bits.
+This is what the author's script (github.com/aditixde/thermodynamic-diffusion-inference,
+run_experiments.py) builds where it does not train: four input channels, convolution before
+GroupNorm, bilinear upsampling, PyTorch's default initial weights from seed 42, and 256 + 64 images
+of pure noise from seed 0. Layers are made in the script's order, so the weights are the same bits.
+The trained denoiser of :mod:`ornstein.host.models.unet` follows the paper's text instead. Needs
+PyTorch.
 """
 
 import json
@@ -41,6 +41,7 @@ class _Block(nn.Module):
         self.shortcut = nn.Identity() if same else nn.Conv2d(channels_in, channels_out, 1)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns the block's output (n, channels_out, side, side)."""
         hidden = self.norm2(self.conv2(F.silu(self.norm1(self.conv1(x)))))
         return F.silu(hidden + self.shortcut(x))
 
@@ -56,8 +57,9 @@ class UntrainedNet(nn.Module):
         self.d2, self.d1 = _Block(four + two, two), _Block(two + one, one)
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Spatial means (n, channels) of e1 and of d1 for images (n, 4, side, side), side divisible
-        by 4.
+        """Returns spatial means (n, channels) of e1 and of d1.
+
+        Images are (n, 4, side, side), and 4 divides side.
         """
 
         def up(x):
@@ -72,24 +74,24 @@ class UntrainedNet(nn.Module):
 
 
 def make_net() -> UntrainedNet:
-    """The network with the script's weights."""
+    """Returns the network with the script's weights."""
     torch.manual_seed(_NET_SEED)
     return UntrainedNet().eval()
 
 
 def square_weight(weight: torch.Tensor) -> np.ndarray:
-    """The first D columns of a convolution's flattened weight (D, in * kh * kw), all that its Gram
-    matrix reads.
+    """Returns the first D columns of a convolution's flattened weight (D, in * kh * kw).
+
+    Its Gram matrix reads no more.
     """
     return np.ascontiguousarray(weight.detach().reshape(len(weight), -1)[:, : len(weight)].numpy())
 
 
 def script_signs(weights: dict[str, np.ndarray], columns: int = 64) -> np.ndarray:
-    """Sign (columns,) that every mode of the skip has in the script, relative to our convention;
-    int8.
+    """Returns the sign (columns,) of every mode of the script's skip relative to our convention.
 
     The script takes whatever signs the float32 singular value decomposition of each Gram matrix
-    comes with.
+    comes with. The result is int8.
     """
     relative = np.ones(columns)
     for weight in weights.values():
@@ -103,8 +105,9 @@ def script_signs(weights: dict[str, np.ndarray], columns: int = 64) -> np.ndarra
 
 @torch.no_grad()
 def save_untrained(path: str | Path) -> None:
-    """Write the folder that :meth:`ornstein.host.models.model_file.TrainedModel.load` reads, float32, with
-    its provenance.
+    """Writes weights and activations in float32, with their provenance, into a folder.
+
+    :meth:`ornstein.host.models.model_file.TrainedModel.load` reads it.
     """
     net = make_net()
     torch.manual_seed(_INPUT_SEED)
@@ -116,8 +119,10 @@ def save_untrained(path: str | Path) -> None:
         "base": CHANNELS,
         "net_seed": _NET_SEED,
         "input_seed": _INPUT_SEED,
-        "weights": "untrained, PyTorch's default initialisation; first D columns of the flattened convolutions",
-        "source": "network and inputs as in run_experiments.py of aditixde/thermodynamic-diffusion-inference",
+        "weights": "untrained, PyTorch's default initialisation; first D columns of the flattened "
+        "convolutions",
+        "source": "network and inputs as in run_experiments.py of "
+        "aditixde/thermodynamic-diffusion-inference",
         "versions": {
             "python": platform.python_version(),
             "torch": torch.__version__,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a study is, and where along each of its axes the score loses one per cent."""
+"""What a study is, and where along each of its axes the score has lost one per cent."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from scipy.stats import bootstrap
 from ornstein.host.experiments.studies.subject import IDEAL, PROGRAMS, TITLES
 
 LOSS = 0.01
-"""Fall of the centred cosine below that of the undisturbed program that counts as lost."""
+"""Fall of the centred cosine, from that of the undisturbed program, that counts as lost."""
 _RESAMPLES = 300
 _CONFIDENCE = 0.68  # of the interval of a threshold: one standard error each way
 
@@ -21,10 +21,10 @@ class Axis:
 
     Attributes
     ----------
-    name : as in the column ``axis``
-    label : of the plot's horizontal axis, with the unit
-    falling : the score suffers as the value falls (bits), not as it rises
-    linear : the value is shown, and interpolated, on a linear scale, not on a logarithmic one
+    name : what the column ``axis`` of the rows holds
+    label : text at the horizontal axis of the plot, with the unit
+    falling : whether the score falls with a falling value (such as bits), not with a rising one
+    linear : whether the value is shown and interpolated on a linear scale, not on a logarithmic one
     """
 
     name: str
@@ -35,14 +35,15 @@ class Axis:
 
 @dataclass(frozen=True)
 class Study:
-    """A question, its points, and what the answer reads off them.
+    """A question, the points that are measured, and how the answer follows from them.
 
     Attributes
     ----------
-    measure : ``measure(subject, generators, program, axis, value, ...)``, the results of one point
-    conclude : one sentence from the rows
-    method : what was run, on which device, and where its errors come from
-    draws : random draws of a point, unless the user asks for another number
+    points : the parameters of each point; each has a ``program``, an ``axis`` and a ``value``
+    measure : ``measure(subject, generators, program, axis, value)`` returns the results of a point
+    conclude : returns one sentence from the rows, which are parameters and results of each point
+    method : what was run, on which device, and where the errors come from
+    draws : number of random draws of each point, unless the user asks for another
     """
 
     name: str
@@ -57,11 +58,16 @@ class Study:
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where a program's score has fallen by LOSS along an axis.
+    """Where the score of a program has fallen by `LOSS` along an axis.
 
-    ``value`` is None if it has not within the values tried, from the gentlest, ``first``, to the
-    harshest, ``last``; it is ``first`` if it had fallen there already. ``low`` and ``high`` are one
-    standard error each way, by bootstrap over the draws; None where nothing was drawn.
+    Attributes
+    ----------
+    unperturbed : score of the undisturbed program
+    value : interpolated between the points around it; None if the score has not fallen that far at
+        any point, and equal to ``first`` if it has at all of them
+    first, last : the values tried that disturb least and most
+    low, high : one standard error down and up, by bootstrap over the draws; None if nothing was
+        drawn
     """
 
     axis: str
@@ -74,14 +80,17 @@ class Threshold:
     high: float | None = None
 
     def text(self, unit: Callable[[float], str]) -> str:
-        """The value, or that it lies beyond what was tried."""
+        """Returns the value as ``unit`` writes it, or that it lies beyond the values tried."""
         if self.value is None:
             return f"not even {unit(self.last)}"
         return ("before " if self.value == self.first else "") + unit(self.value)
 
 
 def curve(rows: list[dict], axis: Axis, program: str) -> list[dict]:
-    """The undisturbed point, then the rows of an axis from the gentlest value to the harshest."""
+    """Returns the undisturbed point of a program, then its rows on an axis.
+
+    They are sorted from the value that disturbs least to the one that disturbs most.
+    """
     ideal = [row for row in rows if row["program"] == program and row["axis"] == IDEAL]
     chosen = [
         row
@@ -92,89 +101,109 @@ def curve(rows: list[dict], axis: Axis, program: str) -> list[dict]:
 
 
 def thresholds(rows: list[dict], axes: tuple[Axis, ...]) -> list[Threshold]:
-    """Of every axis that has scores, and every program on it."""
+    """Returns the threshold of each program on each axis that has scores."""
     found = []
     for axis in axes:
         for program in PROGRAMS:
-            ideal, *along = curve(rows, axis, program) or [None]
-            if along:
-                found.append(_threshold(ideal, along, axis, program))
+            points = curve(rows, axis, program)
+            if len(points) > 1:
+                found.append(_threshold(points[0], points[1:], axis, program))
     return found
 
 
 def _threshold(ideal: dict, along: list[dict], axis: Axis, program: str) -> Threshold:
-    values = np.array([row["value"] for row in along], float)
-    scale = values if axis.linear else np.log(values)
+    """Returns the threshold of a program from its undisturbed point and its points on an axis."""
+    scale = _Scale(np.array([row["value"] for row in along], float), axis.linear)
+    draws = [np.asarray(row["scores"]) for row in (ideal, *along)]
+    base = float(draws[0].mean())
+    value = low = high = None
+    if any(base - scores.mean() > LOSS for scores in draws[1:]):
+        value = scale.value(scale.crossing(*draws))
+        if min(len(scores) for scores in draws[1:]) > 1:
+            low, high = _interval(scale, draws)
+    first, last = float(scale.values[0]), float(scale.values[-1])
+    return Threshold(axis.name, program, base, value, first, last, low, high)
 
-    def crossing(*scores: np.ndarray) -> float:
-        """Position on the scale at which the mean first falls by LOSS; the harshest value if it
-        never does.
+
+def _interval(scale: "_Scale", draws: list[np.ndarray]) -> tuple[float, float]:
+    """Returns one standard error down and up of a threshold, by bootstrap over the draws."""
+    if len(draws[0]) == 1:  # bootstrap takes no sample of one
+        draws = [np.repeat(draws[0], 2), *draws[1:]]
+    interval = bootstrap(
+        draws,
+        scale.crossing,
+        n_resamples=_RESAMPLES,
+        confidence_level=_CONFIDENCE,
+        vectorized=False,
+        method="percentile",
+        rng=np.random.default_rng(0),
+    ).confidence_interval
+    return scale.value(interval.low), scale.value(interval.high)
+
+
+class _Scale:
+    """The values of an axis in order, and their positions on its linear or logarithmic scale."""
+
+    def __init__(self, values: np.ndarray, linear: bool) -> None:
+        self.values, self.linear = values, linear
+        self.positions = values if linear else np.log(values)
+
+    def crossing(self, *scores: np.ndarray) -> float:
+        """Returns the position at which the mean score first falls by `LOSS`.
+
+        ``scores`` are the draws of the undisturbed point, then those of each value. If the mean
+        never falls that far, the position is the last one.
         """
         means = np.array([np.mean(draws) for draws in scores])
         lost = means[0] - means[1:]
         beyond = np.flatnonzero(lost > LOSS)
         if not len(beyond):
-            return scale[-1]
+            return float(self.positions[-1])
         first = beyond[0]
         if first == 0:
-            return scale[0]
+            return float(self.positions[0])
+        before, after = self.positions[first - 1], self.positions[first]
         share = (LOSS - lost[first - 1]) / (lost[first] - lost[first - 1])
-        return float(scale[first - 1] + share * (scale[first] - scale[first - 1]))
+        return float(before + share * (after - before))
 
-    def worth(position: float) -> float:
-        nearest = np.argmin(np.abs(scale - position))
-        return float(
-            values[nearest]
-            if scale[nearest] == position
-            else position
-            if axis.linear
-            else np.exp(position)
-        )
-
-    draws = [np.asarray(row["scores"]) for row in (ideal, *along)]
-    base = float(draws[0].mean())
-    reached = any(base - scores.mean() > LOSS for scores in draws[1:])
-    value = worth(crossing(*draws)) if reached else None
-    low = high = None
-    if reached and min(len(scores) for scores in draws[1:]) > 1:
-        moving = draws if len(draws[0]) > 1 else [np.repeat(draws[0], 2), *draws[1:]]
-        interval = bootstrap(
-            moving,
-            crossing,
-            n_resamples=_RESAMPLES,
-            confidence_level=_CONFIDENCE,
-            vectorized=False,
-            method="percentile",
-            rng=np.random.default_rng(0),
-        ).confidence_interval
-        low, high = worth(interval.low), worth(interval.high)
-    return Threshold(
-        axis.name, program, base, value, float(values[0]), float(values[-1]), low, high
-    )
+    def value(self, position: float) -> float:
+        """Returns the value at a position: one of ``values`` exactly if the position is its own."""
+        nearest = np.argmin(np.abs(self.positions - position))
+        if self.positions[nearest] == position:
+            return float(self.values[nearest])
+        return float(position if self.linear else np.exp(position))
 
 
 def sentence_of(
     rows: list[dict], axes: tuple[Axis, ...], unit: Callable[[float], str]
 ) -> dict[str, str]:
-    """For every axis: where each program loses one per cent, as "12 % (full interface), ..."."""
+    """Returns for each axis where each program loses one per cent.
+
+    Example: "12 % (full interface), 3 % (aligned skip)".
+    """
     found: dict[str, list[Threshold]] = {axis.name: [] for axis in axes}
     for threshold in thresholds(rows, axes):
         found[threshold.axis].append(threshold)
-    return {
-        axis: f"{group[0].text(unit)} (any program)"
-        if group and all(t.value is None for t in group)
-        else ", ".join(f"{t.text(unit)} ({TITLES[t.program]})" for t in group)
-        for axis, group in found.items()
-    }
+    return {axis: _phrase(group, unit) for axis, group in found.items()}
+
+
+def _phrase(group: list[Threshold], unit: Callable[[float], str]) -> str:
+    """Returns the thresholds of all programs on one axis as one phrase."""
+    if group and all(threshold.value is None for threshold in group):
+        return f"{group[0].text(unit)} (any program)"
+    return ", ".join(f"{threshold.text(unit)} ({TITLES[threshold.program]})" for threshold in group)
 
 
 def percent(value: float) -> str:
-    """A share as a percentage to two digits."""
+    """Returns a share as a percentage of two digits."""
     return f"{100 * value:.2g} %"
 
 
 def with_losses(rows: list[dict]) -> list[dict]:
-    """The rows, each that has a score with its ``loss`` against that of the undisturbed program."""
+    """Returns the rows, with the ``loss`` of those that have a score.
+
+    It is how far the score has fallen below that of the undisturbed program.
+    """
     ideal = {row["program"]: row["centred"] for row in rows if row["axis"] == IDEAL}
     return [
         {**row, "loss": ideal[row["program"]] - row["centred"]}

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The studies by name, and how one is run: points to rows, rows to an answer, an answer
-to files.
-"""
+"""All studies by name, and how one of them is run, from its points to its files."""
 
 import json
 from collections.abc import Callable
@@ -36,7 +34,14 @@ STUDIES: dict[str, Study] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What a study found: a row a point, where the score loses one per cent, and one sentence."""
+    """What a study found.
+
+    Attributes
+    ----------
+    rows : parameters and results of each point
+    lost : where the score has lost one per cent
+    conclusion : one sentence
+    """
 
     study: Study
     rows: list[dict]
@@ -55,12 +60,12 @@ def run_study(
     scheduler: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Answer:
-    """Measure a study's points and write ``NAME.csv`` (a row a point) and ``NAME.json`` to
-    ``folder``.
+    """Measures the points of a study, and writes ``NAME.csv`` and ``NAME.json`` to ``folder``.
 
-    ``NAME.jsonl`` there is the log of finished points that a later run starts from. Parameters and
-    errors are those of :func:`ornstein.host.experiments.studies.sweep.run_sweep`; ``draws`` is the study's own
-    where None.
+    ``NAME.jsonl`` in the same folder is the log of finished points, which a later run reads.
+    Parameters and errors are those of
+    :func:`ornstein.host.experiments.studies.sweep.run_sweep`; where ``draws`` is None, the study
+    has its own number.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep = Sweep(
@@ -82,16 +87,22 @@ def run_study(
         )
     )
     answer = Answer(study, rows, thresholds(rows, study.axes), study.conclude(rows))
-    write_csv(folder / f"{study.name}.csv", rows)
+    _write(answer, folder, sweep)
+    return answer
+
+
+def _write(answer: Answer, folder: Path, sweep: Sweep) -> None:
+    """Writes the answer as CSV, with a row for each point, and as JSON, with all draws."""
+    study = answer.study
+    write_csv(folder / f"{study.name}.csv", answer.rows)
     document = {
         "study": study.name,
         "question": study.question,
         "conclusion": answer.conclusion,
         "method": study.method,
         "draws": sweep.draws,
-        "seed": seed,
+        "seed": sweep.seed,
         "loses_one_percent": [asdict(row) for row in answer.lost],
-        "rows": rows,
+        "rows": answer.rows,
     }
     (folder / f"{study.name}.json").write_text(json.dumps(document, indent=1) + "\n")
-    return answer

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein study``: what the paper leaves open, one study a question."""
+"""``ornstein study``: questions that the paper leaves open, with one study for each."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
@@ -19,6 +19,11 @@ from ornstein.host.cli.app import (
     write_json,
 )
 from ornstein.host.models.model_file import DEFAULT_MODEL
+
+if TYPE_CHECKING:  # loading the studies takes seconds, which ornstein --help must not
+    from ornstein.host.experiments.studies.analysis import Study
+    from ornstein.host.experiments.studies.catalogue import Answer
+    from ornstein.host.experiments.studies.subject import Subject
 
 
 @app.command(epilog="Example:  ornstein study converters --output build/studies")
@@ -44,51 +49,58 @@ def study(
     model: ModelOption = DEFAULT_MODEL,
     json_file: JsonOption = None,
 ) -> None:
-    """Answer a question that the paper leaves open: a sweep with a plot and its conclusion in one
-    sentence.
-    """
-    from ornstein.host.experiments.studies.catalogue import STUDIES, run_study
-    from ornstein.host.experiments.studies.report import threshold_grid, write_report
+    """Answer a question that the paper leaves open, by a sweep: a sentence, a table and a plot."""
+    from ornstein.host.experiments.studies.catalogue import STUDIES
+    from ornstein.host.experiments.studies.report import write_report
     from ornstein.host.experiments.studies.subject import Subject
-    from ornstein.host.experiments.studies.sweep import SweepError
     from ornstein.host.models.model_file import TrainedModel
 
     if listing:
-        table = Table("study", "question", "points", "draws")
-        for each in STUDIES.values():
-            table.add_row(each.name, each.question, str(len(each.points)), str(each.draws))
-        screen.print(table)
+        _list_studies()
         return
     if name != "all" and name not in STUDIES:
         raise typer.BadParameter(
             f"no study is called {name!r}; there are all, {', '.join(STUDIES)}"
         )
+    chosen = list(STUDIES.values()) if name == "all" else [STUDIES[name]]
     subject = Subject.fit(TrainedModel.load(model))
-    answers = []
-    for each in STUDIES.values() if name == "all" else [STUDIES[name]]:
-        with progress() as bar:
-            task = bar.add_task(f"study {each.name}", total=len(each.points))
-            try:
-                answers.append(
-                    run_study(
-                        each,
-                        subject,
-                        output,
-                        draws=seeds,
-                        seed=seed,
-                        workers=workers,
-                        scheduler=scheduler,
-                        progress=lambda done, total, bar=bar, task=task: bar.update(
-                            task, completed=done
-                        ),
-                    )
-                )
-            except SweepError as error:
-                raise CheckError(str(error)) from None
-        show(threshold_grid(answers[-1]))
-        screen.print(
-            f"[bold]{each.name}[/bold]: {answers[-1].conclusion}", soft_wrap=True, highlight=False
-        )
+    options = {"draws": seeds, "seed": seed, "workers": workers, "scheduler": scheduler}
+    answers = [_run(selected, subject, output, options) for selected in chosen]
     page = write_report(output, "report.html" if name == "all" else f"{name}.html", answers)
     write_json(json_file, {answer.study.name: answer.conclusion for answer in answers})
     screen.print(f"Wrote {page}", soft_wrap=True)
+
+
+def _list_studies() -> None:
+    """Prints the studies with their questions."""
+    from ornstein.host.experiments.studies.catalogue import STUDIES
+
+    table = Table("study", "question", "points", "draws")
+    for listed in STUDIES.values():
+        table.add_row(listed.name, listed.question, str(len(listed.points)), str(listed.draws))
+    screen.print(table)
+
+
+def _run(selected: "Study", subject: "Subject", folder: Path, options: dict[str, Any]) -> "Answer":
+    """Runs one study with a progress bar, and prints its answer.
+
+    ``options`` are those of :func:`ornstein.host.experiments.studies.catalogue.run_study`.
+    """
+    from ornstein.host.experiments.studies.catalogue import run_study
+    from ornstein.host.experiments.studies.report import threshold_grid
+    from ornstein.host.experiments.studies.sweep import SweepError
+
+    with progress() as bar:
+        task = bar.add_task(f"study {selected.name}", total=len(selected.points))
+
+        def advance(done: int, total: int) -> None:
+            bar.update(task, completed=done)
+
+        try:
+            answer = run_study(selected, subject, folder, progress=advance, **options)
+        except SweepError as error:
+            raise CheckError(str(error)) from None
+    show(threshold_grid(answer))
+    said = f"[bold]{selected.name}[/bold]: {answer.conclusion}"
+    screen.print(said, soft_wrap=True, highlight=False)
+    return answer

@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Converters: what the bias DACs and the read-out ADCs of a physical substrate would have to be.
+"""Converters: how good the DACs and ADCs of a physical substrate would have to be.
 
-The interface's biases pass through a DAC for each unit and drive the integer model; the relaxed
-means pass through an ADC for each unit. Converters are uniform and saturating, with one range a
-module (:func:`full_scale` of the training inputs); static offset and gain errors are normal,
-independent from unit to unit, and not calibrated away.
+Each unit has a DAC for its bias and an ADC for its relaxed mean; between them runs the integer
+model. Converters are uniform and saturate, and those of a module share one range
+(:func:`full_scale` of the training inputs). Offset and gain errors are static, normal, independent
+from unit to unit, and not calibrated away.
 """
 
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.compiler import MARGIN, compile_problem
 from ornstein.host.experiments.studies.analysis import Axis, Study, percent, sentence_of
 from ornstein.host.experiments.studies.subject import (
     IDEAL,
     MODEL,
     PROGRAMS,
+    PROSE,
     Subject,
     biased,
     full_scale,
@@ -45,16 +46,20 @@ def convert(
     offset: float = 0.0,
     gain: float = 0.0,
 ) -> np.ndarray:
-    """Values (n, units) after one converter a unit with range ``scale`` (units,).
+    """Returns values (n, units) after a converter for each unit.
 
-    ``gain`` and ``offset`` are standard deviations, the latter in units of the range; they act
-    before the value is rounded to the nearest of 2^bits levels. Codes saturate. A range of 0 is a
-    unit without a converter.
+    The errors act first; then the value is rounded to the nearest of 2^bits levels and saturates.
+
+    Parameters
+    ----------
+    scale : (units,) range of each converter; 0 is a unit without one
+    bits : None does not round
+    offset, gain : standard deviations of the errors, the offset's in units of the range
     """
     units = values.shape[1]
-    value = values * (1 + gain * rng.standard_normal(units)) + offset * scale * rng.standard_normal(
-        units
-    )
+    gains = 1 + gain * rng.standard_normal(units)
+    offsets = offset * scale * rng.standard_normal(units)
+    value = values * gains + offsets
     if bits is None:
         return np.clip(value, -scale, scale)
     half = 1 << bits - 1
@@ -66,9 +71,7 @@ def convert(
 def measure(
     subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float
 ) -> dict:
-    """Scores with one converter error: an axis is named after the converter and what is wrong with
-    it.
-    """
+    """Returns the scores with one kind of error in one kind of converter, which the axis names."""
     recipe = subject.recipes[program]
     training = recipe.biases(subject.model.x_train)
     compiled = compile_problem(biased(recipe), REFERENCE, training)
@@ -90,14 +93,11 @@ def measure(
 
 
 def conclude(rows: list[dict]) -> str:
-    """One sentence."""
+    """Returns one sentence on each converter's bits, offset and gain."""
     bits = sentence_of(rows, AXES[:2], lambda value: f"{value:.1f} bits")
     errors = sentence_of(rows, AXES[2:], percent)
-    return (
-        f"The score loses 1 % when the DACs fall to {bits['DAC bits']}, or the ADCs to {bits['ADC bits']}, or when "
-        f"offsets reach, as shares of full scale, {errors['DAC offset']} in the DACs and {errors['ADC offset']} in "
-        f"the ADCs, or gain errors {errors['DAC gain']} and {errors['ADC gain']}."
-    )
+    found = {name.lower().replace(" ", "_"): text for name, text in (bits | errors).items()}
+    return PROSE("converters", **found)
 
 
 STUDY = Study(
@@ -116,8 +116,5 @@ STUDY = Study(
     measure=measure,
     conclude=conclude,
     draws=8,
-    method="Integer model (bit for bit the gateware) at kT = 0, biases written as inputs; the converters act before "
-    "and after it. Uniform, saturating, one range a module, 1.25 times the largest training value. Offset and "
-    "gain errors are drawn for each unit; error bars are standard errors over these draws. Bits have no "
-    "random part.",
+    method=PROSE("converters_method", margin=MARGIN),
 )

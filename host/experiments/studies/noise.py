@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Noise that is not what theory asks for: unequal temperatures, correlated units, and a 1/f part.
+"""Noise that is not ideal: unequal temperatures, correlated units, and a 1/f part.
 
-The fabric's noise is white and independent by construction, so this runs on the float reference,
-whose integrator takes its random numbers from the generators here. Each program runs at the
-temperature at which averaging SAMPLES steps of ideal noise costs ``demo.LOSS`` by the law of the
-mean, and averages as many.
+The noise of the fabric is white and independent by construction. So this study runs on the float
+reference, whose integrator takes its random numbers from :class:`Imperfect`. Each program averages
+`SAMPLES` steps at the temperature at which that many steps of ideal noise cost
+:data:`ornstein.host.models.run.LOSS` by the law of the mean.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,14 @@ import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 
 from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of
-from ornstein.host.experiments.studies.subject import FLOAT, IDEAL, PROGRAMS, Subject, summary
+from ornstein.host.experiments.studies.subject import (
+    FLOAT,
+    IDEAL,
+    PROGRAMS,
+    PROSE,
+    Subject,
+    summary,
+)
 from ornstein.host.experiments.studies.sweep import grid
 from ornstein.host.models.recipes import Recipe
 from ornstein.host.models.run import LOSS, recipe_problem, samples_needed
@@ -33,22 +40,20 @@ VALUES = {
     FLICKER: (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
 }
 TIMES = 4.0 ** np.arange(9)
-"""Correlation times of the processes that make up 1/f noise, in steps: it is 1/f down to 1 / (2 pi
-65,536).
-"""
+"""Correlation times, in steps, of the processes whose sum is 1/f noise. The density follows 1/f
+down to a frequency of 1 / (2 pi 65,536)."""
 
 
 @dataclass
 class Imperfect:
-    """Random numbers of unit variance on average over units, in place of a generator's independent
-    normal ones.
+    """Random numbers that replace the independent normal ones of a generator.
 
     Attributes
     ----------
-    temperatures : (units,) variance of each unit, 1 on average
-    correlation : between any two units, of the white part
-    corner : frequency in cycles a step below which 1/f noise is stronger than white; 0 for none. It
-        is added.
+    temperatures : (units,) variance of each unit, 1 on average over the units
+    correlation : of the white parts of any two units
+    corner : frequency, in cycles a step, below which 1/f noise is stronger than white noise; it is
+        added to the white noise. 0 for none
     """
 
     rng: np.random.Generator
@@ -58,8 +63,9 @@ class Imperfect:
     _slow: np.ndarray | None = None
 
     def standard_normal(self, shape: tuple[int, int]) -> np.ndarray:
-        """Numbers (n, units) of the next step; rows are independent histories that start in the
-        stationary state.
+        """Returns the numbers (n, units) of the next step.
+
+        Rows are independent histories, which start in the stationary state.
         """
         white = np.sqrt(1 - self.correlation) * self.rng.standard_normal(shape)
         if self.correlation:
@@ -69,9 +75,7 @@ class Imperfect:
         return white * np.sqrt(self.temperatures)
 
     def _flicker(self, shape: tuple[int, int]) -> np.ndarray:
-        """A sum of first-order processes, equally strong, whose correlation times are a factor
-        apart.
-        """
+        """Returns 1/f noise: a sum of equally strong first-order processes of different times."""
         drawn = self.rng.standard_normal((len(TIMES), *shape))
         keep = np.exp(-1 / TIMES)[:, None, None]
         self._slow = (
@@ -81,27 +85,27 @@ class Imperfect:
 
 
 def flicker_variance(corner: float) -> float:
-    """Variance of each process, for a sum with the density ``corner`` / f beside a white density of
-    1.
+    """Returns the variance of each process for a sum of density ``corner`` / f.
 
-    Equal variances v at times a factor r apart have the density v / (2 f ln r) between the slowest
-    and the fastest.
+    White noise has a density of 1. Processes of variance v whose times differ by factors of r have
+    a density of v / (2 f ln r) between the frequencies of the slowest and the fastest.
     """
     return 2 * corner * float(np.log(TIMES[1] / TIMES[0]))
 
 
 def force_covariance(noise: Imperfect) -> np.ndarray:
-    """(units, units) covariance of one step's numbers, the 1/f part left out."""
+    """Returns the covariance (units, units) of the numbers of one step, without 1/f noise."""
     units = len(noise.temperatures)
     correlation = (1 - noise.correlation) * np.eye(units) + noise.correlation
     return np.sqrt(np.outer(noise.temperatures, noise.temperatures)) * correlation
 
 
 def covariance_error(energy: Energy, noise: Imperfect) -> float:
-    """Relative Frobenius distance of the stationary covariance, in continuous time, from kT M^-1.
+    """Returns the relative Frobenius distance of the stationary covariance from kT M^-1.
 
-    White noise of covariance Q gives M C + C M = 2 kT Q; a first-order force of variance s^2 and
-    time t adds s^2 t M^-1 (1 + t M)^-1. Exact; one step is one unit of time.
+    It is exact in continuous time, where one step is one unit. White noise of covariance Q gives
+    M C + C M = 2 kT Q. A first-order force of variance s^2 and time t adds
+    s^2 t M^-1 (1 + t M)^-1.
     """
     matrix = energy.matrix()
     exact = np.linalg.inv(matrix)
@@ -116,8 +120,9 @@ def covariance_error(energy: Energy, noise: Imperfect) -> float:
 
 
 def temperature(recipe: Recipe, subject: Subject) -> float:
-    """kT at which SAMPLES averaged steps of ideal noise cost ``demo.LOSS``: the law of the mean is
-    linear in kT.
+    """Returns the kT at which `SAMPLES` averaged steps of ideal noise cost `LOSS`.
+
+    The steps that the law of the mean asks for are proportional to kT.
     """
     hot = 1.0
     return hot * SAMPLES / samples_needed(recipe, subject.model, hot, loss=LOSS)
@@ -126,7 +131,7 @@ def temperature(recipe: Recipe, subject: Subject) -> float:
 def measure(
     subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float
 ) -> dict:
-    """Scores over draws of the noise and, on the axis of imbalance, of the temperatures."""
+    """Returns the scores over draws of the noise, and of the temperatures if they are unequal."""
     recipe = subject.recipes[program]
     kT = temperature(recipe, subject)
     problem = recipe_problem(recipe, kT=kT, samples=SAMPLES)
@@ -160,17 +165,20 @@ def measure(
 
 
 def conclude(rows: list[dict]) -> str:
-    """One sentence."""
+    """Returns one sentence on the three imperfections."""
     where = sentence_of(rows, AXES, lambda value: f"{value:.2g}")
-    return (
-        f"The score loses 1 % when the corner of 1/f noise reaches {where[FLICKER]} cycles a step, when the rms "
-        f"spread of ln kT between units reaches {where[IMBALANCE]}, and when their correlation reaches "
-        f"{where[COMMON]}, although the last two change the covariance by up to "
-        f"{_largest(rows, IMBALANCE):.1f} and {_largest(rows, COMMON):.1f} times its norm."
+    return PROSE(
+        "noise",
+        flicker=where[FLICKER],
+        imbalance=where[IMBALANCE],
+        common=where[COMMON],
+        imbalance_error=_largest(rows, IMBALANCE),
+        common_error=_largest(rows, COMMON),
     )
 
 
 def _largest(rows: list[dict], axis: str) -> float:
+    """Returns the largest error of the covariance on an axis."""
     return max(row["covariance_error"] for row in rows if row["axis"] == axis)
 
 
@@ -189,8 +197,5 @@ STUDY = Study(
     measure=measure,
     conclude=conclude,
     draws=3,
-    method="Float reference (Leimkuhler-Matthews, dt = 1): the fabric's noise is white and independent by design. "
-    f"Each program runs at the temperature at which {SAMPLES} averaged steps of ideal noise cost {LOSS} of the "
-    "score. Every input has a noise history of its own; error bars are standard errors over draws. The "
-    "covariance's error is the exact law in continuous time.",
+    method=PROSE("noise_method", samples=SAMPLES, loss=LOSS),
 )

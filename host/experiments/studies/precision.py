@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Precision: how many bits the factors, the state and the noise gain need.
 
-The score is that of the integer model at kT = 0. Beside it stands what the same bits do to the
-covariance at kT = 1, from the law of the quantized chain (spec, section 2), without sampling.
+The score is that of the integer model, at kT = 0 except on the axis of the noise gain. Beside it
+stands what the same bits do to the covariance at kT = 1. It follows without sampling from the law
+of the quantized chain (docs/physics.md, "Fixed point and noise").
 """
 
 from dataclasses import replace
@@ -13,12 +14,13 @@ from scipy.linalg import solve_discrete_lyapunov
 from ornstein.hdl.config import REFERENCE, STATE_WIDTH, FabricConfig
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
-from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of
+from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of, thresholds
 from ornstein.host.experiments.studies.subject import (
     EXACT,
     IDEAL,
     MODEL,
     PROGRAMS,
+    PROSE,
     Subject,
     biased,
     run,
@@ -44,16 +46,15 @@ AXES = (
 )
 FACTOR_BITS, STATE_BITS, GAIN_BITS = range(4, 17), range(6, 17), range(4, 17)
 GAIN_SAMPLES = 256
-"""Averaged steps on the axis of the noise gain, which does nothing at kT = 0."""
+"""Averaged steps on the axis of the noise gain, which has no effect at kT = 0."""
 
 
 def chain_covariance(matrix: np.ndarray, *, kT: float, dt: float, lsb: float) -> np.ndarray:
-    """Covariance (units, units) of a Leimkuhler-Matthews chain whose state is rounded to ``lsb``
-    once a step.
+    """Returns the covariance (units, units) of a chain that rounds its state once a step.
 
-    z' = A z + (R + R') s / 2 + e with A = 1 - dt M, s^2 = 2 kT dt and e uniform over one LSB. With
-    r = s R' / 2 as part of the state, (z, r), the chain is a first-order one: C = T C T' + Q. What
-    projections round is not in it.
+    The Leimkuhler-Matthews step is z' = A z + (R + R') s / 2 + e with A = 1 - dt M, s^2 = 2 kT dt
+    and e uniform over one LSB. With r = s R' / 2 the pair (z, r) is a first-order chain, whose
+    covariance C solves C = T C T' + Q. The rounding of projections is left out.
     """
     units = len(matrix)
     eye, zero = np.eye(units), np.zeros((units, units))
@@ -64,24 +65,27 @@ def chain_covariance(matrix: np.ndarray, *, kT: float, dt: float, lsb: float) ->
 
 
 def covariance_error(program: Program, exact: np.ndarray, kT: float = 1.0) -> float:
-    """Relative Frobenius distance of what a program's chain settles in from kT M^-1 (``exact``, at
-    kT = 1).
+    """Returns the relative Frobenius distance of a program's covariance from ``exact``.
+
+    The latter is kT M^-1 (units, units) at kT = 1 in float64.
     """
     found = chain_covariance(program.matrices[0], kT=kT, dt=program.dt, lsb=program.state_lsb)
     return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
 
 
 def rounded_temperature(kT: float, bits: int) -> float:
-    """The temperature that a noise gain sqrt(kT) realises in ``bits`` bits whose full scale is kT =
-    1.
+    """Returns the temperature of a noise gain sqrt(kT) that is rounded to ``bits`` bits.
+
+    The full scale of the gain is kT = 1.
     """
     steps = 1 << bits
     return float((np.rint(np.sqrt(kT) * steps) / steps) ** 2)
 
 
 def fabric_of(bits: int) -> FabricConfig:
-    """The reference fabric with factors of so many bits: its narrowing shifts move with them, its
-    sums have room.
+    """Returns the reference fabric with factors of so many bits.
+
+    The shifts after a projection follow the bits, and accumulators are wide enough for all.
     """
     more = bits - REFERENCE.factor_width
     return replace(
@@ -96,47 +100,50 @@ def fabric_of(bits: int) -> FabricConfig:
 def measure(
     subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float
 ) -> dict:
-    """Scores and the covariance's error at so many bits."""
+    """Returns the scores and the error of the covariance at so many bits."""
     recipe = subject.recipes[program]
     if axis == IDEAL:
-        return summary(
-            EXACT, [subject.score(recipe.predict(subject.model.x_test))], covariance_error=0.0
-        )
+        exact = subject.score(recipe.predict(subject.model.x_test))
+        return summary(EXACT, [exact], covariance_error=0.0)
+    bits = int(value)
     if axis == GAIN:
-        return _gain(subject, generators, program, int(value))
-    fabric, spare, rounding = REFERENCE, 0, NEAREST
-    if axis in (FACTORS, COUPLINGS):
-        fabric = fabric_of(int(value))
-    else:
-        spare, rounding = STATE_WIDTH - int(value), STOCHASTIC if axis == DITHERED else NEAREST
-    inputs = [subject.model.x_train, subject.model.x_test]
+        return _gain(subject, generators, program, bits)
     if axis == COUPLINGS:
-        problem, inputs = (
-            biased(recipe, rounding=rounding),
-            [recipe.biases(part) for part in inputs],
+        problem = biased(recipe, rounding=NEAREST)
+        training, held_out = (
+            recipe.biases(x) for x in (subject.model.x_train, subject.model.x_test)
         )
     else:
+        rounding = STOCHASTIC if axis == DITHERED else NEAREST
         problem = recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES, rounding=rounding)
-    exact = recipe.energy.covariance(1.0)
+        training, held_out = subject.model.x_train, subject.model.x_test
+    fabric, spare = _format(axis, bits)
     compiled, warm = (
-        compile_problem(form, fabric, inputs[0], spare=spare)
-        for form in (problem, _heated(problem))
+        compile_problem(form, fabric, training, spare=spare) for form in (problem, _heated(problem))
     )
-    seeds = [
-        int(rng.integers(1, 2**31))
-        for rng in (generators if rounding == STOCHASTIC else generators[:1])
-    ]
-    scores = [subject.score(problem.decode(run(compiled, inputs[1], seed))) for seed in seeds]
-    return summary(MODEL, scores, covariance_error=covariance_error(warm, exact))
+    draws = generators if axis == DITHERED else generators[:1]
+    seeds = [int(rng.integers(1, 2**31)) for rng in draws]
+    scores = [subject.score(problem.decode(run(compiled, held_out, seed))) for seed in seeds]
+    error = covariance_error(warm, recipe.energy.covariance(1.0))
+    return summary(MODEL, scores, covariance_error=error)
+
+
+def _format(axis: str, bits: int) -> tuple[FabricConfig, int]:
+    """Returns the fabric of a point, and how many top bits of the state stay unused."""
+    if axis in (FACTORS, COUPLINGS):
+        return fabric_of(bits), 0
+    return REFERENCE, STATE_WIDTH - bits
 
 
 def _heated(problem: Problem) -> Problem:
+    """Returns the problem with every stage at kT = 1."""
     return replace(problem, stages=tuple(replace(stage, kT=1.0) for stage in problem.stages))
 
 
 def _gain(subject: Subject, generators: list[np.random.Generator], program: str, bits: int) -> dict:
-    """Scores at the temperature that averaging affords; the covariance's error is the largest from
-    kT = 0.1 to 1.
+    """Returns the scores at the temperature that averaging affords, with its gain rounded.
+
+    The error of the covariance is the largest at any temperature from kT = 0.1 to 1.
     """
     recipe = subject.recipes[program]
     kT = GAIN_SAMPLES / samples_needed(recipe, subject.model, 1.0, loss=LOSS)
@@ -151,16 +158,22 @@ def _gain(subject: Subject, generators: list[np.random.Generator], program: str,
 
 
 def conclude(rows: list[dict]) -> str:
-    """One sentence."""
+    """Returns one sentence on the bits of factors, state and noise gain."""
     where = sentence_of(rows, AXES, lambda value: f"{value:.1f} bits")
-    return (
-        f"The score loses 1 % when factors fall to {where[FACTORS]}, the couplings alone to {where[COUPLINGS]}, or "
-        f"the state to {where[ROUNDED]} if rounded to nearest, {where[DITHERED]} if stochastically; the noise gain "
-        f"costs no score, but the covariance is off by more than 1 % below {_gain_needed(rows)} bits."
+    return PROSE(
+        "precision",
+        factors=where[FACTORS],
+        couplings=where[COUPLINGS],
+        rounded=where[ROUNDED],
+        dithered=where[DITHERED],
+        gain=where[GAIN],
+        gain_free=all(found.value is None for found in thresholds(rows, AXES[-1:])),
+        gain_bits=gain_bits_needed(rows),
     )
 
 
-def _gain_needed(rows: list[dict]) -> int:
+def gain_bits_needed(rows: list[dict]) -> int:
+    """Returns the fewest bits of the noise gain that keep the covariance within 1 %."""
     return min(
         int(row["value"]) for row in rows if row["axis"] == GAIN and row["covariance_error"] <= 0.01
     )
@@ -179,9 +192,5 @@ STUDY = Study(
     measure=measure,
     conclude=conclude,
     draws=4,
-    method="Integer model (bit for bit the gateware) at kT = 0 against the float64 closed form. Fewer bits of state "
-    "are a coarser LSB, which coarsens the projections with it; biases keep their own finer one. The "
-    "covariance at kT = 1 is the law of the quantized chain, a discrete Lyapunov equation in the realised "
-    "couplings, to which rounding the state adds a twelfth of a squared LSB a step; what projections round is "
-    "not in it. Error bars are standard errors over noise and dither; the rest has no random part.",
+    method=PROSE("precision_method"),
 )

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A study as a section of a page: its conclusion in a sentence, a plot, and where the score loses
-one per cent.
-"""
+"""The page of ``ornstein study``: for each study its answer, a plot and a table of thresholds."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
@@ -14,7 +14,7 @@ from ornstein.host.experiments.studies.analysis import LOSS, Axis, Threshold, cu
 from ornstein.host.experiments.studies.catalogue import Answer
 from ornstein.host.experiments.studies.mixing import GAP, TRAINED
 from ornstein.host.experiments.studies.mixing import STUDY as MIXING
-from ornstein.host.experiments.studies.subject import ALIGNED, FULL, PAPER, TITLES
+from ornstein.host.experiments.studies.subject import ALIGNED, FULL, PAPER, PROSE, TITLES
 from ornstein.host.pages.page import (
     BLUE,
     GREY,
@@ -26,63 +26,48 @@ from ornstein.host.pages.page import (
     Section,
     house_style,
     new_figure,
-    sentence,
     write_page,
 )
 
 COLOURS = {FULL: BLUE, PAPER: PURPLE, ALIGNED: ORANGE}
-_COLUMNS = 3
-_PANEL = 2.7  # inches of height
-_FLOOR = 1e-4
-_ROOF = 1.3
-_FEW, _FEWER = 300, 30
+COLUMNS = 3
+"""Panels side by side in a plot."""
+PANEL = 2.7
+"""Height of a panel in inches."""
+FLOOR, ROOF = 1e-4, 1.3
+"""Limits of the losses that are shown."""
+DECADES, FEW_DECADES = 300, 30
+"""Ratios of the ends of a logarithmic axis below which it has ticks at 1 and 3, and at 1, 2, 5."""
 
 
 def write_report(folder: Path, name: str, answers: Iterable[Answer]) -> Path:
-    """Write ``folder/name`` with a section for each answer; the path of the page."""
+    """Writes ``folder/name`` with a section for each answer, and returns the path of the page."""
     answers = list(answers)
     title = "What the paper leaves open" if len(answers) > 1 else f"Study: {answers[0].study.name}"
-    names = ", ".join(answer.study.name for answer in answers)
-    return write_page(
-        folder,
-        title,
-        f"A substrate that is not perfect: {names}. Scores are centred cosines on "
-        f"held-out inputs, and 1 % is a fall of {LOSS:g}.",
-        [section(answer) for answer in answers],
-        name,
-    )
+    summary = PROSE("summary", names=[answer.study.name for answer in answers], loss=LOSS)
+    return write_page(folder, title, summary, [section(answer) for answer in answers], name)
 
 
 def section(answer: Answer) -> Section:
-    """What a page says about one study."""
+    """Returns what the page says about one study."""
     study = answer.study
-    draw = times if study is MIXING else losses
-    return Section(
-        study.question,
-        [answer.conclusion],
-        [threshold_grid(answer)],
-        [
-            Exhibit(
-                study.name,
-                study.name.capitalize(),
-                draw(answer),
-                f"Losses of {_FLOOR:g} and less stand on the lower edge. {study.method}",
-            )
-        ],
-    )
+    figure = times(answer) if study is MIXING else losses(answer)
+    caption = PROSE("caption", floor=FLOOR, method=study.method)
+    exhibit = Exhibit(study.name, study.name.capitalize(), figure, caption)
+    return Section(study.question, [answer.conclusion], [threshold_grid(answer)], [exhibit])
 
 
 def threshold_grid(answer: Answer) -> Grid:
-    """Where every program loses one per cent along every axis that has scores."""
+    """Returns where each program loses one per cent on each axis that has scores."""
     return Grid(
-        f"{sentence(answer.study.name)}: where the centred cosine has fallen by {LOSS:g}; from and to are one "
-        "standard error each way, by bootstrap over the draws",
+        PROSE("thresholds", study=answer.study.name, loss=LOSS),
         ("what", "program", "undisturbed", "loses 1 % at", "from", "to"),
         [_row(row) for row in answer.lost],
     )
 
 
 def _row(found: Threshold) -> tuple:
+    """Returns the cells of one threshold."""
     return (
         found.axis,
         TITLES[found.program],
@@ -95,13 +80,14 @@ def _row(found: Threshold) -> tuple:
 
 @house_style
 def losses(answer: Answer) -> Figure:
-    """Loss of score along every axis, a panel an axis, with error bars, the one-per-cent line and
-    any law.
+    """Draws the loss of score along each axis, with error bars and a line at one per cent.
+
+    Where the rows have an expected score, its loss is drawn too.
     """
     axes = answer.study.axes
-    lines = -(-len(axes) // _COLUMNS)
-    figure = new_figure(_PANEL * lines + 0.4)
-    panels = figure.subplots(lines, min(_COLUMNS, len(axes)), squeeze=False)
+    lines = -(-len(axes) // COLUMNS)
+    figure = new_figure(PANEL * lines + 0.4)
+    panels = figure.subplots(lines, min(COLUMNS, len(axes)), squeeze=False)
     for panel, axis in zip(panels.flat, axes, strict=False):
         _losses(panel, axis, answer.rows)
     for panel in panels.flat[len(axes) :]:
@@ -112,11 +98,9 @@ def losses(answer: Answer) -> Figure:
 
 @house_style
 def times(answer: Answer) -> Figure:
-    """Autocorrelation times against what may set them, with theory as lines, and the loss of an
-    early read-out.
-    """
-    figure = new_figure(2 * _PANEL + 0.4)
-    panels = figure.subplots(2, _COLUMNS)
+    """Draws autocorrelation times beside theory along each axis, and losses of early read-outs."""
+    figure = new_figure(2 * PANEL + 0.4)
+    panels = figure.subplots(2, COLUMNS)
     for panel, axis in zip(panels.flat, answer.study.axes, strict=True):
         if any("centred" in row for row in answer.rows if row["axis"] == axis.name):
             _losses(panel, axis, answer.rows)
@@ -126,7 +110,8 @@ def times(answer: Answer) -> Figure:
     return figure
 
 
-def _times(panel, axis: Axis, rows: list[dict]) -> None:
+def _times(panel: Axes, axis: Axis, rows: list[dict]) -> None:
+    """Draws the autocorrelation times of each program along one axis, and theory as a line."""
     across = "smallest_eigenvalue" if axis.name in (TRAINED, GAP) else "value"
     for program, colour in COLOURS.items():
         points = sorted(
@@ -161,23 +146,24 @@ def _times(panel, axis: Axis, rows: list[dict]) -> None:
     panel.set_ylabel("autocorrelation time")
 
 
-def _few_decades(direction) -> None:
-    """Ticks at 1, 2 and 5, or 1 and 3, in plain numbers along a logarithmic axis too short for
-    powers of ten.
-    """
+def _few_decades(direction: MatplotlibAxis) -> None:
+    """Puts ticks between powers of ten on a logarithmic axis that is short, in plain numbers."""
     low, high = direction.get_view_interval()
-    if high < _FEW * low:
-        direction.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _FEWER * low else (1, 3)))
+    if high < DECADES * low:
+        direction.set_major_locator(
+            LogLocator(subs=(1, 2, 5) if high < FEW_DECADES * low else (1, 3))
+        )
         direction.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         direction.set_minor_formatter(NullFormatter())
 
 
-def _losses(panel, axis: Axis, rows: list[dict]) -> None:
+def _losses(panel: Axes, axis: Axis, rows: list[dict]) -> None:
+    """Draws the loss of score of each program along one axis."""
     for program, colour in COLOURS.items():
         _plot(panel, curve(rows, axis, program), TITLES[program], colour)
     panel.axhline(LOSS, color=GREY, linewidth=1, linestyle="--", label="1 %")
     panel.set_yscale("log")
-    panel.set_ylim(_FLOOR, _ROOF)
+    panel.set_ylim(FLOOR, ROOF)
     panel.set_ylabel("loss of centred cosine")
     if not axis.linear:
         panel.set_xscale("log")
@@ -189,12 +175,13 @@ def _losses(panel, axis: Axis, rows: list[dict]) -> None:
     panel.set_xlabel(axis.label)
 
 
-def _plot(panel, points: list[dict], label: str, colour: str) -> None:
+def _plot(panel: Axes, points: list[dict], label: str, colour: str) -> None:
+    """Draws the losses of one program; ``points`` are those of :func:`curve`."""
     if len(points) < 2:
         return
     base, along = points[0]["centred"], points[1:]
     values = [row["value"] for row in along]
-    lost = np.clip([base - row["centred"] for row in along], _FLOOR, None)
+    lost = np.clip([base - row["centred"] for row in along], FLOOR, None)
     panel.errorbar(
         values,
         lost,
@@ -207,11 +194,12 @@ def _plot(panel, points: list[dict], label: str, colour: str) -> None:
         elinewidth=1,
     )
     if "expected" in along[0]:
-        law = np.clip([base - row["expected"] for row in along], _FLOOR, None)
+        law = np.clip([base - row["expected"] for row in along], FLOOR, None)
         panel.plot(values, law, color=INK, linewidth=0.8, linestyle=":", label="law of the mean")
 
 
-def _legend(figure: Figure, panels) -> None:
+def _legend(figure: Figure, panels: np.ndarray) -> None:
+    """Puts one legend above all panels."""
     entries = {}
     for panel in panels.flat:
         entries |= {

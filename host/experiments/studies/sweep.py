@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sweeps: independent points, in this process or on Dask workers, resumable, and the same wherever
-they run.
+"""Sweeps over independent points, in this process or on Dask workers, which can be resumed.
 
-A point's random numbers derive from the name of the sweep, its seed and the point's index alone,
-and linear algebra is held to one thread, so the number of workers changes nothing. Every point that
-finishes is one line of a log (JSON lines); a sweep that is started again takes from the log what is
-there.
+The random numbers of a point follow from the name of the sweep, its seed and the index of the point
+alone, and linear algebra runs on one thread. So the results do not depend on the number of workers.
+Each point that finishes becomes one line of a log (JSON lines). A sweep that is started again reads
+finished points from the log.
 """
 
 import csv
@@ -23,29 +22,31 @@ from threadpoolctl import threadpool_limits
 from ornstein.sim.toolchain import ToolError
 
 TIMEOUT = 10
-"""Seconds that a scheduler has to answer."""
+"""Seconds in which a scheduler has to answer."""
+
+
+Outcome = tuple[int, dict | None, BaseException | None]
+"""Index of a point, and either its results or the error that it raised."""
 
 
 class SweepError(RuntimeError):
-    """Points of a sweep that could not be measured; one line that names the first, and what is
-    kept.
-    """
+    """Points of a sweep could not be measured. The message names the first one and the log."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """Points and what measures them.
+    """Points, and the function that measures them.
 
     Attributes
     ----------
-    name : seeds derive from it
-    points : parameters of each point, JSON scalars
+    name : part of the seed of every point
+    points : parameters of each point, as JSON scalars
     measure : ``measure(shared, generators, **parameters)`` returns the results of a point as a dict
-        that JSON holds; a function that workers can import
-    shared : what every point reads; sent to each worker once
-    draws : random generators that a point is given
-    seed : of the whole sweep
-    fingerprint : of ``shared``; logged points of another one are measured again
+        that JSON can hold; workers must be able to import it
+    shared : what every point reads; it is sent to each worker once
+    draws : number of random generators that a point is given
+    seed : seed of the whole sweep
+    fingerprint : identifies ``shared``; points in the log with another one are measured again
     """
 
     name: str
@@ -57,7 +58,7 @@ class Sweep:
     fingerprint: str = ""
 
     def key(self, index: int) -> dict:
-        """All that a point's results depend on, as it stands in the log."""
+        """Returns everything that the results of a point depend on, as the log holds it."""
         return {
             "index": index,
             "parameters": self.points[index],
@@ -75,22 +76,25 @@ def run_sweep(
     scheduler: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[dict]:
-    """Measure every point that ``log`` does not hold yet; rows of parameters and results, in the
-    order of the points.
+    """Measures every point that ``log`` does not hold yet.
 
     Parameters
     ----------
     workers : processes of a local Dask cluster; 0 measures in this process
-    scheduler : address of a running Dask scheduler, instead of a cluster of its own
-    progress : told (points done, points in all)
+    scheduler : address of a running Dask scheduler, to use instead of a local cluster
+    progress : is told (points done, points in all)
+
+    Returns
+    -------
+    Rows of parameters and results, in the order of the points
 
     Raises
     ------
     SweepError
-        A point raised an error, or took down every worker that tried it. All others are measured
-        and logged first.
+        A point raised an error, or ended every worker that tried it. All other points have been
+        measured and logged.
     ToolError
-        Dask is asked for and missing, or the scheduler does not answer.
+        Dask is needed and not installed, or the scheduler does not answer.
     """
     found = _read(sweep, log)
     missing = [index for index in range(len(sweep.points)) if index not in found]
@@ -108,23 +112,31 @@ def run_sweep(
                 if error is not None:
                     failed[index] = error
                     continue
+                assert result is not None  # a point has results or an error
                 found[index] = result
                 write({"key": sweep.key(index), "result": result})
                 say(len(found), len(sweep.points))
     if failed:
-        first = min(failed)
-        where = ", ".join(f"{name} = {value}" for name, value in sweep.points[first].items())
-        raise SweepError(
-            f"{sweep.name}: {len(failed)} of {len(sweep.points)} points failed, first point {first} "
-            f"({where}): {type(failed[first]).__name__}: {failed[first]}; the others are kept in {log}, "
-            "and the same command tries these again"
-        )
+        raise _failure(sweep, failed, log)
     return [{**parameters, **found[index]} for index, parameters in enumerate(sweep.points)]
 
 
+def _failure(sweep: Sweep, failed: dict[int, BaseException], log: Path) -> SweepError:
+    """Returns the error that names the first of the points that failed."""
+    first = min(failed)
+    error = failed[first]
+    where = ", ".join(f"{name} = {value}" for name, value in sweep.points[first].items())
+    return SweepError(
+        f"{sweep.name}: {len(failed)} of {len(sweep.points)} points failed, first point {first} "
+        f"({where}): {type(error).__name__}: {error}; the others are kept in {log}, and the same "
+        "command tries these again"
+    )
+
+
 def write_csv(path: Path, rows: list[dict]) -> None:
-    """One line a row; columns in order of appearance. Lists, such as single draws, are left to the
-    JSON files.
+    """Writes a line for each row, with columns in the order in which they appear.
+
+    Lists, such as single draws, are left out; the JSON files have them.
     """
     columns = list(
         dict.fromkeys(
@@ -146,7 +158,7 @@ def measure_point(
     draws: int,
     seed: int,
 ) -> dict:
-    """The results of one point, as JSON gives them back; the same in every process."""
+    """Returns the results of one point, as JSON gives them back; the same in every process."""
     children = np.random.SeedSequence([seed, zlib.crc32(sweep_name.encode()), index]).spawn(draws)
     with threadpool_limits(1):
         result = measure(shared, [np.random.default_rng(child) for child in children], **parameters)
@@ -154,6 +166,7 @@ def measure_point(
 
 
 def _arguments(sweep: Sweep, index: int) -> dict:
+    """Returns the arguments of :func:`measure_point` that differ from sweep to sweep and point."""
     return {
         "parameters": sweep.points[index],
         "index": index,
@@ -162,32 +175,32 @@ def _arguments(sweep: Sweep, index: int) -> dict:
     }
 
 
-def _local(sweep: Sweep, missing: list[int]) -> Iterator[tuple[int, dict | None, Exception | None]]:
+def _local(sweep: Sweep, missing: list[int]) -> Iterator[Outcome]:
+    """Measures points in this process."""
     for index in missing:
+        arguments = _arguments(sweep, index)
         try:
-            yield (
-                index,
-                measure_point(sweep.name, sweep.measure, sweep.shared, **_arguments(sweep, index)),
-                None,
-            )
-        # whatever a point raises is reported with its parameters, once the rest is done
-        except Exception as error:
+            result = measure_point(sweep.name, sweep.measure, sweep.shared, **arguments)
+        except Exception as error:  # of any kind: it is reported when all points are done
             yield index, None, error
+        else:
+            yield index, result, None
 
 
 def _remote(
     sweep: Sweep, missing: list[int], workers: int, scheduler: str | None
-) -> Iterator[tuple[int, dict | None, BaseException | None]]:
+) -> Iterator[Outcome]:
+    """Measures points on Dask workers, in the order in which they finish."""
     try:
         from distributed import as_completed
     except ModuleNotFoundError:
         raise ToolError(
-            "a sweep on several workers needs Dask; install it with: pip install 'ornstein[study]', "
-            "or run here with --workers 0"
+            "a sweep on several workers needs Dask; install it with: pip install "
+            "'ornstein[study]', or run here with --workers 0"
         ) from None
     with _client(workers, scheduler) as client:
-        # the result of a task, not scattered data: it is made again if the worker that holds it
-        # dies
+        # It is the result of a task, not scattered data, so that Dask makes it again if the worker
+        # that holds it is lost.
         shared = client.submit(_same, sweep.shared, pure=False)
         futures = {
             client.submit(
@@ -206,11 +219,13 @@ def _remote(
 
 
 def _same(value: object) -> object:
+    """Returns its argument: a task whose result is the data that all points share."""
     return value
 
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator:
+    """Connects to a Dask scheduler, or to a local cluster that ends with the block."""
     from distributed import Client, LocalCluster
 
     if scheduler:
@@ -218,7 +233,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator:
             client = Client(scheduler, timeout=TIMEOUT)
         except (OSError, ValueError) as error:
             raise ToolError(
-                f"no Dask scheduler answers at {scheduler!r} ({error}); start one with: dask scheduler"
+                f"no Dask scheduler answers at {scheduler!r} ({error}); start one with: "
+                "dask scheduler"
             ) from None
         with client:
             yield client
@@ -237,8 +253,9 @@ def _client(workers: int, scheduler: str | None) -> Iterator:
 
 
 def _read(sweep: Sweep, log: Path) -> dict[int, dict]:
-    """Results by index of the points that the log holds for this very sweep; a torn line counts as
-    not there.
+    """Returns the results in the log, by index of the point, if they belong to this sweep.
+
+    A line that was not written to its end is ignored.
     """
     expected = {
         json.dumps(sweep.key(index), sort_keys=True): index for index in range(len(sweep.points))
@@ -257,7 +274,7 @@ def _read(sweep: Sweep, log: Path) -> dict[int, dict]:
 
 @contextmanager
 def _appending(log: Path) -> Iterator[Callable[[dict], None]]:
-    """A function that adds one line and hands it to the operating system at once."""
+    """Gives a function that appends one line and hands it to the operating system at once."""
     torn = log.is_file() and not log.read_bytes().endswith(b"\n") and log.stat().st_size > 0
     with log.open("a") as file:
         if torn:
@@ -271,7 +288,10 @@ def _appending(log: Path) -> Iterator[Callable[[dict], None]]:
 
 
 def grid(**axes: Iterable) -> tuple[dict, ...]:
-    """Parameters of every combination, the last axis fastest: ``grid(a=(1, 2), b=(3,))``."""
+    """Returns the parameters of all combinations, with the last axis varying fastest.
+
+    Example: ``grid(a=(1, 2), b=(3,))`` is ``({"a": 1, "b": 3}, {"a": 2, "b": 3})``.
+    """
     points: tuple[dict, ...] = ({},)
     for name, values in axes.items():
         values = tuple(values)

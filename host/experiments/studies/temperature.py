@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Temperature against score, at a fixed number of averaged steps, with the law of the
-mean beside.
-"""
+"""Temperature against score at fixed numbers of averaged steps, beside the law of the mean."""
 
 import numpy as np
 
 from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of
-from ornstein.host.experiments.studies.subject import IDEAL, MODEL, PROGRAMS, Subject, summary
+from ornstein.host.experiments.studies.subject import (
+    IDEAL,
+    MODEL,
+    PROGRAMS,
+    PROSE,
+    Subject,
+    summary,
+)
 from ornstein.host.experiments.studies.sweep import grid
 from ornstein.sim.reference import average_variance
 from ornstein.sim.stages import LM
@@ -24,11 +29,15 @@ AXES = tuple(
 def expected_score(
     subject: Subject, program: str, cold: np.ndarray, kT: float, samples: int
 ) -> float:
-    """Centred cosine that sampling leaves of answers ``cold`` (n, D_dec) at kT = 0, by the law of
-    the mean.
+    """Returns the centred cosine that the law of the mean expects of an average at ``kT``.
 
-    Noise of total variance V is nearly orthogonal to an answer p and to its target, so it only
-    lengthens the answer: cos becomes cos |p| / sqrt(|p|^2 + V).
+    Noise of total variance V is nearly orthogonal to an answer p at kT = 0 and to its target. So it
+    only makes the answer longer, and the cosine changes by a factor of |p| / sqrt(|p|^2 + V).
+
+    Parameters
+    ----------
+    cold : (n, D_dec) answers at kT = 0
+    samples : averaged steps
     """
     recipe = subject.recipes[program]
     rates, vectors = np.linalg.eigh(recipe.energy.matrix())
@@ -51,7 +60,7 @@ def expected_score(
 def measure(
     subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float
 ) -> dict:
-    """Scores over draws of the noise; the axis says how many steps are averaged."""
+    """Returns the scores over draws of the noise; the axis says how many steps are averaged."""
     recipe = subject.recipes[program]
     if axis == IDEAL:
         return summary(MODEL, [subject.relaxed(recipe)])
@@ -71,14 +80,11 @@ def measure(
 
 
 def conclude(rows: list[dict]) -> str:
-    """One sentence."""
+    """Returns one sentence on the temperatures that averages afford, and on the law of the mean."""
     where = sentence_of(rows, AXES, lambda value: f"{value:.2g}")
-    apart = max(abs(row["centred"] - row["expected"]) for row in rows if "expected" in row)
-    parts = [
-        f"averaged over {axis.name.replace('samples', 'steps')}, at kT = {where[axis.name]}"
-        for axis in AXES
-    ]
-    return f"The score loses 1 %, {'; '.join(parts)}; the law of the mean is met within {apart:.2g} everywhere."
+    largest = max(abs(row["centred"] - row["expected"]) for row in rows if "expected" in row)
+    axes = [(samples, where[axis.name]) for samples, axis in zip(SAMPLES, AXES, strict=True)]
+    return PROSE("temperature", axes=axes, largest=largest)
 
 
 STUDY = Study(
@@ -92,7 +98,5 @@ STUDY = Study(
     measure=measure,
     conclude=conclude,
     draws=4,
-    method="Integer model (bit for bit the gateware), Leimkuhler-Matthews, dt = 1; error bars are standard errors over "
-    "runs with other noise. Lines are the law of the mean: the exact variance of an average of so many steps in "
-    "equilibrium, which lengthens the answer and nothing else.",
+    method=PROSE("temperature_method"),
 )

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Wiring: couplings that vary from device to device, and connections that are dead or stuck.
 
-A connection is one entry of a coupling's factors, O(D k) of them, as the fabric holds them and as a
-substrate that projects and expands through the same devices would; M stays symmetric. The interface
-is the one fitted to perfect couplings, or, on the axis that says so, fitted again to the couplings
-as they came out.
+A connection is one entry of a coupling's factors, of which there are O(D k). The fabric holds them,
+and a physical substrate would project and expand through the same devices, so M stays symmetric.
+The interface is fitted to perfect couplings. On the axis "mismatch, refitted" it is fitted again to
+the couplings that vary.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from ornstein.host.experiments.studies.subject import (
     IDEAL,
     MODEL,
     PROGRAMS,
+    PROSE,
     Subject,
     summary,
 )
@@ -38,12 +40,12 @@ YIELD_AXES = (
     Axis(STUCK, "share of connections that are stuck"),
 )
 FABRIC = replace(REFERENCE, name="wide sums", accumulator_width=40)
-"""Many stuck connections overflow 32-bit accumulators; wider ones give the same answers otherwise.
-"""
+"""Accumulators of 32 bits overflow with many stuck connections. Where they do not, wider ones give
+the same answers."""
 
 
-def disturbed(energy: Energy, change) -> Energy:
-    """The energy with ``change(factor)`` in place of every factor (units, rank)."""
+def disturbed(energy: Energy, change: Callable[[np.ndarray], np.ndarray]) -> Energy:
+    """Returns the energy with ``change(factor)`` in place of every factor (units, rank)."""
     return replace(
         energy,
         couplings=tuple(
@@ -56,15 +58,17 @@ def disturbed(energy: Energy, change) -> Energy:
 
 
 def varied(energy: Energy, variation: float, rng: np.random.Generator) -> Energy:
-    """Every connection times 1 + ``variation`` times a normal number of its own."""
+    """Returns the energy with every connection times 1 + ``variation`` x a normal number."""
     return disturbed(
         energy, lambda factor: factor * (1 + variation * rng.standard_normal(factor.shape))
     )
 
 
 def broken(energy: Energy, fraction: float, stuck: bool, rng: np.random.Generator) -> Energy:
-    """Each connection lost with probability ``fraction``: zero, or at its column's largest
-    magnitude, either sign.
+    """Returns the energy with each connection lost with probability ``fraction``.
+
+    A lost connection is zero, or if it is ``stuck``, the largest magnitude of its column with
+    either sign.
     """
 
     def change(factor: np.ndarray) -> np.ndarray:
@@ -78,60 +82,58 @@ def broken(energy: Energy, fraction: float, stuck: bool, rng: np.random.Generato
 def measure(
     subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float
 ) -> dict:
-    """Scores over draws of the substrate. One that no longer has an equilibrium answers nothing:
-    score 0, counted.
+    """Returns the scores over draws of the substrate.
+
+    A substrate without an equilibrium scores 0, and is counted.
     """
     recipe = subject.recipes[program]
     scores, unstable = [], 0
     for rng in generators if value else generators[:1]:
-        if axis in (MISMATCH, REFITTED):
-            energy = varied(recipe.energy, value, rng)
-        elif axis in (DEAD, STUCK):
-            energy = broken(recipe.energy, value, axis == STUCK, rng)
-        else:
-            energy = recipe.energy
+        energy = _drawn(recipe.energy, axis, value, rng)
         try:
             energy.check()
         except EnergyError:
             unstable += 1
             scores.append(0.0)
             continue
-        made = (
-            BUILDERS[program](subject.model, energy)
-            if axis == REFITTED
-            else replace(recipe, energy=energy)
-        )
-        # stuck connections can stiffen M until the usual step is too long
-        scores.append(
-            subject.relaxed(made, fabric=FABRIC, dt=min(1.0, 1 / float(energy.eigenvalues()[-1])))
-        )
+        if axis == REFITTED:
+            made = BUILDERS[program](subject.model, energy)
+        else:
+            made = replace(recipe, energy=energy)
+        # stuck connections can make M so stiff that the usual step is too long
+        dt = min(1.0, 1 / float(energy.eigenvalues()[-1]))
+        scores.append(subject.relaxed(made, fabric=FABRIC, dt=dt))
     return summary(MODEL, scores, unstable=unstable)
 
 
+def _drawn(energy: Energy, axis: str, value: float, rng: np.random.Generator) -> Energy:
+    """Returns one draw of the substrate that a point of an axis asks for."""
+    if axis in (MISMATCH, REFITTED):
+        return varied(energy, value, rng)
+    if axis in (DEAD, STUCK):
+        return broken(energy, value, axis == STUCK, rng)
+    return energy
+
+
 def conclude_mismatch(rows: list[dict]) -> str:
-    """One sentence."""
+    """Returns one sentence on device variation."""
     where = sentence_of(rows, MISMATCH_AXES, percent)
-    return (
-        f"The score loses 1 % at a device variation of {where[MISMATCH]}; with the interface fitted again to the "
-        f"couplings as they came out, at {where[REFITTED]}."
-    )
+    return PROSE("mismatch", plain=where[MISMATCH], refitted=where[REFITTED])
 
 
 def conclude_yield(rows: list[dict]) -> str:
-    """One sentence."""
+    """Returns one sentence on lost connections."""
     where = sentence_of(rows, YIELD_AXES, percent)
-    unstable = sum(row["unstable"] for row in rows)
-    return (
-        f"The score loses 1 % when {where[DEAD]} of the connections are dead, or {where[STUCK]} stuck; "
-        f"{unstable} of {sum(row['draws'] for row in rows)} drawn substrates had no equilibrium left."
+    return PROSE(
+        "yield",
+        dead=where[DEAD],
+        stuck=where[STUCK],
+        unstable=sum(row["unstable"] for row in rows),
+        drawn=sum(row["draws"] for row in rows),
     )
 
 
 _IDEAL = grid(program=PROGRAMS, axis=(IDEAL,), value=(0.0,))
-_METHOD = (
-    "Every draw is a substrate of its own: its couplings are compiled and run on the integer model (bit for bit "
-    "the gateware) at kT = 0. Error bars are standard errors over the substrates drawn. "
-)
 STUDY_MISMATCH = Study(
     name="mismatch",
     question="How much may couplings vary from device to device?",
@@ -144,9 +146,7 @@ STUDY_MISMATCH = Study(
     measure=measure,
     conclude=conclude_mismatch,
     draws=12,
-    method=_METHOD
-    + "A connection is one entry of a factor, shared by projection and expansion; variations are normal "
-    "and independent. The paper's gradient-trained interface is not refitted.",
+    method=PROSE("mismatch_method"),
 )
 STUDY_YIELD = Study(
     name="yield",
@@ -156,7 +156,5 @@ STUDY_YIELD = Study(
     measure=measure,
     conclude=conclude_yield,
     draws=16,
-    method=_METHOD
-    + "Each connection, an entry of a factor, is lost independently: dead is zero, stuck is the largest "
-    "magnitude of its column with either sign. A substrate without an equilibrium scores 0.",
+    method=PROSE("yield_method"),
 )

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: what each command writes, and that every failure is one line with its layer's
-exit code.
+"""The command line: what each command writes, and that every failure is one line with its exit
+code.
 """
 
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein devices`` and ``doctor``: every figure is that of the fabric, the port or the check."""
+"""``ornstein devices`` and ``doctor``: every figure is that of the fabric, port or check."""
 
 import json
 from dataclasses import asdict

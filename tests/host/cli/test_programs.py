@@ -65,8 +65,8 @@ def test_inspect_describes_the_program(folder, capsys, name, fabric, units, sche
     first, *_ = capsys.readouterr().out.splitlines()
     head, _, last = first.partition("; ")
     assert head == (
-        f"{program.name} for fabric {fabric}: {units} units, {program.layout.chains} inputs at once, "
-        f"{schedule}"
+        f"{program.name} for fabric {fabric}: {units} units, {program.layout.chains} inputs at "
+        f"once, {schedule}"
     )
     # the time step is rounded to what the leak can hold
     integrator, dt, rounding = last.split(", ")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``ornstein verify``: it prints the figures of the comparison, and fails if there is a difference."""
+"""``ornstein verify``: it prints the figures of the comparison, and fails if bits differ."""
 
 import json
 from dataclasses import asdict
@@ -79,6 +79,7 @@ def test_differences_over_usb(verified, capsys):
         "the board's; sums: wrong"
     )
     assert capsys.readouterr().out.splitlines() == [
-        "synth netlist of bitsy: 4,607 cells, 7,654,321 cycles, 1 bytes sent and 2 received over USB",
+        "synth netlist of bitsy: 4,607 cells, 7,654,321 cycles, 1 bytes sent and 2 received "
+        "over USB",
         "  identity: 1 compared",
     ]

@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from helpers.programs import random_program, toy, toy_energy, toy_inputs
-from ornstein.hdl.config import ICEBREAKER, REFERENCE, STATE_WIDTH, TINY, WIDE
+from ornstein.hdl.config import ICEBREAKER, REFERENCE, TINY, WIDE
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.host.compile.compiler import FILL, TOP, activation_table, compile_problem
+from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.formats import FILL, TOP
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.devices.model import ModelDevice
-from ornstein.host.physics.interface import Interface, Layer, silu
-from ornstein.host.physics.problem import ProblemError
-from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
+from ornstein.host.physics.interface import Interface, Layer
+from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import EM, LM, Stage
 
 SEEDS = range(40)
@@ -153,6 +153,19 @@ def test_the_range_report_is_complete(seed):
             and row.bits > 0
         )
         assert (row.requested is None) == (row.realised is None)
+        if row.name in ("time step", "temperature", "j4"):
+            assert row.clipped is None, "no calibration value is held in this format"
+        elif not row.name.startswith(("bias of ", "coupling ")):
+            assert row.clipped == 0.0, "formats follow the calibration inputs"
+    for index, energy in enumerate(problem.energies):
+        # A quartic energy that no stage uses visits no states.
+        reached = not energy.j4 or any(stage.energy == index for stage in problem.stages)
+        suffix = f" of energy {index}" if index else ""
+        for coupling in energy.couplings:
+            name = f"coupling {'-'.join(coupling.modules)}{suffix}"
+            assert {row.clipped for row in program.ranges if row.name == name} == {
+                0.0 if reached else None
+            }
 
 
 # ---- formats -------------------------------------------------------------------------------------
@@ -337,29 +350,6 @@ def test_a_layer_that_reads_a_bias_which_is_zero_adds_nothing():
     np.testing.assert_allclose(biases, problem.biases(inputs)[:, 0], atol=0.02)
 
 
-def test_the_activation_table_is_silu():
-    """Entries meet, and interpolating them errs by at most an eighth of the curvature times the
-    entry squared.
-    """
-    unit, out = 8 / TOP, 8 / TOP
-    table = activation_table(lambda step: silu(step * unit) / out).astype(np.int64)
-    argument = np.arange(-(1 << STATE_WIDTH - 1), 1 << STATE_WIDTH - 1)
-    value, slope = table[argument >> 8 & 255].T
-    answer = value + (slope * (argument & 255) + 128 >> 8)
-    assert (
-        np.abs(answer * out - silu(argument * unit)).max() < 0.5 / 8 * (256 * unit) ** 2 + 2 * out
-    )
-    following = table[(np.arange(-128, 127) + 1) & 255, 0]
-    np.testing.assert_array_equal(table[np.arange(-128, 127) & 255].sum(axis=1), following)
-
-
-def test_an_activation_too_steep_for_its_slope_is_refused():
-    with pytest.raises(
-        ProgramError, match=r"the activation rises by \d+ an entry, more than 12 bits"
-    ):
-        activation_table(lambda step: 9 * step)
-
-
 # ---- refusals ------------------------------------------------------------------------------------
 
 
@@ -430,72 +420,3 @@ def test_what_a_fabric_cannot_do(changes, config, message):
     with pytest.raises(ProgramError, match=message) as caught:
         compile_problem(toy(**changes), config, toy_inputs())
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    "calibration",
-    [
-        np.zeros((3, 7)),
-        np.zeros(8),
-        np.zeros((0, 8)),
-        np.full((1, 8), np.nan),
-        np.full((1, 8), np.inf),
-    ],
-)
-def test_wrong_calibration_inputs(calibration):
-    with pytest.raises(
-        ProgramError, match=r"calibration inputs must be finite, one or more, and of shape \(n, 8\)"
-    ):
-        compile_problem(toy(), TINY, calibration)
-
-
-def test_problems_and_energies_are_checked_first():
-    with pytest.raises(ProblemError, match="integrator must be"):
-        compile_problem(toy(integrator="rk4"), TINY, toy_inputs())
-    with pytest.raises(ProblemError, match="is unstable"):
-        compile_problem(toy(dt=10.0), TINY, toy_inputs())
-    with pytest.raises(EnergyError, match=r"smallest eigenvalue is -0\.1"):
-        compile_problem(toy(energies=(toy_energy(across=0.3),)), TINY, toy_inputs())
-
-
-def test_a_matrix_that_loses_definiteness_by_its_bits():
-    """Twelve bits round this skip of 0.19995 up past the leak of 0.2; sixteen do not."""
-    rng = np.random.default_rng(0)
-    factor = np.linalg.qr(rng.normal(size=(6, 2)))[0]
-    mix = np.zeros((2, 2, 2))
-    mix[0, 1] = mix[1, 0] = 0.19995
-    energy = Energy(
-        (Module("a", 6), Module("b", 6)), (Coupling(("a", "b"), (factor, factor), mix),)
-    )
-    problem, inputs = toy(energies=(energy,)), rng.normal(size=(3, 12))
-    with pytest.raises(
-        ProgramError,
-        match="quantized to 12 bits M is no longer positive definite: its smallest eig",
-    ):
-        compile_problem(problem, TINY, inputs)
-    compile_problem(
-        problem, replace(TINY, name="fine", factor_width=16, accumulator_width=40), inputs
-    )
-
-
-def test_a_layer_stronger_than_the_factors_bits():
-    """A bias fed back into itself a hundredfold: no format of the biases makes that fit."""
-    layers = [
-        Layer("input", np.ones((2, 1)), None, np.ones((1, 6)), "a"),
-        Layer("bias:a", np.ones((6, 1)), None, np.full((1, 6), 100.0), "a"),
-    ]
-    problem = interface_problem(layers, {"a": np.zeros(6)}, 2)
-    with pytest.raises(
-        ProgramError, match="a layer of the interface into module 'a' is too strong for the 12-bit"
-    ):
-        compile_problem(problem, TINY, problem.interface.centre + toy_inputs()[:, :2])
-
-
-def test_two_activations_need_one_format():
-    layers = [
-        Layer("input", np.ones((2, 1)), "silu", np.ones((1, 6)), "a"),
-        Layer("input", 0.1 * np.ones((2, 1)), "silu", np.ones((1, 5)), "b"),
-    ]
-    problem = interface_problem(layers, {"a": np.zeros(6), "b": np.zeros(5)}, 2)
-    with pytest.raises(ProgramError, match="two activated layers need one format"):
-        compile_problem(problem, TINY, problem.interface.centre + toy_inputs()[:, :2])

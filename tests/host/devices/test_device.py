@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices: their statistics against theory and the float reference, and what they refuse before
-anything is written.
-"""
+"""Devices: results against theory, independence of blocks, selections, and refusals."""
 
 from dataclasses import replace
 

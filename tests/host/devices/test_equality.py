@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The integer model answers what the gateware answers, in every bit: random programs, all options
-of host and fabric.
+"""The integer model equals the gateware in every bit, for random programs with all options.
 
-A failing test names its seed; ``random_program(seed)`` of :mod:`helpers.programs` is the program that
-differs.
+A failing test names its seed. ``random_program(seed)`` of :mod:`helpers.programs` is the program
+that differs.
 """
 
 import json
@@ -22,7 +21,7 @@ from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Energy, Module
 from ornstein.sim.stages import Stage
 
-COUNTED = "issued", "rank_saturations", "state_saturations"  # cycles are the gateware's own
+COUNTED = "issued", "rank_saturations", "state_saturations"  # the model has no cycles
 
 
 def assert_equal(rtl: Outputs, model: Outputs, *, counters: bool = True):
@@ -35,7 +34,7 @@ def assert_equal(rtl: Outputs, model: Outputs, *, counters: bool = True):
 
 
 def pair(device, program):
-    """The gateware and the model of the program's fabric, both loaded with it."""
+    """Returns the gateware and the model of the program's fabric, both loaded with the program."""
     devices = [device(f"{scheme}:{program.config.name}") for scheme in ("rtl", "model")]
     for one in devices:
         one.load(program)
@@ -64,7 +63,7 @@ def test_random_programs_agree(device, golden, seed):
 
 
 def test_random_programs_cover_the_options():
-    """The seeds above are worth something only while they reach every option."""
+    """The seeds reach every option of the host's problems and of the fabric."""
     programs = [random_program(seed)[0] for seed in range(60)]
     problems = [program.problem for program in programs]
     stages = [stage for problem in problems for stage in problem.stages]
@@ -90,7 +89,7 @@ def test_random_programs_cover_the_options():
 
 @pytest.mark.parametrize("seed", range(1000, 1020))
 def test_warm_starts_agree(device, seed):
-    """The state, the last noise and the sums of one run are where the next begins."""
+    """A run begins with the states, the last noise and the sums of the run before."""
     program, inputs = random_program(seed)
     rtl, model = pair(device, program)
     for number, warm in enumerate((False, True, True)):
@@ -101,8 +100,9 @@ def test_warm_starts_agree(device, seed):
 
 
 def test_warm_starts_go_on_where_the_last_input_stopped(device):
-    """Two cold stages in a row are one cold run and a warm one: at kT = 0 nothing but the state
-    passes between them.
+    """A cold run of 21 steps equals a cold run of 10 steps and a warm one.
+
+    At kT = 0 nothing but the state passes between them.
     """
     energy = Energy((Module("a", 3),), j2=0.1)
     long, short = (
@@ -130,8 +130,9 @@ def test_warm_starts_go_on_where_the_last_input_stopped(device):
 @pytest.mark.parametrize("seed", range(2000, 2016))
 @pytest.mark.parametrize("warm", [False, True])
 def test_blocks_do_not_matter(device, seed, warm):
-    """The same inputs in blocks of other sizes give the same outputs; whole jobs in all blocks but
-    the last.
+    """The same inputs in other blocks give the same outputs.
+
+    All blocks but the last hold whole jobs.
     """
     case = random_case(seed)
     program = compile_case(case)
@@ -146,7 +147,7 @@ def test_blocks_do_not_matter(device, seed, warm):
         [2 * chains],
     ):
         blocks = np.split(inputs, first_rows)
-        if warm:  # begin all alike
+        if warm:  # all start from the same states
             for one in (rtl, model):
                 one.run(inputs[:1], seed=3)
         parts = list(pairs_of_blocks(rtl, model, blocks, seed=seed, warm=warm))
@@ -161,8 +162,9 @@ def test_blocks_do_not_matter(device, seed, warm):
 
 @pytest.mark.parametrize("uri", ["rtl:reference", "model:reference"])
 def test_same_seed_same_outputs(device, uri):
-    """On each run, whatever ran before, and on a device opened afresh; another seed gives other
-    noise.
+    """The seed decides the outputs, whatever ran before, also on a device opened anew.
+
+    Another seed gives other noise.
     """
     program, inputs = next(
         found
@@ -183,8 +185,9 @@ def test_same_seed_same_outputs(device, uri):
 
 @pytest.mark.parametrize("seed", range(3000, 3020))
 def test_overflow_agrees(device, seed):
-    """Factors that no compiler would write: sums wrap, rank words and states saturate, and both are
-    counted alike.
+    """Factors that no compiler would write make sums wrap and rank words and states saturate.
+
+    Both devices count the saturations alike.
     """
     program, inputs = random_program(seed)
     rng = np.random.default_rng(seed)
@@ -197,9 +200,7 @@ def test_overflow_agrees(device, seed):
 
 
 def test_overflow_is_counted(device):
-    """A state pushed beyond its format is clipped, and counted once for every word of units that it
-    happens in.
-    """
+    """A state beyond its format is clipped, and counted once per word of units."""
     energy = Energy((Module("a", 3),), j2=0.1)
     problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), entry=BIAS)
     program = compile_problem(problem, PRESETS["tiny"], np.full((1, 3), 0.5))
@@ -213,8 +214,9 @@ def test_overflow_is_counted(device):
 
 
 def test_samples_outlast_the_ring(device):
-    """More samples than the stream's memory holds: the fabric waits for the host, and nothing is
-    lost.
+    """A program streams more samples than the ring holds.
+
+    The fabric waits for the host, and no sample is lost.
     """
     energy = Energy((Module("a", 5),), j2=0.1)
     problem = Problem("film", (energy,), (Stage(200, 0.5, accumulate=True, thin=1),), entry=BIAS)
@@ -228,8 +230,9 @@ def test_samples_outlast_the_ring(device):
 
 
 def test_a_layer_may_read_a_bias_that_is_still_a_constant(device):
-    """Found by a random program: the layer's source was the place where a later layer writes, not
-    the constant.
+    """A random program found this case: a layer reads a bias that a later layer writes.
+
+    The layer must read the constant.
     """
     ones = np.ones((2, 1))
     interface = Interface(

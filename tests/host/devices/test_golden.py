@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The demo's rows answer with the sums and in the cycles of the golden values; see :mod:`helpers.golden`.
+"""The demo's rows give the golden sums in the golden cycles; see :mod:`helpers.golden`.
 
-The random programs' golden values are compared in :mod:`test_equality`, which runs them anyway.
+The golden values of the random programs are compared in :mod:`test_equality`, which runs them.
 """
 
 import json

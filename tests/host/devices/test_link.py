@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -110,6 +111,22 @@ def test_wrong_places(space, address, count, message):
         connected().read(space, address, count)
 
 
+def test_a_space_that_the_build_leaves_out():
+    link = connected(replace(TINY, second_moment=False))
+    for access in (link.read, lambda *place: link.write(*place[:2], [0])):
+        with pytest.raises(ValueError, match="SQUARE has 0 elements; 1 from 0 on"):
+            access(Space.SQUARE, 0, 1)
+
+
+def test_ranges_are_read_in_their_order():
+    with connected() as link:
+        link.write(Space.STATE, 0, range(64))
+        found = link.read_ranges(Space.STATE, [40, 0, 61], 3)
+        np.testing.assert_array_equal(found, [[40, 41, 42], [0, 1, 2], [61, 62, 63]])
+        with pytest.raises(ValueError, match="STATE has 64 elements; 3 from 62 on"):
+            link.read_ranges(Space.STATE, [0, 62], 3)
+
+
 @pytest.mark.parametrize("status", [Status.BUSY, Status.FULL])
 def test_refusals(status):
     link = connected()
@@ -146,9 +163,7 @@ def test_wait():
 
 @pytest.mark.parametrize("seed", range(4))
 def test_noisy_line(seed):
-    """A tenth of all frames is lost, damaged, doubled or surrounded by garbage, in both
-    directions.
-    """
+    """In both directions a tenth of the frames is lost, damaged, doubled or inside garbage."""
     rng = seeded(seed)
 
     def noisy(frame):
@@ -178,7 +193,9 @@ def test_noisy_line(seed):
 
 
 def test_late_answers():
-    """Each answer arrives one request late: the link asks again, and takes the first answer."""
+    """Every answer arrives one request late: the link repeats its request and takes the first
+    answer.
+    """
     late = []
 
     def delayed(frame):

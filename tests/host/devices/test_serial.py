@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards at a serial port, met through a pseudo-terminal: rates, which port it is, and what goes
-wrong.
-"""
+"""Serial ports, tested on pseudo-terminals: rates, finding a device, and failures."""
 
 import os
 import sys
@@ -15,7 +13,7 @@ from helpers.fake_device import FakeDevice
 from helpers.link_bench import framed
 from ornstein.boards import BOARDS
 from ornstein.hdl.config import TINY
-from ornstein.hdl.regmap import Space
+from ornstein.hdl.regmap import Control, Space
 from ornstein.host.devices import ports
 from ornstein.host.devices import serial as transport_serial
 from ornstein.host.devices.device import open_device
@@ -30,7 +28,7 @@ from ornstein.sim.transport import Transport
 
 
 class Answers(Transport):
-    """A fake device at the far end of a port."""
+    """A transport to a fake device at the far end of a port."""
 
     def __init__(self, device):
         self.device = device
@@ -56,9 +54,7 @@ def board():
 
 @pytest.fixture
 def bench(breakable):
-    """A port with the Verilated gateware behind it, as behind a UART: bits of another rate are
-    misread.
-    """
+    """A port with the simulated gateware behind a UART, which misreads bits of another rate."""
     transport = RtlTransport(faults.CONFIG, faults.LINE, faulty=True)
     with Port(transport, baud=lambda: transport.device_baud) as port:
         yield port, transport
@@ -93,7 +89,7 @@ BOOT, MIDDLE, FAST = faults.LINE.bauds
 
 
 def connected(port) -> Link:
-    """A link to a bench at its first rate; time-outs are those of a simulation on a busy
+    """Returns a link to a bench at its first rate, with time-outs for a simulation on a busy
     machine.
     """
     return Link(SerialTransport(port.name, baud=BOOT, negotiable=True), timeout=2.0)
@@ -113,8 +109,10 @@ def test_the_fastest_rate_is_taken_and_given_back(bench):
 
 
 def test_a_rate_that_does_not_work_is_left_for_the_next_one(bench, monkeypatch):
-    """As where a cable or a USB bridge spoils the fastest rate: the device falls back, and so does
-    the host.
+    """If a cable or a USB bridge fails at the fastest rate, device and host go back to the first
+    rate.
+
+    They then take the next one.
     """
     port, transport = bench
     set_baud = SerialTransport.set_baud
@@ -124,6 +122,24 @@ def test_a_rate_that_does_not_work_is_left_for_the_next_one(bench, monkeypatch):
         lambda line, baud: set_baud(line, 57_600 if baud == FAST else baud),
     )
     with connected(port) as link:
+        assert link.negotiate_baud() == MIDDLE
+        assert (transport.device_baud, port.host_baud) == (MIDDLE, MIDDLE)
+
+
+def test_a_rate_that_fails_is_followed_by_the_one_in_force_before(bench, monkeypatch):
+    """A device found at its middle rate is there again after the fastest rate has failed."""
+    port, transport = bench
+    with connected(port) as link:
+        link.identify()
+        link.write(Space.CONTROL, Control.RATE, [list(faults.LINE.bauds).index(MIDDLE)])
+        assert transport.device_baud == MIDDLE
+        set_baud = SerialTransport.set_baud
+        monkeypatch.setattr(
+            SerialTransport,
+            "set_baud",
+            lambda line, baud: set_baud(line, 57_600 if baud == FAST else baud),
+        )
+        link._transport.set_baud(MIDDLE)
         assert link.negotiate_baud() == MIDDLE
         assert (transport.device_baud, port.host_baud) == (MIDDLE, MIDDLE)
 
@@ -147,7 +163,7 @@ def test_a_host_that_died_leaves_no_device_behind(bench):
     port, transport = bench
     dead = connected(port)
     assert dead.negotiate_baud() == FAST
-    dead._transport.close()  # no farewell
+    dead._transport.close()  # without giving the first rate back
     assert transport.device_baud == FAST
     with connected(port) as link:
         assert link.identify().build_hash == faults.CONFIG.build_hash
@@ -181,8 +197,9 @@ def test_rates_that_differ_are_not(factor):
 
 
 def test_half_the_rate_by_hand():
-    """0x0F, each bit seen twice: 00 11111111 00000000 11 is one byte of 0 01111111 1 and one of 0
-    00000001 1.
+    """The byte 0x0F with every bit read twice.
+
+    The bits 00 11111111 00000000 11 are one byte of 0 01111111 1 and one of 0 00000001 1.
     """
     assert resampled(b"\x0f", 1, 2) == bytes([0b11111110, 0b10000000])
 
@@ -256,7 +273,7 @@ def test_several_answer(board, here):
 
 @pytest.fixture
 def timer(tmp_path, monkeypatch, board):
-    """The latency timer of the board's port, as the kernel lays it out."""
+    """A latency timer of the board's port, in a file like the kernel's."""
     monkeypatch.setattr(transport_serial, "USB_SERIAL", tmp_path)
     file = transport_serial.latency_timer(board)
     file.parent.mkdir(parents=True)

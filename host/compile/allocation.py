@@ -1,0 +1,255 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where everything lies in the fabric's memories: factors, states, inputs and biases."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ornstein.hdl.config import FabricConfig
+from ornstein.host.compile.conditioning import QuantizedInterface, QuantizedLayer
+from ornstein.host.compile.factors import pack, rank_words
+from ornstein.host.compile.program import ProgramError
+from ornstein.host.compile.relaxing import QuantizedEnergy, Side, sides_by_module
+from ornstein.host.compile.request import Request
+from ornstein.host.physics.problem import BIAS
+
+
+class Allotment:
+    """Words of one memory, handed out from the bottom; ``memory`` is the name of its depth in
+    FabricConfig.
+    """
+
+    def __init__(self, memory: str, config: FabricConfig):
+        self._memory, self._config, self._used = memory, config, 0
+
+    def take(self, words: int) -> int:
+        """The first of so many words. Raises ProgramError if the memory is too small."""
+        start = self._used
+        self._used += words
+        depth = getattr(self._config, self._memory)
+        if self._used > depth:
+            raise ProgramError(
+                f"the program needs {self._memory} >= {self._used}, but fabric "
+                f"{self._config.name!r} has {depth}; lower the rank or choose a larger fabric"
+            )
+        return start
+
+
+@dataclass(frozen=True)
+class LayerFactors:
+    """First factor words of a layer's projection and of its expansion."""
+
+    project: int
+    expand: int
+
+
+@dataclass(frozen=True)
+class EnergyFactors:
+    """Factor words of an energy. The factors of a module's couplings lie side by side, since they
+    are expanded together.
+
+    Attributes
+    ----------
+    module : by module, first word
+    module_rank_words : by module, rank words of all its sides
+    first_rank_word : by side, its first rank word among those of its module
+    coefficients : by side that mixes, first word of the mixing coefficients
+    """
+
+    module: dict[str, int]
+    module_rank_words: dict[str, int]
+    first_rank_word: dict[Side, int]
+    coefficients: dict[Side, int]
+
+
+@dataclass(frozen=True, eq=False)
+class FactorMemory:
+    """The image (words, lanes) int16 of the factor memory, and where each layer's and each energy's
+    factors lie in it.
+    """
+
+    image: np.ndarray
+    layers: tuple[LayerFactors, ...]
+    energies: tuple[EnergyFactors, ...]
+
+
+def store_factors(
+    config: FabricConfig, layers: tuple[QuantizedLayer, ...], energies: tuple[QuantizedEnergy, ...]
+) -> FactorMemory:
+    """Compiler pass: place all factors and mixing coefficients, layers first.
+
+    Refuses what exceeds the factor memory.
+    """
+    image = _Image(config)
+    placed_layers = tuple(
+        LayerFactors(
+            project=image.store(pack(config, layer.project)),
+            expand=image.store(pack(config, layer.expand)),
+        )
+        for layer in layers
+    )
+    placed_energies = tuple(_store_energy(config, image, energy) for energy in energies)
+    return FactorMemory(image.words(), placed_layers, placed_energies)
+
+
+class _Image:
+    """The factor memory while it is being filled."""
+
+    def __init__(self, config: FabricConfig):
+        self._allotment = Allotment("factor_depth", config)
+        self._parts = [np.zeros((0, config.lanes), np.int64)]
+
+    def store(self, words: np.ndarray) -> int:
+        self._parts.append(words)
+        return self._allotment.take(len(words))
+
+    def words(self) -> np.ndarray:
+        return np.concatenate(self._parts).astype(np.int16)
+
+
+def _store_energy(config: FabricConfig, image: _Image, energy: QuantizedEnergy) -> EnergyFactors:
+    placed = EnergyFactors({}, {}, {}, {})
+    for name, of_module in sides_by_module(energy.energy).items():
+        if not of_module:
+            continue
+        columns = [energy.factors[side] for side in of_module]
+        placed.module[name] = image.store(pack(config, np.concatenate(columns, axis=1)))
+        words = 0
+        for side in of_module:
+            placed.first_rank_word[side] = words
+            words += rank_words(config, energy.factors[side])
+        placed.module_rank_words[name] = words
+    for side, mix in energy.mixes.items():
+        placed.coefficients[side] = image.store(_pack_coefficients(config, mix.coefficients))
+    return placed
+
+
+def _pack_coefficients(config: FabricConfig, coefficients: np.ndarray) -> np.ndarray:
+    """Factor words (rank words * terms, lanes) of mixing coefficients (terms, rank), in the lanes
+    of the first unit.
+    """
+    terms, ranks = coefficients.shape[0], config.rank_lanes
+    words = np.zeros((coefficients.shape[1] // ranks, terms, config.lanes), np.int64)
+    words[:, :, :ranks] = coefficients.reshape(terms, -1, ranks).swapaxes(0, 1)
+    return words.reshape(-1, config.lanes)
+
+
+@dataclass(frozen=True, eq=False)
+class VectorMemory:
+    """Words of the state and drive memories, for ``chains`` inputs at once.
+
+    Attributes
+    ----------
+    module_word, module_words : by module, first word and words in a state
+    module_parts, input_parts : (first word, numbers) of what a state and an input consist of
+    state_words, input_words : words of a state and of an input
+    input_word : first word of the inputs; the second bank lies ``bank_offset`` words further
+    produced : by module whose bias the interface makes, first drive word of each chain
+    constants : (words, unit_lanes) int16, the constant biases from drive word ``constant_word``
+    constant : by module with a constant bias, its first drive word
+    """
+
+    chains: int
+    module_word: dict[str, int]
+    module_words: dict[str, int]
+    module_parts: tuple[tuple[int, int], ...]
+    input_parts: tuple[tuple[int, int], ...]
+    state_words: int
+    input_words: int
+    input_word: int
+    bank_offset: int
+    produced: dict[str, tuple[int, ...]]
+    constants: np.ndarray
+    constant_word: int
+    constant: dict[str, int]
+
+    def state_of(self, module: str, chain: int) -> int:
+        """First state word of a module."""
+        return chain * self.state_words + self.module_word[module]
+
+    def input_of(self, chain: int) -> int:
+        """First drive word of an input in the first bank."""
+        return self.input_word + chain * self.input_words
+
+    def bias_of(self, module: str, chain: int) -> int | None:
+        """First drive word of a module's bias, made or constant; None if it has none."""
+        if module in self.produced:
+            return self.produced[module][chain]
+        return self.constant.get(module)
+
+
+def allocate_vectors(request: Request, interface: QuantizedInterface, chains: int) -> VectorMemory:
+    """Compiler pass: place the states, the inputs, and the biases of ``chains`` inputs.
+
+    Inputs lie in two banks, so that one job can run while the next one's inputs are written. Every
+    module starts a new word. Refuses what exceeds the state or the drive memory.
+    """
+    problem, config = request.problem, request.config
+    state = _module_parts(request)
+    Allotment("state_depth", config).take(chains * state.words)
+    if problem.interface is not None:
+        input_parts = ((0, problem.input_size),)
+    else:
+        sets = problem.bias_sets if problem.entry == BIAS else 1
+        input_parts = tuple(
+            (index * state.words + first, units)
+            for index in range(sets)
+            for first, units in state.parts
+        )
+    input_words = max(first + -(-size // config.unit_lanes) for first, size in input_parts)
+    drive = Allotment("drive_depth", config)
+    input_word = drive.take(2 * chains * input_words)
+    produced = {
+        name: tuple(drive.take(state.module_words[name]) for _ in range(chains))
+        for name in dict.fromkeys(layer.layer.target for layer in interface.layers)
+    }
+    constants, offsets = _constant_words(config, interface.constants, state.module_words)
+    constant_word = drive.take(len(constants))
+    return VectorMemory(
+        chains=chains,
+        module_word=state.module_word,
+        module_words=state.module_words,
+        module_parts=state.parts,
+        input_parts=input_parts,
+        state_words=state.words,
+        input_words=input_words,
+        input_word=input_word,
+        bank_offset=chains * input_words,
+        produced=produced,
+        constants=constants,
+        constant_word=constant_word,
+        constant={name: constant_word + offset for name, offset in offsets.items()},
+    )
+
+
+@dataclass(frozen=True)
+class _State:
+    """How the modules fill the words of a state."""
+
+    words: int = 0
+    module_word: dict[str, int] = field(default_factory=dict)
+    module_words: dict[str, int] = field(default_factory=dict)
+    parts: tuple[tuple[int, int], ...] = ()
+
+
+def _module_parts(request: Request) -> _State:
+    modules, lanes = request.problem.energies[0].modules, request.config.unit_lanes
+    sizes = {module.name: -(-module.units // lanes) for module in modules}
+    ends = np.cumsum(list(sizes.values()))
+    first = {name: int(end) - sizes[name] for name, end in zip(sizes, ends, strict=True)}
+    parts = tuple((first[module.name], module.units) for module in modules)
+    return _State(int(ends[-1]), first, sizes, parts)
+
+
+def _constant_words(
+    config: FabricConfig, constants: dict[str, np.ndarray], module_words: dict[str, int]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """(drive words of the constant biases, offset of each module's among them)."""
+    total = sum(module_words[name] for name in constants)
+    words = np.zeros((total, config.unit_lanes), np.int16)
+    offsets, offset = {}, 0
+    for name, steps in constants.items():
+        words[offset : offset + module_words[name]].reshape(-1)[: len(steps)] = steps
+        offsets[name] = offset
+        offset += module_words[name]
+    return words, offsets

@@ -1,0 +1,265 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Formats of the time step, the state, and the noise, chosen from what the calibration inputs make
+the float program do.
+
+Units of measure, used throughout the compiler: a state is ``z = z_int * state_lsb``. A bias enters
+the update as ``dt * b = b_int * state_lsb * 2^(bias_shift - 12)``. A word of 16 bits is chosen so
+that the values expected from the calibration inputs fill at most ``FILL`` of its range.
+"""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH
+from ornstein.hdl.engine.noise import VARIANCE
+from ornstein.hdl.engine.update import SQUARE_SHIFT
+from ornstein.host.compile.program import FieldRange, ProgramError
+from ornstein.host.compile.request import Request
+from ornstein.host.physics.problem import STATE
+from ornstein.sim.reference import relax
+from ornstein.sim.stages import LM
+
+TOP = (1 << STATE_WIDTH - 1) - 1
+"""Largest 16-bit word."""
+FILL = 0.9
+"""Fraction of a 16-bit range that expected values may fill."""
+MARGIN = 1.25
+"""Factor by which inputs may exceed the calibration inputs."""
+SIGMAS = 6.0
+"""Standard deviations of thermal motion that a range leaves room for."""
+OBSERVED = 64
+"""Calibration inputs, and states of each stage, from which the range of a quartic energy is taken.
+"""
+QUARTIC_WIDTH = 16
+"""Bits of the quartic coefficient in a level's descriptor, unsigned."""
+
+
+class FormatError(ProgramError):
+    """No format of the fabric holds what one time step multiplies or adds. A coarser state LSB may
+    help, so the compiler tries one.
+    """
+
+
+def clipped_fraction(*values: np.ndarray, lsb: float = 1.0) -> float | None:
+    """Fraction of all ``values`` that round to steps of ``lsb`` beyond 16 bits, or None if there
+    are no values.
+    """
+    steps = np.rint(np.concatenate([np.zeros(0), *(np.ravel(part) for part in values)]) / lsb)
+    return float(np.mean((steps > TOP) | (steps < -TOP - 1))) if steps.size else None
+
+
+@dataclass(frozen=True)
+class TimeStep:
+    """The realised time step ``dt``, and ``leak`` = 2 j2 dt in steps of 2^-leak_bits."""
+
+    dt: float
+    leak: int
+    ranges: tuple[FieldRange, ...]
+
+
+def choose_time_step(request: Request) -> TimeStep:
+    """Compiler pass: round the requested time step to one whose leak has the fabric's bits.
+
+    Reads dt and j2. Refuses a leak that rounds to 0 or to 1.
+    """
+    problem, one = request.problem, 1 << request.config.leak_bits
+    j2 = problem.energies[0].j2
+    leak = round(2 * j2 * problem.dt * one)
+    if not 0 < leak < one:
+        raise ProgramError(
+            f"2 j2 dt = {2 * j2 * problem.dt:.4g} must round to between 1/{one} and {one - 1}/{one}"
+            f"; change dt = {problem.dt}"
+        )
+    dt = leak / one / (2 * j2)
+    row = FieldRange(
+        "time step",
+        low=0,
+        high=1 / (2 * j2),
+        bits=request.config.leak_bits,
+        lsb=1 / one / (2 * j2),
+        requested=problem.dt,
+        realised=dt,
+    )
+    return TimeStep(dt, leak, (row,))
+
+
+@dataclass(frozen=True, eq=False)
+class ExpectedStates:
+    """Where the calibration inputs take the state, in physical units.
+
+    Attributes
+    ----------
+    values : per energy, states (n, units): equilibrium means of a harmonic energy; states that the
+        float dynamics visits under a quartic one, none if no stage uses it
+    heat : per energy, the kT that its thermal fluctuations follow; 0 for a quartic energy, whose
+        ``values`` contain them
+    reach : bound on the magnitude of any unit
+    """
+
+    values: tuple[np.ndarray, ...]
+    heat: tuple[float, ...]
+    reach: float
+
+
+def expect_states(request: Request, step: TimeStep) -> ExpectedStates:
+    """Compiler pass: the states that the calibration inputs lead to, and a bound on them.
+
+    Reads the energies, the stages and the calibration inputs. Refuses a quartic energy whose float
+    dynamics diverges.
+    """
+    problem = request.problem
+    biases = problem.biases(request.calibration)
+    hottest = max(stage.kT for stage in problem.stages)
+    visited = _visited_states(request, step.dt) if problem.energies[0].j4 else None
+    values, heats, reach = [], [], 0.0
+    for index, energy in enumerate(problem.energies):
+        if visited is not None:
+            states, heat = visited[index], 0.0
+        else:
+            states = np.concatenate(
+                [energy.mean(biases[:, number]) for number in range(biases.shape[1])]
+            )
+            # Euler-Maruyama heats every mode; this is the factor of the most heated one.
+            inflation = (
+                1.0
+                if problem.integrator == LM
+                else 1 - step.dt * float(energy.eigenvalues()[-1]) / 2
+            )
+            heat = hottest / inflation
+        values.append(states)
+        heats.append(heat)
+        thermal = np.sqrt(heat * energy.variances().max())
+        reach = max(reach, float(MARGIN * np.abs(states).max(initial=0) + SIGMAS * thermal))
+    if problem.entry == STATE:
+        reach = max(reach, float(MARGIN * np.abs(request.calibration).max()))
+    return ExpectedStates(tuple(values), tuple(heats), reach or 1.0)
+
+
+def _visited_states(request: Request, dt: float) -> list[np.ndarray]:
+    """Per quartic energy, the states (n, units) that float64 dynamics visits from some of the
+    calibration inputs.
+
+    The harmonic part alone would reach much further than the quartic term lets it, so no closed
+    form bounds the states.
+    """
+    problem = request.problem
+    units = problem.energies[0].units
+    visited = [[np.zeros((0, units))] for _ in problem.energies]
+    rng = np.random.default_rng(0)
+    biases = problem.biases(request.calibration)[:OBSERVED]
+    state = (
+        request.calibration[:OBSERVED] if problem.entry == STATE else np.zeros((len(biases), units))
+    )
+    for stage in problem.stages:
+        with np.errstate(over="ignore", invalid="ignore"):
+            run = relax(
+                problem.energies,
+                biases,
+                (replace(stage, thin=max(1, stage.steps // OBSERVED)),),
+                dt=dt,
+                integrator=problem.integrator,
+                initial=state,
+                rng=rng,
+            )
+        state = run.final
+        visited[stage.energy].append(run.samples.reshape(-1, units))
+    if not np.isfinite(state).all():
+        raise ProgramError(
+            f"the quartic term overshoots, so that states diverge; lower dt = {dt:.4g}"
+        )
+    return [np.concatenate(parts) for parts in visited]
+
+
+@dataclass(frozen=True)
+class StateFormat:
+    """The value of the state's LSB, a power of two, and the coefficient of the quartic term in a
+    level's descriptor, 0 without one.
+    """
+
+    lsb: float
+    quartic: int
+    ranges: tuple[FieldRange, ...]
+
+
+def choose_state(
+    request: Request, step: TimeStep, states: ExpectedStates, spare: int
+) -> StateFormat:
+    """Compiler pass: the finest state LSB that leaves ``spare`` top bits of every state unused.
+
+    A strong quartic term may need a finer one, because its coefficient has to fit its bits; then
+    some states can be clipped. Refuses a j4 whose coefficient rounds to zero.
+    """
+    j4 = request.problem.energies[0].j4
+    fraction = int(np.floor(np.log2(TOP * FILL / states.reach))) - spare
+    per_square = 4 * j4 * step.dt * 2.0 ** (SQUARE_SHIFT + 2 * GUARD_BITS)
+    while round(per_square * 4.0**-fraction) >= 1 << QUARTIC_WIDTH:
+        fraction += 1
+    quartic = round(per_square * 4.0**-fraction)
+    if j4 and not quartic:
+        raise ProgramError(f"j4 = {j4} is too small for the state's range of {states.reach:.4g}")
+    lsb = 2.0**-fraction
+    held = [*states.values]
+    if request.problem.entry == STATE:
+        held.append(request.calibration)
+    rows = [
+        FieldRange(
+            "state",
+            low=-states.reach,
+            high=states.reach,
+            bits=STATE_WIDTH,
+            lsb=lsb,
+            clipped=clipped_fraction(*held, lsb=lsb),
+        )
+    ]
+    if j4:
+        realised = quartic / per_square * 4.0**fraction * j4
+        rows.append(
+            FieldRange(
+                "j4",
+                low=0,
+                high=realised,
+                bits=QUARTIC_WIDTH,
+                lsb=realised / quartic,
+                requested=j4,
+                realised=realised,
+            )
+        )
+    return StateFormat(lsb, quartic, tuple(rows))
+
+
+@dataclass(frozen=True)
+class Amplitudes:
+    """The noise amplitude of a level's descriptor, by temperature of the stage."""
+
+    by_temperature: dict[float, int]
+    ranges: tuple[FieldRange, ...]
+
+
+def choose_amplitudes(request: Request, step: TimeStep, state: StateFormat) -> Amplitudes:
+    """Compiler pass: the noise amplitude of every temperature.
+
+    An amplitude is sqrt(2 kT dt) in steps of the noise source. Refuses one beyond the descriptor's
+    bits.
+    """
+    draws = 2 if request.problem.integrator == LM else 1  # Leimkuhler-Matthews adds two draws
+    unit = float(state.lsb / (1 << GUARD_BITS) * np.sqrt(VARIANCE) * draws)
+    amplitudes: dict[float, int] = {}
+    rows = []
+    for kT in dict.fromkeys(stage.kT for stage in request.problem.stages):
+        amplitude = round(np.sqrt(2 * kT * step.dt) / unit)
+        if amplitude >= 1 << AMPLITUDE_WIDTH:
+            raise ProgramError(f"kT = {kT} needs a noise amplitude beyond {AMPLITUDE_WIDTH} bits")
+        amplitudes[kT] = amplitude
+        rows.append(
+            FieldRange(
+                "temperature",
+                low=0,
+                high=kT,
+                bits=AMPLITUDE_WIDTH,
+                lsb=unit,
+                requested=kT,
+                realised=kT if not kT else (amplitude * unit) ** 2 / (2 * step.dt),
+            )
+        )
+    return Amplitudes(amplitudes, tuple(rows))

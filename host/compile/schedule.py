@@ -1,0 +1,379 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The schedule of a job: its levels, and the passes that each level repeats.
+
+A job first loads the initial states, then conditions the substrate, which makes biases from the
+inputs, and then relaxes through the stages of the problem. Every level does its work for all
+chains, the inputs that one job relaxes at once.
+"""
+
+from dataclasses import dataclass, replace
+
+from ornstein.hdl.config import GUARD_BITS, FabricConfig
+from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.host.compile.allocation import (
+    Allotment,
+    EnergyFactors,
+    FactorMemory,
+    LayerFactors,
+    VectorMemory,
+)
+from ornstein.host.compile.conditioning import BiasFormats, QuantizedInterface, QuantizedLayer
+from ornstein.host.compile.factors import rank_words
+from ornstein.host.compile.formats import Amplitudes, StateFormat, TimeStep
+from ornstein.host.compile.program import ProgramError
+from ornstein.host.compile.relaxing import QuantizedEnergy, Side, sides_by_module
+from ornstein.host.compile.request import Request
+from ornstein.host.physics.interface import BIAS as BIAS_PREFIX
+from ornstein.host.physics.interface import INPUT
+from ornstein.host.physics.problem import BIAS, STATE, STOCHASTIC
+from ornstein.sim.stages import LM, Stage
+
+LONGEST_LEVEL = 1 << 16
+"""Steps that one level can count."""
+
+Passes = tuple[Pass, ...]
+
+
+def loading_passes(request: Request, vectors: VectorMemory) -> Passes:
+    """Compiler pass: set the initial states, to the inputs or to zero.
+
+    Refuses a fabric that cannot load a word as it is.
+    """
+    from_input = request.problem.entry == STATE
+    return tuple(
+        Pass(
+            operation=Operation.EXPAND,
+            biased=int(from_input),
+            banked=int(from_input),
+            bias_shift=_identity_shift(request.config) if from_input else 0,
+            outer=vectors.state_words,
+            inner=1,
+            dest=chain * vectors.state_words,
+            bias=vectors.input_of(chain) if from_input else 0,
+        )
+        for chain in range(vectors.chains)
+    )
+
+
+def _identity_shift(config: FabricConfig) -> int:
+    """Index of the bias shift at which a drive word is worth a state LSB."""
+    if GUARD_BITS not in config.bias_shifts:
+        raise ProgramError(
+            f"bias_shifts of fabric {config.name!r} lack {GUARD_BITS}, which loads a value as it is"
+        )
+    return config.bias_shifts.index(GUARD_BITS)
+
+
+# ---- conditioning --------------------------------------------------------------------------------
+
+
+def conditioning_passes(
+    request: Request, interface: QuantizedInterface, factors: FactorMemory, vectors: VectorMemory
+) -> Passes:
+    """Compiler pass: make the biases from the inputs, layer by layer.
+
+    Refuses layers whose hidden values exceed the rank memory, and a fabric that cannot load a word
+    as it is.
+    """
+    rank = Allotment("rank_depth", request.config)
+    passes: list[Pass] = []
+    begun: set[str] = set()
+    for layer, placed in zip(interface.layers, factors.layers, strict=True):
+        hidden = [
+            rank.take(rank_words(request.config, layer.project)) for _ in range(vectors.chains)
+        ]
+        passes += _layer_passes(request.config, layer, placed, vectors, hidden, begun)
+        begun.add(layer.layer.target)
+    return tuple(passes)
+
+
+def _layer_passes(
+    config: FabricConfig,
+    layer: QuantizedLayer,
+    placed: LayerFactors,
+    vectors: VectorMemory,
+    hidden: list[int],
+    begun: set[str],
+) -> list[Pass]:
+    """Passes of one layer: ``hidden`` is the first rank word of each chain, ``begun`` names the
+    modules whose biases an earlier layer has begun.
+    """
+    target = layer.layer.target
+    groups = rank_words(config, layer.project)
+    banked = layer.layer.source == INPUT
+    projecting, activating, expanding = [], [], []
+    for chain, rank in enumerate(hidden):
+        start = _stored_bias(vectors, target, chain, begun)
+        projecting.append(
+            Pass(
+                operation=Operation.PROJECT,
+                from_drive=1,
+                banked=int(banked),
+                shift=layer.project_shift,
+                outer=groups,
+                inner=-(-layer.project.shape[0] // config.unit_lanes),
+                factor=placed.project,
+                source=_layer_source(vectors, layer.layer.source, chain, begun),
+                dest=rank,
+                stride=groups,
+            )
+        )
+        if layer.layer.activation is not None:
+            activating.append(
+                Pass(
+                    operation=Operation.ACTIVATE,
+                    outer=groups,
+                    inner=config.rank_lanes,
+                    source=rank,
+                    dest=rank,
+                )
+            )
+        expanding.append(
+            Pass(
+                operation=Operation.EXPAND,
+                to_drive=1,
+                coupled=1,
+                biased=int(start is not None),
+                shift=layer.expand_shift,
+                bias_shift=_identity_shift(config),
+                outer=vectors.module_words[target],
+                inner=groups,
+                factor=placed.expand,
+                source=rank,
+                dest=vectors.produced[target][chain],
+                bias=start or 0,
+            )
+        )
+    return projecting + activating + expanding
+
+
+def _layer_source(vectors: VectorMemory, source: str, chain: int, begun: set[str]) -> int:
+    """First drive word that a layer reads. A layer reads no bias that is still zero."""
+    if source == INPUT:
+        return vectors.input_of(chain)
+    word = _stored_bias(vectors, source.removeprefix(BIAS_PREFIX), chain, begun)
+    assert word is not None
+    return word
+
+
+def _stored_bias(vectors: VectorMemory, module: str, chain: int, begun: set[str]) -> int | None:
+    """First drive word of a bias as the layers so far have left it; None if it is zero."""
+    return vectors.produced[module][chain] if module in begun else vectors.constant.get(module)
+
+
+# ---- relaxation ----------------------------------------------------------------------------------
+
+
+def step_passes(
+    request: Request,
+    quantized: QuantizedEnergy,
+    factors: EnergyFactors,
+    biases: BiasFormats,
+    vectors: VectorMemory,
+) -> Passes:
+    """Compiler pass: one time step of an energy. All chains project, then all mix, then all
+    expand, so that they hide each other's latency.
+
+    Refuses projections that exceed the rank memory.
+    """
+    rank = Allotment("rank_depth", request.config)
+    projecting: list[Pass] = []
+    mixing: list[Pass] = []
+    expanding: list[Pass] = []
+    for chain in range(vectors.chains):
+        words = _take_rank_words(request.config, rank, quantized, factors)
+        projecting += _projecting(quantized, factors, vectors, words, chain)
+        mixing += _mixing(quantized, factors, words)
+        expanding += _expanding(request, quantized, factors, biases, vectors, words, chain)
+    return tuple(projecting + mixing + expanding)
+
+
+@dataclass(frozen=True)
+class _RankWords:
+    """Rank words of one chain's time step.
+
+    ``groups`` is the number of rank words by side, ``projected`` the first word of its projections.
+    ``mixed`` is the first word by module that mixes.
+    """
+
+    groups: dict[Side, int]
+    projected: dict[Side, int]
+    mixed: dict[str, int]
+
+
+def _take_rank_words(
+    config: FabricConfig, rank: Allotment, quantized: QuantizedEnergy, factors: EnergyFactors
+) -> _RankWords:
+    groups = {side: rank_words(config, columns) for side, columns in quantized.factors.items()}
+    projected, mixed = {}, {}
+    for number, coupling in enumerate(quantized.energy.couplings):
+        start = rank.take(len(coupling.modules) * groups[number, 0])
+        for place in range(len(coupling.modules)):
+            projected[number, place] = start + place * groups[number, place]
+    for name, sides in sides_by_module(quantized.energy).items():
+        if any(side in quantized.mixes for side in sides):
+            mixed[name] = rank.take(factors.module_rank_words[name])
+    return _RankWords(groups, projected, mixed)
+
+
+def _projecting(
+    quantized: QuantizedEnergy,
+    factors: EnergyFactors,
+    vectors: VectorMemory,
+    words: _RankWords,
+    chain: int,
+) -> list[Pass]:
+    return [
+        Pass(
+            operation=Operation.PROJECT,
+            shift=quantized.project_shift[number, place],
+            outer=words.groups[number, place],
+            inner=vectors.module_words[name],
+            factor=factors.module[name] + factors.first_rank_word[number, place],
+            source=vectors.state_of(name, chain),
+            dest=words.projected[number, place],
+            stride=factors.module_rank_words[name],
+        )
+        for number, coupling in enumerate(quantized.energy.couplings)
+        for place, name in enumerate(coupling.modules)
+    ]
+
+
+def _mixing(quantized: QuantizedEnergy, factors: EnergyFactors, words: _RankWords) -> list[Pass]:
+    return [
+        Pass(
+            operation=Operation.MIX,
+            shift=mix.shift,
+            outer=words.groups[number, place],
+            inner=len(mix.coefficients),
+            factor=factors.coefficients[number, place],
+            source=words.projected[number, 0],
+            dest=words.mixed[quantized.energy.couplings[number].modules[place]]
+            + factors.first_rank_word[number, place],
+            stride=words.groups[number, place],
+        )
+        for (number, place), mix in quantized.mixes.items()
+    ]
+
+
+def _expanding(
+    request: Request,
+    quantized: QuantizedEnergy,
+    factors: EnergyFactors,
+    biases: BiasFormats,
+    vectors: VectorMemory,
+    words: _RankWords,
+    chain: int,
+) -> list[Pass]:
+    driven = request.problem.entry == BIAS
+    passes = []
+    for name, sides in sides_by_module(quantized.energy).items():
+        bias = (
+            vectors.input_of(chain) + vectors.module_word[name]
+            if driven
+            else vectors.bias_of(name, chain)
+        )
+        step = Pass(
+            operation=Operation.EXPAND,
+            biased=int(bias is not None),
+            banked=int(driven),
+            bias_shift=biases.shifts[name],
+            outer=vectors.module_words[name],
+            inner=1,
+            dest=vectors.state_of(name, chain),
+            bias=bias or 0,
+        )
+        if sides:
+            number, place = sides[0]
+            # A skip that needs no mixing expands the other side's projections.
+            source = (
+                words.mixed[name] if name in words.mixed else words.projected[number, 1 - place]
+            )
+            step = replace(
+                step,
+                coupled=1,
+                inner=factors.module_rank_words[name],
+                factor=factors.module[name],
+                shift=quantized.expand_shift[name],
+                source=source,
+            )
+        passes.append(step)
+    return passes
+
+
+# ---- levels --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ScheduledLevel:
+    """A level and the passes that it repeats; ``first`` and ``passes`` of the level are not set."""
+
+    level: Level
+    passes: Passes
+
+
+def schedule_levels(
+    request: Request,
+    step: TimeStep,
+    state: StateFormat,
+    amplitudes: Amplitudes,
+    vectors: VectorMemory,
+    loading: Passes,
+    conditioning: Passes,
+    steps: tuple[Passes, ...],
+) -> tuple[ScheduledLevel, ...]:
+    """Compiler pass: the levels of a job in the order of time.
+
+    ``steps`` holds the passes of one time step of each energy. A stage of more steps than a level
+    counts becomes several levels. Refuses nothing.
+    """
+    problem = request.problem
+    levels = [ScheduledLevel(Level(steps=1), loading)]
+    if conditioning:
+        levels.append(ScheduledLevel(Level(steps=1), conditioning))
+    cleared = False
+    for stage in problem.stages:
+        passes = tuple(
+            _with_bias_set(request, vectors, part, stage.bias) for part in steps[stage.energy]
+        )
+        for count in _split_steps(stage):
+            level = Level(
+                keep=1,
+                midpoint=int(problem.integrator == LM),
+                dither=int(problem.rounding == STOCHASTIC),
+                accumulate=int(stage.accumulate),
+                clear=int(stage.accumulate and not cleared),
+                thin=stage.thin,
+                steps=count,
+                leak=step.leak,
+                amplitude=amplitudes.by_temperature[stage.kT],
+                quartic=state.quartic,
+            )
+            cleared = cleared or stage.accumulate
+            levels.append(ScheduledLevel(level, passes))
+    return tuple(levels)
+
+
+def _with_bias_set(request: Request, vectors: VectorMemory, step: Pass, bias_set: int) -> Pass:
+    """The pass with the biases of that set, where biases are the input."""
+    if request.problem.entry == BIAS and step.operation == Operation.EXPAND:
+        return replace(step, bias=step.bias + bias_set * vectors.state_words)
+    return step
+
+
+def _split_steps(stage: Stage) -> list[int]:
+    """The steps of the levels that make up a stage: whole intervals of its sample stream."""
+    interval = max(1, stage.thin)
+    longest = LONGEST_LEVEL // interval * interval
+    whole, rest = divmod(stage.steps, longest)
+    return [longest] * whole + ([rest] if rest else [])
+
+
+def sampled_words(levels: tuple[ScheduledLevel, ...], vectors: VectorMemory) -> int:
+    """State words that a job sends to the sample stream."""
+    samples = sum(
+        scheduled.level.steps // scheduled.level.thin
+        for scheduled in levels
+        if scheduled.level.thin
+    )
+    return samples * vectors.chains * vectors.state_words

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The gateware column of the paper's tables: a runner, and what relaxations on it answer."""
+
+import numpy as np
+
+from ornstein.hdl.config import WIDE
+from ornstein.host.devices.device import DeviceError
+from ornstein.host.experiments.common import Runner
+from ornstein.host.models.run import COLD_SAMPLES
+from ornstein.host.physics.problem import BIAS, Problem, equilibrium
+from ornstein.sim.energy import Energy
+
+GATEWARE_INPUTS = 2
+"""Inputs of every program that the gateware answers too."""
+
+
+def gateware_runner(uri: str, seed: int) -> Runner:
+    """Returns a runner whose integer model answers, confirmed by the device on the first inputs.
+
+    Programs that do not fit the device's memories run on the ``wide`` fabric. Float64 dynamics
+    have no fabric and answer for themselves. Raises DeviceError for a device without dynamics.
+    """
+    if uri == "float:exact":
+        raise DeviceError(
+            "the experiments run dynamics, and device 'float:exact' has none; use float, model or "
+            "rtl"
+        )
+    return Runner(uri, seed, gateware_inputs=GATEWARE_INPUTS, fallback=WIDE)
+
+
+def description(runner: Runner) -> str:
+    """Returns where the gateware column comes from, in words."""
+    if not runner.bit_exact:
+        return "the float64 dynamics, no gateware"
+    if runner.uri.startswith("model"):
+        return "the integer model, which equals the gateware in every bit"
+    devices = " and ".join(runner.confirmed) or runner.uri
+    return (
+        f"the integer model, with {runner.compared:,} inputs run on {devices} as well and equal in "
+        "every bit"
+    )
+
+
+def relax(runner: Runner, energy: Energy, biases: np.ndarray) -> tuple[np.ndarray, Energy]:
+    """Relaxes biases (n, units) at kT = 0.
+
+    Returns the means (n, units), and the energy that the program's factors realise.
+    """
+    stages = equilibrium(energy, kT=0.0, samples=COLD_SAMPLES)
+    run = runner.run(Problem("relax", (energy,), stages, entry=BIAS), biases)
+    return run.outputs.mean, run.program.realised[0]
