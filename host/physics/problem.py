@@ -21,7 +21,7 @@ class ProblemError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Drive:
-    """Inputs that are the biases of some modules themselves, unit by unit: (input - centre) / scale.
+    """Inputs that are biases themselves, unit by unit: (input - centre) / scale.
 
     Nothing digital lies between an input and its unit but these constants; the other modules'
     biases are zero.
