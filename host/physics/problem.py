@@ -108,7 +108,12 @@ class Problem:
 
     @property
     def driven_units(self) -> np.ndarray:
-        """Positions in z of the units that ``drive`` gives biases, in the order of the input."""
+        """Positions in z of the units that ``drive`` gives biases, in the order of the input.
+
+        Raises ProblemError if there is no drive.
+        """
+        if self.drive is None:
+            raise ProblemError(f"{self.name}: inputs are no biases of single modules")
         slices = self.energies[0].slices
         return np.concatenate([np.r_[slices[name]] for name in self.drive.modules])
 

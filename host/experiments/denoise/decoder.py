@@ -16,7 +16,7 @@ import numpy as np
 from ornstein.hdl.config import FabricConfig
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
-from ornstein.host.devices.device import Device, prediction_only
+from ornstein.host.devices.device import Device, DeviceError, prediction_only
 from ornstein.host.models.decoder_moments import DecoderMoments
 from ornstein.host.models.network import SKIPS, Network, image_of, pixels
 from ornstein.host.physics.alignment import Alignment, align
@@ -133,6 +133,8 @@ class SubstrateDecoder:
         """
         count, _, height, width = features["e1"].shape
         program = device.program
+        if program is None:
+            raise DeviceError("load the decoder's program before decoding")
         low, high = program.input_limits()
         parts, clipped = [], 0
         for index in range(count):
