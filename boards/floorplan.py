@@ -20,6 +20,7 @@ others look to. Four neighbours of the grid share a block of multipliers, as the
 """
 
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.fabric.bank import Bank
 
 COLUMNS = (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114)
 """x of the blocks."""
@@ -49,16 +50,21 @@ def floorplan(config: FabricConfig) -> dict[str, str]:
     """Yosys patterns of the fabric's cells that are placed by hand, and their places as nextpnr
     calls them.
 
-    A pattern stands for one cell; Amaranth makes some names unique with a number after ``$``.
+    A pattern stands for one cell.
     """
-    places = {f"descriptor.cells_{word}.0.0": _block_ram(MIDDLE, 82, word) for word in range(4)}
-    places["activation.cells_0.0.0"] = _block_ram(MIDDLE, 70, 1)
+    places = {
+        f"{Bank.cells('descriptor_bank', word)}.0.0": _block_ram(MIDDLE, 82, word)
+        for word in range(4)
+    }
+    places[f"{Bank.cells('activation_bank.bank', 0)}.0.0"] = _block_ram(MIDDLE, 70, 1)
     places["lanes.interpolator.multiply.mult18x18d"] = _multiplier(MIDDLE, 58, 0)
     in_quarter = config.rank_lanes // QUARTERS
     for rank in range(config.rank_lanes):
         quarter, place = divmod(rank, in_quarter)
         left = _left(quarter)
-        places[f"rank$*.cells_{rank}.0.0"] = _block_ram(left + 2 * (place // 2), 70, place)
+        places[f"{Bank.cells('rank_bank', rank)}.0.0"] = _block_ram(
+            left + 2 * (place // 2), 70, place
+        )
         for unit in range(config.unit_lanes):
             # a quarter's squares of four neighbours, by pairs of unit and of rank lanes
             column, y = {
@@ -77,18 +83,18 @@ def floorplan(config: FabricConfig) -> dict[str, str]:
     for unit in range(config.unit_lanes):
         for quarter in range(QUARTERS):
             for part in range(WIDTH):
-                places[f"factor_{unit}.joined_{in_quarter * quarter}.cells.0.{part}"] = _block_ram(
-                    _left(quarter) + part, (22, 46)[unit // 4], unit % 4
-                )
+                places[
+                    f"factor_{unit}_bank.memory.joined_{in_quarter * quarter}.cells.0.{part}"
+                ] = _block_ram(_left(quarter) + part, (22, 46)[unit // 4], unit % 4)
         quarter, right = divmod(unit, 2)
         middle = _left(quarter) + 1
         outer = middle + (-1, 1)[right]
-        places[f"update_{unit}.multiply.mult18x18d"] = _multiplier(middle, 58, 2 * right)
-        places[f"state$*.cells_{unit}.0.0"] = _block_ram(outer, 70, 2 - right)
-        places[f"drive$*.cells_{unit}.0.0"] = _block_ram(outer, 70, 3 - 3 * right)
-        places[f"drive$*.cells_{unit}.0.1"] = _block_ram(middle, 70, 3 * right)
-        places[f"state_late.cells_{unit}.0.0"] = _block_ram(middle, 70, 1 + right)
-        places[f"noise_codes.cells_{unit}.0.0"] = _block_ram(middle, 82, 1 + right)
+        places[f"units.lane_{unit}.update.multiply.mult18x18d"] = _multiplier(middle, 58, 2 * right)
+        places[f"{Bank.cells('state_bank', unit)}.0.0"] = _block_ram(outer, 70, 2 - right)
+        places[f"{Bank.cells('drive_bank', unit)}.0.0"] = _block_ram(outer, 70, 3 - 3 * right)
+        places[f"{Bank.cells('drive_bank', unit)}.0.1"] = _block_ram(middle, 70, 3 * right)
+        places[f"{Bank.cells('state_copy_bank', unit)}.0.0"] = _block_ram(middle, 70, 1 + right)
+        places[f"{Bank.cells('noise_bank', unit)}.0.0"] = _block_ram(middle, 82, 1 + right)
         for part in range(4):
-            places[f"sums.cells_{unit}.0.{part}"] = _block_ram(outer, 82, part)
+            places[f"{Bank.cells('sum_bank.bank', unit)}.0.{part}"] = _block_ram(outer, 82, part)
     return places

@@ -19,6 +19,7 @@ from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_W
 from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, micro_layout
+from ornstein.hdl.parts import Substitute, as_designed
 from ornstein.hdl.sums import both_ways
 from ornstein.hdl.timing import Timing
 
@@ -126,8 +127,8 @@ class Lanes(wiring.Component):
     unit_valid, unit_micro, unit_sums : out, at time ``unit``; accumulators of a vector word
     """
 
-    def __init__(self, config: FabricConfig):
-        self._config = config
+    def __init__(self, config: FabricConfig, *, substitute: Substitute = as_designed):
+        self._config, self._substitute = config, substitute
         micro = micro_layout(config)
         super().__init__(
             {
@@ -193,16 +194,16 @@ class Lanes(wiring.Component):
                         f"mix_{unit}_{rank}",
                     )
                     word = distance.relay(vector[unit], f"vector_beside_{unit}_{rank}")
+                name = f"multiplier_{unit}_{rank}"
                 if alone:  # the first interpolates activations too
-                    multiplier = Multiplier(
-                        config, max(config.factor_width, (rank == 0) * SLOPE_WIDTH)
-                    )
+                    width = max(config.factor_width, (rank == 0) * SLOPE_WIDTH)
+                    multiplier = self._substitute(name, Multiplier(config, width))
                     m.d.comb += multiplier.enable.eq(pipe[arrival + timing.multiply_add - 1][0])
                     product = multiplier.sum
                 else:
-                    multiplier = ecp5.Multiply()
+                    multiplier = self._substitute(name, ecp5.Multiply())
                     product = multiplier.product
-                m.submodules[f"multiplier_{unit}_{rank}"] = multiplier
+                m.submodules[name] = multiplier
                 other = rank_words[unit][rank] if unit == 0 else Mux(mix, 0, rank_words[unit][rank])
                 m.d.comb += [
                     multiplier.a.eq(self.factor[unit * config.rank_lanes + rank]),
