@@ -28,12 +28,11 @@ STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
 
 
 class Multiplier(wiring.Component):
-    """A multiplication and an addition: ``sum`` becomes ``a * b + addend`` in cycles with
-    ``enable``.
+    """Multiplies and adds: ``sum`` becomes ``a * b + addend`` in cycles with ``enable``.
 
-    In a grid of lanes the product has a register more, on an ECP5 that of its multipliers. On an
-    iCE40UP5K this is one MAC16, adder and registers included; on an iCE40 without multipliers a sum
-    of multiples of ``b``, one for each pair of bits of ``a``.
+    With several unit lanes the product has one register more, on an ECP5 that of its multipliers.
+    On an iCE40UP5K this is one MAC16, adder and registers included; on an iCE40 without multipliers
+    a sum of multiples of ``b``, one for each pair of bits of ``a``.
 
     Members
     -------
@@ -41,7 +40,8 @@ class Multiplier(wiring.Component):
     b : signed(16), in
     addend : signed(accumulator_width), in; ``multiply_add - 1`` cycles after ``a`` and ``b``
     enable : in; likewise
-    sum : signed(accumulator_width), out; :attr:`Timing.multiply_add` cycles after ``a`` and ``b``; wraps
+    sum : signed(accumulator_width), out; :attr:`Timing.multiply_add` cycles after ``a`` and ``b``;
+        wraps
     """
 
     def __init__(self, config: FabricConfig, width: int):
@@ -98,12 +98,12 @@ class Multiplier(wiring.Component):
 
 
 class Lanes(wiring.Component):
-    """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or
-    rank lanes (expand).
+    """Takes words of three memories, multiplies them lane by lane, and sums the products across
+    unit lanes (PROJECT, MIX) or rank lanes (EXPAND).
 
     Times are those of :class:`ornstein.hdl.timing.Timing`; the memories' data come at time
-    ``read``. The accumulators wrap: that a program cannot overflow them is proved when it
-    is compiled.
+    ``read``. The accumulators wrap; the compiler proves that a program cannot
+    overflow them.
 
     Members
     -------
@@ -114,9 +114,9 @@ class Lanes(wiring.Component):
     rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
     fraction : unsigned(8), in, at time ``lookup`` of ACTIVATE; low bits of the activation's
         argument
-    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. But for a grid
-        the first lane interpolates, so that no other operation may be issued in the cycles after an
-        ACTIVATE until then.
+    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. With
+        one unit lane the first multiplier interpolates too: nothing else may be issued between an
+        ACTIVATE and that time.
     activated_valid, activated_micro, activated : out, at time ``activation``; the activation's
         unsigned(16) result
     rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank``; rounded and
@@ -268,7 +268,7 @@ class Lanes(wiring.Component):
                 negative.eq(accumulator[-1]),
             ]
             following = Signal(signed(STATE_WIDTH), name=f"rank_next_{rank}", reset_less=True)
-            # a register's reset does what its LUT has no input left for
+            # the second choice becomes the register's reset: its LUT has no input left
             m.d.sync += following.eq(Mux(over, STATE_LIMIT, shifted))
             with m.If(over & negative):
                 m.d.sync += following.eq(~STATE_LIMIT)
@@ -318,8 +318,8 @@ class Lanes(wiring.Component):
             accumulator = Signal(
                 signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True
             )
-            # a sum, an addition and a choice: one LUT a bit, with no enable besides, which would
-            # break an iCE40's carry
+            # One LUT a bit: carry, sum and choice. An enable would take the carry chain apart on
+            # an iCE40.
             m.d.sync += accumulator.eq(Mux(starts, total, accumulator + total))
             m.d.comb += self.unit_sums[unit].eq(accumulator)
         soon = unit_time - timing.read

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of a grid of products along either of its sides, in one tree of adders."""
+"""Sums of products across unit lanes or across rank lanes, in one tree of adders."""
 
 from amaranth.hdl import Module, Mux, Signal
 
@@ -8,8 +8,8 @@ from ornstein.hdl.hops import kept_register
 
 
 def tree(m: Module, terms: list, name: str, counted=1):
-    """The sum of a power of two of terms, one level a cycle; it grows a bit a level and loses none.
-    It is zero unless ``counted``, which is asked in the cycle of the last level."""
+    """The sum of a power of two of terms: one level of additions a cycle, each a bit wider than the
+    one before. The sum is zero unless ``counted`` in the cycle of the last level."""
     if len(terms) == 1:
         return Mux(counted, terms[0], 0)
     level = 0
@@ -37,12 +37,11 @@ def both_ways(
     ----------
     products : signed, that of unit lane ``u`` and rank lane ``r`` at ``u * ranks + r``; powers of
         two of lanes
-    across_units : which of the sums is meant, a cycle before the products
-    counted : one for each unit lane, whether its sum is not to be zero; in the cycle before the
-        sum, or with it if it is of one product
+    across_units : the sums across unit lanes are wanted, one cycle before the products
+    counted : for each unit lane, whether its sum counts or is to be zero; one cycle before the
+        sum, or with the sum of a single product
 
-    The sums come as many cycles after the products as the logarithm of the number of terms; they
-    lose no bit.
+    A sum of n products comes log2(n) cycles after them; no bit is lost.
     """
     height, width = len(products) // ranks, ranks
     squares = {
@@ -56,7 +55,7 @@ def both_ways(
         added = {}
         for row in range(height):
             for column in range(width):
-                own = kept_register(m, across_units, f"across_units_{level}_{row}_{column}")
+                choice = kept_register(m, across_units, f"across_units_{level}_{row}_{column}")
                 a, b, c, d = (
                     squares[2 * row + down, 2 * column + right]
                     for down in range(2)
@@ -66,23 +65,27 @@ def both_ways(
                 added[row, column] = [
                     _kept(
                         m,
-                        ecp5.add_either(m, term, one, other, own, platform),
+                        ecp5.add_either(m, term, one, other, choice, platform),
                         f"sum_{level}_{row}_{column}_{place}",
                     )
                     for place, (term, one, other) in enumerate(sums)
                 ]
         squares, across_units = added, kept_register(m, across_units, f"across_units_{level}")
-    own = len(squares[0, 0])  # the sums of a square: of its columns or of its rows
+    per_square = len(squares[0, 0])  # sums of a square: one for each column, or for each row
     of_ranks = [
-        tree(m, [squares[row, rank // own][rank % own] for row in range(height)], f"rank_{rank}")
+        tree(
+            m,
+            [squares[row, rank // per_square][rank % per_square] for row in range(height)],
+            f"rank_{rank}",
+        )
         for rank in range(ranks)
     ]
-    if width == 1 < ranks:  # the last level was the other sums' too
+    if width == 1 < ranks:  # both kinds of sums share the last level
         counted = [kept_register(m, each, f"counted_{unit}") for unit, each in enumerate(counted)]
     of_units = [
         tree(
             m,
-            [squares[unit // own, column][unit % own] for column in range(width)],
+            [squares[unit // per_square, column][unit % per_square] for column in range(width)],
             f"unit_{unit}",
             each,
         )

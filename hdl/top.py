@@ -119,8 +119,8 @@ def verilog(
     substitute: Substitute = as_designed,
 ) -> str:
     """The top as Verilog for a simulator: ports ``clk``, ``rate`` and the streams as ``i__payload``
-    and so on. ``inputs`` are further signals, by name, that the simulator drives; ``substitute`` may
-    replace parts of the fabric.
+    and so on. ``inputs`` are further signals, by name, that the simulator drives. ``substitute``
+    may replace parts of the fabric.
 
     A simulator evaluates everything between a port and a register on every edge of the clock, so
     the streams pass a register, as they do in a board's UART, and there is no reset: registers

@@ -4,20 +4,21 @@ and saturated.
 
     z' = sat16((self + coupling + bias + noise - cubic + rounding) >> 12)
 
-=========  ==========================================================  ===================================
-term       value, in guard LSBs (state LSB / 2^12)                     present when
-=========  ==========================================================  ===================================
-self       (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
-coupling   accumulator << 12 - coupling_bits >> expand_shift (floor)   pass.coupled
-bias       drive << bias_shift                                         pass.biased
-noise      amplitude * (code + previous code if level.midpoint)        pass writes the state
-cubic      h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, build option ``quartic``
-rounding   2^11, or a uniform 12-bit number if level.dither            always
-=========  ==========================================================  ===================================
+========  ==========================================================  ==========================
+term      value, in guard LSBs (state LSB / 2^12)                     present when
+========  ==========================================================  ==========================
+self      (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
+coupling  accumulator << 12 - coupling_bits >> expand_shift (floor)   pass.coupled
+bias      drive << bias_shift                                         pass.biased
+noise     amplitude * (code + previous code if level.midpoint)        pass writes the state
+cubic     h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, if built with it
+rounding  2^11, or a uniform 12-bit number if level.dither            always
+========  ==========================================================  ==========================
 
-The energy is SPEC section 1: leak = 2 J2 dt, and h = 4 J4 dt z^2, whose clamp at one tames the
-explicit step where it would be unstable. With one noise sample a step this is Euler-Maruyama, with
-two Leimkuhler-Matthews (doi:10.1093/amrx/abs010), exact for every harmonic energy.
+The coefficients follow from the energy J2 z^2 + J4 z^4 of a unit: leak = 2 J2 dt, and h = 4 J4 dt
+z^2, whose limit of one keeps the explicit step stable. With one noise sample a step this is
+Euler-Maruyama, with two it is Leimkuhler-Matthews (doi:10.1093/amrx/abs010), which is exact for
+every harmonic energy.
 """
 
 from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
@@ -64,7 +65,7 @@ class Update(wiring.Component):
     shift, bias_shift : in; indices into the configuration's shifts
     amplitude : unsigned(28), in; guard LSBs
     draw : out; the noise is drawn in this cycle, :attr:`Timing.draw` cycles after the inputs
-    valid : in; the inputs are meant
+    valid : in; there is a unit in this cycle
     code, previous : signed(2), in; read in the cycle after ``draw``
     dither : unsigned(12), in; read in the cycle of ``draw``
     next : signed(16), out; the new state
@@ -121,7 +122,7 @@ class Update(wiring.Component):
         def add(terms):
             return sum(terms[1:], start=terms[0]) if terms else C(0, 1)
 
-        # the draw: terms that need no product, and the rows of the leak's product
+        # until the draw: the terms without a product, and the partial products of the leak
         wait = timing.draw - 1
         state = delayed(self.state, wait, "state")
         coupled = shift_right(
@@ -133,11 +134,11 @@ class Update(wiring.Component):
         biases = [self.drive << shift for shift in config.bias_shifts]
         m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
-        # what the leak leaves, (2^leak_bits - leak) * state
+        # the state that the leak leaves, (2^leak_bits - leak) * state
         retained = Mux(self.keep, (1 << config.leak_bits) - self.leak, 0)
         digits = []
         if ice40.saves_multipliers(platform):
-            # digit by digit of a factor that is constant in flight
+            # one partial product for each digit of a factor that is constant in flight
             digits = [
                 Signal(2, name=f"digit_{place}", reset_less=True)
                 for place in range(config.leak_bits // 2 + 1)
@@ -183,8 +184,8 @@ class Update(wiring.Component):
         noisy = delayed(self.noisy, timing.draw, "noisy")
         drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)
-        # noise = magnitude, or its negative as ~(~x + magnitude) of x, the rounding; it is none,
-        # one or two amplitudes
+        # The noise is none, one or two amplitudes. It is added to the rounding x; a negative one is
+        # subtracted as ~(~x + magnitude), which needs no second adder.
         codes = Mux(drawn, self.code, 0) + Mux(drawn & self.midpoint, self.previous, 0)
         once, twice, negative = (
             Signal(name=name, reset_less=True) for name in ("once", "twice", "negative")

@@ -7,19 +7,12 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.fabric.bank import AccessSignature, Bank
-from ornstein.hdl.micro import micro_layout
+from ornstein.hdl.micro import StageSignature
 from ornstein.hdl.parts import Substitute, as_designed
 from ornstein.hdl.regmap import Space
 from ornstein.hdl.spaces import spaces
 
 SPACE_OF_POWER = {1: Space.SUM, 2: Space.SQUARE}
-
-
-class Stage(wiring.Signature):
-    """One stage of the update's pipeline, as :class:`ornstein.hdl.micro.MicroPipe` gives it."""
-
-    def __init__(self, config: FabricConfig):
-        super().__init__({"valid": Out(1), "micro": Out(micro_layout(config))})
 
 
 class Accumulator(wiring.Component):
@@ -35,7 +28,7 @@ class Accumulator(wiring.Component):
     accumulate : in; level.accumulate
     job_bank : in; the job's bank
     states : unit_lanes x signed(16), in; the new states
-    read, write_soon, write : Stage, in; the stages in which a sum is read, the one before it is
+    read, write_soon, write : StageSignature, in; the stages in which a sum is read, the one before it is
         written, and in which it is written
     reading : out; the engine reads in this cycle
     element : out; the sum that the bus reads
@@ -55,9 +48,9 @@ class Accumulator(wiring.Component):
                 "accumulate": In(1),
                 "job_bank": In(1),
                 "states": In(data.ArrayLayout(signed(STATE_WIDTH), config.unit_lanes)),
-                "read": In(Stage(config)),
-                "write_soon": In(Stage(config)),
-                "write": In(Stage(config)),
+                "read": In(StageSignature(config)),
+                "write_soon": In(StageSignature(config)),
+                "write": In(StageSignature(config)),
                 "reading": Out(1),
                 "element": Out(self._bank.element.shape()),
             }
