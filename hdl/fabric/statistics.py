@@ -28,8 +28,8 @@ class Accumulator(wiring.Component):
     accumulate : in; level.accumulate
     job_bank : in; the job's bank
     states : unit_lanes x signed(16), in; the new states
-    read, write_soon, write : StageSignature, in; the stages in which a sum is read, the one before it is
-        written, and in which it is written
+    read, write_soon, write : StageSignature, in; the stage in which a sum is read, that before it
+        is written, and that in which it is written
     reading : out; the engine reads in this cycle
     element : out; the sum that the bus reads
 
