@@ -8,9 +8,9 @@ from amaranth.lib import wiring
 from amaranth_boards.icebreaker_bitsy import ICEBreakerBitsyPlatform
 
 from ornstein.boards.wiring import on_usb, request
-from ornstein.hdl import ice40
 from ornstein.hdl.config import BITSY, FabricConfig
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
+from ornstein.hdl.targets import ice40
 
 CONFIG = BITSY
 REFERENCE = 12_000_000

@@ -8,9 +8,9 @@ from amaranth.lib import io, wiring
 from amaranth_boards.ice40_hx8k_b_evn import ICE40HX8KBEVNPlatform
 
 from ornstein.boards.wiring import on_uart, request
-from ornstein.hdl import ice40
 from ornstein.hdl.config import HX8K, FabricConfig
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.targets import ice40
 
 CONFIG = HX8K
 REFERENCE = 12_000_000

@@ -8,9 +8,9 @@ from amaranth.lib import wiring
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from ornstein.boards.wiring import on_uart, request
-from ornstein.hdl import ice40
 from ornstein.hdl.config import ICEBREAKER, FabricConfig
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.targets import ice40
 
 CONFIG = ICEBREAKER
 REFERENCE = 12_000_000

@@ -7,9 +7,9 @@ from amaranth.vendor import LatticeECP5Platform
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_85FPlatform
 
 from ornstein.boards.wiring import on_usb, request
-from ornstein.hdl import ecp5
 from ornstein.hdl.config import ULX3S, FabricConfig
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
+from ornstein.hdl.targets import ecp5
 
 CONFIG = ULX3S
 CLOCKS = {"sync": 108_000_000, "usb": CLOCK_HZ}

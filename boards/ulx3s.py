@@ -6,9 +6,9 @@ from amaranth.lib import io, wiring
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from ornstein.boards.wiring import on_uart, request
-from ornstein.hdl import ecp5
 from ornstein.hdl.config import ULX3S, FabricConfig
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.targets import ecp5
 
 CONFIG = ULX3S
 CLOCKS = {"sync": 90_000_000}

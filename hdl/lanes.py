@@ -5,7 +5,6 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import (
     add_up,
     borrows,
@@ -21,6 +20,7 @@ from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, micro_layout
 from ornstein.hdl.parts import Substitute, as_designed
 from ornstein.hdl.sums import both_ways
+from ornstein.hdl.targets import ecp5, ice40
 from ornstein.hdl.timing import Timing
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1

@@ -7,9 +7,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import blockram, ice40
+from ornstein.hdl import blockram
 from ornstein.hdl.config import NEIGHBOURS
 from ornstein.hdl.hops import hops
+from ornstein.hdl.targets import ice40
 
 
 class LaneMemory(wiring.Component):

@@ -3,8 +3,8 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
-from ornstein.hdl import ecp5
 from ornstein.hdl.hops import kept_register
+from ornstein.hdl.targets import ecp5
 
 
 def tree(m: Module, terms: list, name: str, counted=1):

@@ -25,7 +25,6 @@ from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.arithmetic import (
     borrows,
     multiple,
@@ -37,6 +36,7 @@ from ornstein.hdl.arithmetic import (
 )
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
 from ornstein.hdl.hops import hops, kept_register
+from ornstein.hdl.targets import ecp5, ice40
 from ornstein.hdl.timing import Timing
 
 SQUARE_SHIFT = 15

@@ -19,8 +19,8 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
-from ornstein.hdl.ice40 import PllClock
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.targets.ice40 import PllClock
 from ornstein.sim import usb_host, verilated
 from ornstein.sim.toolchain import run_yowasp, synth_package
 from ornstein.sim.transport import LinkError, Transport

@@ -10,7 +10,7 @@ import numpy as np
 
 from ornstein.boards import BOARDS, ORNSTEIN, BoardInfo
 from ornstein.boards.build import NETLIST, BuildError
-from ornstein.hdl.ice40 import PllClock
+from ornstein.hdl.targets.ice40 import PllClock
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.selftest import builtin_program

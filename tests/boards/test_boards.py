@@ -6,9 +6,9 @@ import pytest
 
 from ornstein.boards import BOARDS, ORNSTEIN, build, timing
 from ornstein.boards.build import BuildError
-from ornstein.hdl import ecp5, ice40
 from ornstein.hdl.config import TINY
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
+from ornstein.hdl.targets import ecp5, ice40
 from ornstein.host.experiments import speed
 from ornstein.host.experiments.demo.run import compile_recipe
 from ornstein.host.models import recipes

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from ornstein.hdl.config import ICEBREAKER, PRESETS, TINY, ULX3S, WIDE
-from ornstein.hdl.ecp5 import Multiply
+from ornstein.hdl.targets.ecp5 import Multiply
 from ornstein.hdl.timing import MULTIPLY, Timing
 
 

@@ -13,7 +13,7 @@ import pytest
 from amaranth.back import verilog
 from amaranth.hdl import Shape
 
-from ornstein.hdl.ice40 import DEVICE
+from ornstein.hdl.targets.ice40 import DEVICE
 from ornstein.sim.toolchain import verilator_environment
 
 BENCH = """

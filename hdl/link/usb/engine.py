@@ -7,9 +7,9 @@ from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import ecp5
 from ornstein.hdl.link.usb.descriptors import MAX_PACKET
 from ornstein.hdl.protocol import END
+from ornstein.hdl.targets import ecp5
 
 __all__ = ["PAGE", "WORDS", "Engine", "Source", "When", "Word"]
 

@@ -16,11 +16,11 @@ from amaranth.lib.wiring import In, Out, connect
 from ornstein.boards import BOARDS
 from ornstein.boards.build import NETLIST, BuildError
 from ornstein.boards.wiring import request, usb_serial
-from ornstein.hdl import ice40
 from ornstein.hdl.link.uart import Receiver, Transmitter
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.protocol import END
 from ornstein.hdl.regmap import Line
+from ornstein.hdl.targets import ice40
 from ornstein.host.devices import verify
 from ornstein.host.devices.device import Outputs
 from ornstein.sim import bitstream, netlist, toolchain, usb_host
