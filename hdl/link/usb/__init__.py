@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The link's bytes over native USB: a CDC-ACM serial port, down to the wires.
+"""The link's bytes over native USB: a CDC-ACM serial port, down to the transceiver.
 
 Wires and bits are in :mod:`~ornstein.hdl.link.usb.transceiver`; packets, transactions and requests
 in a microprogram (:mod:`~ornstein.hdl.link.usb.program`) of a small machine
@@ -20,19 +20,20 @@ __all__ = ["UsbSerial"]
 
 
 class UsbSerial(wiring.Component):
-    """Serial port on two wires and a pull-up; streams in ``sync``.
+    """Serial port on two wires and a pull-up; its streams are in ``sync``.
 
-    A packet to the host ends where a frame ends, or when it is full: an answer never waits for the
-    next one. One packet is held each way. The device does not suspend: while the host is asleep it
-    draws what it always does.
+    A packet to the host is complete when a frame ends or when the packet is full, so an answer
+    never waits for the next one. The device holds one packet in each direction. It does not support
+    suspend: while the host sleeps, the device draws as much current as before.
 
     Parameters
     ----------
     pins : object with ``d_p`` and ``d_n``, each with ``i``, ``o`` and ``oe`` as
         :class:`amaranth.lib.io.DDRBuffer` has them, ``i`` and ``o`` for half a cycle each; and
         ``pullup`` with ``o``
-    domain : clock domain of the pins, of :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`;
-        streams cross from and to it unless it is ``sync``
+    domain : clock domain of the pins; its frequency is
+        :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`. The streams cross between it and
+        ``sync`` unless it is ``sync`` itself.
 
     Members
     -------
@@ -50,21 +51,19 @@ class UsbSerial(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         rename, pins = DomainRenamer(self._domain), self._pins
-        wires, engine = Transceiver(), Engine(*serial_port())
-        m.submodules.wires, m.submodules.engine = rename(wires), rename(engine)
+        transceiver, engine = Transceiver(), Engine(*serial_port())
+        m.submodules.transceiver = rename(transceiver)
+        m.submodules.engine = rename(engine)
         m.d.comb += [
-            wires.d_p.eq(Cat(pins.d_p.i)),
-            wires.d_n.eq(Cat(pins.d_n.i)),
-            Cat(pins.d_p.o).eq(wires.o_p.replicate(2)),
-            Cat(pins.d_n.o).eq(wires.o_n.replicate(2)),
-            pins.d_p.oe.eq(wires.oe),
-            pins.d_n.oe.eq(wires.oe),
+            transceiver.d_p.eq(Cat(pins.d_p.i)),
+            transceiver.d_n.eq(Cat(pins.d_n.i)),
+            Cat(pins.d_p.o).eq(transceiver.o_p.replicate(2)),
+            Cat(pins.d_n.o).eq(transceiver.o_n.replicate(2)),
+            pins.d_p.oe.eq(transceiver.oe),
+            pins.d_n.oe.eq(transceiver.oe),
             pins.pullup.o.eq(1),
         ]
-        for name in ("send", "data", "checksum", "start"):
-            m.d.comb += getattr(wires, name).eq(getattr(engine, name))
-        for name in ("ready", "byte", "active", "idle", "good_5", "good_16", "se0"):
-            m.d.comb += getattr(engine, name).eq(getattr(wires, name))
+        connect(m, engine.line, transceiver.line)
         if self._domain == "sync":
             connect(m, flipped(self.i), engine.i)
             connect(m, engine.o, flipped(self.o))

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bits on the wires of full-speed USB: two line samples a cycle in, a bit every two cycles out.
+"""Bits on the wires of full-speed USB. Each cycle takes two samples of the line; a bit lasts two
+cycles.
 
 Universal Serial Bus Specification 2.0: 7.1.7 (line states), 7.1.8 (NRZI), 7.1.9 (bit stuffing),
 7.1.10 (sync pattern), 7.1.13 to 7.1.15 (end of packet, data rate and jitter), 8.3.5 (checksums).
@@ -9,19 +10,21 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl.link.usb.line import LineSignature
+
 __all__ = ["CLOCK_HZ", "Transceiver"]
 
 CLOCK_HZ = 24_000_000
-"""Of the domain: two cycles, four samples a bit."""
+"""Frequency of the transceiver's clock: a bit lasts two cycles, or four samples."""
 
 _STUFFED = 6
-"""Ones in a row after which a zero is stuffed."""
+"""The sender inserts a zero after this many consecutive ones."""
 _TOO_MANY = 7
-"""Ones in a row that no packet has; the idle line has."""
+"""No packet has this many consecutive ones; an idle line has."""
 
 
 def _shifted(register, bit, taps: tuple[int, ...]):
-    """A CRC register one bit on; ``taps`` are those of its polynomial besides the lowest."""
+    """A CRC register after one more bit; ``taps`` are those of its polynomial except the lowest."""
     return Cat(
         bit,
         *(
@@ -32,37 +35,25 @@ def _shifted(register, bit, taps: tuple[int, ...]):
 
 
 class Transceiver(wiring.Component):
-    """Packets as bytes, from and to the wires. Half duplex: one shift register, NRZI decoder, run
-    of ones and CRC-16 serve both ways.
+    """Converts packets between bytes and the levels of the two wires. Half duplex: one shift
+    register, NRZI decoder, counter of ones and CRC-16 serve both directions.
 
-    Receiving, the middle of a bit is two samples after the last edge of D+, which tolerates an edge
-    that is more than a sample (20 ns) early or late; 7.1.15 allows 18.5 ns. A packet begins where
-    five zeros and a one were received. A bit that hubs may have left before the end of a packet
+    Reception: the middle of a bit is taken two samples after the last edge of D+. This tolerates an
+    edge that is more than one sample (20 ns) early or late; section 7.1.15 allows 18.5 ns. A packet
+    begins after five zeros and a one. The extra bit that hubs may insert before the end of a packet
     (7.1.9.1) does no harm.
 
-    Sending begins with the byte of ``send`` while the line is idle; the first one is to be the sync
-    pattern, 0x80. It ends when no byte is offered where one is due: the transceiver closes the
-    packet.
+    Transmission begins when ``line.send`` offers a byte while the line is idle. The first byte must
+    be the sync pattern, 0x80. When no byte is offered at the time when one is needed, the
+    transceiver ends the packet.
 
     Members
     -------
-    d_p : unsigned(2), in; samples of D+, the older one in bit 0, half a cycle apart; free of
-        metastability
-    d_n : in; sample of D- at the time of the older one
-    o_p, o_n : out; what to drive D+ and D- to
-    oe : out; drive them
-    send : in; offer ``data``, held until ``ready`` or ``idle``
-    data : unsigned(8), in
-    checksum : in, with ``send``; send the next byte of the packet's CRC-16 in place of ``data``
-    start : in, with ``ready``; the checksums begin with the next bit
-    ready : out, one cycle; receiving, ``byte`` is complete; sending, a byte is due, and taken if
-        there is one
-    byte : unsigned(8), out
-    active : out; a packet is being received
-    idle : out; none is being received or sent
-    good_5, good_16 : out; the CRC-5 or CRC-16 of the bytes received since ``start`` is right; once
-        not ``active``
-    se0 : out; both wires are low
+    d_p : In(2), samples of D+ half a cycle apart, the older one in bit 0; free of metastability
+    d_n : In(1), sample of D- at the time of the older sample of D+
+    o_p, o_n : Out(1), the levels to drive on D+ and D-
+    oe : Out(1), drive D+ and D-
+    line : In(LineSignature()), the packets' bytes
     """
 
     d_p: In(2)
@@ -70,29 +61,20 @@ class Transceiver(wiring.Component):
     o_p: Out(1)
     o_n: Out(1)
     oe: Out(1)
-    send: In(1)
-    data: In(8)
-    checksum: In(1)
-    start: In(1)
-    ready: Out(1)
-    byte: Out(8)
-    active: Out(1)
-    idle: Out(1)
-    good_5: Out(1)
-    good_16: Out(1)
-    se0: Out(1)
+    line: In(LineSignature())
 
     def elaborate(self, platform):
         m = Module()
+        line = self.line
         driving, ending = Signal(), Signal()
-        bit, strobe = Signal(), Signal()  # a bit passes in the cycles with strobe
-        level = Signal(init=1)  # of D+ in the bit before
-        ones = Signal(3)  # in a row, up to _TOO_MANY
-        count = Signal(3)  # bits of the byte that have passed
+        bit, strobe = Signal(), Signal()  # strobe marks the cycles in which ``bit`` is valid
+        level = Signal(init=1)  # level of D+ during the previous bit
+        ones = Signal(3)  # number of consecutive ones, at most _TOO_MANY
+        count = Signal(3)  # number of bits of the present byte that are done
         shift = Signal(8, init=-1)
         crc_5, crc_16 = Signal(5), Signal(16)
 
-        # where the middle of a received bit is: phase counts samples since the last edge
+        # Find the middle of a received bit: ``phase`` counts samples since the last edge.
         last = Signal(init=1)
         phase = Signal(2)
         edges = Cat(self.d_p[0] ^ last, self.d_p[1] ^ self.d_p[0])
@@ -109,14 +91,15 @@ class Transceiver(wiring.Component):
             low.eq(~last & ~self.d_n),
         ]
 
-        # the bit that passes
-        second, check = Signal(), Signal()  # second cycle of a sent bit; sending the checksum
-        stuffed, own = Signal(), Signal()
+        # The present bit, received or sent.
+        second = Signal()  # second cycle of a sent bit
+        check = Signal()  # the checksum is being sent
+        stuffed, sent_bit = Signal(), Signal()
         m.d.sync += second.eq(~second | ~driving)
         m.d.comb += [
             stuffed.eq(ones == _STUFFED),
-            own.eq(ending | Mux(check, ~crc_16[-1], shift[0]) & ~stuffed),
-            bit.eq(Mux(driving, own, last ^ ~level)),
+            sent_bit.eq(ending | Mux(check, ~crc_16[-1], shift[0]) & ~stuffed),
+            bit.eq(Mux(driving, sent_bit, last ^ ~level)),
             strobe.eq(Mux(driving, second, middle)),
         ]
         advance, synchronised, broken = Signal(), Signal(), Signal()
@@ -124,53 +107,54 @@ class Transceiver(wiring.Component):
             advance.eq(strobe & ~stuffed),
             synchronised.eq(bit & (shift[3:] == 0) & ~driving),
             broken.eq(bit & stuffed),
-            self.byte.eq(Cat(shift[1:], bit)),
+            line.byte.eq(Cat(shift[1:], bit)),
         ]
         with m.If(strobe):
-            m.d.sync += [level.eq(level ^ ~bit), self.se0.eq(low)]
+            m.d.sync += [level.eq(level ^ ~bit), line.se0.eq(low)]
             with m.If(~bit):
                 m.d.sync += ones.eq(0)
             with m.Elif(ones != _TOO_MANY):
                 m.d.sync += ones.eq(ones + 1)
             with m.If(low | broken):
-                m.d.sync += self.active.eq(0)
+                m.d.sync += line.active.eq(0)
             with m.Elif(synchronised):
-                m.d.sync += self.active.eq(1)
+                m.d.sync += line.active.eq(1)
         with m.If(advance):
             feedback = (crc_16[-1] ^ bit) & ~check
             m.d.sync += [
-                shift.eq(self.byte),
+                shift.eq(line.byte),
                 count.eq(count + 1),
                 crc_5.eq(_shifted(crc_5, crc_5[-1] ^ bit, (2,))),
                 crc_16.eq(_shifted(crc_16, feedback, (2, 15))),
             ]
-        with m.If(self.idle):
+        with m.If(line.idle):
             m.d.sync += count.eq(0)
-        with m.If(self.start):
+        with m.If(line.start):
             m.d.sync += [crc_5.eq(-1), crc_16.eq(-1)]
-        # at the ends of bytes; what remains of a register after a packet with its checksum is known
-        with m.If(self.active & (count == 0)):
-            m.d.sync += [self.good_5.eq(crc_5 == 0b01100), self.good_16.eq(crc_16 == 0x800D)]
-        with m.If(self.active & strobe & broken):
-            m.d.sync += [self.good_5.eq(0), self.good_16.eq(0)]
+        # Checked at the end of each byte. After a packet and its correct checksum, a CRC register
+        # holds a known constant.
+        with m.If(line.active & (count == 0)):
+            m.d.sync += [line.good_5.eq(crc_5 == 0b01100), line.good_16.eq(crc_16 == 0x800D)]
+        with m.If(line.active & strobe & broken):
+            m.d.sync += [line.good_5.eq(0), line.good_16.eq(0)]
 
-        # bytes
-        due = Signal()
+        # Bytes.
+        due = Signal()  # the next byte to send is needed now
         m.d.comb += [
             due.eq(driving & ~second & (count == 0) & ~stuffed & ~ending),
-            self.ready.eq(due | self.active & advance & (count == 7) & ~low),
-            self.idle.eq(~self.active & ~driving),
+            line.ready.eq(due | line.active & advance & (count == 7) & ~low),
+            line.idle.eq(~line.active & ~driving),
             self.oe.eq(driving),
         ]
-        with m.If(self.send & (due | self.idle)):
-            m.d.sync += [driving.eq(1), shift.eq(self.data), check.eq(self.checksum)]
+        with m.If(line.send & (due | line.idle)):
+            m.d.sync += [driving.eq(1), shift.eq(line.data), check.eq(line.checksum)]
         with m.Elif(due):
             m.d.sync += ending.eq(1)
-        with m.If(self.send & self.idle):
+        with m.If(line.send & line.idle):
             m.d.sync += level.eq(1)
-        with m.If(self.send & self.idle | ending):
+        with m.If(line.send & line.idle | ending):
             m.d.sync += ones.eq(0)
-        # the end: SE0 for two bits, J for one
+        # The end of a packet: SE0 for two bits, then J for one bit.
         closing = ending & (count != 0)
         with m.If(ending & strobe & (count == 3)):
             m.d.sync += [driving.eq(0), ending.eq(0), check.eq(0)]
