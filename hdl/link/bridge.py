@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The device's end of the link: byte stream in, bus transactions, byte stream out."""
+"""The device's end of the link: turns a stream of requests into bus accesses and answers."""
 
 from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import stream, wiring
@@ -21,39 +21,45 @@ __all__ = ["Bridge"]
 
 
 def _counted(value: Signal, held: Signal) -> Value:
-    """``value + 1`` unless ``held``. Meant for ``Mux(held, other, ...)``: written like this, the
-    choice is made in the counter's cells."""
+    """``value + 1`` unless ``held``.
+
+    For use as ``Mux(held, other, _counted(value, held))``: written like this, synthesis puts the
+    multiplexer into the LUTs of the counter.
+    """
     return value - (~held).replicate(len(value))
 
 
 class Bridge(wiring.Component):
     """Executes the requests of :mod:`ornstein.hdl.protocol`.
 
-    A request is collected in a buffer, a byte every second cycle, and executed once its CRC proved
-    right; meanwhile ``i`` is not ready. The answer is streamed, its CRC computed on the way. A
-    request that is not finished ``timeout`` cycles after its last byte is forgotten.
+    A request is stored in a buffer, one byte every second cycle, and is executed after its CRC was
+    found right; ``i`` is not ready until the answer is complete. The answer is streamed, and its
+    CRC is computed meanwhile. A request that is still incomplete ``timeout`` cycles after its last
+    byte is dropped.
 
-    A WRITE takes ``bytes + 1`` cycles per element and a READ, while ``o`` is ready, three
-    for each byte that is not escaped, both plus the cycles that the bus keeps ``request`` waiting.
+    A WRITE takes ``bytes + 1`` cycles per element. A READ takes three cycles for each byte
+    that is not escaped, while ``o`` is ready. To both add the cycles that the bus keeps ``request``
+    waiting.
 
-    Of an address only the bits that the largest space needs are kept, so addresses beyond its end
-    wrap.
+    An address keeps as many bits as the largest space needs, so addresses beyond its end wrap.
 
     Parameters
     ----------
     config : FabricConfig
-    timeout : cycles of silence after which an unfinished request is dropped; at least ``WAIT_UNIT``
+    timeout : number of cycles without a byte after which an incomplete request is dropped; at least
+        ``WAIT_UNIT``
 
     Members
     -------
     i : In(stream of 8), bytes from the host
     o : Out(stream of 8), bytes to the host
     bus : Out(BusSignature(bus_width(config)))
-    events : In(len(Event)), levels
-    resting : Out(1), no request is in work, no byte has just come, and the last one of the answer
-        has been given away
-    valid : Out(1), one cycle for each request whose CRC is right
-    silence : Out(1), one cycle after each ``timeout`` cycles without a byte, and one at power-up
+    events : In(len(Event)), the level of each event
+    resting : Out(1), no request is being executed, no byte was received in the last cycle, and the
+        last byte of the answer has been taken
+    valid : Out(1), high for one cycle for each request whose CRC is right
+    silence : Out(1), high for one cycle after every ``timeout`` cycles without a byte, and once at
+        power-up
     """
 
     def __init__(self, config: FabricConfig, *, timeout: int):
@@ -116,68 +122,66 @@ class Bridge(wiring.Component):
             )
         )
 
-        # ---- the buffer: every byte of a request goes through it, those of the header a second time in REPLAY ---
-        pointer = Signal(range(MAX_REQUEST + 1))  # the place of the next byte to fetch
+        # ---- the buffer --------------------------------------------------------------------------
+        # Every byte of a request passes through it; REPLAY reads the header a second time.
+        pointer = Signal(range(MAX_REQUEST + 1))  # address of the next byte to fetch
         fetched = Signal(8, reset_less=True, attrs=output(platform))
         fetch = Signal()
-        take = Signal()  # look at the byte fetched last
-        fresh = Signal()  # it has just been received
-        short = Signal(init=1)  # too few bytes for any request
-        wrong = Signal(
-            reset_less=True
-        )  # so was the last byte: one too many, or escaped for no reason
-        damaged = Signal(reset_less=True)  # one of the bytes before it was
-        coming = Signal()  # a byte or an end
-        blank = Signal()  # nothing has come of a frame
+        take = Signal()  # process the byte that was fetched last
+        fresh = Signal()  # that byte has just been received
+        short = Signal(init=1)  # the frame has fewer bytes than the shortest request
+        byte_error = Signal(reset_less=True)  # the last byte overflows the buffer or breaks SLIP
+        frame_error = Signal(reset_less=True)  # an earlier byte of the frame was in error
+        received = Signal()  # a byte or the end of a frame is received
+        between_frames = Signal()  # no byte of a frame has been received yet
         write_port = buffer.write_port()
         read_port = buffer.read_port(domain="comb")
         m.d.comb += [
             deframer.o.ready.eq(receiving),
-            coming.eq(receiving & deframer.o.valid),
+            received.eq(receiving & deframer.o.valid),
             write_port.addr.eq(pointer),
             write_port.data.eq(item.data),
-            write_port.en.eq(coming & ~item.end),
+            write_port.en.eq(received & ~item.end),
             read_port.addr.eq(pointer),
             fetch.eq(stored | replaying | gathering),
             take.eq(fresh | replaying | gathering),
-            blank.eq(receiving & short & (pointer[:4] == 0)),
+            between_frames.eq(receiving & short & (pointer[:4] == 0)),
         ]
         m.d.sync += fresh.eq(stored)
         with m.If(fetch):
             m.d.sync += [fetched.eq(read_port.data), pointer.eq(pointer + 1)]
-        # a frame is short up to ten bytes: then these two bits are set for the first time
+        # A request has at least ten bytes. These two bits are first set together at ten.
         with m.If(take & pointer[3] & pointer[1]):
             m.d.sync += short.eq(0)
         with m.If(ending | (receiving & self.silence & ~self.i.valid)):
             m.d.sync += [pointer.eq(0), short.eq(1)]
         with m.If(checking):
             m.d.sync += pointer.eq(0)
-        m.d.sync += wrong.eq(0)
-        with m.If(coming & (item.error | (pointer[-1] & ~item.end))):
-            m.d.sync += wrong.eq(1)
-        with m.If(wrong):
-            m.d.sync += damaged.eq(1)
-        with m.If(blank):
-            m.d.sync += damaged.eq(0)
+        m.d.sync += byte_error.eq(0)
+        with m.If(received & (item.error | (pointer[-1] & ~item.end))):
+            m.d.sync += byte_error.eq(1)
+        with m.If(byte_error):
+            m.d.sync += frame_error.eq(1)
+        with m.If(between_frames):
+            m.d.sync += frame_error.eq(0)
 
         # ---- the header --------------------------------------------------------------------------
-        heading = Signal(reset_less=True)  # the byte fetched last belongs to it
+        heading = Signal(reset_less=True)  # the byte that was fetched last belongs to the header
         reads, writes, waits = (
             Signal(name=name, reset_less=True) for name in ("reads", "writes", "waits")
         )
         space = Signal.like(bus.space, reset_less=True)
-        known = Signal(reset_less=True)  # there is such a space
+        known = Signal(reset_less=True)  # the fabric has this space
         address = Signal(range(max(info.size for info in infos.values())), reset_less=True)
-        missing = Signal(
-            dict(REQUEST_HEADER)["count"], reset_less=True
-        )  # elements to come; complemented, to count up
-        none = Signal(reset_less=True)  # in the cycle before, no elements were to come
+        # number of elements left, complemented so that it counts up
+        missing = Signal(dict(REQUEST_HEADER)["count"], reset_less=True)
+        no_elements_left = Signal(reset_less=True)  # of the cycle before
         next_address, next_element = Signal(), Signal()
         in_header = Signal()
         address_up, missing_up = _counted(address, heading), _counted(missing, heading)
         m.d.comb += in_header.eq(take & heading)
-        m.d.sync += none.eq(missing.all())
-        # the byte in work has the place before the pointer
+        m.d.sync += no_elements_left.eq(missing.all())
+        # The byte being processed lies one address before the pointer.
         with m.If(in_header & (pointer[:3] == 2)):
             m.d.sync += [
                 reads.eq(fetched == Opcode.READ),
@@ -190,19 +194,18 @@ class Bridge(wiring.Component):
             part = slice(8 * number, min(8 * number + 8, len(address)))
             with m.If((in_header & (pointer[:3] == 4 + number)) | next_address):
                 m.d.sync += address[part].eq(Mux(heading, fetched, address_up[part]))
-        with m.If(in_header | next_element):  # the header's last bytes stay
+        with m.If(in_header | next_element):  # the count is in the last bytes of the header
             m.d.sync += missing.eq(Mux(heading, Cat(missing[8:], ~fetched), missing_up))
         with m.If(take & pointer[3]):
             m.d.sync += heading.eq(0)
-        with m.If(blank | checking):
+        with m.If(between_frames | checking):
             m.d.sync += heading.eq(1)
 
         # ---- time --------------------------------------------------------------------------------
         timer = Signal(ceil_log2(self._timeout), reset_less=True)
         timer_down = timer - 1
-        low = timer[
-            exact_log2(WAIT_UNIT) - 1
-        ]  # set again when the bits below WAIT_UNIT have come down to zero
+        # This bit is set again whenever the bits below WAIT_UNIT have counted down to zero.
+        low = timer[exact_log2(WAIT_UNIT) - 1]
         low_before = Signal(reset_less=True)
         unit_passed = Signal()
         m.d.comb += unit_passed.eq(low & ~low_before)
@@ -210,16 +213,18 @@ class Bridge(wiring.Component):
         with m.If((receiving & self.i.valid) | checking | self.silence):
             m.d.sync += timer.eq(self._timeout - 2)
 
-        # ---- elements: bytes enter the word at the place of their last one, and leave it at the bottom ---
+        # ---- elements ----------------------------------------------------------------------------
+        # A byte enters the word at the position of an element's last byte and leaves at the bottom.
         word = Signal.like(bus.wdata, reset_less=True)
-        byte = Signal(range(len(word) // 8), reset_less=True)  # place in the element
+        byte = Signal(
+            range(len(word) // 8), reset_less=True
+        )  # number of the byte within the element
         last_byte = Signal.like(byte, reset_less=True)
-        filled = Signal(reset_less=True)  # more than a header has come
+        filled = Signal(reset_less=True)  # bytes have been received after the header
         element_done, next_byte = Signal(), Signal()
-        moved = Signal()  # a byte leaves the word
-        m.d.sync += last_byte.eq(
-            sizes[Space.CONTROL] - 1
-        )  # the header's bytes enter like those of a register
+        byte_sent = Signal()  # a byte leaves the word for the answer
+        # the header's bytes enter the word like those of a register
+        m.d.sync += last_byte.eq(sizes[Space.CONTROL] - 1)
         with m.If(~heading):
             with m.Switch(space):
                 for each, size in sizes.items():
@@ -237,24 +242,24 @@ class Bridge(wiring.Component):
         ]
         m.d.comb += [
             element_done.eq(byte == last_byte),
-            # the last two bytes are the CRC, so elements are counted two bytes late
-            next_byte.eq((take & ~heading & ~short) | moved),
+            # The last two bytes are the CRC, so elements are counted two bytes late.
+            next_byte.eq((take & ~heading & ~short) | byte_sent),
             next_element.eq(
                 (next_byte & element_done) | (starting & reads) | (waiting & unit_passed)
             ),
         ]
         with m.If(next_byte):
             m.d.sync += [byte.eq(Mux(element_done, 0, byte + 1)), filled.eq(1)]
-        with m.If(blank):
+        with m.If(between_frames):
             m.d.sync += [byte.eq(0), filled.eq(0)]
-        with m.If(take | moved):
+        with m.If(take | byte_sent):
             m.d.sync += word.eq(Cat(shifted))
 
         # ---- the answer --------------------------------------------------------------------------
-        send = Signal(Outgoing, reset_less=True)  # the byte on its way to the framer
+        send = Signal(Outgoing, reset_less=True)  # the byte that is offered to the framer
         sending = Signal()
         status = Signal(Status, reset_less=True)
-        more = Signal(reset_less=True)  # data follow the status
+        more = Signal(reset_less=True)  # data follow after the status
         outgoing, load = Signal(8), Signal()
         sent = Signal()
         m.d.comb += [
@@ -263,7 +268,7 @@ class Bridge(wiring.Component):
             sent.eq(sending & framer.i.ready),
             outgoing.eq(word[:8]),
             self.resting.eq(receiving & ~sending),
-            checksum.start.eq(blank | checking),
+            checksum.start.eq(between_frames | checking),
             checksum.data.eq(Mux(receiving, fetched, send.data)),
             checksum.valid.eq(fresh | (sent & ~send.last)),
         ]
@@ -273,13 +278,13 @@ class Bridge(wiring.Component):
             m.d.sync += [send.data.eq(outgoing), send.last.eq(ending)]
 
         def offer():
-            """Sends ``outgoing``."""
+            """Offers ``outgoing`` to the framer in the next cycle."""
             m.d.comb += load.eq(1)
             m.d.sync += sending.eq(1)
 
-        # ---- what is asked for -------------------------------------------------------------------
+        # ---- execution ---------------------------------------------------------------------------
         intact, accepted = Signal(reset_less=True), Signal(reset_less=True)
-        proper = Signal()  # as many bytes as there should be
+        proper = Signal()  # the request has the right number of bytes
         event = Signal()
         m.d.comb += [
             bus.request.eq(states["TRANSFER"]),
@@ -289,11 +294,15 @@ class Bridge(wiring.Component):
             bus.wdata.eq(word),
             next_address.eq(bus.request & bus.done),
             proper.eq(
-                Mux(writes, filled & none & (byte == 0), ~filled & (waits | (reads & ~none)))
+                Mux(
+                    writes,
+                    filled & no_elements_left & (byte == 0),
+                    ~filled & (waits | (reads & ~no_elements_left)),
+                )
             ),
             event.eq((self.events & address).any()),
         ]
-        m.d.sync += intact.eq(checksum.right & ~wrong & ~damaged & ~short)
+        m.d.sync += intact.eq(checksum.right & ~byte_error & ~frame_error & ~short)
         with m.If(bus.request & bus.done):
             m.d.sync += [
                 word.eq(bus.rdata),
@@ -308,9 +317,9 @@ class Bridge(wiring.Component):
             ]
 
         with states("RECEIVE"):
-            with m.If(coming & ~item.end):
+            with m.If(received & ~item.end):
                 states.go("STORED")
-            with m.Elif(coming & ~blank):
+            with m.Elif(received & ~between_frames):
                 states.go("SETTLE")
 
         with states("STORED"):
@@ -332,8 +341,8 @@ class Bridge(wiring.Component):
                 m.d.sync += status.eq(Status.CORRUPT)
                 states.go("SEQUENCE")
 
-        # the sequence number is sent later; counting the elements has used up the count, which is
-        # loaded again
+        # Reads the header again: counting the elements has changed the count, and the sequence number
+        # is loaded for the answer.
         with states("REPLAY"):
             m.d.comb += load.eq(pointer[:4] == 1 + sizes[Space.CONTROL])
             with m.If(pointer[3]):
@@ -350,7 +359,7 @@ class Bridge(wiring.Component):
                 states.go("WAIT")
 
         with states("GATHER"):
-            with m.If(none):
+            with m.If(no_elements_left):
                 states.go("SEQUENCE")
             with m.Elif(element_done):
                 states.go("TRANSFER")
@@ -368,7 +377,7 @@ class Bridge(wiring.Component):
                     states.go("SEQUENCE")
 
         with states("WAIT"):
-            with m.If(event | none):
+            with m.If(event | no_elements_left):
                 states.go("SEQUENCE")
 
         with states("SEQUENCE"):
@@ -387,8 +396,8 @@ class Bridge(wiring.Component):
         with states("DATA"):
             with m.If(~sending):
                 offer()
-                m.d.comb += moved.eq(1)
-                with m.If(~reads | (element_done & none)):
+                m.d.comb += byte_sent.eq(1)
+                with m.If(~reads | (element_done & no_elements_left)):
                     states.go("CRC_HIGH")
                 with m.Elif(element_done):
                     states.go("TRANSFER")
