@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Boards: what wraps the machine's byte streams on real hardware, and how its bitstream is built.
+"""Boards: the machine's clocks and pins on real hardware, and how a bitstream is built and written.
 
-This file imports no vendor package, so that the list of boards is there without the ``synth``
-extra.
+This file imports no vendor package, so the list of boards is available without the ``synth`` extra.
 """
 
 import importlib
@@ -13,8 +12,12 @@ from ornstein.boards.programmers import Programmer
 from ornstein.hdl.config import BITSY, HX8K, ICEBREAKER, ULX3S, FabricConfig
 
 FT2232H, FT231X, ORNSTEIN = (0x0403, 0x6010), (0x0403, 0x6015), (0x1209, 0x0001)
-"""(vendor, product) of the serial ports: FTDI's chips, and the gateware's own USB
-(:mod:`ornstein.hdl.link.usb.descriptors`)."""
+"""USB (vendor, product) numbers of the serial ports: two FTDI chips, and the gateware's own USB
+device (:mod:`ornstein.hdl.link.usb.descriptors`)."""
+
+MAC16_LIMIT_MHZ = 50.0
+"""Clock limit of an iCE40UP5K multiplier whose inner pipeline registers are bypassed, from the data
+sheet FPGA-DS-02008. nextpnr does not know it."""
 
 
 @dataclass(frozen=True)
@@ -23,16 +26,17 @@ class BoardInfo:
 
     Attributes
     ----------
-    name : also the module in this package that holds its ``Platform``, ``Board`` and ``CLOCKS``
-    title : for people
+    name : key in :data:`BOARDS`, and the module of this package that defines the board's
+        ``Platform``, ``Board`` and ``CLOCKS``
+    title : the board's full name, for display
     device : the FPGA
-    family : of the FPGA, a key of :data:`ornstein.boards.build.TOOLCHAINS`
-    synthesis : options of its Yosys command
-    config : the fabric that is built for it
-    limit_mhz : what the data sheet allows the fabric's clock, which place and route does not check;
-        None if nothing in the fabric is slower than place and route says
-    programmer : what writes its bitstream
-    usb : (vendor, product) of its serial port
+    family : the FPGA's family, a key of :data:`ornstein.boards.build.TOOLCHAINS`
+    synthesis : options for the Yosys synthesis command
+    config : the configuration of the fabric that is built for the board
+    limit_mhz : the data sheet's limit for the fabric's clock, which place and route does not check;
+        None if place and route knows every limit
+    programmer : the program that writes the bitstream
+    usb : USB (vendor, product) numbers of the board's serial port
     """
 
     name: str
@@ -47,14 +51,13 @@ class BoardInfo:
 
     @property
     def module(self):
-        """The module with ``Platform`` and ``Board``; needs the ``synth`` extra."""
+        """The module that defines ``Platform`` and ``Board``; needs the ``synth`` extra."""
         return importlib.import_module(f"{__name__}.{self.name}")
 
 
 BOARDS = {
     board.name: board
     for board in (
-        # MAC16 without its inner pipeline registers: FPGA-DS-02008
         BoardInfo(
             "icebreaker",
             "1BitSquared iCEBreaker",
@@ -62,7 +65,7 @@ BOARDS = {
             "ice40",
             "-device u",
             ICEBREAKER,
-            limit_mhz=50.0,
+            limit_mhz=MAC16_LIMIT_MHZ,
             programmer=programmers.ICEBREAKER,
             usb=FT2232H,
         ),
@@ -73,7 +76,7 @@ BOARDS = {
             "ice40",
             "-device u",
             BITSY,
-            limit_mhz=50.0,
+            limit_mhz=MAC16_LIMIT_MHZ,
             programmer=programmers.ICEBREAKER_BITSY,
             usb=ORNSTEIN,
         ),
@@ -88,7 +91,7 @@ BOARDS = {
             programmer=programmers.HX8K,
             usb=FT2232H,
         ),
-        # 18 x 18 multiplier between registers in the fabric, speed grades 6 and 8: FPGA-DS-02012
+        # limits of an 18 x 18 multiplier, speed grades 6 and 8: data sheet FPGA-DS-02012
         BoardInfo(
             "ulx3s",
             "Radiona ULX3S-85F",

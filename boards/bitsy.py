@@ -8,27 +8,31 @@ from amaranth.lib import wiring
 from amaranth_boards.icebreaker_bitsy import ICEBreakerBitsyPlatform
 
 from ornstein.boards.wiring import on_usb, request
-from ornstein.hdl.config import BITSY, FabricConfig
+from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.targets import ice40
 
-CONFIG = BITSY
 REFERENCE = 12_000_000
-"""Of the oscillator, in Hz."""
+"""Frequency of the oscillator in Hz."""
 CLOCKS = {"sync": CLOCK_HZ}
-"""The fabric's is USB's: what the PLL makes of the oscillator's."""
+"""Frequency in Hz of each clock domain, which the PLL makes; fabric and USB share one domain."""
 
 
 class Platform(ICEBreakerBitsyPlatform):
-    """The board. Its default clock is left alone: the PLL needs the pin for itself."""
+    """The board, without a default clock: the PLL is connected to the oscillator's pin itself."""
 
     default_clk = None
 
 
 class Board(wiring.Component):
-    """Clocks, USB and machine."""
+    """The board's top: clocks, USB and machine.
 
-    def __init__(self, config: FabricConfig = CONFIG):
+    Parameters
+    ----------
+    config : configuration of the fabric
+    """
+
+    def __init__(self, config: FabricConfig):
         self._config = config
         super().__init__({})
 

@@ -8,31 +8,33 @@ from amaranth.lib import wiring
 from amaranth_boards.icebreaker import ICEBreakerPlatform
 
 from ornstein.boards.wiring import on_uart, request
-from ornstein.hdl.config import ICEBREAKER, FabricConfig
+from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import Line
 from ornstein.hdl.targets import ice40
 
-CONFIG = ICEBREAKER
 REFERENCE = 12_000_000
-"""Of the oscillator, in Hz."""
+"""Frequency of the oscillator in Hz."""
 CLOCKS = {"sync": 48_000_000}
-"""The fabric's: what the PLL makes of the oscillator's, a multiple of the baud rate, met with
-margin.
-"""
+"""Frequency in Hz of each clock domain, which the PLL makes: a multiple of the baud rate."""
 LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
-"""The FT2232H makes these rates exactly, and so does the fabric's clock."""
+"""Rates that both the FT2232H and the fabric's clock can make exactly."""
 
 
 class Platform(ICEBreakerPlatform):
-    """The board. Its default clock is left alone: the PLL needs the pin for itself."""
+    """The board, without a default clock: the PLL is connected to the oscillator's pin itself."""
 
     default_clk = None
 
 
 class Board(wiring.Component):
-    """Clock, serial port and machine."""
+    """The board's top: clock, serial port and machine.
 
-    def __init__(self, config: FabricConfig = CONFIG):
+    Parameters
+    ----------
+    config : configuration of the fabric
+    """
+
+    def __init__(self, config: FabricConfig):
         self._config = config
         super().__init__({})
 

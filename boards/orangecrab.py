@@ -7,17 +7,21 @@ from amaranth.vendor import LatticeECP5Platform
 from amaranth_boards.orangecrab_r0_2 import OrangeCrabR0_2_85FPlatform
 
 from ornstein.boards.wiring import on_usb, request
-from ornstein.hdl.config import ULX3S, FabricConfig
+from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.targets import ecp5
 
-CONFIG = ULX3S
+REFERENCE = 48_000_000
+"""Frequency of the oscillator in Hz."""
 CLOCKS = {"sync": 108_000_000, "usb": CLOCK_HZ}
-"""The fabric's and USB's: what the PLL makes of the 48 MHz oscillator."""
+"""Frequency in Hz of the fabric's and USB's clock domains, which the PLL makes."""
 
 
 class Platform(OrangeCrabR0_2_85FPlatform):
-    """The board. Only the PLL uses the oscillator; the suffix for dfu-util is left to dfu-util."""
+    """The board, without a default clock: only the PLL uses the oscillator.
+
+    The suffix for dfu-util, which amaranth-boards would append to the bitstream, is left out.
+    """
 
     default_clk = None
     required_tools = LatticeECP5Platform.required_tools
@@ -25,9 +29,14 @@ class Platform(OrangeCrabR0_2_85FPlatform):
 
 
 class Board(wiring.Component):
-    """Clocks, USB and machine."""
+    """The board's top: clocks, USB and machine.
 
-    def __init__(self, config: FabricConfig = CONFIG):
+    Parameters
+    ----------
+    config : configuration of the fabric
+    """
+
+    def __init__(self, config: FabricConfig):
         self._config = config
         super().__init__({})
 
@@ -35,7 +44,7 @@ class Board(wiring.Component):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk"))
         m.domains += ecp5.Clocks.driven(CLOCKS)
-        m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=48e6)
+        m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=REFERENCE)
         m.d.comb += clocks.i.eq(oscillator.i)
         on_usb(m, platform, self._config, "usb")
         return m

@@ -6,29 +6,34 @@ from amaranth.lib import io, wiring
 from amaranth_boards.ulx3s import ULX3S_85F_Platform
 
 from ornstein.boards.wiring import on_uart, request
-from ornstein.hdl.config import ULX3S, FabricConfig
+from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import Line
 from ornstein.hdl.targets import ecp5
 
-CONFIG = ULX3S
+REFERENCE = 25_000_000
+"""Frequency of the oscillator in Hz."""
 CLOCKS = {"sync": 90_000_000}
-"""The fabric's: what the PLL makes of the 25 MHz oscillator, a multiple of the baud rate."""
+"""Frequency in Hz of each clock domain, which the PLL makes: a multiple of the baud rate."""
 LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000))
-"""The FT231X does no more than the second; it makes these rates exactly, and so does the fabric's
-clock.
-"""
+"""Rates that both the FT231X and the fabric's clock can make exactly; the second is the FT231X's
+highest."""
 
 
 class Platform(ULX3S_85F_Platform):
-    """The board. Only the PLL uses the oscillator."""
+    """The board, without a default clock: only the PLL uses the oscillator."""
 
     default_clk = None
 
 
 class Board(wiring.Component):
-    """Clock, serial port and machine."""
+    """The board's top: clock, serial port and machine.
 
-    def __init__(self, config: FabricConfig = CONFIG):
+    Parameters
+    ----------
+    config : configuration of the fabric
+    """
+
+    def __init__(self, config: FabricConfig):
         self._config = config
         super().__init__({})
 
@@ -36,7 +41,7 @@ class Board(wiring.Component):
         m = Module()
         m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk25"))
         m.domains += ecp5.Clocks.driven(CLOCKS)
-        m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=25e6)
+        m.submodules.clocks = clocks = ecp5.Clocks(CLOCKS, reference=REFERENCE)
         m.d.comb += clocks.i.eq(oscillator.i)
         on_uart(m, platform, self._config, LINE)
         return m

@@ -17,11 +17,6 @@ DEVICE = "iCE40UP5K"
 MULTIPLIER_WIDTH = 16
 """Bits of each factor of a MAC16."""
 
-MULTIPLIER_LIMIT_MHZ = 50.0
-"""The data sheet's clock limit of a MAC16 whose inner pipeline registers are bypassed; nextpnr does
-not know it.
-"""
-
 SPRAM_COUNT, SPRAM_WIDTH, SPRAM_DEPTH = 4, 16, 1 << 14
 """Single-port memories of the device, and the bits and the number of their words."""
 
