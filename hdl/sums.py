@@ -3,8 +3,8 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
+from ornstein.hdl import targets
 from ornstein.hdl.hops import kept_register
-from ornstein.hdl.targets import ecp5
 
 
 def tree(m: Module, terms: list, name: str, counted=1):
@@ -43,6 +43,7 @@ def both_ways(
 
     A sum of n products comes log2(n) cycles after them; no bit is lost.
     """
+    target = targets.of(platform)
     height, width = len(products) // ranks, ranks
     squares = {
         (unit, rank): [products[unit * ranks + rank]]
@@ -65,7 +66,7 @@ def both_ways(
                 added[row, column] = [
                     _kept(
                         m,
-                        ecp5.add_either(m, term, one, other, choice, platform),
+                        target.add_either(m, term, one, other, choice),
                         f"sum_{level}_{row}_{column}_{place}",
                     )
                     for place, (term, one, other) in enumerate(sums)

@@ -44,13 +44,13 @@ class Product(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if ice40.lacks_multipliers(platform):
+        if "UP5K" not in platform.device:
             m.submodules.table = table = memory.Memory(shape=8, depth=256, init=answer(range(256)))
             port = table.read_port()
             m.d.comb += port.addr.eq(self.a)
             m.d.sync += self.o.eq(port.data)
         else:
-            m.submodules.multiplier = multiplier = ice40.MultiplyAdd()
+            m.submodules.multiplier = multiplier = ice40.Mac16()
             m.d.comb += [
                 multiplier.a.eq(self.a),
                 multiplier.b.eq(FACTOR),
@@ -72,9 +72,7 @@ class Answering(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pins, pad = request(platform, "uart"), request(platform, "clk12")
-        if ice40.lacks_multipliers(
-            platform
-        ):  # the HX8K-B-EVN's oscillator is not at a PLL's own pad
+        if "UP5K" not in platform.device:  # the HX8K-B-EVN's oscillator is not at a PLL's own pad
             m.submodules.oscillator = oscillator = io.Buffer("i", pad)
             source = oscillator.i
         else:
