@@ -10,8 +10,9 @@ from dataclasses import replace
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out
 
-from ornstein.hdl import noise, top
+from ornstein.hdl import top
 from ornstein.hdl.config import TINY, FabricConfig
+from ornstein.hdl.engine import noise
 from ornstein.hdl.regmap import Line
 from ornstein.hdl.timing import Timing
 

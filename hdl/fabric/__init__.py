@@ -15,6 +15,8 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 from ornstein.hdl import regmap
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.engine.lanes import Lanes
+from ornstein.hdl.engine.sequencer import Sequencer
 from ornstein.hdl.fabric.access import Access
 from ornstein.hdl.fabric.bank import Bank
 from ornstein.hdl.fabric.control import ControlRegisters
@@ -26,11 +28,9 @@ from ornstein.hdl.fabric.statistics import Accumulator
 from ornstein.hdl.fabric.units import Units
 from ornstein.hdl.hops import Far, Near, hops
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import Lanes
 from ornstein.hdl.micro import MicroPipe, Stage
 from ornstein.hdl.parts import Substitute, as_designed
 from ornstein.hdl.regmap import COUNTERS, Control, Space
-from ornstein.hdl.sequencer import Sequencer
 from ornstein.hdl.spaces import When, bus_width, spaces
 from ornstein.hdl.timing import Timing
 

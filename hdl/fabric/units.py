@@ -6,16 +6,16 @@ from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl.config import SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine.noise import NoiseSource
+from ornstein.hdl.engine.sequencer import LEVEL
+from ornstein.hdl.engine.update import Update
 from ornstein.hdl.fabric.bank import AccessSignature, BusView
 from ornstein.hdl.hops import hops
 from ornstein.hdl.micro import micro_layout
-from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.parts import Substitute, as_designed
 from ornstein.hdl.regmap import ELEMENT_BITS, Space
-from ornstein.hdl.sequencer import LEVEL
 from ornstein.hdl.spaces import spaces
 from ornstein.hdl.timing import Timing
-from ornstein.hdl.update import Update
 
 HALVES = SEED_WIDTH // ELEMENT_BITS
 """Elements of a seed."""

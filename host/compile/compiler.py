@@ -22,10 +22,10 @@ from ornstein.hdl.config import (
     STATE_WIDTH,
     FabricConfig,
 )
+from ornstein.hdl.engine.noise import VARIANCE
+from ornstein.hdl.engine.update import SQUARE_SHIFT
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.noise import VARIANCE
 from ornstein.hdl.schedule import place_waits, step_cycles
-from ornstein.hdl.update import SQUARE_SHIFT
 from ornstein.host.compile.program import INPUT_LIMIT, FieldRange, Layout, Program, ProgramError
 from ornstein.host.physics.interface import BIAS as BIAS_PREFIX
 from ornstein.host.physics.interface import INPUT, Layer, silu

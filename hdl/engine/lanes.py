@@ -8,11 +8,11 @@ from amaranth.lib.wiring import In, Out
 from ornstein.hdl import targets
 from ornstein.hdl.arithmetic import overflow, select, shift_right
 from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine.sums import both_ways
 from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, micro_layout
 from ornstein.hdl.parts import Substitute, as_designed
-from ornstein.hdl.sums import both_ways
 from ornstein.hdl.timing import Timing
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
