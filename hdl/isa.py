@@ -16,8 +16,8 @@ ACTIVATE   rank words, lanes         rank[dest+o][i] = table(rank[source+o][i])
 
 ``f`` is the factor memory, ``vec`` state or drive memory, ``o``, ``i``, ``t`` and ``j`` count the
 loops. PROJECT and MIX round to nearest at ``project_shifts[shift]`` and saturate to 16 bits. The
-update of EXPAND is described in :mod:`ornstein.hdl.engine.update`. ACTIVATE interpolates: the top eight
-bits of the argument, as an unsigned number, select an entry, and its low eight bits f give
+update of EXPAND is described in :mod:`ornstein.hdl.engine.update`. ACTIVATE interpolates: the top
+eight bits of the argument, as an unsigned number, select an entry, and its low eight bits f give
 ``value + (slope * f + 128 >> 8)``. The sum wraps; a table whose entries meet cannot overflow it.
 """
 

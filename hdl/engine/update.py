@@ -37,36 +37,41 @@ from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.timing import Timing
 
 SQUARE_SHIFT = 15
-"""Bits dropped from z^2 before it is scaled."""
+"""Number of bits of z^2 that are dropped before it is scaled."""
 CUBIC_LIMIT = 1 << GUARD_BITS
 """Largest h: the cubic term alone never reverses a state in one step."""
 
 
 def round_term() -> int:
-    """What rounding to nearest adds."""
+    """The term that rounds to nearest: half a state LSB."""
     return 1 << GUARD_BITS - 1
 
 
 class Update(wiring.Component):
-    """Pipelined update; one unit a cycle, :attr:`Timing.update` cycles from inputs to ``next``.
+    """Computes the new state of one unit a cycle. Latency :attr:`Timing.update`; rounds to nearest,
+    or stochastically with ``dither_on``, and saturates.
+
+    Parameters
+    ----------
+    config : configuration of the fabric
 
     Members
     -------
-    state, drive : signed(16), in; the unit's state and its bias
-    accumulator : signed(accumulator_width), in; the coupling sum
-    coupled, biased, noisy : in, with the unit; whether accumulator, drive and noise count
-    keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and
-        amplitude; keep and leak from ``1 + hop`` cycles before the first unit
-    leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
-    quartic : unsigned(16), in; ignored unless the build has the quartic term
-    shift, bias_shift : in; indices into the configuration's shifts
-    amplitude : unsigned(28), in; guard LSBs
-    draw : out; the noise is drawn in this cycle, :attr:`Timing.draw` cycles after the inputs
-    valid : in; there is a unit in this cycle
-    code, previous : signed(2), in; read in the cycle after ``draw``
-    dither : unsigned(12), in; read in the cycle of ``draw``
-    next : signed(16), out; the new state
-    saturated : out; ``next`` was clipped
+    valid : In(1), the other inputs belong to a unit
+    state, drive : In(signed(16)), the unit's state and its bias
+    accumulator : In(signed(accumulator_width)), the coupling sum
+    coupled, biased, noisy : In(1), with the unit; whether accumulator, drive and noise count
+    keep, midpoint, dither_on : In(1), constant while units are in flight, like leak, quartic and
+        amplitude; keep and leak are constant from ``1 + hop`` cycles before the first unit on
+    leak : In(leak_bits), 2 J2 dt in units of 2^-leak_bits
+    quartic : In(16), ignored unless the configuration has the quartic term
+    shift, bias_shift : In, indices into the configuration's shifts
+    amplitude : In(28), guard LSBs
+    draw : Out(1), noise is drawn in this cycle, :attr:`Timing.draw` cycles after the inputs
+    code, previous : In(signed(2)), the present and the previous noise, in the cycle after ``draw``
+    dither : In(12), in the cycle of ``draw``
+    next : Out(signed(16)), the new state
+    saturated : Out(1), ``next`` was saturated
     """
 
     def __init__(self, config: FabricConfig):
@@ -119,7 +124,7 @@ class Update(wiring.Component):
         def add(terms):
             return sum(terms[1:], start=terms[0]) if terms else C(0, 1)
 
-        # until the draw: the terms without a product, and the partial products of the leak
+        # Until the noise is drawn: terms without a product, and the product of the leak.
         wait = timing.draw - 1
         states = [self.state]
         for cycle in range(wait):
@@ -133,7 +138,7 @@ class Update(wiring.Component):
         biases = [self.drive << shift for shift in config.bias_shifts]
         m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
-        # the state that the leak leaves, (2^leak_bits - leak) * state
+        # The state less its leak is state * (2^leak_bits - leak).
         retained = Mux(self.keep, (1 << config.leak_bits) - self.leak, 0)
         pairs, correction = targets.of(platform).leak_product(m, states, retained)
 
@@ -156,8 +161,8 @@ class Update(wiring.Component):
         noisy = delayed(self.noisy, timing.draw, "noisy")
         drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)
-        # The noise is none, one or two amplitudes. It is added to the rounding x; a negative one is
-        # subtracted as ~(~x + magnitude), which needs no second adder.
+        # The noise is -2 to 2 amplitudes. With x the rounding term, x + magnitude adds a positive
+        # noise, and ~(~x + magnitude) == x - magnitude a negative one.
         codes = Mux(drawn, self.code, 0) + Mux(drawn & self.midpoint, self.previous, 0)
         once, twice, negative = (
             Signal(name=name, reset_less=True) for name in ("once", "twice", "negative")
@@ -175,7 +180,7 @@ class Update(wiring.Component):
             ),
         ]
 
-        # sums of few terms, one addition a cycle, then the only rounding
+        # One addition a cycle, then the only rounding.
         drift, relaxing, rest, forcing, outer, total = (
             Signal(signed(self._total), name=name, reset_less=True)
             for name in ("drift", "relaxing", "rest", "forcing", "outer", "total")
