@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the boards' builds took when they were last looked at (``baseline.json``), and how a new
-build differs.
+"""The recorded resources and clocks of the boards' builds (``baseline.json``), and how a new build
+differs from them.
 
-The figures are those of ``report.json`` (:func:`ornstein.boards.build.build`), the clocks those of
-the fabric's domain. The tolerances are relative: cells move a little with every version of Yosys,
-and a clock with every seed of nextpnr.
+The figures come from ``report.json`` (:func:`ornstein.boards.build.build`); the clock is that of
+the fabric's domain. The tolerances are relative, because the number of cells changes a little with
+every version of Yosys, and a clock with every seed of nextpnr.
 """
 
 import json
@@ -20,20 +20,20 @@ HEADER = (
 
 
 def baseline() -> dict:
-    """``tolerances`` of the figures, relative, and the figures of each of ``boards``."""
+    """The file: relative ``tolerances`` of the figures, and the figures of each of ``boards``."""
     return json.loads(FILE.read_text())
 
 
 def figures(report: dict) -> dict:
-    """What a baseline holds of a build's report."""
+    """The figures of a build's report that a baseline holds."""
     counts = ("cells", "multipliers", "block_ram", "spram")
     held = {key: report[key] for name in counts for key in (name, f"{name}_available")}
     return held | report["clocks"]["sync"]
 
 
 def compare(report: dict, expected: dict) -> list[str]:
-    """How a build's report differs from :func:`baseline` by more than the tolerances; a line for
-    each figure.
+    """The figures of a build's report that differ from :func:`baseline` by more than the tolerance,
+    one line each.
 
     Raises KeyError if the baseline has no such board.
     """
@@ -47,7 +47,7 @@ def compare(report: dict, expected: dict) -> list[str]:
 
 
 def table(expected: dict) -> str:
-    """The Markdown table of the README, a row for each board of the baseline."""
+    """The Markdown table for the README, with a row for each board of the baseline."""
     return "\n".join([*HEADER, *(_row(name, held) for name, held in expected["boards"].items())])
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Builds a board's bitstream with tools from PyPI, and reports what it takes. Numbers come from
-files.
+"""Builds a board's bitstream with tools from PyPI, and reports its resources and clocks. All
+numbers are read from the files that the tools write.
 """
 
 import importlib.metadata
@@ -21,7 +21,7 @@ from ornstein.hdl.config import FabricConfig
 
 REPORT = "report.json"
 NETLIST = "netlist.json"
-"""The netlist after place and route, as nextpnr writes it."""
+"""The file with the netlist after place and route, written by nextpnr."""
 _ROUTED, _LOG, _OUTPUT, _STAMP, _BEST = (
     "routed.json",
     "top.tim",
@@ -36,19 +36,19 @@ SEEDS = (1, 2, 3, 4, 5)
 
 @dataclass(frozen=True)
 class Toolchain:
-    """How bitstreams of a family of FPGAs are made.
+    """How bitstreams for a family of FPGAs are made.
 
     Attributes
     ----------
-    tools : variables by which Amaranth's build script finds its tools, and the programs of the
-        ``synth`` extra
-    packages : those whose versions a bitstream depends on
-    resources : nextpnr's names of what a report counts
-    options : of place and route
-    bitstream : its file
-    script : Yosys commands after the design is read
-    places : cells of a fabric that are placed by hand, Yosys patterns, and where nextpnr shall
-        place them
+    tools : environment variables in which Amaranth's build script looks for its tools, and the
+        programs of the ``synth`` extra to put there
+    packages : Python packages whose versions a bitstream depends on
+    resources : nextpnr's names of the resources that a report counts
+    options : options for place and route
+    bitstream : file name of the bitstream
+    script : Yosys commands to run after the design has been read
+    places : for a fabric's configuration, the cells that are placed by hand: Yosys patterns, and
+        nextpnr's names of the places
     """
 
     tools: dict[str, str]
@@ -60,8 +60,8 @@ class Toolchain:
     places: Callable[[FabricConfig], dict[str, str]] = lambda _: {}
 
     def placing(self, config: FabricConfig) -> str:
-        """Yosys commands, after synthesis, that place a fabric's cells; they fail if one is not
-        there.
+        """Yosys commands that place a fabric's cells after synthesis. They fail if a cell is
+        missing.
         """
         return "\n".join(
             f"select -assert-count 1 c:top.fabric.{cell}\n"
@@ -102,8 +102,8 @@ TOOLCHAINS = {
         },
         options="--placer heap --router router2",
         bitstream="top.bit",
-        # registers that are to stay apart although they hold the same: Amaranth marks their wires,
-        # Yosys looks at cells
+        # Registers that hold the same value but must not be merged: Amaranth marks their wires, but
+        # Yosys looks for the mark on cells.
         script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i",
         places=floorplan,
     ),
@@ -111,12 +111,12 @@ TOOLCHAINS = {
 
 
 class BuildError(RuntimeError):
-    """No bitstream could be made; one line that says why."""
+    """No bitstream could be made. The message is one line that gives the reason."""
 
 
 def build(board: str, folder: Path, progress=None) -> dict:
-    """Makes the bitstream and ``report.json`` in ``folder/board`` unless they are there for this
-    very design and these tools.
+    """Makes the bitstream and ``report.json`` in ``folder/board``, unless they exist already for
+    the same design and the same versions of the tools.
 
     Parameters
     ----------
@@ -205,9 +205,7 @@ def _route(
     environment: dict[str, str],
     seed: int,
 ) -> dict:
-    """Runs a build's script, for another seed than the first only from place and route on; what
-    nextpnr reports.
-    """
+    """Runs a build's script and returns nextpnr's report. Only the first seed runs synthesis."""
     if seed != SEEDS[0]:
         script = "\n".join(line for line in script.splitlines() if not line.startswith('"$YOSYS"'))
         script = script.replace(f"--seed {SEEDS[0]} ", f"--seed {seed} ")
@@ -226,8 +224,8 @@ def _route(
 
 
 def _environment(toolchain: Toolchain) -> dict[str, str]:
-    """This process's, with the tools of the Python environment on PATH even where that is not
-    activated.
+    """The environment for the build script: that of this process, with the programs of the Python
+    environment on PATH even if it is not activated.
     """
     environment = dict(os.environ)
     environment["PATH"] = os.pathsep.join(
@@ -237,8 +235,8 @@ def _environment(toolchain: Toolchain) -> dict[str, str]:
         environment.setdefault(variable, program)
         if shutil.which(environment[variable], path=environment["PATH"]) is None:
             raise BuildError(
-                f"{environment[variable]} is missing; "
-                "install it with: pip install 'ornstein[synth]'"
+                f"{environment[variable]} is missing; install it with: "
+                "pip install 'ornstein[synth]'"
             )
     return environment
 
@@ -254,8 +252,8 @@ def tool_versions(toolchain: Toolchain) -> dict[str, str]:
 
 
 def failure(info: BoardInfo, log: str, output: Path) -> str:
-    """Why place and route, whose log this is, made no bitstream; ``output`` tells of the other
-    tools.
+    """The reason why there is no bitstream, from the log of place and route. ``output`` is the file
+    with the messages of all tools.
     """
     for name, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)", log):
         if int(used) > int(available):
@@ -269,7 +267,7 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
 
 
 def too_slow(info: BoardInfo, routed: dict) -> str:
-    """Which clock misses its target most in the best build, and by how much."""
+    """The clock that misses its target most in the best build, as a message."""
     domain, clock = max(
         routed["fmax"].items(), key=lambda item: item[1]["constraint"] - item[1]["achieved"]
     )

@@ -11,7 +11,7 @@ from ornstein.sim.toolchain import ToolError
 
 
 class FlashError(RuntimeError):
-    """A board that could not be programmed; one line that says why and what to do."""
+    """A board could not be programmed. The message is one line with the reason and the remedy."""
 
 
 def command(board: str, folder: Path, memory: str | None = None) -> list[str]:
@@ -21,7 +21,8 @@ def command(board: str, folder: Path, memory: str | None = None) -> list[str]:
     ----------
     board : a key of ``BOARDS``
     folder : where builds are kept
-    memory : ``flash`` to stay, ``sram`` until power goes; what the board keeps, if left out
+    memory : ``flash`` keeps the bitstream, ``sram`` loses it with power; by default ``flash`` if
+        the board has one that the programmer can write
 
     Raises
     ------
@@ -39,14 +40,14 @@ def command(board: str, folder: Path, memory: str | None = None) -> list[str]:
     bitstream = place / TOOLCHAINS[info.family].bitstream
     if not (bitstream.is_file() and (place / REPORT).is_file()):
         raise FlashError(
-            f"there is no finished build in {place}; "
-            f"first run: ornstein build {board} --output {folder}"
+            f"there is no finished build in {place}; first run: ornstein build {board} "
+            f"--output {folder}"
         )
     return [info.programmer.tool, *arguments, str(bitstream)]
 
 
 def flash(board: str, folder: Path, memory: str | None = None) -> list[str]:
-    """Runs :func:`command` and returns it. The programmer's own messages go to the terminal.
+    """Runs :func:`command` and returns it. The programmer writes its messages to the terminal.
 
     Raises
     ------
@@ -66,7 +67,7 @@ def flash(board: str, folder: Path, memory: str | None = None) -> list[str]:
     if status:
         hint = f"; {programmer.hint}" if programmer.hint else ""
         raise FlashError(
-            f"{line[0]} ended with {status}; "
-            "is the board plugged in and yours to use (ornstein doctor)?" + hint
+            f"{line[0]} ended with {status}; is the board plugged in and yours to use "
+            "(ornstein doctor)?" + hint
         )
     return line

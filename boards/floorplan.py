@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where an ECP5-85F's multipliers and block RAMs go in a grid of 8 x 16 lanes.
+"""Places of the multipliers and block RAMs of a fabric with 8 x 16 lanes on an ECP5-85F.
 
-Place and route spreads what lies in few fixed rows badly: with these places the wires are half as
-long, and only then can they all be routed. The chip has three rows of 13 blocks of four
-multipliers, and four rows of 13 blocks of four block RAMs. ::
+Place and route does not find good places for cells that only fit into a few rows. With the places
+given here the wires are half as long; without them, routing fails. The chip has three rows of 13
+blocks of four multipliers, and four rows of 13 blocks of four block RAMs. ::
 
     y = 10   multipliers   unit lanes 0 to 3
     y = 22   block RAM     factors of unit lanes 0 to 3
@@ -13,22 +13,23 @@ multipliers, and four rows of 13 blocks of four block RAMs. ::
     y = 70   block RAM     rank words, states, biases and inputs
     y = 82   block RAM     sums, noise
 
-From left to right there are three columns for each quarter of the rank lanes, with the updates and
-memories of a quarter of the unit lanes. The column in the middle is for what comes once, which all
-others look to. Four neighbours of the grid share a block of multipliers, as they share adders
-(:mod:`ornstein.hdl.engine.sums`).
+From left to right, each quarter of the rank lanes has three columns, which also hold the updates
+and memories of a quarter of the unit lanes. The column in the middle holds the cells that exist
+once and are connected to all others. Four neighbouring lanes share a block of multipliers, because
+they share adders (:mod:`ornstein.hdl.engine.sums`).
 """
 
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.fabric.bank import Bank
 
 COLUMNS = (4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114)
-"""x of the blocks."""
+"""x coordinates of the blocks."""
 IN_BLOCK = (0, 1, 4, 5)
-"""Tiles of a block's multipliers, by which they are called too."""
+"""Offsets of the multipliers within a block; their names contain the same numbers."""
 QUARTERS, WIDTH = 4, 3
-"""Quarters of the lanes and the columns of each."""
+"""Number of quarters, and number of columns of each."""
 MIDDLE = 6
-"""The column that belongs to none of them."""
+"""The column that belongs to no quarter."""
 
 
 def _multiplier(column: int, y: int, place: int) -> str:
@@ -36,7 +37,7 @@ def _multiplier(column: int, y: int, place: int) -> str:
 
 
 def _left(quarter: int) -> int:
-    """A quarter's first column."""
+    """The first column of a quarter."""
     column = WIDTH * quarter
     return column + (column >= MIDDLE)
 
@@ -46,19 +47,24 @@ def _block_ram(column: int, y: int, place: int) -> str:
 
 
 def floorplan(config: FabricConfig) -> dict[str, str]:
-    """Yosys patterns of the fabric's cells that are placed by hand, and their places as nextpnr
-    calls them.
+    """The fabric's cells that are placed by hand, as Yosys patterns, and nextpnr's names of their
+    places.
 
-    A pattern stands for one cell; Amaranth makes some names unique with a number after ``$``.
+    Each pattern matches one cell.
     """
-    places = {f"descriptor.cells_{word}.0.0": _block_ram(MIDDLE, 82, word) for word in range(4)}
-    places["activation.cells_0.0.0"] = _block_ram(MIDDLE, 70, 1)
+    places = {
+        f"{Bank.cells('descriptor_bank', word)}.0.0": _block_ram(MIDDLE, 82, word)
+        for word in range(4)
+    }
+    places[f"{Bank.cells('activation_bank.bank', 0)}.0.0"] = _block_ram(MIDDLE, 70, 1)
     places["lanes.interpolator.multiply.mult18x18d"] = _multiplier(MIDDLE, 58, 0)
     in_quarter = config.rank_lanes // QUARTERS
     for rank in range(config.rank_lanes):
         quarter, place = divmod(rank, in_quarter)
         left = _left(quarter)
-        places[f"rank$*.cells_{rank}.0.0"] = _block_ram(left + 2 * (place // 2), 70, place)
+        places[f"{Bank.cells('rank_bank', rank)}.0.0"] = _block_ram(
+            left + 2 * (place // 2), 70, place
+        )
         for unit in range(config.unit_lanes):
             # a quarter's squares of four neighbours, by pairs of unit and of rank lanes
             column, y = {
@@ -77,18 +83,18 @@ def floorplan(config: FabricConfig) -> dict[str, str]:
     for unit in range(config.unit_lanes):
         for quarter in range(QUARTERS):
             for part in range(WIDTH):
-                places[f"factor_{unit}.joined_{in_quarter * quarter}.cells.0.{part}"] = _block_ram(
-                    _left(quarter) + part, (22, 46)[unit // 4], unit % 4
-                )
+                places[
+                    f"factor_{unit}_bank.memory.joined_{in_quarter * quarter}.cells.0.{part}"
+                ] = _block_ram(_left(quarter) + part, (22, 46)[unit // 4], unit % 4)
         quarter, right = divmod(unit, 2)
         middle = _left(quarter) + 1
         outer = middle + (-1, 1)[right]
-        places[f"update_{unit}.multiply.mult18x18d"] = _multiplier(middle, 58, 2 * right)
-        places[f"state$*.cells_{unit}.0.0"] = _block_ram(outer, 70, 2 - right)
-        places[f"drive$*.cells_{unit}.0.0"] = _block_ram(outer, 70, 3 - 3 * right)
-        places[f"drive$*.cells_{unit}.0.1"] = _block_ram(middle, 70, 3 * right)
-        places[f"state_late.cells_{unit}.0.0"] = _block_ram(middle, 70, 1 + right)
-        places[f"noise_codes.cells_{unit}.0.0"] = _block_ram(middle, 82, 1 + right)
+        places[f"units.lane_{unit}.update.multiply.mult18x18d"] = _multiplier(middle, 58, 2 * right)
+        places[f"{Bank.cells('state_bank', unit)}.0.0"] = _block_ram(outer, 70, 2 - right)
+        places[f"{Bank.cells('drive_bank', unit)}.0.0"] = _block_ram(outer, 70, 3 - 3 * right)
+        places[f"{Bank.cells('drive_bank', unit)}.0.1"] = _block_ram(middle, 70, 3 * right)
+        places[f"{Bank.cells('state_copy_bank', unit)}.0.0"] = _block_ram(middle, 70, 1 + right)
+        places[f"{Bank.cells('noise_bank', unit)}.0.0"] = _block_ram(middle, 82, 1 + right)
         for part in range(4):
-            places[f"sums.cells_{unit}.0.{part}"] = _block_ram(outer, 82, part)
+            places[f"{Bank.cells('sum_bank.bank', unit)}.0.{part}"] = _block_ram(outer, 82, part)
     return places

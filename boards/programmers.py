@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How the boards' bitstreams get onto them: programmers, their arguments, and where they come from.
-Pure data.
-"""
+"""The programs that write bitstreams to the boards, their arguments and packages. Pure data."""
 
 from dataclasses import dataclass
 
@@ -13,12 +11,11 @@ class Programmer:
     Attributes
     ----------
     tool : the program
-    package : Debian's and Ubuntu's package of it
-    flash : arguments in front of the file that make the bitstream stay, None where that cannot be
-        done
-    sram : arguments in front of the file that load it until power goes, None where that cannot be
-        done
-    hint : what the user must do to the board before, if anything
+    package : its package in Debian and Ubuntu
+    flash : arguments before the file name that write the flash memory; None if the program cannot
+    sram : arguments before the file name that load the SRAM, which loses the bitstream with power;
+        None if the program cannot
+    hint : what the user must do to the board first, if anything
     """
 
     tool: str
@@ -29,12 +26,12 @@ class Programmer:
 
     @property
     def install(self) -> str:
-        """The line that installs it."""
+        """The command that installs it."""
         return f"sudo apt install {self.package}"
 
     def arguments(self, memory: str | None) -> tuple[str, ...] | None:
-        """Those for ``flash`` or ``sram``, or for what the board keeps if neither is asked for;
-        None if it has none.
+        """The arguments for ``flash`` or ``sram``, by default for ``flash`` if there are any; None
+        if the program cannot write that memory.
         """
         if memory is None:
             return self.sram if self.flash is None else self.flash
@@ -44,9 +41,9 @@ class Programmer:
 _ICEPROG = ("iceprog", "fpga-icestorm")
 _DFU = ("dfu-util", "dfu-util")
 
-# Arguments are those of amaranth-boards 0.0.21, of iceprog's and openFPGALoader's own help (-S and
-# -m load into SRAM, -f writes the flash) and of dfu-util's manual page (the id behind the comma is
-# that of the boot loader).
+# The arguments come from amaranth-boards 0.0.21, the help of iceprog and openFPGALoader (-S and -m
+# load the SRAM, -f writes the flash) and the manual page of dfu-util (the id after the comma is
+# the boot loader's).
 ICEBREAKER = Programmer(*_ICEPROG, flash=())
 ICEBREAKER_BITSY = Programmer(
     *_DFU,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the boards have in common: the machine on a serial line, and the machine on USB."""
+"""Gateware that several boards share: the machine on a serial port, and the machine on USB."""
 
 from types import SimpleNamespace
 
@@ -16,14 +16,14 @@ from ornstein.hdl.top import Register, Top
 
 
 def request(platform, name: str):
-    """The ports of a resource, without the buffers that the platform would add."""
+    """The ports of a resource, without buffers."""
     resource = platform.lookup(name)
     parts = {part.name: "-" for part in resource.ios if hasattr(part, "name")}
     return platform.request(name, 0, dir=parts or "-")
 
 
 def on_uart(m: Module, platform, config: FabricConfig, line: Line):
-    """Adds the machine behind the board's serial port."""
+    """Adds the machine and connects it to the board's serial port."""
     pins = request(platform, "uart")
     m.submodules.rx = rx = io.Buffer("i", pins.rx)
     m.submodules.tx = tx = io.Buffer("o", pins.tx)
@@ -40,8 +40,8 @@ def on_uart(m: Module, platform, config: FabricConfig, line: Line):
 
 
 def usb_serial(m: Module, platform, domain: str) -> UsbSerial:
-    """Adds a serial port on the board's USB connector, whose pins are in the clock domain
-    ``domain`` of :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`."""
+    """Adds a serial port on the board's USB connector. The frequency of the pins' clock domain must
+    be :data:`ornstein.hdl.link.usb.transceiver.CLOCK_HZ`."""
     pins = request(platform, "usb")
     buffers = {
         name: io.DDRBuffer("io", getattr(pins, name), i_domain=domain, o_domain=domain)
@@ -55,7 +55,7 @@ def usb_serial(m: Module, platform, domain: str) -> UsbSerial:
 
 
 def on_usb(m: Module, platform, config: FabricConfig, domain: str):
-    """Adds the machine behind :func:`usb_serial`."""
+    """Adds the machine and connects it to a :func:`usb_serial`."""
     usb = usb_serial(m, platform, domain)
     m.submodules.top = top = Top(config)
     connect(m, usb.o, top.i)

@@ -4,5 +4,5 @@
 """
 
 UNCHECKED = {"no_rw_check": 1}
-"""For a memory in which no word is read in the cycle that writes it. Synthesis then adds no logic for
+"""For a memory in which no word is read in the cycle that writes it: synthesis adds no logic for
 that case."""

@@ -11,9 +11,7 @@ STATE_WIDTH = 16
 """Bits of a unit's state, of a drive word (input or bias) and of a rank word; two's complement."""
 
 GUARD_BITS = 12
-"""Bits below the state's LSB that the update carries before it rounds once (SPEC section 2,
-"Rounding").
-"""
+"""Bits below the state's LSB that the update carries before it rounds once """
 
 AMPLITUDE_WIDTH = 28
 """Bits of the noise amplitude, unsigned, in guard LSBs."""
@@ -28,8 +26,8 @@ SLOPE_WIDTH = 12
 """Bits of an activation entry's slope, signed; see :attr:`ornstein.hdl.isa.Operation.ACTIVATE`."""
 
 NEIGHBOURS = 4
-"""Rank lanes of a unit lane that lie together on a chip which a grid of lanes fills, with memories
-and registers of their own."""
+"""Rank lanes of a unit lane that share factor memories and decoded registers where there are
+several unit lanes, so that they can be placed together."""
 
 SEED_WIDTH = 64
 """Bits of each unit lane's noise generator and of its seed."""

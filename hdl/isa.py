@@ -2,22 +2,23 @@
 """Descriptors: what the sequencer executes. A *level* repeats a list of *passes*; both are eight
 16-bit words.
 
-Pure data, shared by gateware (:mod:`ornstein.hdl.engine.sequencer`), integer model and compiler. A pass
-runs two nested loops, ``outer`` around ``inner``, one micro-operation of all lanes a cycle:
+Pure data, shared by gateware (:mod:`ornstein.hdl.engine.sequencer`), integer model and compiler.
+A pass runs two nested loops, ``outer`` around ``inner``, one micro-operation of all lanes a cycle:
 
-=========  ========================  ===========================================================================
+=========  ========================  ============================================================
 operation  outer, inner loop         effect
-=========  ========================  ===========================================================================
-PROJECT    rank words, vector words  rank[dest+o] = sum_i factor[factor+o+i*stride] * vec[source+i]
-MIX        rank words, terms         rank[dest+o] = sum_t factor[factor+o*inner+t] * rank[source+o+t*stride]
-EXPAND     vector words, rank words  vec[dest+o] = update(sum_j factor[factor+o*inner+j] . rank[source+j])
+=========  ========================  ============================================================
+PROJECT    rank words, vector words  rank[dest+o] = sum_i f[factor+o+i*stride] * vec[source+i]
+MIX        rank words, terms         rank[dest+o]=sum_t f[factor+o*inner+t]*rank[source+o+t*stride]
+EXPAND     vector words, rank words  vec[dest+o]=update(sum_j f[factor+o*inner+j] . rank[source+j])
 ACTIVATE   rank words, lanes         rank[dest+o][i] = table(rank[source+o][i])
-=========  ========================  ===========================================================================
+=========  ========================  ============================================================
 
-PROJECT and MIX round to nearest at ``project_shifts[shift]`` and saturate to 16 bits. The update of
-EXPAND is described in :mod:`ornstein.hdl.engine.update`. ACTIVATE interpolates: the top eight bits of the
-argument, as an unsigned number, select an entry, and its low eight bits f give ``value + (slope * f
-+ 128 >> 8)``. The sum wraps; a table whose entries meet cannot overflow it.
+``f`` is the factor memory, ``vec`` state or drive memory, ``o``, ``i``, ``t`` and ``j`` count the
+loops. PROJECT and MIX round to nearest at ``project_shifts[shift]`` and saturate to 16 bits. The
+update of EXPAND is described in :mod:`ornstein.hdl.engine.update`. ACTIVATE interpolates: the top
+eight bits of the argument, as an unsigned number, select an entry, and its low eight bits f give
+``value + (slope * f + 128 >> 8)``. The sum wraps; a table whose entries meet cannot overflow it.
 """
 
 import enum

@@ -23,7 +23,7 @@ class LaneMemory(wiring.Component):
 
     Parameters
     ----------
-    hop : 1 to give what goes in and what comes out a register on its way, 0 not to
+    hop : registers between the ports and the cells, 0 or 1
 
     Members
     -------
@@ -74,14 +74,15 @@ class LaneMemory(wiring.Component):
 
 
 class JoinedMemory(wiring.Component):
-    """A memory with a single port whose lanes lie in the block RAMs without gaps, undefined at
+    """A memory with a single port. Its lanes share block RAMs without gaps; it is undefined at
     power-up.
 
-    The lanes cannot be written one by one: a write puts back what it found in the others.
+    A write of some lanes writes back the words that were read from the others.
 
     Members
     -------
-    address : range(depth), in; there a cycle before a write; writes are ``2 + hop`` cycles apart
+    address : range(depth), in; constant from one cycle before a write; writes are ``2 + hop``
+        cycles apart
     read_data : lanes x unsigned(width), out, ``1 + 2 * hop`` cycles after its address; undefined
         after a write
     write_data : unsigned(width), in; what to write in each of those lanes

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Micro-operations: what the sequencer issues every cycle, and the registers that carry it along."""
+"""Micro-operations: what the sequencer issues every cycle, and how it is carried along."""
 
 from typing import NamedTuple
 
 from amaranth.hdl import Module, Signal
-from amaranth.lib import data
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import Out
 
 from ornstein.hdl.config import FabricConfig
 
@@ -42,6 +43,13 @@ class Stage(NamedTuple):
 
     valid: Signal
     micro: data.View
+
+
+class StageSignature(wiring.Signature):
+    """A :class:`Stage` as an interface, from its producer's view."""
+
+    def __init__(self, config: FabricConfig):
+        super().__init__({"valid": Out(1), "micro": Out(micro_layout(config))})
 
 
 class MicroPipe:

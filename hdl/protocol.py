@@ -6,13 +6,16 @@ Bytes travel in SLIP frames (RFC 1055) that begin and end with END, so that any 
 empty frames mean nothing. A frame carries its CRC-16/IBM-3740 in its last two bytes, most
 significant first: the CRC of a whole frame is then zero. Every other number is little-endian.
 
-========  ==========================================================================================================
-request   sequence u8, opcode u8, space u8, address u24, count u16, then for WRITE ``count`` elements
-answer    sequence u8, status u8, then for READ ``count`` elements, for WAIT the events (u8) that hold when it ends
-========  ==========================================================================================================
+========  ========================================================================================
+request   sequence u8, opcode u8, space u8, address u24, count u16,
+          then for WRITE ``count`` elements
+answer    sequence u8, status u8,
+          then for READ ``count`` elements, for WAIT the events (u8) that hold when it ends
+========  ========================================================================================
 
-``address`` and ``count`` are in elements; an element has :attr:`ornstein.hdl.spaces.SpaceInfo.bytes`
-bytes. In WAIT ``address`` is a mask of :class:`ornstein.hdl.regmap.Event` and ``count`` the
+``address`` and ``count`` are in elements; an element has as many bytes as
+:attr:`ornstein.hdl.spaces.SpaceInfo.bytes` says. In WAIT ``address`` is a mask of
+:class:`ornstein.hdl.regmap.Event` and ``count`` the
 patience in units of ``WAIT_UNIT`` clock cycles. Requests are executed one at a time, in order, and
 each only after its CRC was found right. All commands can be repeated without harm, so a host that
 misses an answer asks again.

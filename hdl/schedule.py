@@ -64,8 +64,8 @@ def check_pass(step: Pass, bank_offset: int = 0) -> None:
         )
         if kind == memory and first < stop and start < end and not in_place:
             raise ValueError(
-                f"{Operation(step.operation).name} reads {kind} words {start} to {stop - 1} and writes "
-                f"{first} to {end - 1}: they must not overlap"
+                f"{Operation(step.operation).name} reads {kind} words {start} to {stop - 1} and "
+                f"writes {first} to {end - 1}: they must not overlap"
             )
 
 
@@ -96,8 +96,8 @@ def place_waits(
         check_pass(step, bank_offset)
         if max(step.outer, step.inner) > config.longest_loop:
             raise ValueError(
-                f"{Operation(step.operation).name} loops over {max(step.outer, step.inner)} words, but "
-                f"fabric {config.name!r} counts to {config.longest_loop}"
+                f"{Operation(step.operation).name} loops over {max(step.outer, step.inner)} words, "
+                f"but fabric {config.name!r} counts to {config.longest_loop}"
             )
     timing = Timing.of(config)
     waits = [False] * len(passes)

@@ -13,6 +13,7 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.fabric import Fabric
 from ornstein.hdl.link.bridge import Bridge
 from ornstein.hdl.link.rate import Rate
+from ornstein.hdl.parts import Substitute, as_designed
 
 SILENCE = 1 << 20
 """Cycles after which an unfinished request is dropped: 22 ms at 48 MHz, longer than any host pauses
@@ -58,12 +59,19 @@ class Top(wiring.Component):
     line : the serial line that carries the streams; without a choice of divisors ``idle`` and
         ``rate`` mean nothing
     silence : cycles after which an unfinished request is dropped
+    substitute : may replace parts of the fabric, see :mod:`ornstein.hdl.parts`
     """
 
     def __init__(
-        self, config: FabricConfig, line: regmap.Line = regmap.NO_LINE, *, silence: int = SILENCE
+        self,
+        config: FabricConfig,
+        line: regmap.Line = regmap.NO_LINE,
+        *,
+        silence: int = SILENCE,
+        substitute: Substitute = as_designed,
     ):
         self._config, self._line, self._silence = config, line, silence
+        self._substitute = substitute
         super().__init__(
             {
                 "i": In(stream.Signature(8)),
@@ -75,7 +83,7 @@ class Top(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.fabric = fabric = Fabric(self._config, self._line)
+        m.submodules.fabric = fabric = Fabric(self._config, self._line, substitute=self._substitute)
         m.submodules.bridge = bridge = Bridge(self._config, timeout=self._silence)
         connect(m, flipped(self.i), bridge.i)
         connect(m, bridge.o, flipped(self.o))
@@ -108,9 +116,11 @@ def verilog(
     *,
     silence: int = SILENCE,
     inputs: dict[str, Signal] | None = None,
+    substitute: Substitute = as_designed,
 ) -> str:
     """The top as Verilog for a simulator: ports ``clk``, ``rate`` and the streams as ``i__payload``
-    and so on. ``inputs`` are signals besides, by name, that the simulator drives.
+    and so on. ``inputs`` are further signals, by name, that the simulator drives. ``substitute``
+    may replace parts of the fabric.
 
     A simulator evaluates everything between a port and a register on every edge of the clock, so
     the streams pass a register, as they do in a board's UART, and there is no reset: registers
@@ -118,7 +128,7 @@ def verilog(
     """
     m = Module()
     m.domains.sync = clock = ClockDomain(reset_less=True)
-    m.submodules.machine = machine = Top(config, line, silence=silence)
+    m.submodules.machine = machine = Top(config, line, silence=silence, substitute=substitute)
     m.submodules.receive = receive = Register()
     m.submodules.send = send = Register()
     connect(m, receive.o, machine.i)

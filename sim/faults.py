@@ -3,11 +3,9 @@
 build.
 """
 
-import copy
 import enum
 from collections.abc import Callable
 from dataclasses import replace
-from unittest import mock
 
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out
@@ -15,8 +13,6 @@ from amaranth.lib.wiring import Component, Out
 from ornstein.hdl import top
 from ornstein.hdl.config import TINY, FabricConfig
 from ornstein.hdl.engine import noise
-from ornstein.hdl.engine.lanes import Lanes
-from ornstein.hdl.fabric import Fabric
 from ornstein.hdl.regmap import Line
 from ornstein.hdl.timing import Timing
 
@@ -48,104 +44,118 @@ class Fault(enum.IntEnum):
 def verilog(config: FabricConfig, line: Line) -> str:
     """As :func:`ornstein.hdl.top.verilog`, with an input ``fault`` that takes a :class:`Fault`."""
     fault = Signal(Fault)
-    healthy = Fabric.elaborate
 
-    def elaborate(fabric: Fabric, platform):
-        m = healthy(fabric, platform)
-        parts = m.submodules
-        _stick_cell(
-            parts.factor_1,
-            fault == Fault.FACTOR_BIT,
-            word=5,
-            lane=0,
-            bit=3,
-            level=1,
-            port="address",
-        )
-        _stick_cell(parts.state_late, fault == Fault.COPY_BIT, word=7, lane=1, bit=14, level=0)
-        _stick_cell(parts.sums, fault == Fault.SUM_BIT, word=70, lane=0, bit=20, level=0)
-        _stick_cell(parts.squares, fault == Fault.SQUARE_BIT, word=3, lane=1, bit=12, level=1)
-        _stick_cell(parts.samples, fault == Fault.SAMPLE_BIT, word=40, lane=1, bit=0, level=1)
-        _stick(parts.drive, "read_address", fault == Fault.DRIVE_ADDRESS, bit=2, level=0)
-        _stick(parts.noise_0, "dither", fault == Fault.DITHER, bit=11, level=0)
-        _add_tap(parts.noise_1, fault == Fault.NOISE_TAP, bit=17, tap=40)
+    def stuck_cell(kind: Fault, **cell) -> Callable[[Component], Component]:
+        return lambda memory: StuckCell(memory, fault == kind, **cell)
 
-        def elaborate_lanes(platform):
-            m = Lanes.elaborate(parts.lanes, platform)
-            _stick(m.submodules.multiplier_1_0, "product", fault == Fault.LANE_HIGH, bit=9, level=1)
-            _stick(m.submodules.multiplier_0_1, "product", fault == Fault.LANE_LOW, bit=5, level=0)
-            return m
+    def stuck_bit(kind: Fault, port: str, **bit) -> Callable[[Component], Component]:
+        return lambda part: StuckBit(part, fault == kind, port, **bit)
 
-        parts.lanes.elaborate = elaborate_lanes
-        return m
+    faults = {
+        "factor_1": stuck_cell(Fault.FACTOR_BIT, word=5, lane=0, bit=3, level=1, port="address"),
+        "state_copy": stuck_cell(Fault.COPY_BIT, word=7, lane=1, bit=14, level=0),
+        "sum": stuck_cell(Fault.SUM_BIT, word=70, lane=0, bit=20, level=0),
+        "square": stuck_cell(Fault.SQUARE_BIT, word=3, lane=1, bit=12, level=1),
+        "sample": stuck_cell(Fault.SAMPLE_BIT, word=40, lane=1, bit=0, level=1),
+        "drive": stuck_bit(Fault.DRIVE_ADDRESS, "read_address", bit=2, level=0),
+        "multiplier_1_0": stuck_bit(Fault.LANE_HIGH, "product", bit=9, level=1),
+        "multiplier_0_1": stuck_bit(Fault.LANE_LOW, "product", bit=5, level=0),
+        "noise_0": stuck_bit(Fault.DITHER, "dither", bit=11, level=0),
+        "noise_1": lambda source: ExtraTap(source, fault == Fault.NOISE_TAP, bit=17, tap=40),
+    }
 
-    with mock.patch.object(Fabric, "elaborate", elaborate):
-        return top.verilog(config, line, silence=SILENCE, inputs={"fault": fault})
+    def substitute(name: str, part: Component) -> Component:
+        return faults[name](part) if name in faults else part
 
-
-def _replace(component: Component, port: str, change: Callable[[Module, Value], Value]) -> None:
-    """Lets what leaves (or enters) a component by a port be what ``change`` makes of it."""
-    kind, member = type(component), component.signature.members[port]
-
-    def elaborate(platform):
-        m = Module()
-        inner = copy.copy(component)
-        setattr(inner, port, Signal(member.shape, name=port))
-        m.submodules.healthy = kind.elaborate(inner, platform)
-        ends = Value.cast(getattr(inner, port)), Value.cast(getattr(component, port))
-        source, target = ends if member.flow == Out else reversed(ends)
-        m.d.comb += target.eq(change(m, source))
-        return m
-
-    component.elaborate = elaborate
-
-
-def _stick(component: Component, port: str, when: Value, *, bit: int, level: int) -> None:
-    """One bit of a port keeps its level."""
-    _replace(
-        component,
-        port,
-        lambda _, value: Mux(when, value | 1 << bit if level else value & ~(1 << bit), value),
+    return top.verilog(
+        config, line, silence=SILENCE, inputs={"fault": fault}, substitute=substitute
     )
 
 
-def _stick_cell(
-    memory: Component,
-    when: Value,
-    *,
-    word: int,
-    lane: int,
-    bit: int,
-    level: int,
-    port: str = "read_address",
-) -> None:
-    """One bit of a memory, whose words ``port`` names, keeps its level."""
-    place = lane * len(memory.read_data[0]) + bit
+class StuckBit(Component):
+    """A part of which one bit of a port keeps its level while ``when``.
 
-    def change(m, value):
-        address = getattr(memory, port)
+    Parameters
+    ----------
+    healthy : the part; its members are those of this component
+    port : name of the member, an input or an output
+    bit, level : of the member as one number
+    """
+
+    def __init__(self, healthy: Component, when: Value, port: str, *, bit: int, level: int):
+        self._healthy, self._when, self._port = healthy, when, port
+        self._bit, self._level = bit, level
+        super().__init__(healthy.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.healthy = self._healthy
+        for name, member in self.signature.members.items():
+            ends = Value.cast(getattr(self._healthy, name)), Value.cast(getattr(self, name))
+            source, target = ends if member.flow == Out else reversed(ends)
+            if name == self._port:
+                mask = 1 << self._bit
+                stuck = source | mask if self._level else source & ~mask
+                source = Mux(self._when_stuck(m), stuck, source)
+            m.d.comb += target.eq(source)
+        return m
+
+    def _when_stuck(self, m: Module) -> Value:
+        """The cycles in which the bit is stuck."""
+        return self._when
+
+
+class StuckCell(StuckBit):
+    """A memory of which one cell keeps its level while ``when``.
+
+    Parameters
+    ----------
+    port : name of the address input
+    """
+
+    def __init__(
+        self,
+        healthy: Component,
+        when: Value,
+        *,
+        word: int,
+        lane: int,
+        bit: int,
+        level: int,
+        port: str = "read_address",
+    ):
+        self._word, self._address = word, port
+        place = lane * len(healthy.read_data[0]) + bit
+        super().__init__(healthy, when, "read_data", bit=place, level=level)
+
+    def _when_stuck(self, m: Module) -> Value:
+        address = getattr(self, self._address)
         for _ in range(Timing.of(CONFIG).read):
             later = Signal.like(address)
             m.d.sync += later.eq(address)
             address = later
-        stuck = value | 1 << place if level else value & ~(1 << place)
-        return Mux(when & (address == word), stuck, value)
-
-    _replace(memory, "read_data", change)
+        return self._when & (address == self._word)
 
 
-def _add_tap(source: noise.NoiseSource, when: Value, *, bit: int, tap: int) -> None:
-    """One bit of the generator's next state depends on one bit too many of the present one."""
-    healthy = noise.fed_back
+class ExtraTap(Component):
+    """A noise generator of which one bit of the next state depends on one bit too many of the
+    present one while ``when``: instead of advancing, it loads the wrong state as a seed.
+    """
 
-    def fed_back(state):
-        entering = healthy(state)
-        return (
-            entering if state is source.state else entering ^ (when & source.state[tap]) << bit
-        )  # the last leap
+    def __init__(self, healthy: noise.NoiseSource, when: Value, *, bit: int, tap: int):
+        self._healthy, self._when, self._bit, self._tap = healthy, when, bit, tap
+        super().__init__(healthy.signature)
 
-    def elaborate(platform):
-        with mock.patch.object(noise, "fed_back", fed_back):
-            return noise.NoiseSource.elaborate(source, platform)
-
-    source.elaborate = elaborate
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.healthy = healthy = self._healthy
+        wrong = noise.advance(healthy.state) ^ (healthy.state[self._tap] << self._bit)
+        m.d.comb += [
+            healthy.seed.eq(Mux(self.load, self.seed, wrong)),
+            healthy.load.eq(self.load | (self.advance & self._when)),
+            healthy.advance.eq(self.advance),
+            self.state.eq(healthy.state),
+            self.code.eq(healthy.code),
+            self.dither.eq(healthy.dither),
+        ]
+        return m

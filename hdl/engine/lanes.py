@@ -1,55 +1,61 @@
 # SPDX-License-Identifier: Apache-2.0
 """The multiply lanes and their sums: the one engine behind project, mix and expand."""
 
-from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import targets
-from ornstein.hdl.arithmetic import overflow, select, shift_right
 from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine.activation import Activation
+from ornstein.hdl.engine.rank_side import RankSide
+from ornstein.hdl.engine.stages import connect_stages
 from ornstein.hdl.engine.sums import both_ways
-from ornstein.hdl.hops import hops, kept_register
+from ornstein.hdl.engine.unit_side import UnitSide, expanding
+from ornstein.hdl.hops import hops
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, micro_layout
+from ornstein.hdl.parts import Substitute, as_designed
 from ornstein.hdl.timing import Timing
-
-STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
-"""The largest word; its complement is the lowest."""
 
 
 class Lanes(wiring.Component):
-    """Reads three memory words, multiplies lane by lane, sums across unit lanes (project, mix) or
-    rank lanes (expand).
+    """Multiplies three memory words lane by lane, and sums the products across unit lanes (PROJECT,
+    MIX) or rank lanes (EXPAND).
 
-    Times are those of :class:`ornstein.hdl.timing.Timing`; the memories' data come at time
-    ``read``. The accumulators wrap: that a program cannot overflow them is proved when it
-    is compiled.
+    One micro-operation a cycle. Times are those of :class:`ornstein.hdl.timing.Timing`. The
+    accumulators wrap: when a program is compiled, it is proved that it cannot overflow them.
+
+    With one unit lane the first multiplier also interpolates activations, so no other operation may
+    be issued between an ACTIVATE and its time ``lookup``.
+
+    Parameters
+    ----------
+    config : configuration of the fabric
+    substitute : replaces a multiplier, as fault injection does
 
     Members
     -------
-    valid, micro : in, with the memories' data
-    factor : lanes x signed(factor_width), in, ``spread`` cycles later; lane ``u * rank_lanes +
-        r``
-    vector : unit_lanes x signed(16), in, with the micro-operation; state or drive word of PROJECT
-    rank : rank_lanes x signed(16), in, likewise; rank word of MIX and EXPAND
-    fraction : unsigned(8), in, at time ``lookup`` of ACTIVATE; low bits of the activation's
-        argument
-    entry : unsigned(16 + SLOPE_WIDTH), in, likewise; entry of the activation table. But for a grid
-        the first lane interpolates, so that no other operation may be issued in the cycles after an
-        ACTIVATE until then.
-    activated_valid, activated_micro, activated : out, at time ``activation``; the activation's
-        unsigned(16) result
-    rank_valid, rank_micro, rank_next, rank_saturated : out, at time ``rank``; rounded and
+    valid : In(1), at time ``read``, when the memories' words arrive
+    micro : In(micro_layout(config)), in the same cycle
+    factor : In(ArrayLayout(signed(factor_width), lanes)), ``spread`` cycles later; the factor of
+        unit lane ``u`` and rank lane ``r`` has the index ``u * rank_lanes + r``
+    vector : In(ArrayLayout(signed(16), unit_lanes)), with ``micro``; state or drive word of PROJECT
+    rank : In(ArrayLayout(signed(16), rank_lanes)), with ``micro``; rank word of MIX and EXPAND
+    fraction : In(FRACTION_WIDTH), at time ``lookup``; low bits of the activation's argument
+    entry : In(16 + SLOPE_WIDTH), at time ``lookup``; entry of the activation table
+    activated_valid, activated_micro, activated : Out, at time ``activation``; the activation's
+        result, 16 bits
+    rank_valid, rank_micro, rank_next, rank_saturated : Out, at time ``rank``; the rounded and
         saturated rank word
-    rank_soon : out, ``rank_valid`` a cycle earlier
-    unit_soon, unit_soon_micro : out, ``read`` cycles before ``unit_valid``; time to read what the
-        update needs
-    unit_valid, unit_micro, unit_sums : out, at time ``unit``; accumulators of a vector word
+    rank_soon : Out(1), ``rank_valid`` one cycle earlier
+    unit_soon, unit_soon_micro : Out, ``read`` cycles before ``unit_valid``, to read what the update
+        needs
+    unit_valid, unit_micro, unit_sums : Out, at time ``unit``; the accumulators of a vector word
     """
 
-    def __init__(self, config: FabricConfig):
-        self._config = config
+    def __init__(self, config: FabricConfig, *, substitute: Substitute = as_designed):
+        self._config, self._substitute = config, substitute
         micro = micro_layout(config)
         super().__init__(
             {
@@ -80,184 +86,140 @@ class Lanes(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        config = self._config
-        timing = Timing.of(config)
-        rank_time, unit_time = timing.rank, timing.unit
-
-        # the micro-operation beside its data: pipe[t] at time t
-        arrival = timing.read
-        last = max(rank_time, unit_time, timing.activation)
-        pipe = MicroPipe(m, arrival, self.valid, self.micro, last)
-
-        # words relay twice before they reach the multipliers of every unit lane and rank lane
+        config, timing = self._config, Timing.of(self._config)
         distance = hops(timing.hop, m, platform)
-        alone = config.unit_lanes == 1  # then the multipliers accumulate and interpolate
-        vector = distance.relay(self.vector, "vector_halfway")
-        rank = distance.relay(self.rank, "rank_halfway")
-        rank_words = [
-            distance.relay(rank, f"rank_beside_{unit}") for unit in range(config.unit_lanes)
+        last = max(timing.rank, timing.unit, timing.activation)
+        pipe = MicroPipe(m, timing.read, self.valid, self.micro, last)
+
+        m.submodules.rank_side = rank_side = RankSide(config)
+        m.submodules.unit_side = unit_side = UnitSide(config)
+        m.submodules.activation = activation = Activation(config)
+        for side in (rank_side, unit_side, activation):
+            connect_stages(m, pipe, side.times, side.stages)
+
+        multiply = self._single_unit_lane if config.unit_lanes == 1 else self._several_unit_lanes
+        interpolator, unit_totals = multiply(
+            m, pipe, distance, targets.of(platform), self._operands(m, pipe, distance), rank_side
+        )
+        with m.If(activation.multiply):
+            m.d.comb += [interpolator.a.eq(activation.slope), interpolator.b.eq(self.fraction)]
+        with m.If(activation.add):
+            m.d.comb += [interpolator.enable.eq(1), interpolator.addend.eq(activation.addend)]
+        m.d.comb += [
+            activation.entry.eq(self.entry),
+            activation.sum.eq(interpolator.sum),
+            self.activated_valid.eq(activation.valid),
+            self.activated_micro.eq(activation.micro),
+            self.activated.eq(activation.result),
+            self.rank_soon.eq(rank_side.soon),
+            self.rank_valid.eq(rank_side.valid),
+            self.rank_micro.eq(rank_side.micro),
+            self.rank_next.eq(rank_side.next),
+            self.rank_saturated.eq(rank_side.saturated),
+            *(port.eq(total) for port, total in zip(unit_side.total, unit_totals, strict=True)),
+            self.unit_soon.eq(unit_side.soon),
+            self.unit_soon_micro.eq(unit_side.soon_micro),
+            self.unit_valid.eq(unit_side.valid),
+            self.unit_micro.eq(unit_side.micro),
+            self.unit_sums.eq(unit_side.sums),
         ]
+        return m
 
-        def decode(time, decoder, name):
-            return distance.decode(pipe, time, decoder, name)
+    def _operands(self, m: Module, pipe: MicroPipe, distance) -> dict:
+        """(factor, word) of each lane by (unit, rank), at time ``read + spread``.
 
-        target = targets.of(platform)
-
-        def multiply_add(width):
-            return target.multiply_add(
-                width, STATE_WIDTH, config.accumulator_width, timing.multiply_add
-            )
-
-        multipliers, products = [], []
-        operands = arrival + timing.spread
+        A vector word relays to each group of neighbours, a rank word to each unit lane.
+        """
+        config, timing = self._config, Timing.of(self._config)
+        time = timing.read + timing.spread
+        vector = distance.relay(self.vector, "vector_halfway")
+        rank_halfway = distance.relay(self.rank, "rank_halfway")
+        operands = {}
         for unit in range(config.unit_lanes):
+            rank_word = distance.relay(rank_halfway, f"rank_beside_{unit}")
             for rank in range(config.rank_lanes):
                 if rank % NEIGHBOURS == 0:
-                    project = decode(
-                        operands, lambda _, micro: micro.project, f"project_{unit}_{rank}"
+                    project = distance.decode(
+                        pipe, time, lambda _, micro: micro.project, f"project_{unit}_{rank}"
                     )
-                    mix = decode(
-                        operands,
+                    mix = distance.decode(
+                        pipe,
+                        time,
                         lambda _, micro: micro.operation == Operation.MIX,
                         f"mix_{unit}_{rank}",
                     )
-                    word = distance.relay(vector[unit], f"vector_beside_{unit}_{rank}")
-                if alone:  # the first interpolates activations too
-                    multiplier = multiply_add(max(config.factor_width, (rank == 0) * SLOPE_WIDTH))
-                    m.d.comb += multiplier.enable.eq(pipe[arrival + timing.multiply_add - 1][0])
-                    product = multiplier.sum
-                else:
-                    multiplier = target.multiply(config.factor_width, STATE_WIDTH)
-                    product = multiplier.product
-                m.submodules[f"multiplier_{unit}_{rank}"] = multiplier
-                other = rank_words[unit][rank] if unit == 0 else Mux(mix, 0, rank_words[unit][rank])
-                m.d.comb += [
-                    multiplier.a.eq(self.factor[unit * config.rank_lanes + rank]),
-                    multiplier.b.eq(Mux(project, word, other)),
-                ]
-                multipliers.append(multiplier)
-                products.append(product[: config.product_width].as_signed())
+                    element = distance.relay(vector[unit], f"vector_beside_{unit}_{rank}")
+                # MIX uses the first unit lane only
+                other = rank_word[rank] if unit == 0 else Mux(mix, 0, rank_word[rank])
+                factor = self.factor[unit * config.rank_lanes + rank]
+                operands[unit, rank] = factor, Mux(project, element, other)
+        return operands
 
-        def expanding(valid, micro):
-            return valid & (micro.operation == Operation.EXPAND)
-
-        _, micro = pipe[
-            unit_time - config.rank_lanes.bit_length() - 1
-        ]  # a cycle before the products
+    def _sum(self, m: Module, pipe: MicroPipe, distance, target, products: list) -> tuple:
+        """Sums of products across unit lanes, one for each rank lane, and across rank lanes, one
+        for each unit lane."""
+        config, timing = self._config, Timing.of(self._config)
+        # EXPAND's sums count in the last cycle of their tree, or at once if it has no adder.
+        counting = timing.unit - 1 - (config.rank_lanes > 1)
         counted = [
-            decode(unit_time - 1 - (config.rank_lanes > 1), expanding, f"unit_adds_{unit}")
+            distance.decode(pipe, counting, expanding, f"counted_{unit}")
             for unit in range(config.unit_lanes)
         ]
-        rank_totals, unit_totals = both_ways(
-            m, products, config.rank_lanes, micro.operation != Operation.EXPAND, counted, platform
-        )
+        before_products = pipe[timing.unit - config.rank_lanes.bit_length() - 1].micro
+        across_units = before_products.operation != Operation.EXPAND
+        products = [product[: config.product_width].as_signed() for product in products]
+        return both_ways(m, products, config.rank_lanes, across_units, counted, target)
 
-        # project and mix: sum over unit lanes, accumulate per rank lane, shift, saturate. With one
-        # unit lane the multipliers accumulate.
-        shifts = config.project_shifts
-
-        def accumulating(valid, micro):
-            return valid & (
-                (micro.operation == Operation.PROJECT) | (micro.operation == Operation.MIX)
+    def _single_unit_lane(
+        self, m: Module, pipe: MicroPipe, distance, target, operands: dict, rank_side: RankSide
+    ) -> tuple:
+        """(the interpolator, unit totals) of a fabric with one unit lane: each multiplier has an
+        adder, which accumulates PROJECT and MIX; that of the first lane interpolates."""
+        config, timing = self._config, Timing.of(self._config)
+        multipliers = []
+        for (unit, rank), (factor, word) in operands.items():
+            multiplier = target.multiply_add(
+                config.factor_width if rank else max(config.factor_width, SLOPE_WIDTH),
+                STATE_WIDTH,
+                config.accumulator_width,
+                timing.multiply_add,
             )
-
-        def start(_, micro):
-            return select(
-                micro.shift, [C(1 << shift - 1, config.accumulator_width) for shift in shifts]
-            )
-
-        ready, done = pipe[rank_time - 1]
-        summed = timing.rank_total
-        step = "comb" if alone else "sync"  # between shifting and saturating
-        clipped = Signal(config.rank_lanes, reset_less=True)
-        for rank in range(config.rank_lanes):
-            adds = decode(summed - 1, accumulating, f"rank_adds_{rank}")
-            first = decode(summed - 1, lambda _, micro: micro.first, f"rank_first_{rank}")
-            half = decode(summed - 1, start, f"rank_half_{rank}").as_signed()
-            shift = decode(summed, lambda _, micro: micro.shift, f"rank_shift_{rank}")
-            if alone:
-                accumulator = multipliers[rank].sum
-                m.d.comb += multipliers[rank].addend.eq(Mux(adds, Mux(first, half, accumulator), 0))
-            else:
-                accumulator = Signal(
-                    signed(config.accumulator_width), name=f"rank_sum_{rank}", reset_less=True
-                )
-                with m.If(adds):
-                    m.d.sync += accumulator.eq(Mux(first, half, accumulator) + rank_totals[rank])
-            shifted, over, negative = (
-                Signal(width, name=f"rank_{name}_{rank}", reset_less=True)
-                for name, width in (("shifted", STATE_WIDTH), ("over", 1), ("negative", 1))
-            )
-            m.d[step] += [
-                shifted.eq(shift_right(accumulator, shift, shifts)),
-                over.eq(overflow(accumulator, shift, shifts, STATE_WIDTH)),
-                negative.eq(accumulator[-1]),
-            ]
-            following = Signal(signed(STATE_WIDTH), name=f"rank_next_{rank}", reset_less=True)
-            # a register's reset does what its LUT has no input left for
-            m.d.sync += following.eq(Mux(over, STATE_LIMIT, shifted))
-            with m.If(over & negative):
-                m.d.sync += following.eq(~STATE_LIMIT)
-            m.d.comb += self.rank_next[rank].eq(following)
-            m.d.sync += clipped[rank].eq(over)
-        m.d.comb += self.rank_soon.eq(
-            ready
-            & done.last
-            & ((done.operation == Operation.PROJECT) | (done.operation == Operation.MIX))
-        )
-        m.d.sync += self.rank_valid.eq(self.rank_soon)
-        m.d.comb += [self.rank_micro.eq(pipe[rank_time][1]), self.rank_saturated.eq(clipped.any())]
-
-        # activate: (value << 8) + slope * fraction + half
-        value, (found, micro) = self.entry[:STATE_WIDTH], pipe[timing.lookup]
-        activating = found & (micro.operation == Operation.ACTIVATE)
-        if alone:
-            lane = multipliers[0]
-        else:
-            m.submodules.interpolator = lane = multiply_add(SLOPE_WIDTH)
-        with m.If(activating):
-            m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
-        for cycle in range(1, timing.multiply_add):
-            activating, value = (
-                kept_register(m, activating, f"activating_{cycle}"),
-                kept_register(m, value, f"value_{cycle}"),
-            )
-        with m.If(activating):
+            name = f"multiplier_{unit}_{rank}"
+            m.submodules[name] = multiplier = self._substitute(name, multiplier)
+            multipliers.append(multiplier)
             m.d.comb += [
-                lane.enable.eq(1),
-                lane.addend.eq(Cat(C(1 << FRACTION_WIDTH - 1, FRACTION_WIDTH), value)),
+                multiplier.a.eq(factor),
+                multiplier.b.eq(word),
+                multiplier.enable.eq(pipe[timing.read + timing.multiply_add - 1].valid),
+                multiplier.addend.eq(Mux(rank_side.adds[rank], rank_side.addend[rank], 0)),
+                rank_side.total[rank].eq(multiplier.sum),
             ]
-        m.d.sync += self.activated_valid.eq(activating)
-        m.d.comb += [
-            self.activated.eq(lane.sum[FRACTION_WIDTH:]),
-            self.activated_micro.eq(pipe[timing.activation][1]),
-        ]
+        products = [multiplier.sum for multiplier in multipliers]
+        _, unit_totals = self._sum(m, pipe, distance, target, products)
+        return multipliers[0], unit_totals
 
-        # expand: sum over rank lanes, accumulate per unit lane
-        for unit in range(config.unit_lanes):
-            starts = decode(
-                unit_time - 1,
-                lambda valid, micro: expanding(valid, micro) & micro.first,
-                f"unit_starts_{unit}",
+    def _several_unit_lanes(
+        self, m: Module, pipe: MicroPipe, distance, target, operands: dict, rank_side: RankSide
+    ) -> tuple:
+        """(the interpolator, unit totals) of a fabric with several unit lanes: accumulators follow
+        the tree of adders, and activations have a multiplier of their own."""
+        config, timing = self._config, Timing.of(self._config)
+        products = []
+        for (unit, rank), (factor, word) in operands.items():
+            multiplier = target.multiply(config.factor_width, STATE_WIDTH)
+            name = f"multiplier_{unit}_{rank}"
+            m.submodules[name] = multiplier = self._substitute(name, multiplier)
+            m.d.comb += [multiplier.a.eq(factor), multiplier.b.eq(word)]
+            products.append(multiplier.product)
+        rank_totals, unit_totals = self._sum(m, pipe, distance, target, products)
+        for rank, total in enumerate(rank_totals):
+            accumulator = Signal.like(
+                rank_side.total[rank], name=f"rank_sum_{rank}", reset_less=True
             )
-            total = unit_totals[unit]
-            accumulator = Signal(
-                signed(config.accumulator_width), name=f"unit_sum_{unit}", reset_less=True
-            )
-            # a sum, an addition and a choice: one LUT a bit, with no enable besides, which would
-            # break an iCE40's carry
-            m.d.sync += accumulator.eq(Mux(starts, total, accumulator + total))
-            m.d.comb += self.unit_sums[unit].eq(accumulator)
-        soon = unit_time - timing.read
-        m.d.comb += [
-            self.unit_soon.eq(
-                decode(
-                    soon, lambda valid, micro: expanding(valid, micro) & micro.last, "unit_comes"
-                )
-            ),
-            self.unit_soon_micro.eq(pipe[soon][1]),
-            self.unit_micro.eq(pipe[unit_time][1]),
-        ]
-        valid, micro = pipe[unit_time - 1]
-        m.d.sync += self.unit_valid.eq(expanding(valid, micro) & micro.last)
-        return m
+            with m.If(rank_side.adds[rank]):
+                m.d.sync += accumulator.eq(rank_side.addend[rank] + total)
+            m.d.comb += rank_side.total[rank].eq(accumulator)
+        m.submodules.interpolator = interpolator = target.multiply_add(
+            SLOPE_WIDTH, STATE_WIDTH, config.accumulator_width, timing.multiply_add
+        )
+        return interpolator, unit_totals

@@ -47,8 +47,8 @@ def fed_back(state):
     return reduce(xor, taps)
 
 
-def advance(state: int) -> int:
-    """The state after one draw, two leaps of 41."""
+def advance(state):
+    """The state after one draw, two leaps of 41. For integers and gateware."""
     for _ in range(2):
         state = (state << _HALF & _MASK) | fed_back(state) & (1 << _HALF) - 1
     return state

@@ -81,17 +81,17 @@ class Sequencer(wiring.Component):
         m = Module()
         config = self._config
 
-        # fetch: the beats of the descriptor `wanted` into `fetched`; of several the last stays in
-        # the memory's output
+        # fetch: reads the descriptor `wanted` beat by beat into `fetched`. The last of several
+        # beats is used straight from the memory's output.
         beats, beat_width = config.descriptor_beats, config.descriptor_width
         fetched = Signal(max(1, beats - 1) * beat_width, reset_less=True)
-        place = range(config.descriptor_depth)
-        wanted = Signal(place, reset_less=True)
+        descriptors = range(config.descriptor_depth)
+        wanted = Signal(descriptors, reset_less=True)
         part, arrived = Signal(range(beats)), Signal(range(beats), reset_less=True)
         fetching, arriving = Signal(), Signal()
-        passing = Signal()  # what is fetched is a pass, not a level
-        here = Signal()  # the last beat, and so the whole descriptor
-        level_here, pass_here = Signal(), Signal()
+        fetching_pass = Signal()  # the descriptor being fetched is a pass, not a level
+        complete = Signal()  # the last beat arrives, so that all of the descriptor is known
+        level_complete, pass_complete = Signal(), Signal()
         m.d.comb += self.descriptor_address.eq(Cat(part, wanted))
         sent, sent_part = fetching, part
         relay = hops(self._timing.hop, m, platform).relay
@@ -102,10 +102,10 @@ class Sequencer(wiring.Component):
                 m.d.sync += fetching.eq(0)
             with m.Else():
                 m.d.sync += part.eq(part + 1)
-        m.d.comb += here.eq(arriving & (arrived == beats - 1))
-        m.d.sync += level_here.eq(here & ~passing)
-        with m.If(here & passing):
-            m.d.sync += pass_here.eq(1)
+        m.d.comb += complete.eq(arriving & (arrived == beats - 1))
+        m.d.sync += level_complete.eq(complete & ~fetching_pass)
+        with m.If(complete & fetching_pass):
+            m.d.sync += pass_complete.eq(1)
 
         def keep_beat(register):
             with m.Switch(arrived):
@@ -120,7 +120,7 @@ class Sequencer(wiring.Component):
 
         # the list of passes, walked by the fetch side until the level's steps, which it counts
         # down, are through
-        index = Signal(place, reset_less=True)
+        index = Signal(descriptors, reset_less=True)
         exhausted = Signal()
         first_step = Signal(reset_less=True)
         thin_left = Signal(len(self.level.thin), reset_less=True)
@@ -214,7 +214,7 @@ class Sequencer(wiring.Component):
                     pass_last.eq(pass_last | (outer_last & (inner_left == 1))),
                 ]
 
-        # whatever was issued is through when `draining` has run down
+        # the pipeline is empty once `draining` has counted down
         draining = Signal(range(self._timing.drain + 1))
         settled = Signal(init=1)
         with m.If(active):
@@ -222,41 +222,43 @@ class Sequencer(wiring.Component):
         with m.Elif(~settled):
             m.d.sync += [draining.eq(draining - 1), settled.eq(draining == 1)]
 
-        # what is asked first of the next pass is decoded as it arrives, to be known with
-        # `pass_here`
-        following, coming = Signal(PASS), Signal(PASS)
-        waits, offset = Signal(reset_less=True), Signal.like(self.bank_offset, reset_less=True)
+        # decoded while the last beat of the next pass arrives, so that it is known with
+        # `pass_complete`
+        fetched_pass, arriving_pass = Signal(PASS), Signal(PASS)
+        pass_waits = Signal(reset_less=True)
+        drive_offset = Signal.like(self.bank_offset, reset_less=True)
         take = Signal()
         m.d.comb += [
-            following.eq(Cat(fetched, self.descriptor_data)),
-            coming.eq(Cat(fetched[: (beats - 1) * beat_width], self.descriptor_data)),
-            take.eq(pass_here & Mux(waits, settled, pass_last & ~self.hold)),
+            fetched_pass.eq(Cat(fetched, self.descriptor_data)),
+            arriving_pass.eq(Cat(fetched[: (beats - 1) * beat_width], self.descriptor_data)),
+            take.eq(pass_complete & Mux(pass_waits, settled, pass_last & ~self.hold)),
         ]
         m.d.sync += [
-            waits.eq(coming.wait),
-            offset.eq(Mux(coming.banked & self.bank, self.bank_offset, 0)),
+            pass_waits.eq(arriving_pass.wait),
+            drive_offset.eq(Mux(arriving_pass.banked & self.bank, self.bank_offset, 0)),
         ]
 
-        # these counters stand still for longer than a cycle before anybody asks
+        # these comparisons may be late by a cycle: their counters have long been constant by then
         list_end, last_end, thin_end = (
             Signal(reset_less=True),
             Signal(reset_less=True),
             Signal(reset_less=True),
         )
-        next_pass = Signal(place, reset_less=True)
+        next_descriptor = Signal(descriptors, reset_less=True)
         at_end = index == self.level.passes[: len(index)]
         m.d.sync += [
             list_end.eq(at_end),
             last_end.eq(at_end & (self.level.steps == 0)),
             thin_end.eq(thin_left == 0),
-            next_pass.eq(Mux(list_end, self.level.first, wanted + 1)),
+            next_descriptor.eq(Mux(list_end, self.level.first, wanted + 1)),
         ]
 
-        inner_count, outer_count = following.inner[: len(inner)], following.outer[: len(outer_left)]
+        inner_count = fetched_pass.inner[: len(inner)]
+        outer_count = fetched_pass.outer[: len(outer_left)]
         with m.If(take):
             m.d.sync += [
                 active.eq(1),
-                current.eq(following),
+                current.eq(fetched_pass),
                 inner_first.eq(1),
                 lane.eq(0),
                 inner.eq(inner_count),
@@ -267,27 +269,27 @@ class Sequencer(wiring.Component):
                 inner_single.eq(inner_count == 0),
                 inner_ends.eq(0),
                 pass_last.eq((inner_count == 0) & (outer_count == 0)),
-                project.eq(following.operation == Operation.PROJECT),
-                mix.eq(following.operation == Operation.MIX),
+                project.eq(fetched_pass.operation == Operation.PROJECT),
+                mix.eq(fetched_pass.operation == Operation.MIX),
                 by_rows.eq(
-                    (following.operation == Operation.MIX)
-                    | (following.operation == Operation.ACTIVATE)
+                    (fetched_pass.operation == Operation.MIX)
+                    | (fetched_pass.operation == Operation.ACTIVATE)
                 ),
-                self.factor.eq(following.factor),
-                dest.eq(following.dest),
+                self.factor.eq(fetched_pass.factor),
+                dest.eq(fetched_pass.dest),
                 clear.eq(first_step & self.level.clear),
                 sample.eq((self.level.thin != 0) & thin_end),
             ]
-            source = following.source + Mux(following.from_drive, offset, 0)
-            m.d.sync += [self.source.eq(source), bias.eq(following.bias + offset)]
+            source = fetched_pass.source + Mux(fetched_pass.from_drive, drive_offset, 0)
+            m.d.sync += [self.source.eq(source), bias.eq(fetched_pass.bias + drive_offset)]
             # fetch the next pass: of this step, of the next one, or none
             m.d.sync += [
-                pass_here.eq(0),
+                pass_complete.eq(0),
                 part.eq(0),
                 fetching.eq(~last_end),
                 exhausted.eq(last_end),
                 index.eq(Mux(list_end, 0, index + 1)),
-                wanted.eq(next_pass),
+                wanted.eq(next_descriptor),
             ]
             with m.If(list_end):
                 m.d.sync += [
@@ -298,7 +300,10 @@ class Sequencer(wiring.Component):
         with m.Elif(self.issue & pass_last):
             m.d.sync += active.eq(0)
 
-        level_index, levels_left = Signal(place, reset_less=True), Signal(place, reset_less=True)
+        level_index, levels_left = (
+            Signal(descriptors, reset_less=True),
+            Signal(descriptors, reset_less=True),
+        )
         levels_end = Signal(reset_less=True)
         with m.FSM():
             with m.State("IDLE"):
@@ -326,9 +331,9 @@ class Sequencer(wiring.Component):
             with m.State("LEVEL"):
                 with m.If(arriving):
                     keep_beat(self.level.as_value())
-                with m.If(level_here):
+                with m.If(level_complete):
                     m.d.sync += [
-                        passing.eq(1),
+                        fetching_pass.eq(1),
                         exhausted.eq(0),
                         index.eq(0),
                         first_step.eq(1),
@@ -338,6 +343,6 @@ class Sequencer(wiring.Component):
                     m.next = "RUN"
             with m.State("RUN"):
                 with m.If(exhausted & ~active & settled):
-                    m.d.sync += passing.eq(0)
+                    m.d.sync += fetching_pass.eq(0)
                     m.next = "NEXT"
         return m

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Sums of a grid of products along either of its sides, in one tree of adders."""
+"""Sums of a matrix of products along its rows or its columns, in one tree of adders."""
 
 from amaranth.hdl import Module, Mux, Signal
 
-from ornstein.hdl import targets
 from ornstein.hdl.hops import kept_register
+from ornstein.hdl.targets.generic import GenericTarget
 
 
 def tree(m: Module, terms: list, name: str, counted=1):
-    """The sum of a power of two of terms, one level a cycle; it grows a bit a level and loses none.
-    It is zero unless ``counted``, which is asked in the cycle of the last level."""
+    """The sum of the terms, whose number must be a power of two, with one level of adders a cycle.
+
+    Every level is one bit wider than the one before, so the sum never overflows. The sum is zero
+    unless ``counted`` holds in the cycle of the last level.
+    """
     if len(terms) == 1:
         return Mux(counted, terms[0], 0)
     level = 0
@@ -17,34 +20,36 @@ def tree(m: Module, terms: list, name: str, counted=1):
         pairs = [first + second for first, second in zip(terms[::2], terms[1::2], strict=True)]
         if len(pairs) == 1:
             pairs = [Mux(counted, pairs[0], 0)]
-        terms = [_kept(m, pair, f"{name}_{level}_{place}") for place, pair in enumerate(pairs)]
+        terms = [
+            _registered(m, pair, f"{name}_{level}_{place}") for place, pair in enumerate(pairs)
+        ]
         level += 1
     return terms[0]
 
 
 def both_ways(
-    m: Module, products: list, ranks: int, across_units, counted: list, platform
+    m: Module, products: list, ranks: int, across_units, counted: list, target: GenericTarget
 ) -> tuple[list, list]:
     """(sums across unit lanes, one for each rank lane; sums across rank lanes, one for each unit
-    lane).
+    lane). In a cycle only one of the two is meaningful.
 
-    Four neighbours ``a b / c d`` of a grid become two sums, either those of its columns, ``a + c``
-    and ``b + d``, or of its rows, ``a + b`` and ``d + c``: half the adders and fewer wires than two
-    trees. The sums of such squares are added in fours likewise until one side of the grid is left,
-    and along that in plain trees.
+    Four neighbours ``a b / c d`` of the matrix become two sums: either those of its columns,
+    ``a + c`` and ``b + d``, or those of its rows, ``a + b`` and ``d + c``. This takes half the
+    adders of two separate trees, and fewer wires. The sums of four such squares are added in the
+    same way, until one side of the matrix has length one; the rest are plain trees.
+
+    Latency from the products: the logarithm of the number of terms. The sums never overflow.
 
     Parameters
     ----------
-    products : signed, that of unit lane ``u`` and rank lane ``r`` at ``u * ranks + r``; powers of
-        two of lanes
-    across_units : which of the sums is meant, a cycle before the products
-    counted : one for each unit lane, whether its sum is not to be zero; in the cycle before the
-        sum, or with it if it is of one product
-
-    The sums come as many cycles after the products as the logarithm of the number of terms; they
-    lose no bit.
+    products : signed; the product of unit lane ``u`` and rank lane ``r`` has the index
+        ``u * ranks + r``. Both numbers of lanes are powers of two.
+    ranks : number of rank lanes
+    across_units : which sums are wanted, one cycle before the products
+    counted : for each unit lane, whether its sum counts or is to be zero; one cycle before the sum,
+        or in its cycle if it is a single product
+    target : the target that adds
     """
-    target = targets.of(platform)
     height, width = len(products) // ranks, ranks
     squares = {
         (unit, rank): [products[unit * ranks + rank]]
@@ -57,7 +62,7 @@ def both_ways(
         added = {}
         for row in range(height):
             for column in range(width):
-                own = kept_register(m, across_units, f"across_units_{level}_{row}_{column}")
+                choice = kept_register(m, across_units, f"across_units_{level}_{row}_{column}")
                 a, b, c, d = (
                     squares[2 * row + down, 2 * column + right]
                     for down in range(2)
@@ -65,25 +70,25 @@ def both_ways(
                 )
                 sums = [*zip(a, c, b, strict=True), *zip(d, b, c, strict=True)]
                 added[row, column] = [
-                    _kept(
+                    _registered(
                         m,
-                        target.add_either(m, term, one, other, own),
+                        target.add_either(m, term, one, other, choice),
                         f"sum_{level}_{row}_{column}_{place}",
                     )
                     for place, (term, one, other) in enumerate(sums)
                 ]
         squares, across_units = added, kept_register(m, across_units, f"across_units_{level}")
-    own = len(squares[0, 0])  # the sums of a square: of its columns or of its rows
+    side = len(squares[0, 0])  # number of columns, or rows, that a square has a sum of
     of_ranks = [
-        tree(m, [squares[row, rank // own][rank % own] for row in range(height)], f"rank_{rank}")
+        tree(m, [squares[row, rank // side][rank % side] for row in range(height)], f"rank_{rank}")
         for rank in range(ranks)
     ]
-    if width == 1 < ranks:  # the last level was the other sums' too
+    if width == 1 < ranks:  # the last level has been shared by both kinds of sums
         counted = [kept_register(m, each, f"counted_{unit}") for unit, each in enumerate(counted)]
     of_units = [
         tree(
             m,
-            [squares[unit // own, column][unit % own] for column in range(width)],
+            [squares[unit // side, column][unit % side] for column in range(width)],
             f"unit_{unit}",
             each,
         )
@@ -92,8 +97,8 @@ def both_ways(
     return of_ranks, of_units
 
 
-def _kept(m: Module, value, name: str) -> Signal:
-    """A value in a register."""
+def _registered(m: Module, value, name: str) -> Signal:
+    """The value one cycle later, in a register without reset."""
     register = Signal(value.shape(), name=name, reset_less=True)
     m.d.sync += register.eq(value)
     return register

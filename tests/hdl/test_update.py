@@ -6,6 +6,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from amaranth.hdl import Fragment
 
 from helpers.link_bench import seeded, simulate
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, HX8K, ICEBREAKER, TINY, WIDE
@@ -120,7 +121,6 @@ def stream(config, *runs, platform=None):
     plain logic.
     """
     dut, timing = Update(config), Timing.of(config)
-    dut.elaborate = lambda _: Update.elaborate(dut, platform)
     results = []
 
     async def one_run(ctx, level, units):
@@ -152,7 +152,7 @@ def stream(config, *runs, platform=None):
         for level, units in runs:
             await one_run(ctx, level, units)
 
-    simulate(dut, bench)
+    simulate(Fragment.get(dut, platform), bench)
     return results
 
 

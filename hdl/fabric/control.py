@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The control space: jobs, counters, and the registers between them and the bus."""
+
+from amaranth.hdl import Module, Mux, Signal
+from amaranth.lib import wiring
+from amaranth.lib.wiring import In, Out
+
+from ornstein.hdl.arithmetic import select
+from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.fabric.bank import AccessSignature, BusView
+from ornstein.hdl.fabric.jobs import Jobs
+from ornstein.hdl.hops import hops
+from ornstein.hdl.regmap import COUNTERS, ELEMENT_BITS, EVENTS, Control, Space, StartRegister
+from ornstein.hdl.spaces import spaces
+from ornstein.hdl.timing import Timing
+
+
+class ControlRegisters(wiring.Component):
+    """The registers of :class:`ornstein.hdl.regmap.Control`.
+
+    Members
+    -------
+    access : AccessSignature, in
+    word : unsigned(32), out; the register that the bus reads, zero if it reads another space
+    start_refused : out; a write of the present word to START would be one job too many
+    running, finished, start, job, bank, idle : as in :class:`ornstein.hdl.fabric.jobs.Jobs`
+    bank_offset : out; register BANK_OFFSET
+    counted : one bit for each of :data:`ornstein.hdl.regmap.COUNTERS` but CYCLES, in; counts in
+        this cycle
+    samples : unsigned(32), in; register SAMPLES
+    taken : unsigned(32), out; register TAKEN
+    half_full : in; the sample ring is at least half full
+    events : EVENTS, out
+    """
+
+    def __init__(self, config: FabricConfig):
+        self._config = config
+        super().__init__(
+            {
+                "access": In(AccessSignature(config)),
+                "word": Out(ELEMENT_BITS),
+                "start_refused": Out(1),
+                "running": In(1),
+                "finished": In(1),
+                "start": Out(1),
+                "job": Out(StartRegister),
+                "bank": Out(1),
+                "idle": Out(1),
+                "bank_offset": Out(range(config.drive_depth)),
+                "counted": In(len(COUNTERS) - 1),
+                "samples": In(ELEMENT_BITS),
+                "taken": Out(ELEMENT_BITS),
+                "half_full": In(1),
+                "events": Out(EVENTS),
+            }
+        )
+
+    def elaborate(self, platform):
+        m = Module()
+        distance = hops(Timing.of(self._config).hop, m, platform)
+        info = spaces(self._config)[Space.CONTROL]
+        view = BusView(m, distance, self.access, info, "control")
+        address = self.access.address[: info.address_bits]
+
+        def written(register: Control):
+            """The bus writes that register in this cycle."""
+            named = Signal(name=f"to_{register.name.lower()}")
+            m.d.sync += named.eq(self.access.selected & (address == register))
+            return named, view.written[0] & named
+
+        m.submodules.jobs = jobs = Jobs()
+        to_start, start_written = written(Control.START)
+        m.d.comb += [
+            jobs.offer.eq(view.wdata),
+            jobs.offered.eq(start_written),
+            jobs.running.eq(self.running),
+            jobs.finished.eq(self.finished),
+            self.start_refused.eq(to_start & ~jobs.known & jobs.status.pending),
+            self.start.eq(jobs.start),
+            self.job.eq(jobs.job),
+            self.bank.eq(jobs.bank),
+            self.idle.eq(jobs.idle),
+            self.events.idle.eq(jobs.idle),
+            self.events.room.eq(~jobs.status.pending),
+            self.events.samples.eq(self.half_full),
+        ]
+
+        counters = {
+            register: Signal(ELEMENT_BITS, name=register.name.lower()) for register in COUNTERS
+        }
+        clear = Signal()
+        m.d.sync += clear.eq(written(Control.CLEAR)[1])
+        for position, (register, counter) in enumerate(counters.items()):
+            counts = self.running
+            if register != Control.CYCLES:
+                counts = Signal(name=f"counts_{register.name.lower()}")
+                m.d.sync += counts.eq(self.counted[position - 1])
+            m.d.sync += counter.eq(counter + counts)
+        with m.If(clear):
+            m.d.sync += [counter.eq(0) for counter in counters.values()]
+
+        with m.If(written(Control.BANK_OFFSET)[1]):
+            m.d.sync += self.bank_offset.eq(view.wdata)
+        if self._config.sample_depth:
+            with m.If(written(Control.TAKEN)[1]):
+                m.d.sync += self.taken.eq(view.wdata)
+
+        values = counters | {
+            Control.STATUS: jobs.status.as_value(),
+            Control.BANK_OFFSET: self.bank_offset,
+            Control.SAMPLES: self.samples,
+            Control.TAKEN: self.taken,
+        }
+        # pairs of registers choose first, so that no path is deep
+        ordered = [values.get(register, 0) for register in Control]
+        pairs = []
+        for first in range(0, len(ordered), 2):
+            pair = Signal(ELEMENT_BITS, name=f"registers_{first}", reset_less=True)
+            m.d.sync += pair.eq(select(address[:1], ordered[first : first + 2]))
+            pairs.append(pair)
+        m.d.sync += self.word.eq(Mux(self.access.selected, select(address[1:], pairs), 0))
+        return m
