@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The protocol's CRC, a byte a cycle."""
+"""The protocol's CRC, one byte a cycle."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import wiring
@@ -11,22 +11,22 @@ __all__ = ["Checksum"]
 
 
 class Checksum(wiring.Component):
-    """CRC-16/IBM-3740 of a row of bytes. Latency 1.
+    """CRC-16/IBM-3740 of a sequence of bytes. Latency 1.
 
-    Of the bytes ``x`` that the polynomial x^16 + x^12 + x^5 + 1 multiplies, the term x^12 falls out
-    at the top again: folding the upper half of ``x`` into the lower accounts for it, and three
-    shifts do the rest.
+    A byte is multiplied by the polynomial x^16 + x^12 + x^5 + 1. The term x^12 shifts the byte's
+    upper half out at the top, so that half is first folded into the lower one; three shifts do the
+    rest.
 
-    A byte equal to ``high`` moves the CRC up by a byte, so whoever sends ``high`` as the next byte
-    twice has sent it all, most significant byte first.
+    A byte equal to ``high`` shifts the CRC up by one byte. So to send the CRC, most significant
+    byte first, send ``high`` as the next byte twice.
 
     Members
     -------
-    start : In(1), a new row begins; ``valid`` means nothing then
+    start : In(1), a new sequence begins; ``valid`` is ignored in this cycle
     valid : In(1), ``data`` is the next byte
     data : In(8)
     high : Out(8), the CRC's most significant byte
-    right : Out(1), the CRC is zero, as after a row that ended with its CRC
+    right : Out(1), the CRC is zero, as after a sequence that ends with its CRC
     """
 
     start: In(1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stream from one clock domain to another, element by element."""
+"""Passes a stream from one clock domain to another, one element at a time."""
 
 from amaranth.hdl import Module, Signal
 from amaranth.lib import stream, wiring
@@ -10,10 +10,10 @@ __all__ = ["Crossing"]
 
 
 class Crossing(wiring.Component):
-    """Holds one element until the other side has taken it: small, and fast enough for a link that
-    is slower still.
+    """Holds one element until the other side has taken it. It is small, and faster than the link.
 
-    An element takes about three cycles of each domain. The clocks may have any relation.
+    An element takes about three cycles of each domain. The clocks may have any frequencies and
+    phases.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ class Crossing(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         held = Signal(self._shape, reset_less=True)
-        # each side turns its own flag: equal flags mean that nothing is held. No reset, so that
-        # none comes alone.
-        sent, taken, sent_there, taken_here = (
+        # Each side inverts its own flag; equal flags mean that no element is held. The flags have
+        # no reset, because a reset of only one would make an element appear or vanish.
+        sent, taken, sent_seen, taken_seen = (
             Signal(name=name, reset_less=True)
-            for name in ("sent", "taken", "sent_there", "taken_here")
+            for name in ("sent", "taken", "sent_seen", "taken_seen")
         )
-        m.submodules.forward = FFSynchronizer(sent, sent_there, o_domain=self._o_domain)
-        m.submodules.back = FFSynchronizer(taken, taken_here, o_domain=self._i_domain)
+        m.submodules.forward = FFSynchronizer(sent, sent_seen, o_domain=self._o_domain)
+        m.submodules.back = FFSynchronizer(taken, taken_seen, o_domain=self._i_domain)
         m.d.comb += [
-            self.i.ready.eq(sent == taken_here),
-            self.o.valid.eq(sent_there != taken),
+            self.i.ready.eq(sent == taken_seen),
+            self.o.valid.eq(sent_seen != taken),
             self.o.payload.eq(held),
         ]
         with m.If(self.i.valid & self.i.ready):

@@ -36,8 +36,8 @@ class Queue(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        # the cell that is being written is read only while the queue is empty, and then the value
-        # is not used
+        # The cell that is being written is read only while the queue is empty, when the value is
+        # not used.
         m.submodules.storage = storage = Memory(
             shape=self._shape, depth=self._depth, init=[], attrs=UNCHECKED
         )
@@ -46,7 +46,7 @@ class Queue(wiring.Component):
         pointer_bits = exact_log2(self._depth)
         written = Signal(pointer_bits)
         read = Signal(pointer_bits)
-        held = Signal(pointer_bits + 1)  # elements in the memory
+        held = Signal(pointer_bits + 1)  # number of elements in the memory
         taken = Signal()
         attrs = targets.of(platform).block_ram_output
         payload = Signal(self._shape, reset_less=True, attrs=attrs)

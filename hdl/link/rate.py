@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which of its rates a serial line runs at: changed on request, and given up where nobody can be
-understood.
+"""Selects the rate of a serial line: it changes on request, and falls back to the first rate when
+no valid request is received.
 """
 
 from amaranth.hdl import Module, Signal
@@ -11,24 +11,26 @@ __all__ = ["Rate"]
 
 
 class Rate(wiring.Component):
-    """Switches once the answer to the request has been sent, and back to the first rate when, for
-    ``patience`` strobes of ``silence``, bytes were heard but no valid request. So no device is ever
-    lost: a host that dies leaves it at any rate, and the first bytes of the next one,
-    unintelligible, bring it back. A line on which nothing is heard stays.
+    """Changes the rate after the answer to the request has been sent. It returns to the first rate
+    if bytes have been received but no valid request for ``patience`` strobes of ``silence``.
+
+    So a host can always reach the device, whatever rate an earlier host left it at: the first bytes
+    at the wrong rate make it fall back. While nothing is received, the rate does not change.
 
     Parameters
     ----------
-    count : rates to choose from, at least 2
-    patience : strobes of ``silence``, at least 1
+    count : number of rates, at least 2
+    patience : number of strobes of ``silence``, at least 1
 
     Members
     -------
-    ask, index : In; change to that rate
-    idle : In, nothing waits to be sent
-    heard : In, a byte has come
-    valid : In, the bytes that have come made a valid request
-    silence : In, strobes at even distances while no byte comes
-    rate : Out, the rate in force; zero at power-up
+    ask : In(1), change to the rate ``index``
+    index : In(range(count))
+    idle : In(1), nothing is waiting to be sent
+    heard : In(1), a byte has been received
+    valid : In(1), a valid request has been received
+    silence : In(1), a strobe at regular intervals while no byte is received
+    rate : Out(range(count)), the present rate; zero at power-up
     """
 
     def __init__(self, count: int, *, patience: int):
@@ -52,7 +54,7 @@ class Rate(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         asked = Signal.like(self.rate)
-        doubtful = Signal()  # bytes have come since the last valid request
+        doubtful = Signal()  # bytes have been received since the last valid request
         waited = Signal(range(self._patience))
         with m.If(self.ask):
             m.d.sync += asked.eq(self.index)

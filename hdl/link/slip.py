@@ -11,7 +11,7 @@ __all__ = ["Deframer", "Framer", "Item", "Outgoing"]
 
 
 class Item(data.Struct):
-    """What a line's bytes mean: a byte of a frame, or a frame's end."""
+    """The meaning of a received byte: a byte of a frame, or the end of a frame."""
 
     data: 8
     end: 1  # a frame ends here; there is no data
@@ -28,14 +28,14 @@ class Outgoing(data.Struct):
 
 
 class Deframer(wiring.Component):
-    """Takes SLIP apart. Latency 0; one byte a cycle. Every END is passed on, also that of an empty
+    """Removes SLIP framing. Latency 0, one byte a cycle. Every END is passed on, even of an empty
     frame.
 
     Members
     -------
     i : In(stream of 8), bytes from the line
-    o : Out(stream of :class:`Item`); to let an ESC pass, it has to be ready although it is not
-        valid
+    o : Out(stream of :class:`Item`), not valid while ``i`` is an ESC, which is taken when ``o`` is
+        ready
     """
 
     i: In(stream.Signature(8))
@@ -45,7 +45,7 @@ class Deframer(wiring.Component):
         m = Module()
         byte, item = self.i.payload, self.o.payload
         escaped = Signal()
-        escape = Signal()  # an ESC, which says nothing by itself
+        escape = Signal()  # an ESC, which is not an item itself
         m.d.comb += [
             escape.eq((byte == ESC) & ~escaped),
             self.o.valid.eq(self.i.valid & ~escape),
@@ -55,7 +55,7 @@ class Deframer(wiring.Component):
             item.error.eq(escaped & (byte != ESC_END) & (byte != ESC_ESC)),
         ]
         with m.If(escaped):
-            # right for the two bytes that may follow an ESC, and only four bits differ
+            # Correct for the two bytes that may follow an ESC; only four bits change.
             m.d.comb += item.data.eq(byte ^ Mux(byte[0], ESC_ESC ^ ESC, ESC_END ^ END))
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += escaped.eq(escape)
@@ -63,8 +63,8 @@ class Deframer(wiring.Component):
 
 
 class Framer(wiring.Component):
-    """Puts frames into SLIP, with END before and after each. Latency 1; a byte takes two cycles, an
-    escaped one three.
+    """Adds SLIP framing, with END before and after each frame. Latency 1; a byte takes two cycles,
+    an escaped byte three.
 
     Members
     -------
@@ -78,9 +78,9 @@ class Framer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         byte = self.i.payload.data
-        special = Signal(reset_less=True)  # what is offered has to be escaped
-        offered = Signal()  # since the cycle before or longer
-        was_end = Signal(reset_less=True)  # of the byte taken last
+        special = Signal(reset_less=True)  # the offered byte must be escaped
+        offered = Signal()  # ``i`` has been valid since the previous cycle or longer
+        was_end = Signal(reset_less=True)  # the byte taken last was END
         was_last = Signal(reset_less=True)
         m.d.sync += [
             special.eq((byte == END) | (byte == ESC)),

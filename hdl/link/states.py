@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""State machines with a register for each state."""
+"""State machines with one register per state."""
 
 from contextlib import contextmanager
 
@@ -9,17 +9,17 @@ __all__ = ["States"]
 
 
 class States:
-    """A state machine like ``m.FSM``, of which exactly one state's register is set: what a state
-    decides depends on no decoder, and so is smaller and faster where there are many states.
+    """A one-hot state machine, used like ``m.FSM``. It needs no decoder of the state, so with many
+    states it is smaller and faster.
 
-    ``with states(name):`` holds what happens in a state, ``states.go(name)`` within it leads to
-    another one, at most once in a cycle, and ``states[name]`` tells anywhere whether the machine is
+    Statements under ``with states(name):`` apply in that state. Within them ``states.go(name)``
+    changes to another state, at most once in a cycle. ``states[name]`` is high while the machine is
     in that state.
 
     Parameters
     ----------
-    m : the module to add it to
-    names : of the states; the first one holds at reset
+    m : the module that gets the registers
+    names : names of the states; the machine starts in the first
     """
 
     def __init__(self, m: Module, *names: str):

@@ -13,8 +13,8 @@ from ornstein.hdl.protocol import MAX_REQUEST
 __all__ = ["Receiver", "Transmitter", "Uart"]
 
 MIN_DIVISOR = 4
-"""Cycles per bit below which a receiver's choice of sampling instant leaves no tolerance for the
-sender's clock.
+"""Smallest number of cycles per bit. With fewer, the receiver samples too coarsely to tolerate any
+deviation of the sender's clock.
 """
 
 
@@ -27,13 +27,13 @@ def _checked(divisors: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _rates(divisors: tuple[int, ...]):
-    """Shape of an index of the divisors."""
+    """Shape of an index into the divisors."""
     return range(max(2, len(divisors)))
 
 
 class Receiver(wiring.Component):
-    """Bytes from a line. A byte is offered about 9.5 bits after its start bit began, and held until
-    the next.
+    """Receives bytes from a line. A byte is offered about 9.5 bits after the beginning of its start
+    bit, and held until the next byte.
 
     Parameters
     ----------
@@ -107,7 +107,7 @@ class Receiver(wiring.Component):
 
 
 class Transmitter(wiring.Component):
-    """Bytes onto a line, without a gap while ``i`` is valid: ten bits a byte.
+    """Sends bytes on a line, ten bits each, without a gap while ``i`` is valid.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ class Transmitter(wiring.Component):
             with m.If(self.i.valid):
                 m.d.sync += [bits.eq(Cat(0, self.i.payload)), left.eq(10), resting.eq(0)]
         with m.Elif(timer == 0):
-            # the cycle in which the next byte is taken belongs to the stop bit
+            # The cycle in which the next byte is taken is part of the stop bit.
             m.d.sync += [
                 timer.eq(Mux(left == 2, shorter, last)),
                 bits.eq(Cat(bits[1:], 1)),

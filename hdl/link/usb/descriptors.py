@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the device says of itself: descriptors of a serial port, as bytes.
+"""USB descriptors of a serial port, as bytes.
 
 Universal Serial Bus Specification 2.0: 9.6 (standard descriptors); Class Definitions for
 Communications Devices 1.2: 5.2.3 (functional descriptors); PSTN subclass 1.2: 5.3 (those of an
@@ -21,15 +21,15 @@ __all__ = [
 ]
 
 VENDOR_ID, PRODUCT_ID = 0x1209, 0x0001
-"""pid.codes' numbers for tests and private use."""
+"""Numbers that pid.codes reserves for tests and private use."""
 
 MAX_PACKET = 64
-"""Bytes of the longest packet at full speed, on every endpoint."""
+"""Largest number of bytes in a packet at full speed, on every endpoint."""
 
 DATA_ENDPOINT = 4
-"""Of the bytes, both ways."""
+"""Number of the endpoint that carries the bytes, in both directions."""
 STATUS_ENDPOINT = 3
-"""Would tell the host of the state of a line; it never has any to tell."""
+"""Number of the endpoint for notifications, of which the device sends none."""
 
 _DEVICE, _CONFIGURATION, _STRING, _INTERFACE, _ENDPOINT, _CLASS = 1, 2, 3, 4, 5, 0x24
 _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, _DATA = 2, 2, 1, 10
@@ -56,7 +56,7 @@ STRINGS = (
     _string("Ornstein"),
     _string("Ornstein thermodynamic fabric"),
 )
-"""The one language, English; manufacturer; product."""
+"""The only language, English; the manufacturer; the product."""
 
 # USB 2.0; a communications device as a whole, so that its interfaces need no association descriptor
 DEVICE = _descriptor(
@@ -90,9 +90,9 @@ _PARTS = b"".join(
     )
 )
 _HEAD = 9
-"""Bytes of the configuration's own descriptor."""
+"""Number of bytes in the configuration's own descriptor."""
 
-# bus-powered, 100 mA; its number is 1
+# Bus-powered, 100 mA; the number of the configuration is 1.
 CONFIGURATION = (
     bytes([_HEAD, _CONFIGURATION])
     + struct.pack("<HBBBBB", _HEAD + len(_PARTS), 2, 1, 0, 0x80, 50)
@@ -100,5 +100,4 @@ CONFIGURATION = (
 )
 
 LINE_CODING = struct.pack("<IBBB", 115_200, 0, 0, 8)
-"""Bits a second, one stop bit, no parity, eight bits: what a port without a line may as well say.
-"""
+"""Bit rate, one stop bit, no parity, eight bits: any values will do, since there is no line."""
