@@ -12,10 +12,11 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 # many recipes. What stays tests the gateware's components in Amaranth's own simulator, the integer
 # model, the compiler, and the physics.
 SLOW := tests/boards tests/cosim tests/host/cli tests/host/experiments \
-    $(addprefix tests/hdl/test_, bridge.py lanes.py rate.py sums.py usb.py usb_wires.py) \
+    $(addprefix tests/hdl/test_, \
+        bridge.py lanes.py memory.py rate.py sums.py targets.py usb.py usb_wires.py) \
     tests/sim/test_rtl.py \
     $(addprefix tests/host/devices/test_, \
-        device.py equality.py golden.py selftest.py serial.py verify.py)
+        comparison.py device.py doctor.py equality.py golden.py selftest.py serial.py verify.py)
 
 .PHONY: demo test test-fast coverage format lint types docs picture hooks clean
 

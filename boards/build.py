@@ -153,8 +153,8 @@ def build(board: str, folder: Path, progress=None) -> dict:
         synth_opts=info.synthesis,
         script_after_read=toolchain.script,
         script_after_synth=toolchain.placing(info.config),
-        nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail --report {_ROUTED} "
-        f"--write {NETLIST}",
+        nextpnr_opts=f"--seed {SEEDS[0]} {toolchain.options} --timing-allow-fail "
+        f"--report {_ROUTED} --write {NETLIST}",
     )
     digest = f"{plan.digest().hex()} {json.dumps(versions)}\n"
     place = Path(folder) / board
@@ -237,7 +237,8 @@ def _environment(toolchain: Toolchain) -> dict[str, str]:
         environment.setdefault(variable, program)
         if shutil.which(environment[variable], path=environment["PATH"]) is None:
             raise BuildError(
-                f"{environment[variable]} is missing; install it with: pip install 'ornstein[synth]'"
+                f"{environment[variable]} is missing; "
+                "install it with: pip install 'ornstein[synth]'"
             )
     return environment
 
@@ -259,7 +260,10 @@ def failure(info: BoardInfo, log: str, output: Path) -> str:
     for name, used, available in re.findall(r"(\w+):\s+(\d+)/\s*(\d+)", log):
         if int(used) > int(available):
             what = TOOLCHAINS[info.family].resources.get(name, name).replace("_", " ")
-            return f"the fabric does not fit {info.device}: {what} needed {used}, available {available}"
+            return (
+                f"the fabric does not fit {info.device}: {what} needed {used}, "
+                f"available {available}"
+            )
     errors = re.findall(r"^ERROR: (.*)$", log, re.MULTILINE)
     return f"the build failed: {errors[-1]}" if errors else f"the build failed; see {output}"
 
@@ -270,8 +274,8 @@ def too_slow(info: BoardInfo, routed: dict) -> str:
         routed["fmax"].items(), key=lambda item: item[1]["constraint"] - item[1]["achieved"]
     )
     return (
-        f"the clock {domain} of {info.device} reaches {clock['achieved']:.2f} MHz in the best of {len(SEEDS)} "
-        f"builds, needed are {clock['constraint']:.2f} MHz"
+        f"the clock {domain} of {info.device} reaches {clock['achieved']:.2f} MHz in the best of "
+        f"{len(SEEDS)} builds, needed are {clock['constraint']:.2f} MHz"
     )
 
 

@@ -39,7 +39,8 @@ def command(board: str, folder: Path, memory: str | None = None) -> list[str]:
     bitstream = place / TOOLCHAINS[info.family].bitstream
     if not (bitstream.is_file() and (place / REPORT).is_file()):
         raise FlashError(
-            f"there is no finished build in {place}; first run: ornstein build {board} --output {folder}"
+            f"there is no finished build in {place}; "
+            f"first run: ornstein build {board} --output {folder}"
         )
     return [info.programmer.tool, *arguments, str(bitstream)]
 
@@ -65,7 +66,7 @@ def flash(board: str, folder: Path, memory: str | None = None) -> list[str]:
     if status:
         hint = f"; {programmer.hint}" if programmer.hint else ""
         raise FlashError(
-            f"{line[0]} ended with {status}; is the board plugged in and yours to use (ornstein doctor)?"
-            + hint
+            f"{line[0]} ended with {status}; "
+            "is the board plugged in and yours to use (ornstein doctor)?" + hint
         )
     return line

@@ -16,7 +16,7 @@ multipliers, and four rows of 13 blocks of four block RAMs. ::
 From left to right there are three columns for each quarter of the rank lanes, with the updates and
 memories of a quarter of the unit lanes. The column in the middle is for what comes once, which all
 others look to. Four neighbours of the grid share a block of multipliers, as they share adders
-(:mod:`ornstein.hdl.sums`).
+(:mod:`ornstein.hdl.engine.sums`).
 """
 
 from ornstein.hdl.config import FabricConfig

@@ -21,18 +21,18 @@ from ornstein.hdl.config import (
     STATE_WIDTH,
     FabricConfig,
 )
+from ornstein.hdl.engine.lanes import FRACTION_WIDTH, Lanes
+from ornstein.hdl.engine.noise import NoiseSource
+from ornstein.hdl.engine.sequencer import Sequencer
+from ornstein.hdl.engine.update import Update
 from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
-from ornstein.hdl.lanes import FRACTION_WIDTH, Lanes
 from ornstein.hdl.memory import FactorMemory, LaneMemory
 from ornstein.hdl.micro import MicroPipe
-from ornstein.hdl.noise import NoiseSource
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space
-from ornstein.hdl.sequencer import Sequencer
 from ornstein.hdl.spaces import When, bus_width, spaces
 from ornstein.hdl.timing import Timing
-from ornstein.hdl.update import Update
 
 CONTROL_BITS = (len(Control) - 1).bit_length()
 """Bits of the address of a control register."""

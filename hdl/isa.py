@@ -2,7 +2,7 @@
 """Descriptors: what the sequencer executes. A *level* repeats a list of *passes*; both are eight
 16-bit words.
 
-Pure data, shared by gateware (:mod:`ornstein.hdl.sequencer`), integer model and compiler. A pass
+Pure data, shared by gateware (:mod:`ornstein.hdl.engine.sequencer`), integer model and compiler. A pass
 runs two nested loops, ``outer`` around ``inner``, one micro-operation of all lanes a cycle:
 
 =========  ========================  ===========================================================================
@@ -15,7 +15,7 @@ ACTIVATE   rank words, lanes         rank[dest+o][i] = table(rank[source+o][i])
 =========  ========================  ===========================================================================
 
 PROJECT and MIX round to nearest at ``project_shifts[shift]`` and saturate to 16 bits. The update of
-EXPAND is described in :mod:`ornstein.hdl.update`. ACTIVATE interpolates: the top eight bits of the
+EXPAND is described in :mod:`ornstein.hdl.engine.update`. ACTIVATE interpolates: the top eight bits of the
 argument, as an unsigned number, select an entry, and its low eight bits f give ``value + (slope * f
 + 128 >> 8)``. The sum wraps; a table whose entries meet cannot overflow it.
 """

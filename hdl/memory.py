@@ -7,10 +7,10 @@ from amaranth.hdl import Cat, Module, Mux, Signal
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl import blockram
+from ornstein.hdl import targets
+from ornstein.hdl.blockram import UNCHECKED
 from ornstein.hdl.config import NEIGHBOURS
 from ornstein.hdl.hops import hops
-from ornstein.hdl.targets import ice40
 
 
 class LaneMemory(wiring.Component):
@@ -52,11 +52,14 @@ class LaneMemory(wiring.Component):
         relay = hops(self._hop, m, platform).relay
         for lane in range(self._lanes):  # cells of their own, to be placed beside the lane's user
             m.submodules[f"cells_{lane}"] = cells = memory.Memory(
-                shape=self._width, depth=self._depth, init=[], attrs=blockram.UNCHECKED
+                shape=self._width, depth=self._depth, init=[], attrs=UNCHECKED
             )
             write, read = cells.write_port(), cells.read_port(domain="comb")
             word = Signal(
-                self._width, name=f"word_{lane}", reset_less=True, attrs=blockram.output(platform)
+                self._width,
+                name=f"word_{lane}",
+                reset_less=True,
+                attrs=targets.of(platform).block_ram_output,
             )
             m.d.sync += word.eq(read.data)
 
@@ -103,10 +106,12 @@ class JoinedMemory(wiring.Component):
             shape=data.ArrayLayout(self._width, self._lanes),
             depth=self._depth,
             init=[],
-            attrs=blockram.UNCHECKED,
+            attrs=UNCHECKED,
         )
         write, read = cells.write_port(), cells.read_port(domain="comb")
-        word = Signal.like(read.data, name="word", reset_less=True, attrs=blockram.output(platform))
+        word = Signal.like(
+            read.data, name="word", reset_less=True, attrs=targets.of(platform).block_ram_output
+        )
         m.d.sync += word.eq(read.data)
 
         relay = hops(self._hop, m, platform).relay
@@ -135,61 +140,52 @@ class JoinedMemory(wiring.Component):
 
 
 class FactorMemory(JoinedMemory):
-    """Joined memories where that saves block RAM.
+    """Factors of one unit lane, in as few block RAMs as its rank lanes need.
 
-    With ``hop`` they hold NEIGHBOURS lanes each, so that words need not cross the chip. An
-    iCE40UP5K keeps the high byte of every lane in its single-port memories, two lanes in each, and
-    only the low bits in block RAM, joined unless each lane fills block RAMs of its own. Elsewhere
-    it is a plain lane memory.
+    With ``hop`` every NEIGHBOURS lanes share a :class:`JoinedMemory`, on every target, so that each
+    can be placed beside its multipliers. Without, the target may hold the high bits of all lanes in
+    a single-port memory; the low bits are joined unless each lane fills block RAMs of its own. On
+    other targets it is a plain :class:`LaneMemory`.
     """
-
-    HIGH_BITS = ice40.SPRAM_WIDTH // 2
 
     def elaborate(self, platform):
         m = Module()
-        fits = (
-            self._lanes <= 2 * ice40.SPRAM_COUNT
-            and self._depth <= ice40.SPRAM_DEPTH
-            and self._width > self.HIGH_BITS
-        )
         if self._hop:
             self._join(m, "joined", min(NEIGHBOURS, self._lanes), self._width)
-        elif ice40.is_target(platform) and fits:
-            self._in_two_kinds(m)
+            return m
+        target = targets.of(platform)
+        high = target.single_port_memory(self._lanes, self._width, self._depth)
+        if high is None:
+            self._keep_plain(m)
         else:
-            m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
-            m.d.comb += [
-                plain.read_address.eq(self.address),
-                plain.write_address.eq(self.address),
-                *(lane.eq(self.write_data) for lane in plain.write_data),
-                plain.write_lanes.eq(self.write_lanes),
-                Cat(self.read_data).eq(Cat(plain.read_data)),
-            ]
-        return m
-
-    def _in_two_kinds(self, m: Module):
-        low_bits = self._width - self.HIGH_BITS
-        for first in range(0, self._lanes, 2):
-            lanes = self.write_lanes[first : first + 2]
-            m.submodules[f"high_{first}"] = high = ice40.SinglePortMemory()
+            m.submodules.high = high
+            high_bits = len(high.write_data)
+            low_bits = self._width - high_bits
             m.d.comb += [
                 high.address.eq(self.address),
-                high.write.eq(lanes.any()),
-                high.write_data.eq(self.write_data[low_bits:].replicate(2)),
-                high.write_nibbles.eq(Cat(lane.replicate(2) for lane in lanes)),
+                high.write_data.eq(self.write_data[low_bits:]),
+                high.write_lanes.eq(self.write_lanes),
                 *(
-                    self.read_data[first + half][low_bits:].eq(
-                        high.read_data.word_select(half, self.HIGH_BITS)
-                    )
-                    for half in range(len(lanes))
+                    lane[low_bits:].eq(high_lane)
+                    for lane, high_lane in zip(self.read_data, high.read_data, strict=True)
                 ),
             ]
-        self._join(
-            m, "low", self._lanes if self._depth * low_bits % ice40.BLOCK_RAM_BITS else 1, low_bits
-        )
+            fills_block_rams = self._depth * low_bits % target.block_ram_bits == 0
+            self._join(m, "low", 1 if fills_block_rams else self._lanes, low_bits)
+        return m
+
+    def _keep_plain(self, m: Module):
+        m.submodules.plain = plain = LaneMemory(self._lanes, self._width, self._depth)
+        m.d.comb += [
+            plain.read_address.eq(self.address),
+            plain.write_address.eq(self.address),
+            *(lane.eq(self.write_data) for lane in plain.write_data),
+            plain.write_lanes.eq(self.write_lanes),
+            Cat(self.read_data).eq(Cat(plain.read_data)),
+        ]
 
     def _join(self, m: Module, name: str, lanes: int, width: int):
-        """The low bits in memories of so many lanes."""
+        """The low ``width`` bits of all lanes, in memories of ``lanes`` lanes each."""
         for first in range(0, self._lanes, lanes):
             m.submodules[f"{name}_{first}"] = cells = JoinedMemory(
                 lanes, width, self._depth, self._hop

@@ -35,7 +35,7 @@ class Timing:
     read : from a memory's read address to its word
     spread : by which factors come later than vector and rank words, which first have to reach all
         multipliers
-    multiply_add : from the operands of :class:`ornstein.hdl.lanes.Multiplier` to its sum
+    multiply_add : from the operands of a multiplication and addition to its sum
     pick : to choose one lane of a word and keep it in a register
     products : to the multipliers' products
     rank_total : to the complete accumulators of the rank lanes

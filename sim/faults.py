@@ -12,10 +12,11 @@ from unittest import mock
 from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out
 
-from ornstein.hdl import noise, top
+from ornstein.hdl import top
 from ornstein.hdl.config import TINY, FabricConfig
+from ornstein.hdl.engine import noise
+from ornstein.hdl.engine.lanes import Lanes
 from ornstein.hdl.fabric import Fabric
-from ornstein.hdl.lanes import Lanes
 from ornstein.hdl.regmap import Line
 from ornstein.hdl.timing import Timing
 

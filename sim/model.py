@@ -3,7 +3,7 @@
 
 Jobs that start from the same memories and touch only their own inputs are run side by side, one row
 a job; what a later job would find in the memories is what the last row left. The arithmetic is that
-of :mod:`ornstein.hdl.lanes`, :mod:`ornstein.hdl.update` and :mod:`ornstein.hdl.noise`, compiled by
+of :mod:`ornstein.hdl.engine.lanes`, :mod:`ornstein.hdl.engine.update` and :mod:`ornstein.hdl.engine.noise`, compiled by
 Numba.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from ornstein.hdl import noise, regmap
+from ornstein.hdl import regmap
 from ornstein.hdl.config import (
     ACTIVATION_ENTRIES,
     FRACTION_WIDTH,
@@ -21,10 +21,11 @@ from ornstein.hdl.config import (
     STATE_WIDTH,
     FabricConfig,
 )
+from ornstein.hdl.engine import noise
+from ornstein.hdl.engine.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
 from ornstein.hdl.isa import DESCRIPTOR_WORDS, Level, Operation, Pass
 from ornstein.hdl.regmap import Control, Space
 from ornstein.hdl.spaces import spaces
-from ornstein.hdl.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
 
 _HIGH, _LOW = (1 << STATE_WIDTH - 1) - 1, -1 << STATE_WIDTH - 1
 _ROUND = round_term()

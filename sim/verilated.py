@@ -12,7 +12,7 @@ from pathlib import Path
 
 import platformdirs
 
-from ornstein.hdl import config as hdl_config
+import ornstein.hdl
 from ornstein.sim.toolchain import ToolError, verilator_environment
 
 
@@ -113,7 +113,7 @@ def _build(
 def _digest(sources: list[Path], depends: str) -> str:
     """Returns a digest of everything that the built library depends on."""
     digest = hashlib.sha256()
-    folder = Path(hdl_config.__file__).parent
+    folder = Path(ornstein.hdl.__file__).parent
     for source in [*sorted(folder.rglob("*.py")), *sources]:
         digest.update(source.name.encode() + b"\0" + source.read_bytes())
     for package in ("amaranth", "verilator"):

@@ -7,7 +7,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import ceil_log2, exact_log2
 
-from ornstein.hdl.blockram import UNCHECKED, output
+from ornstein.hdl import targets
+from ornstein.hdl.blockram import UNCHECKED
 from ornstein.hdl.bus import BusSignature
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.checksum import Checksum
@@ -125,7 +126,8 @@ class Bridge(wiring.Component):
         # ---- the buffer --------------------------------------------------------------------------
         # Every byte of a request passes through it; REPLAY reads the header a second time.
         pointer = Signal(range(MAX_REQUEST + 1))  # address of the next byte to fetch
-        fetched = Signal(8, reset_less=True, attrs=output(platform))
+        attrs = targets.of(platform).block_ram_output
+        fetched = Signal(8, reset_less=True, attrs=attrs)
         fetch = Signal()
         take = Signal()  # process the byte that was fetched last
         fresh = Signal()  # that byte has just been received
@@ -341,8 +343,8 @@ class Bridge(wiring.Component):
                 m.d.sync += status.eq(Status.CORRUPT)
                 states.go("SEQUENCE")
 
-        # Reads the header again: counting the elements has changed the count, and the sequence number
-        # is loaded for the answer.
+        # Reads the header again, because counting the elements has changed the count. The sequence
+        # number is loaded for the answer.
         with states("REPLAY"):
             m.d.comb += load.eq(pointer[:4] == 1 + sizes[Space.CONTROL])
             with m.If(pointer[3]):

@@ -7,7 +7,8 @@ from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from ornstein.hdl.blockram import UNCHECKED, output
+from ornstein.hdl import targets
+from ornstein.hdl.blockram import UNCHECKED
 
 __all__ = ["Queue"]
 
@@ -47,7 +48,8 @@ class Queue(wiring.Component):
         read = Signal(pointer_bits)
         held = Signal(pointer_bits + 1)  # elements in the memory
         taken = Signal()
-        payload = Signal(self._shape, reset_less=True, attrs=output(platform))
+        attrs = targets.of(platform).block_ram_output
+        payload = Signal(self._shape, reset_less=True, attrs=attrs)
         m.d.comb += [
             self.i.ready.eq(~held[-1]),
             write_port.addr.eq(written),

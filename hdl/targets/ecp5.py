@@ -1,92 +1,72 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Primitives of the Lattice ECP5 that synthesis does not infer.
+"""Lattice ECP5: its multipliers, carry cells and PLL.
 
 Sources: Lattice, data sheet FPGA-DS-02012, "ECP5 sysCLOCK PLL/DLL Design and Usage Guide"
-FPGA-TN-02200 and "ECP5 sysDSP Usage Guide" FPGA-TN-02205. But for the carry cell, with which
-``tests/test_sums.py`` adds, Yosys brings no simulation models of them: what is said here of their
-settings is compared with the guides, not with a netlist.
+FPGA-TN-02200 and "ECP5 sysDSP Usage Guide" FPGA-TN-02205. Yosys has a simulation model of the
+carry cell, which ``tests/hdl/test_sums.py`` uses. It has none of the multiplier and the PLL: their
+settings have been compared with the guides only.
 """
 
-from amaranth.hdl import Cat, ClockDomain, ClockSignal, Const, Instance, Module, Mux, Signal, signed
+from amaranth.hdl import (
+    Cat,
+    ClockDomain,
+    ClockSignal,
+    Const,
+    Instance,
+    Module,
+    Signal,
+    Value,
+    signed,
+)
 from amaranth.lib import wiring
 from amaranth.lib.cdc import ResetSynchronizer
 from amaranth.lib.wiring import In, Out
+
+from ornstein.hdl.hops import kept_register
+from ornstein.hdl.targets.generic import GenericTarget
 
 MULTIPLIER_WIDTH = 18
 """Bits of each factor of a MULT18X18D."""
 
 EITHER = 0x665A
-"""A carry cell's table for the sum of A and either B or C, as D says: with D what differs of A and
-B, with C alone the complement of A, else A."""
+"""Look-up table of a carry cell that adds A and either B or C, as D says: D = 1 selects B and D = 0
+selects C."""
 
 OSCILLATOR_HZ = 400e6, 800e6
-"""Range of the PLL's own oscillator."""
+"""Frequency range of the PLL's oscillator."""
 COMPARED_HZ = 10e6
 """Lowest frequency that the PLL's phase detector compares."""
 
 
-def is_target(platform) -> bool:
-    """Whether ``platform`` has these primitives. Simulation has no platform at all."""
-    return getattr(platform, "device", "").startswith("LFE5U")
-
-
-def add_either(m: Module, term, one, other, choice, platform):
-    """``term + (one if choice else other)`` of three signed numbers of one width, a bit more than
-    theirs wide.
-
-    On an ECP5 a LUT a bit, which synthesis finds only for ``one + other``: a carry cell makes the
-    sum of ``A`` and nothing when ``C`` and ``D`` are zero, so ``D`` must choose between ``B`` and
-    ``C`` and not the other way round.
-    """
-    width = len(term) + 1
-    if not is_target(platform):
-        return (term + Mux(choice, one, other))[:width].as_signed()
-    operands = [Cat(value, value[-1].replicate(2)) for value in (term, one, other)]
-    total, carry = Signal(signed(width + width % 2)), Const(0, 1)
-    for place in range(0, width, 2):
-        following = Signal()
-        m.submodules += Instance(
-            "CCU2C",
-            p_INIT0=Const(EITHER, 16),
-            p_INIT1=Const(EITHER, 16),
-            p_INJECT1_0="NO",
-            p_INJECT1_1="NO",
-            i_CIN=carry,
-            o_COUT=following,
-            **{
-                f"i_{pin}{half}": operand[place + half]
-                for half in range(2)
-                for pin, operand in zip("ABC", operands, strict=True)
-            },
-            **{f"i_D{half}": choice for half in range(2)},
-            **{f"o_S{half}": total[place + half] for half in range(2)},
-        )
-        carry = following
-    return total[:width].as_signed()
-
-
 class Multiply(wiring.Component):
-    """A multiplier with registers at its factors and its product, on an ECP5 those of a MULT18X18D.
+    """One MULT18X18D with its registers for the factors and the product. Latency 2, one product a
+    cycle; undefined for the first two cycles. It never overflows.
+
+    Parameters
+    ----------
+    a_width, b_width : bits of the factors, at most 18
 
     Members
     -------
-    a, b : signed(18), in
-    product : signed(36), out; ``LATENCY`` cycles after ``a`` and ``b``; undefined before
+    a : In(signed(a_width))
+    b : In(signed(b_width))
+    product : Out(signed(a_width + b_width))
     """
 
-    a: In(signed(MULTIPLIER_WIDTH))
-    b: In(signed(MULTIPLIER_WIDTH))
-    product: Out(signed(2 * MULTIPLIER_WIDTH))
-
-    LATENCY = 2
-    """Cycles from factors to product."""
+    def __init__(self, a_width: int = MULTIPLIER_WIDTH, b_width: int = MULTIPLIER_WIDTH):
+        super().__init__(
+            {
+                "a": In(signed(a_width)),
+                "b": In(signed(b_width)),
+                "product": Out(signed(a_width + b_width)),
+            }
+        )
 
     def elaborate(self, platform):
         m = Module()
-        if not is_target(platform):
-            a, b = Signal.like(self.a, reset_less=True), Signal.like(self.b, reset_less=True)
-            m.d.sync += [a.eq(self.a), b.eq(self.b), self.product.eq(a * b)]
-            return m
+        a, b = (Signal(signed(MULTIPLIER_WIDTH), name=name) for name in ("factor_a", "factor_b"))
+        product = Signal(signed(2 * MULTIPLIER_WIDTH), name="whole_product")
+        m.d.comb += [a.eq(self.a), b.eq(self.b), self.product.eq(product)]
         registers = {f"p_REG_{name}_CLK": "CLK0" for name in ("INPUTA", "INPUTB", "OUTPUT")}
         settings = {"p_GSR": "DISABLED", "p_RESETMODE": "SYNC"}
         ones = {
@@ -116,29 +96,86 @@ class Multiply(wiring.Component):
             i_CLK0=ClockSignal(),
             **{
                 f"i_{name}{bit}": value
-                for name, factor in (("A", self.a), ("B", self.b))
+                for name, factor in (("A", a), ("B", b))
                 for bit, value in enumerate(factor)
             },
-            **{f"o_P{bit}": value for bit, value in enumerate(self.product)},
+            **{f"o_P{bit}": value for bit, value in enumerate(product)},
         )
         return m
 
 
-class Clocks(wiring.Component):
-    """Drives clock domains with one EHXPLLL, their rising edges aligned, in reset until it has
-    locked.
+class Ecp5Target(GenericTarget):
+    """An ECP5."""
 
-    The component that this one is in has the domains (:meth:`driven`). The feedback goes through an
-    output of its own, so that every clock may be any fraction of the oscillator.
+    block_ram_output = {"init": ""}  # the block RAM's own register, which has no initial value
+    rom = {"ram_style": "logic"}  # the fabric needs all block RAMs, and has LUTs to spare
+    ram = {"ram_style": "distributed"}
+
+    def multiply(self, a_width: int, b_width: int) -> wiring.Component:
+        if max(a_width, b_width) > MULTIPLIER_WIDTH:
+            return super().multiply(a_width, b_width)
+        return Multiply(a_width, b_width)
+
+    def leak_product(self, m: Module, states: list, factor) -> tuple[list, Value]:
+        """With at least two cycles before the last state, the multiplier's own registers are used,
+        and the state has a register on its way to the multiplier."""
+        if len(states) < 3:
+            return super().leak_product(m, states, factor)
+        m.submodules.multiply = multiply = Multiply()
+        state = states[0]
+        for cycle in range(1, len(states) - 1):
+            state = kept_register(m, state, f"multiplied_state_{cycle}")
+        for cycle in range(2):
+            factor = kept_register(m, factor, f"factor_{cycle}")
+        m.d.comb += [multiply.a.eq(state), multiply.b.eq(factor)]
+        return [kept_register(m, multiply.product, "product")], Cat()
+
+    def add_either(self, m: Module, term, one, other, choice) -> Value:
+        """Takes one LUT for each bit; synthesis finds such a form only for ``one + other``.
+
+        A carry cell adds A and nothing when C and D are zero. So D must be the choice, and B and C
+        the numbers to choose from; no other assignment of the pins works.
+        """
+        width = len(term) + 1
+        operands = [Cat(value, value[-1].replicate(2)) for value in (term, one, other)]
+        total, carry = Signal(signed(width + width % 2)), Const(0, 1)
+        for bit in range(0, width, 2):
+            carry_out = Signal()
+            m.submodules += Instance(
+                "CCU2C",
+                p_INIT0=Const(EITHER, 16),
+                p_INIT1=Const(EITHER, 16),
+                p_INJECT1_0="NO",
+                p_INJECT1_1="NO",
+                i_CIN=carry,
+                o_COUT=carry_out,
+                **{
+                    f"i_{pin}{half}": operand[bit + half]
+                    for half in range(2)
+                    for pin, operand in zip("ABC", operands, strict=True)
+                },
+                **{f"i_D{half}": choice for half in range(2)},
+                **{f"o_S{half}": total[bit + half] for half in range(2)},
+            )
+            carry = carry_out
+        return total[:width].as_signed()
+
+
+class Clocks(wiring.Component):
+    """Drives clock domains from one EHXPLLL, with aligned rising edges. They are in reset until the
+    PLL has locked.
+
+    The parent component must add the domains, which :meth:`driven` makes. The feedback uses an
+    output of its own, so every clock can be any fraction of the oscillator's frequency.
 
     Parameters
     ----------
-    domains : names of the domains, up to three, and their frequencies in Hz
+    domains : frequency in Hz of each domain, at most three
     reference : frequency of ``i`` in Hz
 
     Members
     -------
-    i : in, the reference
+    i : In(1), the reference clock
     """
 
     i: In(1)
@@ -152,18 +189,18 @@ class Clocks(wiring.Component):
 
     @staticmethod
     def driven(domains: dict[str, float]) -> list[ClockDomain]:
-        """The clock domains. The first has no reset signal: the chip's global one, which reaches
-        every register without a wire of the fabric, gives all of them their initial values."""
-        return [ClockDomain(name, reset_less=place == 0) for place, name in enumerate(domains)]
+        """The clock domains. The first has no reset signal: the chip's global reset gives its
+        registers their initial values, and needs no routing."""
+        return [ClockDomain(name, reset_less=number == 0) for number, name in enumerate(domains)]
 
     @classmethod
     def settings(
         cls, reference: float, frequencies: tuple[float, ...]
     ) -> tuple[int, int, tuple[int, ...]]:
-        """(reference divider, feedback divider, divider of each clock).
+        """(reference divider, feedback divider, dividers of the clocks).
 
-        The oscillator runs at ``reference / first * second``. Raises ValueError if no setting makes
-        every frequency exactly, or there are too many.
+        The oscillator runs at ``reference * feedback / reference_divider``. Raises ValueError if no
+        setting makes every frequency exactly, or if there are too many frequencies.
         """
         for divider in range(1, int(reference / COMPARED_HZ) + 1):
             for feedback in range(1, 129):
@@ -184,25 +221,28 @@ class Clocks(wiring.Component):
         divider, feedback, dividers = self._settings
         compared, locked = Signal(), Signal()
         outputs = {"CLKOP": (compared, feedback)}
-        for domain_name, output, each in zip(self._names, self.OUTPUTS, dividers, strict=False):
-            outputs[output] = clock, each = Signal(name=f"{domain_name}_clk"), each
+        for domain_name, output, clock_divider in zip(
+            self._names, self.OUTPUTS, dividers, strict=False
+        ):
+            clock = Signal(name=f"{domain_name}_clk")
+            outputs[output] = clock, clock_divider
             m.d.comb += ClockSignal(domain_name).eq(clock)
             if output != self.OUTPUTS[0]:
                 m.submodules[f"reset_{domain_name}"] = ResetSynchronizer(
                     ~locked, domain=domain_name
                 )
         arguments = {}
-        for output, (clock, each) in outputs.items():
+        for output, (clock, clock_divider) in outputs.items():
             arguments |= {
                 f"p_{output}_ENABLE": "ENABLED",
-                f"p_{output}_DIV": each,
-                f"p_{output}_CPHASE": each - 1,
+                f"p_{output}_DIV": clock_divider,
+                f"p_{output}_CPHASE": clock_divider - 1,
                 f"p_{output}_FPHASE": 0,
                 f"o_{output}": clock,
             }
         first = ClockSignal(self._names[0])
         steady = locked
-        for stage in range(2):  # of registers that the global reset itself does not hold
+        for stage in range(2):  # these registers are not affected by the global reset
             synchronized = Signal(name=f"locked_{stage}")
             m.submodules[f"synchronizer_{stage}"] = Instance(
                 "FD1S3AX", p_GSR="DISABLED", i_CK=first, i_D=steady, o_Q=synchronized

@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH
-from ornstein.hdl.noise import VARIANCE
-from ornstein.hdl.update import SQUARE_SHIFT
+from ornstein.hdl.engine.noise import VARIANCE
+from ornstein.hdl.engine.update import SQUARE_SHIFT
 from ornstein.host.compile.program import FieldRange, ProgramError
 from ornstein.host.compile.request import Request
 from ornstein.host.physics.problem import STATE

@@ -209,7 +209,7 @@ class Program:
         return centre - reach * scale, centre + reach * scale
 
     def _of_inputs(self, values: np.ndarray) -> np.ndarray:
-        """Those of the values (..., written numbers) that belong to a number of the input."""
+        """Returns those of the values (..., written numbers) that belong to the input."""
         return values if self.problem.drive is None else values[..., self.problem.driven_units]
 
     def units(self, words: np.ndarray) -> np.ndarray:

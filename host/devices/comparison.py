@@ -7,7 +7,6 @@ import numpy as np
 
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Outputs
-from ornstein.host.devices.model import ModelDevice
 
 _ARRAYS = ("sums", "squares", "samples")
 
@@ -60,6 +59,9 @@ def check_equals_model(
     ModelMismatchError
         A sum, square, sample or counter differs; the message names each difference.
     """
+    # Imported here, since the integer model loads Numba and the command line needs only the error.
+    from ornstein.host.devices.model import ModelDevice
+
     with ModelDevice(program.config) as model:
         model.load(program)
         expected = model.run(inputs, seed=seed, warm=warm, selection=outputs.selection)

@@ -33,8 +33,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from ornstein.hdl import noise
 from ornstein.hdl.config import SEED_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine import noise
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.hdl.spaces import When, spaces

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb tests of :class:`ornstein.hdl.noise.NoiseSource` against its integer model."""
+"""cocotb tests of :class:`ornstein.hdl.engine.noise.NoiseSource` against its integer model."""
 
 import random
 
@@ -8,7 +8,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from ornstein.hdl.config import SEED_WIDTH
-from ornstein.hdl.noise import advance, code, dither
+from ornstein.hdl.engine.noise import advance, code, dither
 
 PERIOD = 20  # ns
 DRAWS = 5000

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb tests of :class:`ornstein.hdl.update.Update`: passes of the integer model, unit by unit.
+"""cocotb tests of :class:`ornstein.hdl.engine.update.Update`: passes of the integer model, unit by unit.
 
 ``FABRIC`` in the environment names the preset that was built; it has one unit lane.
 """
@@ -13,8 +13,8 @@ from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
 from ornstein.hdl.config import preset
+from ornstein.hdl.engine.noise import advance, code, dither
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.noise import advance, code, dither
 from ornstein.hdl.timing import Timing
 from ornstein.sim.model import FabricModel
 

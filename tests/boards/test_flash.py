@@ -28,7 +28,8 @@ def install(folder, monkeypatch, status: int):
     tool = folder / "iceprog"
     tool.write_text(
         f"#!{sys.executable}\nimport pathlib, sys\n"
-        f"pathlib.Path({str(folder / 'arguments')!r}).write_text(repr(sys.argv[1:]))\nsys.exit({status})\n"
+        f"pathlib.Path({str(folder / 'arguments')!r}).write_text(repr(sys.argv[1:]))\n"
+        f"sys.exit({status})\n"
     )
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", str(folder))

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from ornstein.hdl.config import preset
-from ornstein.hdl.lanes import Lanes
-from ornstein.hdl.noise import NoiseSource
-from ornstein.hdl.update import Update
+from ornstein.hdl.engine.lanes import Lanes
+from ornstein.hdl.engine.noise import NoiseSource
+from ornstein.hdl.engine.update import Update
 from ornstein.sim.cosim.runner import run
 from ornstein.sim.toolchain import ToolError, icarus_environment
 

@@ -1,3 +1,4 @@
+# amaranth: UnusedElaboratable=no
 # SPDX-License-Identifier: Apache-2.0
 """Chip distance: near, nothing takes time but a choice; far, every hop takes a cycle."""
 

@@ -12,7 +12,7 @@ import pytest
 
 from helpers.link_bench import seeded, simulate
 from ornstein.hdl.config import GUARD_BITS, SEED_WIDTH
-from ornstein.hdl.noise import (
+from ornstein.hdl.engine.noise import (
     DITHER_LOW,
     DRAW_BITS,
     LEAP,

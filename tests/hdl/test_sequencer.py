@@ -10,8 +10,8 @@ import pytest
 
 from helpers.link_bench import seeded, simulate
 from ornstein.hdl.config import TINY
+from ornstein.hdl.engine.sequencer import Sequencer
 from ornstein.hdl.isa import WORD_BITS, Level, Operation, Pass
-from ornstein.hdl.sequencer import Sequencer
 from ornstein.hdl.timing import Timing
 
 DRAIN = Timing.of(TINY).drain

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.sim import Simulator
 
 from helpers.vendor_bench import assert_equal
-from ornstein.hdl.sums import both_ways
+from ornstein.hdl.engine.sums import both_ways
 
 WIDTH = 5
 SEED = 1

@@ -9,8 +9,8 @@ import pytest
 
 from helpers.link_bench import seeded, simulate
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, HX8K, ICEBREAKER, TINY, WIDE
+from ornstein.hdl.engine.update import Update
 from ornstein.hdl.timing import Timing
-from ornstein.hdl.update import Update
 
 CONFIGS = {
     "quartic": TINY,

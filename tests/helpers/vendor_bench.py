@@ -13,7 +13,6 @@ import pytest
 from amaranth.back import verilog
 from amaranth.hdl import Shape
 
-from ornstein.hdl.targets.ice40 import DEVICE
 from ornstein.sim.toolchain import verilator_environment
 
 BENCH = """
@@ -62,7 +61,7 @@ def assert_equal(
     compare: str,
     warm: int,
     cycles: int = 20_000,
-    device: str = DEVICE,
+    device: str = "iCE40UP5K",
 ):
     """Runs ``make()`` in its plain form and in that for ``device`` for ``cycles`` cycles on the
     same inputs, given as Verilog expressions, in which ``cycle`` counts and ``warm`` holds for that
@@ -74,7 +73,7 @@ def assert_equal(
         text = verilog.convert(
             component, name=name, platform=platform, strip_internal_attrs=True, emit_src=False
         )
-        text = text.replace(" = {0{1'b0}}", "")  # hdl.blockram's lack of an initial value
+        text = text.replace(" = {0{1'b0}}", "")  # a target's block_ram_output has no initial value
         (folder / f"{name}.v").write_text(re.sub(r"\\?\b(plain|vendor)\.", r"\1_", text))
     (folder / "primitives.v").write_text(
         primitives("ice40" if device.startswith("iCE40") else "ecp5")

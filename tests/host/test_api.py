@@ -29,6 +29,12 @@ def test_importing_the_api_loads_nothing():
     assert found.stdout.strip() == "[]"
 
 
+def test_the_command_line_loads_no_compiler_and_no_plots():
+    code = "import sys, ornstein.host.cli.main; print({'numba', 'matplotlib'} & set(sys.modules))"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "set()"
+
+
 def test_the_example_of_the_docstring_runs():
     example = textwrap.dedent(api.__doc__.split("::\n")[1].split("\nFor an energy")[0])
     names = {}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from ornstein.hdl.config import ICEBREAKER, TINY, WIDE, FabricConfig
+from ornstein.hdl.engine.noise import advance, code, dither
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.noise import advance, code, dither
 from ornstein.sim.cosim.programs import random_program
 from ornstein.sim.model import FabricModel
 

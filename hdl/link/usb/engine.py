@@ -7,10 +7,11 @@ from amaranth.hdl import Array, Cat, Module, Mux, ResetSignal, Signal
 from amaranth.lib import data, enum, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl import targets
+from ornstein.hdl.blockram import UNCHECKED
 from ornstein.hdl.link.usb.descriptors import MAX_PACKET
 from ornstein.hdl.link.usb.line import LineSignature
 from ornstein.hdl.protocol import END
-from ornstein.hdl.targets import ecp5
 
 __all__ = ["PAGE", "WORDS", "Engine", "Source", "When", "Word"]
 
@@ -107,18 +108,13 @@ class Engine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         line = self.line
-        # in block RAM, but for an ECP5's, which the fabric fills; there logic is plenty
-        rom, ram = (
-            ({"ram_style": "logic"}, {"ram_style": "distributed"})
-            if ecp5.is_target(platform)
-            else ({}, {})
-        )
+        target = targets.of(platform)
         m.submodules.program = program = memory.Memory(
-            shape=Word, depth=WORDS, init=self._program, attrs=rom
+            shape=Word, depth=WORDS, init=self._program, attrs=target.rom
         )
         # A word reads the memory in its first cycle and writes it in its second.
         m.submodules.storage = storage = memory.Memory(
-            shape=8, depth=2 * PAGE, init=self._contents, attrs=ram | {"no_rw_check": 1}
+            shape=8, depth=2 * PAGE, init=self._contents, attrs=target.ram | UNCHECKED
         )
         fetch, read, write = (
             program.read_port(),

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ornstein.host.cli.app import (
-    CheckError,
     DeviceOption,
     JsonOption,
     ModelOption,
@@ -29,16 +28,12 @@ def demo(
     json_file: JsonOption = None,
 ) -> None:
     """Run every recipe on held-out inputs, from trained weights to scores."""
-    from ornstein.host.devices.comparison import ModelMismatchError
     from ornstein.host.experiments.demo.report import print_table, write_report
     from ornstein.host.experiments.demo.run import run_demo
 
     trained = TrainedModel.load(model)
     with stages() as say:
-        try:
-            result = run_demo(trained, device=device, seed=seed, progress=say)
-        except ModelMismatchError as error:
-            raise CheckError(str(error)) from None
+        result = run_demo(trained, device=device, seed=seed, progress=say)
     output.mkdir(parents=True, exist_ok=True)
     report = write_report(result, output)
     for path in {output / "results.json", json_file} - {None}:

@@ -298,12 +298,12 @@ def _errors(demo: Demo) -> Exhibit | None:
         loc="outside lower center",
         ncols=len(recipes),
     )
-    said = [(name, _largest(shares), _largest(shares, fixed=True)) for name, shares in recipes]
+    largest = [(name, _largest(shares), _largest(shares, fixed=True)) for name, shares in recipes]
     caption = PROSE(
         "errors_caption",
         recipes=[
             (name, worst, fixed if fixed and fixed is not worst and fixed.error > 0 else None)
-            for name, worst, fixed in said
+            for name, worst, fixed in largest
         ],
     )
     return Exhibit("errors", "Where the error comes from", figure, caption)

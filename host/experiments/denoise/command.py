@@ -130,7 +130,7 @@ def _benchmark(network, model, folder, device, sigma, images, seed, json_file) -
 
 
 def _images(network, model, source, output, uri, rank, skip, tolerance, seed) -> None:
-    """Denoise the files one after the other; one that cannot be read is named, and the rest done."""
+    """Denoise the files one by one; a file that cannot be read is named, and the rest done."""
     from ornstein.host.devices.device import open_device
     from ornstein.host.experiments.denoise.decoder import SubstrateDecoder
     from ornstein.host.experiments.denoise.files import (

@@ -126,7 +126,7 @@ class SubstrateDecoder:
         seed: int,
         progress: Callable[[int], None] | None = None,
     ) -> tuple[np.ndarray, int]:
-        """Decoder features (n, channels, height, width) from a device that the program is loaded on.
+        """Decoder features (n, channels, height, width) from a device that holds the program.
 
         Also the number of features beyond the range of the program, which are clipped to it.
         ``progress`` is told the number of images done since its last call.

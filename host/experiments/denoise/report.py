@@ -38,8 +38,8 @@ def write_denoise_page(benchmark: Benchmark, folder: Path) -> Path:
     """Write report.html and figures/*.png into ``folder``; the path of the page."""
     summary = (
         f"{benchmark.rows[0].images} held-out digits under Gaussian noise of sigma = "
-        f"{benchmark.sigma:g}. The encoder and the head of the trained network run on the host, its "
-        f"decoder relaxes on the fabric {benchmark.fabric} with no digital weight: "
+        f"{benchmark.sigma:g}. The encoder and the head of the trained network run on the host, "
+        f"its decoder relaxes on the fabric {benchmark.fabric} with no digital weight: "
         f"{benchmark.share:.0%} of the network's multiplications are the substrate's."
     )
     paragraphs = [

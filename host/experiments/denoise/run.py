@@ -18,7 +18,7 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import open_device, prediction_only
 from ornstein.host.experiments.denoise.decoder import SubstrateDecoder
-from ornstein.host.experiments.images.experiment import wiener
+from ornstein.host.experiments.images.baselines import wiener
 from ornstein.host.models.data import Images, add_noise, digits
 from ornstein.host.models.decoder_moments import DecoderMoments
 from ornstein.host.models.network import DECODER_BLOCKS, SKIPS, Network
@@ -121,13 +121,13 @@ def calibration_images(sigma: float, data: Images | None = None) -> np.ndarray:
 
 
 def substrate_share(network: Network) -> float:
-    """Share of the network's multiplications that belong to the blocks which a substrate replaces."""
+    """Share of the network's multiplications that the replaced blocks take."""
     counts = network.multiplications()
     return sum(counts[block] for block in DECODER_BLOCKS) / sum(counts.values())
 
 
 def image_cycles(program: Program, pixels: int) -> int:
-    """Cycles of the fabric's clock for the pixels of one image, by the schedule; the link's excluded."""
+    """Cycles of the fabric's clock for one image, by the schedule, without the link's."""
     job = sum(
         level.steps * step_cycles(program.config, passes) for level, passes in program.schedule()
     )

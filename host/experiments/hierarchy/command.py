@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ornstein.host.cli.app import (
-    CheckError,
     JsonOption,
     ModelOption,
     SeedOption,
@@ -33,7 +32,6 @@ def hierarchy(
     json_file: JsonOption = None,
 ) -> None:
     """Relax both skips of the U-Net at once, and the shape of Stable Diffusion 1.5."""
-    from ornstein.host.devices.comparison import ModelMismatchError
     from ornstein.host.experiments.common import documents, write_csv
     from ornstein.host.experiments.hierarchy.report import (
         conclusions,
@@ -45,10 +43,7 @@ def hierarchy(
     from ornstein.host.experiments.hierarchy.run import run_hierarchy
 
     with stages() as say:
-        try:
-            result = run_hierarchy(model, device, seed, say)
-        except ModelMismatchError as error:
-            raise CheckError(str(error)) from None
+        result = run_hierarchy(model, device, seed, say)
     experiments = result.experiments()
     report = write_hierarchy_page(result, output)
     for path in {output / "results.json", json_file} - {None}:

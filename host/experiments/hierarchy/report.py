@@ -137,7 +137,7 @@ def conclusions(result: Hierarchy) -> list[str]:
         if row.gateware and not row.kT:
             scores = centred.setdefault((row.key, row.variant), {})
             scores[row.module] = row.gateware.centred_cosine
-    said = [
+    sentences = [
         PROSE(
             "couplings",
             kind=kind,
@@ -148,11 +148,13 @@ def conclusions(result: Hierarchy) -> list[str]:
         for key, kind in ((ALIGNED, "aligned"), (FULL, "bilinear"))
     ]
     gain, error = result.gain
-    said.append(PROSE("link", strengths=result.links, skip=ALIGNED_GAIN, gain=gain, error=error))
+    sentences.append(
+        PROSE("link", strengths=result.links, skip=ALIGNED_GAIN, gain=gain, error=error)
+    )
     compared = {row.recipe for row in result.rows if row.equals_model}
     if compared:
-        said.append(PROSE("bits", programs=len(compared), device=result.device))
-    return said
+        sentences.append(PROSE("bits", programs=len(compared), device=result.device))
+    return sentences
 
 
 # ---- scores --------------------------------------------------------------------------------------

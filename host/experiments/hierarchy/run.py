@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from ornstein.hdl.config import WIDE, FabricConfig
-from ornstein.host.experiments.bench.run import SD15_CHANNELS
+from ornstein.host.experiments.bench.large import SD15_CHANNELS
 from ornstein.host.experiments.common import DEVICE_KT, MODEL_KT, Experiment, Progress, Runner
 from ornstein.host.experiments.demo.run import CONSTANT, SHUFFLED
 from ornstein.host.experiments.hierarchy.large import Large, run_large, scheduled_cycles

@@ -139,7 +139,9 @@ def _dimensions(experiment: Experiment) -> Exhibit | None:
     figure = new_figure(3.6)
     axes_list = _panels(figure, len(shown))
     for axes, network in zip(axes_list, shown, strict=True):
-        shifts, moved = (experiment.arrays[network, name] for name in ("shifts", "moved"))
+        shifts, gateware_shifts = (
+            experiment.arrays[network, name] for name in ("shifts", "gateware shifts")
+        )
         order = np.argsort(shifts.mean(axis=0))
         positions = np.arange(len(order))
         mean, spread = shifts.mean(axis=0)[order], shifts.std(axis=0)[order]
@@ -147,7 +149,7 @@ def _dimensions(experiment: Experiment) -> Exhibit | None:
         label = "spread over inputs"
         axes.fill_between(positions, *band, color=SKY, alpha=0.4, linewidth=0, label=label)
         axes.plot(positions, mean, color=BLUE, label="float64")
-        gateware = moved.mean(axis=0)[order]
+        gateware = gateware_shifts.mean(axis=0)[order]
         axes.plot(positions, gateware, ".", color=INK, markersize=4, label="gateware")
         axes.set(title=network.name, xlabel="decoder dimension, sorted")
     axes_list[0].set_ylabel("shift")

@@ -21,7 +21,7 @@ from ornstein.host.experiments.paper.subjects import (
     halves,
     oracle_bias,
 )
-from ornstein.host.experiments.paper.sweep import SEEDS, moved
+from ornstein.host.experiments.paper.sweep import SEEDS, significant_gap
 from ornstein.host.experiments.scores import COSINE, QUANTITIES
 from ornstein.host.models import recipes
 from ornstein.host.models.recipes import ALIGNED, FULL, Recipe
@@ -185,7 +185,7 @@ def _rows(experiment: Experiment, subject: Subject, configuration: Configuration
                 "note_production",
                 trainings=len(values),
                 relaxed=gateware is not None,
-                moved=None if gateware is None else moved(gateware, values[0], error),
+                gap=None if gateware is None else significant_gap(gateware, values[0], error),
                 paper=paper,
                 agrees=paper is not None and agrees(value, paper, error),
                 value=value,

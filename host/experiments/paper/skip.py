@@ -95,14 +95,14 @@ def _by_rank(
     x, y = subject.model.x_test, subject.model.y_test
     bias = oracle_bias(subject.energy(), x, y)
     bare = without_skip(subject.energy())
-    held = decoder_part(bare, relax(runner, bare, bias)[0])
+    unshifted = decoder_part(bare, relax(runner, bare, bias)[0])
     ranks = [rank for rank in RANKS if rank <= subject.size]
     band = []
     for rank in ranks:
         energy = subject.energy(rank)
         shifts = skip_shifts(energy, x, y)
         means, realised = relax(runner, energy, bias)
-        moved = decoder_part(energy, means) - held
+        gateware_shifts = decoder_part(energy, means) - unshifted
         quantized = realised.mean(bias) - without_skip(realised).mean(bias)
         band.append(sign_spread(subject, rank, rng))
         experiment.add(
@@ -112,7 +112,7 @@ def _by_rank(
             case=rank,
             reference=reported.SHIFT[subject.key].get(rank),
             float64=relative(shifts, y).mean(),
-            gateware=relative(moved, y).mean(),
+            gateware=relative(gateware_shifts, y).mean(),
             error=relative(shifts, y).std(ddof=1) / np.sqrt(len(y)),
             note=_shift_note(
                 subject,
@@ -133,7 +133,7 @@ def _by_rank(
             note=PROSE("note_skip_norm"),
         )
         if rank == PAPER_RANK:
-            _per_dimension(experiment, subject, shifts, moved)
+            _per_dimension(experiment, subject, shifts, gateware_shifts)
     experiment.arrays |= {
         (subject.network, "ranks"): np.array(ranks),
         (subject.network, "band"): np.array(band),
@@ -156,7 +156,7 @@ def _shift_note(
 
 
 def _per_dimension(
-    experiment: Experiment, subject: Subject, shifts: np.ndarray, moved: np.ndarray
+    experiment: Experiment, subject: Subject, shifts: np.ndarray, gateware_shifts: np.ndarray
 ) -> None:
     row = f"{subject.name}, rank {PAPER_RANK}"
     experiment.add(
@@ -164,7 +164,7 @@ def _per_dimension(
         SHIFT_SPREAD,
         subject=subject.network,
         float64=_variation(shifts),
-        gateware=_variation(moved),
+        gateware=_variation(gateware_shifts),
         note=PROSE("note_shift_spread"),
     )
     largest = np.abs(shifts.mean(axis=0)).argmax()
@@ -173,12 +173,12 @@ def _per_dimension(
         LARGEST_SHIFT,
         subject=subject.network,
         float64=np.abs(shifts.mean(axis=0)).max(),
-        gateware=np.abs(moved.mean(axis=0)).max(),
+        gateware=np.abs(gateware_shifts.mean(axis=0)).max(),
         error=shifts.std(axis=0, ddof=1)[largest] / np.sqrt(len(shifts)),
     )
     experiment.arrays |= {
         (subject.network, "shifts"): shifts,
-        (subject.network, "moved"): moved,
+        (subject.network, "gateware shifts"): gateware_shifts,
     }
 
 

@@ -126,7 +126,7 @@ def _encoder_rows(
                 value=np.mean(values),
                 trainings=len(values),
                 agrees=paper is not None and agrees(float(np.mean(values)), paper, float(error)),
-                moved=moved(gateware[quantity][0], values[0], float(error)),
+                gap=significant_gap(gateware[quantity][0], values[0], float(error)),
             ),
         )
     _encoder_cosine_row(experiment, subject, encoder, means, relaxed)
@@ -150,11 +150,11 @@ def _encoder_cosine_row(
         float64=np.mean(values),
         gateware=gateware,
         error=error,
-        note=PROSE("note_moved", moved=moved(gateware, values[0], error)),
+        note=PROSE("note_gap", gap=significant_gap(gateware, values[0], error)),
     )
 
 
-def moved(gateware: float, float64: float, error: float) -> float | None:
+def significant_gap(gateware: float, float64: float, error: float) -> float | None:
     """Returns by how much the fabric's answer to the same biases differs, if it is more than error.
 
     That is the work of its coefficients and its rounding.

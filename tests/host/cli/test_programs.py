@@ -88,15 +88,17 @@ def test_inspect_describes_the_program(folder, capsys, name, fabric, units, sche
 
 def test_inspect_shows_every_column_of_the_range_report(folder, capsys):
     program = load_program(folder / "first.program")
-    row = FieldRange("field", -1.25, 2.5, 13, 0.125, requested=0.3, realised=0.29)
-    changed = replace(program, ranges=(row, replace(row, name="more", bits=9, realised=None)))
+    row = FieldRange("field", -1.25, 2.5, 13, 0.125, 0.0123, 0.3, 0.29)
+    changed = replace(
+        program, ranges=(row, replace(row, name="more", bits=9, clipped=0, realised=None))
+    )
     save_program(changed, folder / "ranges.program")
     programs.inspect(folder / "ranges.program")
     lines = [line.replace("│", " ").split() for line in capsys.readouterr().out.splitlines()]
     field = next(line for line in lines if line[:1] == ["field"] and line[1] != "range")
     more = next(line for line in lines if line[:1] == ["more"])
-    assert field[1:6] == ["-1.25", "to", "2.5", "13", "0.125"] and field[-2:] == ["0.3", "0.29"]
-    assert more[4] == "9" and more[-2:] == ["0.3", "-"]
+    assert field[1:] == ["-1.25", "to", "2.5", "13", "0.125", "1.23%", "0.3", "0.29"]
+    assert more[1:] == ["-1.25", "to", "2.5", "9", "0.125", "0.00%", "0.3", "-"]
 
 
 def elements(program: Program) -> int:

@@ -231,12 +231,12 @@ def test_names_are_escaped(page):
 def test_conclusions_follow_the_data(demo, page, tmp_path):
     text = _text(page)
     assert (
-        "In our full interface the couplings do no work. Refitted without any coupling, the same weights score "
-        "0.9941 instead of 0.9942"
+        "In our full interface the couplings do no work. Refitted without any coupling, the same "
+        "weights score 0.9941 instead of 0.9942"
     ) in text
     assert (
-        "In the aligned program the couplings do the work. Zeroing its couplings takes the centred cosine from "
-        "0.9879 to 0.0000"
+        "In the aligned program the couplings do the work. Zeroing its couplings takes the centred "
+        "cosine from 0.9879 to 0.0000"
     ) in text
     assert "does not give the details of its training" in text
     assert "No value saturated." in text and "all were equal in every bit" in text
@@ -267,8 +267,8 @@ def test_captions_are_computed(page):
     assert re.search(r"follows it to within 5\.\d+%", text)
     assert "stays within 5% of 0.01:" in text
     assert (
-        "At kT = 1, ours, full interface takes 100,000,001 and ours, aligned skip 1,000,001, 100 times fewer"
-        in text
+        "At kT = 1, ours, full interface takes 100,000,001 and ours, aligned skip 1,000,001, 100 "
+        "times fewer" in text
     )
 
 

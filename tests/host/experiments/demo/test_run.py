@@ -187,7 +187,7 @@ def _words(demo):
         (PAPER, REFITTED, "model", {"cosine": 0.9876}, ": 0.9876,"),
         (PAPER_ORACLE, "", "model", {"equals_model": True, "saturations": 9}, "saturated 9 times"),
         (PAPER_ORACLE, "", "model", {"equals_model": False}, "only 0 were equal"),
-        (PAPER_ORACLE, "", "model", {"r2": -7.0}, "marked with an arrow"),
+        (ALIGNED, "", "model", {"centred_cosine": 0.99987}, "aligned skip, with 0.9999 and"),
     ],
 )
 def test_findings_and_captions_follow_the_rows(demo, key, variant, device, values, words):

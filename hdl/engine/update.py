@@ -24,18 +24,15 @@ from amaranth.hdl import C, Const, Module, Mux, Signal, signed, unsigned
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from ornstein.hdl import targets
 from ornstein.hdl.arithmetic import (
-    borrows,
-    multiple,
     overflow,
-    radix_four,
     saturated,
     select,
     shift_right,
 )
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
 from ornstein.hdl.hops import hops, kept_register
-from ornstein.hdl.targets import ecp5, ice40
 from ornstein.hdl.timing import Timing
 
 SQUARE_SHIFT = 15
@@ -123,7 +120,9 @@ class Update(wiring.Component):
 
         # the draw: terms that need no product, and the rows of the leak's product
         wait = timing.draw - 1
-        state = delayed(self.state, wait, "state")
+        states = [self.state]
+        for cycle in range(wait):
+            states.append(kept_register(m, states[-1], f"state_{cycle + 1}"))
         coupled = shift_right(
             self.accumulator << GUARD_BITS - config.coupling_bits, self.shift, config.expand_shifts
         )
@@ -135,34 +134,7 @@ class Update(wiring.Component):
         coupling, bias = delayed(coupling, wait, "coupling"), delayed(bias, wait, "bias")
         # what the leak leaves, (2^leak_bits - leak) * state
         retained = Mux(self.keep, (1 << config.leak_bits) - self.leak, 0)
-        digits = []
-        if ice40.saves_multipliers(platform):
-            # digit by digit of a factor that is constant in flight
-            digits = [
-                Signal(2, name=f"digit_{place}", reset_less=True)
-                for place in range(config.leak_bits // 2 + 1)
-            ]
-            m.d.sync += [
-                digit.eq(code)
-                for digit, code in zip(digits, radix_four(retained, len(digits)), strict=True)
-            ]
-            rows = [
-                delayed(multiple(state, digit), 1, f"row_{place}") << 2 * place
-                for place, digit in enumerate(digits)
-            ]
-            pairs = [
-                delayed(add(rows[place : place + 2]), 1, f"rows_{place}")
-                for place in range(0, len(rows), 2)
-            ]
-        elif timing.hop:
-            m.submodules.multiply = multiply = ecp5.Multiply()
-            m.d.comb += [
-                multiply.a.eq(delayed(self.state, wait - 1, "early")),
-                multiply.b.eq(delayed(retained, 2, "retained")),
-            ]
-            pairs = [delayed(multiply.product, 1, "product")]
-        else:
-            pairs = [delayed(state * delayed(retained, 1, "retained"), 2, "product")]
+        pairs, correction = targets.of(platform).leak_product(m, states, retained)
 
         cubic = Const(0, signed(1))
         if config.quartic:
@@ -173,7 +145,7 @@ class Update(wiring.Component):
             m.d.sync += square.eq((self.state * self.state) >> SQUARE_SHIFT)
             m.d.comb += scaled.eq((square * self.quartic + round_term()) >> GUARD_BITS)
             m.d.sync += factor.eq(Mux(scaled > CUBIC_LIMIT, CUBIC_LIMIT, scaled))
-            m.d.sync += cubic.eq(Mux(self.keep, state, 0) * factor)
+            m.d.sync += cubic.eq(Mux(self.keep, states[-1], 0) * factor)
 
         valid = self.valid
         for cycle in range(timing.draw):
@@ -198,7 +170,7 @@ class Update(wiring.Component):
             negative.eq(codes[-1]),
             rounding.eq(
                 Mux(self.dither_on, self.dither, round_term())
-                + (borrows(digits) << GUARD_BITS - config.leak_bits)
+                + (correction << GUARD_BITS - config.leak_bits)
             ),
         ]
 

@@ -3,8 +3,8 @@
 
 from amaranth.hdl import Module, Mux, Signal
 
+from ornstein.hdl import targets
 from ornstein.hdl.hops import kept_register
-from ornstein.hdl.targets import ecp5
 
 
 def tree(m: Module, terms: list, name: str, counted=1):
@@ -44,6 +44,7 @@ def both_ways(
     The sums come as many cycles after the products as the logarithm of the number of terms; they
     lose no bit.
     """
+    target = targets.of(platform)
     height, width = len(products) // ranks, ranks
     squares = {
         (unit, rank): [products[unit * ranks + rank]]
@@ -66,7 +67,7 @@ def both_ways(
                 added[row, column] = [
                     _kept(
                         m,
-                        ecp5.add_either(m, term, one, other, own, platform),
+                        target.add_either(m, term, one, other, own),
                         f"sum_{level}_{row}_{column}_{place}",
                     )
                     for place, (term, one, other) in enumerate(sums)

@@ -5,95 +5,17 @@ from amaranth.hdl import C, Cat, Module, Mux, Signal, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from ornstein.hdl.arithmetic import (
-    add_up,
-    borrows,
-    multiple,
-    overflow,
-    radix_four,
-    select,
-    shift_right,
-)
+from ornstein.hdl import targets
+from ornstein.hdl.arithmetic import overflow, select, shift_right
 from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine.sums import both_ways
 from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, micro_layout
-from ornstein.hdl.sums import both_ways
-from ornstein.hdl.targets import ecp5, ice40
 from ornstein.hdl.timing import Timing
 
 STATE_LIMIT = (1 << STATE_WIDTH - 1) - 1
 """The largest word; its complement is the lowest."""
-
-
-class Multiplier(wiring.Component):
-    """A multiplication and an addition: ``sum`` becomes ``a * b + addend`` in cycles with
-    ``enable``.
-
-    In a grid of lanes the product has a register more, on an ECP5 that of its multipliers. On an
-    iCE40UP5K this is one MAC16, adder and registers included; on an iCE40 without multipliers a sum
-    of multiples of ``b``, one for each pair of bits of ``a``.
-
-    Members
-    -------
-    a : signed(width), in
-    b : signed(16), in
-    addend : signed(accumulator_width), in; ``multiply_add - 1`` cycles after ``a`` and ``b``
-    enable : in; likewise
-    sum : signed(accumulator_width), out; :attr:`Timing.multiply_add` cycles after ``a`` and ``b``; wraps
-    """
-
-    def __init__(self, config: FabricConfig, width: int):
-        self._hop = Timing.of(config).hop
-        super().__init__(
-            {
-                "a": In(signed(width)),
-                "b": In(signed(STATE_WIDTH)),
-                "addend": In(signed(config.accumulator_width)),
-                "enable": In(1),
-                "sum": Out(signed(config.accumulator_width)),
-            }
-        )
-
-    def elaborate(self, platform):
-        m = Module()
-        if (
-            ice40.is_target(platform)
-            and not self._hop
-            and len(self.sum) <= 2 * ice40.MULTIPLIER_WIDTH
-        ):
-            m.submodules.mac = mac = ice40.MultiplyAdd()
-            m.d.comb += [
-                mac.a.eq(self.a),
-                mac.b.eq(self.b),
-                mac.addend.eq(self.addend),
-                mac.enable.eq(self.enable),
-                self.sum.eq(mac.sum),
-            ]
-            return m
-        a, b, total = (
-            Signal(value.shape(), name=name, reset_less=True)
-            for value, name in ((self.a, "a"), (self.b, "b"), (self.sum, "total"))
-        )
-        m.d.sync += [a.eq(self.a), b.eq(self.b)]
-        if self._hop:
-            m.submodules.multiply = multiply = ecp5.Multiply()
-            m.d.comb += [multiply.a.eq(self.a), multiply.b.eq(self.b)]
-            product = multiply.product
-        elif ice40.lacks_multipliers(platform):
-            codes = radix_four(self.a, len(a) // 2 + 1)
-            digits = [
-                Signal(2, name=f"digit_{place}", reset_less=True) for place in range(len(codes))
-            ]
-            m.d.sync += [digit.eq(code) for digit, code in zip(digits, codes, strict=True)]
-            rows = [multiple(b, digit) << 2 * place for place, digit in enumerate(digits)]
-            product = add_up(m, [borrows(digits).as_signed(), *rows], "product")
-        else:
-            product = a * b
-        with m.If(self.enable):
-            m.d.sync += total.eq(product + self.addend)
-        m.d.comb += self.sum.eq(total)
-        return m
 
 
 class Lanes(wiring.Component):
@@ -179,6 +101,13 @@ class Lanes(wiring.Component):
         def decode(time, decoder, name):
             return distance.decode(pipe, time, decoder, name)
 
+        target = targets.of(platform)
+
+        def multiply_add(width):
+            return target.multiply_add(
+                width, STATE_WIDTH, config.accumulator_width, timing.multiply_add
+            )
+
         multipliers, products = [], []
         operands = arrival + timing.spread
         for unit in range(config.unit_lanes):
@@ -194,13 +123,11 @@ class Lanes(wiring.Component):
                     )
                     word = distance.relay(vector[unit], f"vector_beside_{unit}_{rank}")
                 if alone:  # the first interpolates activations too
-                    multiplier = Multiplier(
-                        config, max(config.factor_width, (rank == 0) * SLOPE_WIDTH)
-                    )
+                    multiplier = multiply_add(max(config.factor_width, (rank == 0) * SLOPE_WIDTH))
                     m.d.comb += multiplier.enable.eq(pipe[arrival + timing.multiply_add - 1][0])
                     product = multiplier.sum
                 else:
-                    multiplier = ecp5.Multiply()
+                    multiplier = target.multiply(config.factor_width, STATE_WIDTH)
                     product = multiplier.product
                 m.submodules[f"multiplier_{unit}_{rank}"] = multiplier
                 other = rank_words[unit][rank] if unit == 0 else Mux(mix, 0, rank_words[unit][rank])
@@ -287,7 +214,7 @@ class Lanes(wiring.Component):
         if alone:
             lane = multipliers[0]
         else:
-            m.submodules.interpolator = lane = Multiplier(config, SLOPE_WIDTH)
+            m.submodules.interpolator = lane = multiply_add(SLOPE_WIDTH)
         with m.If(activating):
             m.d.comb += [lane.a.eq(self.entry[STATE_WIDTH:].as_signed()), lane.b.eq(self.fraction)]
         for cycle in range(1, timing.multiply_add):

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The hierarchy: energies, fits of several pairs at once, scores by module, bits, and the large
-shape on its fabric.
-"""
+"""Energies of a hierarchy, fits of several pairs at once, and bits on the fabric."""
 
 from dataclasses import replace
 
@@ -9,33 +7,16 @@ import numpy as np
 import pytest
 from scipy.linalg import block_diag
 
-from ornstein.hdl.config import REFERENCE, TINY, ULX3S, WIDE
+from ornstein.hdl.config import REFERENCE, WIDE
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.program import ProgramError
-from ornstein.host.experiments.bench.large import SD15_CHANNELS, block_rams
-from ornstein.host.experiments.common import Runner, documents
-from ornstein.host.experiments.hierarchy.large import (
-    LEADING,
-    MEASURED_LEADING,
-    MEASURED_SPECTRUM,
-    SPECTRUM,
-    large_program,
-    run_large,
-    scheduled_cycles,
-    synthetic_energy,
-)
-from ornstein.host.experiments.hierarchy.levels import Levels, unlinked
-from ornstein.host.experiments.hierarchy.report import conclusions, write_hierarchy_page
-from ornstein.host.experiments.hierarchy.run import Hierarchy, relaxation, run_recipe
+from ornstein.host.experiments.hierarchy.levels import unlinked
 from ornstein.host.experiments.scores import score
 from ornstein.host.models import recipes
-from ornstein.host.models.run import compile_recipe, samples_needed
 from ornstein.host.physics.couplings import (
     aligned,
     aligned_hierarchy,
     bilinear_hierarchy,
     chained,
-    gram,
     hierarchical_bilinear,
 )
 from ornstein.host.physics.interface import fit_encoder, sides
@@ -66,21 +47,6 @@ def weights(seed=0):
     return {name: 0.2 * rng.normal(size=(size, 4, 3, 3)) for name, size in SIZES.items()}
 
 
-@pytest.fixture(scope="module")
-def levels():
-    return Levels.load()
-
-
-@pytest.fixture(scope="module")
-def aligned_recipe(levels):
-    return recipes.ours_aligned(levels, levels.aligned())
-
-
-@pytest.fixture(scope="module")
-def bilinear_recipe(levels):
-    return recipes.ours_full(levels, levels.bilinear())
-
-
 def by_module(recipe, levels):
     """Scores of d1 and d2 in closed form."""
     answer = recipe.predict(levels.x_test, levels.y_test)
@@ -89,9 +55,6 @@ def by_module(recipe, levels):
         name: score(answer[:, part], levels.y_test[:, part], levels.y_train[:, part].mean(axis=0))
         for name, part in parts.items()
     }
-
-
-# ---- energies ------------------------------------------------------------------------------------
 
 
 def test_without_links_a_hierarchy_is_its_pairs_side_by_side():
@@ -159,9 +122,6 @@ def test_links_too_strong_for_the_leak_are_refused_by_eigenvalue():
         chained(factors, link=1.0)
 
 
-# ---- fits ----------------------------------------------------------------------------------------
-
-
 def test_modules_come_in_pairs():
     energy = aligned_hierarchy(activations(), 2)
     assert sides(energy) == (["e1", "e2"], ["d1", "d2"])
@@ -220,9 +180,6 @@ def test_zeroing_the_link_leaves_the_skips(aligned_recipe, bilinear_recipe):
         np.testing.assert_array_equal(after[high, high], before[high, high])
 
 
-# ---- on the fabric -------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize(("build", "fabric"), [("aligned", REFERENCE), ("bilinear", WIDE)])
 def test_gateware_equals_model_with_modules_of_different_sizes_and_a_link(device, build, fabric):
     if build == "aligned":
@@ -242,141 +199,3 @@ def test_gateware_equals_model_with_modules_of_different_sizes_and_a_link(device
     for name in ("sums", "squares", "samples"):
         np.testing.assert_array_equal(getattr(answers[0], name), getattr(answers[1], name))
     assert answers[0].sums[:, energy.slices["d1"]].any()
-
-
-@pytest.fixture(scope="module")
-def on_the_model(levels, aligned_recipe, bilinear_recipe):
-    """Rows of both programs on the integer model at kT = 0, by the key of the recipe."""
-    with Runner("model:wide") as runner:
-        return {
-            recipe.key: run_recipe(recipe, levels, runner)
-            for recipe in (aligned_recipe, bilinear_recipe)
-        }
-
-
-def test_four_modules_on_the_model_score_as_in_float(on_the_model):
-    for rows, (cycles, planned) in on_the_model.values():
-        assert [row.module for row in rows] == ["d1", "d2"] and cycles is None and planned > 0
-        for row in rows:
-            assert row.gateware.centred_cosine >= row.float64.centred_cosine - 0.002
-            assert 0 < row.error.centred_cosine < 0.01
-
-
-def test_averages_as_long_as_the_law_asks_cost_what_it_says(levels, aligned_recipe):
-    samples = samples_needed(aligned_recipe, levels, 1e-3)
-    assert samples_needed(aligned_recipe, levels, 2e-3) == pytest.approx(2 * samples, abs=1)
-    with Runner("model:wide") as runner:
-        rows, _ = run_recipe(aligned_recipe, levels, runner, kT=1e-3)
-    losses = [row.float64.centred_cosine - row.gateware.centred_cosine for row in rows]
-    assert rows[0].samples == samples and rows[0].recipe.endswith("kT = 0.001")
-    assert (
-        0 < min(losses) and 0.0005 < max(losses) < 0.004
-    )  # 0.002 is what the worse decoder is to lose
-
-
-def test_report_and_results_hold_every_module(tmp_path, levels, aligned_recipe, on_the_model):
-    (ours, cycles), (full, _) = on_the_model.values()
-    renamed = [
-        replace(row, recipe=f"{kind}, linked{ending}", variant=variant)
-        for kind, rows in (("aligned", ours), ("bilinear", full))
-        for variant, ending in (
-            ("", ""),
-            (recipes.UNLINKED, ", link zeroed"),
-            (recipes.ZEROED, ", couplings zeroed"),
-        )
-        for row in rows
-    ]
-    with Runner("model:wide") as runner:
-        curves = relaxation(aligned_recipe, levels, runner)
-    result = Hierarchy(
-        "model:wide",
-        WIDE,
-        renamed,
-        curves,
-        {"aligned, linked": cycles},
-        links=(0.1,),
-        gain=(1e-4, 2e-4),
-        large=run_large(sizes=(40, 80)),
-    )
-    page = write_hierarchy_page(result, tmp_path)
-    assert (
-        "centred cosine of" in page.read_text()
-        and (tmp_path / "figures" / "hierarchy_relaxation.png").is_file()
-    )
-    text = " ".join(conclusions(result))
-    for rows in (ours, full):
-        for row in rows:
-            assert f"{row.gateware.centred_cosine:.4f}" in text
-    assert "strengths 0.1 of the leak" in text and "worth +1.0e-04" in text and "2.0e-04" in text
-    assert "in every bit" not in text  # no gateware has run
-    found = {(entry["row"], entry["quantity"]): entry for entry in documents(result.experiments())}
-    for row in ours:
-        entry = found["aligned, linked", f"{row.module} centred cosine"]
-        assert (entry["gateware"], entry["paper"]) == (row.gateware.centred_cosine, None)
-    assert found["model:ulx3s", "e2 relative error"]["gateware"] == result.large.error["e2"]
-
-
-def test_every_module_relaxes_as_theory_says(levels, bilinear_recipe):
-    with Runner("model:wide") as runner:
-        curves = relaxation(bilinear_recipe, levels, runner)
-    for curve in curves:
-        near = curve.theory > 0.05
-        np.testing.assert_allclose(curve.measured[near], curve.theory[near], rtol=0.05)
-        assert curve.measured[-1] < 0.02, curve.module
-
-
-def test_a_fabric_too_small_is_named(levels, bilinear_recipe):
-    with pytest.raises(ProgramError, match=r"needs \w+_depth >= \d+, but fabric 'tiny' has"):
-        compile_recipe(bilinear_recipe, levels, TINY)
-
-
-# ---- the large shape -----------------------------------------------------------------------------
-
-
-def test_stable_diffusion_shape_fits_the_ulx3s():
-    energy = synthetic_energy()
-    assert [module.units for module in energy.modules[::2]] == list(SD15_CHANNELS)
-    assert energy.units == 7040 and energy.couplings[0].rank == 16
-    assert energy.eigenvalues()[0] > 0.03
-    program = large_program(energy)
-    program.check_fits(ULX3S)
-    assert block_rams(ULX3S) <= 208
-    assert scheduled_cycles(program) <= 1.1 * 4 * sum(SD15_CHANNELS) * 16 / 128
-
-
-def test_a_large_hierarchy_relaxes_to_its_closed_form():
-    large = run_large(sizes=(40, 80, 160), inputs=2)
-    assert large.saturations == 0
-    assert max(large.error.values()) < 0.01 < 0.1 < min(large.uncoupled.values())
-    assert set(large.words) == {"factor", "state", "drive", "descriptor"}
-    assert all(used <= there for used, there in large.words.values())
-
-
-def test_the_spectrum_quoted_beside_the_synthetic_one_is_that_of_the_model(levels):
-    leading, powers = {"e": [], "d": []}, []
-    for name, weight in levels.by_module("W_enc", "W_dec").items():
-        values = np.sort(np.linalg.eigvalsh(gram(weight)))[::-1]
-        half = len(values) // 2
-        ranks = np.arange(1, half + 1)
-        powers.append(np.polyfit(np.log(ranks), np.log(values[:half]), 1)[0])
-        leading[name[0]].append(values[0])
-    assert (max(powers), min(powers)) == pytest.approx(MEASURED_SPECTRUM, abs=0.005)
-    for side, quoted in MEASURED_LEADING.items():
-        assert sorted(leading[side]) == pytest.approx(quoted, abs=0.0005)
-        assert min(leading[side]) * 0.9 < LEADING[side] < max(leading[side])
-    assert min(powers) < SPECTRUM < max(powers)
-
-
-def test_the_large_numbers_are_those_of_its_energy_and_program():
-    large = run_large(sizes=(40, 80), inputs=2)
-    other = run_large(sizes=(60, 100), inputs=2)
-    energy = synthetic_energy((40, 80))
-    values = energy.eigenvalues()
-    assert large.units == energy.units == 240
-    assert large.eigenvalues == pytest.approx((values[0], values[-1]))
-    assert large.cycles == scheduled_cycles(large_program(energy))
-    assert large.bound == pytest.approx(4 * 120 * 16 / 128)
-    for name in ("cycles", "bound", "eigenvalues", "error", "coefficients", "uncoupled", "words"):
-        assert getattr(large, name) != getattr(other, name), name
-    for module, error in large.error.items():
-        assert 0 < large.coefficients[module] < error < 0.01 < large.uncoupled[module]
