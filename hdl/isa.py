@@ -23,6 +23,7 @@ eight bits of the argument, as an unsigned number, select an entry, and its low 
 
 import enum
 from dataclasses import dataclass, field, fields
+from typing import Self
 
 DESCRIPTOR_WORDS = 8
 WORD_BITS = 16
@@ -62,7 +63,7 @@ class Descriptor:
         return words
 
     @classmethod
-    def unpack(cls, words) -> "Descriptor":
+    def unpack(cls, words) -> Self:
         """Inverse of :meth:`pack`."""
         number = sum(int(word) << WORD_BITS * index for index, word in enumerate(words))
         return cls(

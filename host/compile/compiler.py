@@ -70,7 +70,7 @@ def compile_problem(
 class _Quantized:
     """The results of the passes that choose number formats."""
 
-    step: formats.TimeStep
+    step: formats.RealisedStep
     state: formats.StateFormat
     amplitudes: formats.Amplitudes
     biases: BiasFormats
@@ -92,7 +92,7 @@ def _quantize(request: Request, spare: int) -> _Quantized:
 
 def _quantize_with(request: Request, unused: int) -> _Quantized:
     """All formats, with that many top bits of the state unused."""
-    step = formats.choose_time_step(request)
+    step = formats.realise_time_step(request)
     states = formats.expect_states(request, step)
     state = formats.choose_state(request, step, states, unused)
     amplitudes = formats.choose_amplitudes(request, step, state)

@@ -26,8 +26,8 @@ from ornstein.host.compile.formats import (
     MARGIN,
     TOP,
     FormatError,
+    RealisedStep,
     StateFormat,
-    TimeStep,
     clipped_fraction,
 )
 from ornstein.host.compile.program import INPUT_LIMIT, FieldRange, ProgramError
@@ -110,7 +110,7 @@ class BiasFormats:
 
 
 def choose_biases(
-    request: Request, step: TimeStep, state: StateFormat, layers: tuple[EvaluatedLayer, ...]
+    request: Request, step: RealisedStep, state: StateFormat, layers: tuple[EvaluatedLayer, ...]
 ) -> BiasFormats:
     """Compiler pass: the LSBs of the inputs, and for every module the finest bias format.
 

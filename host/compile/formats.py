@@ -50,7 +50,7 @@ def clipped_fraction(*values: np.ndarray, lsb: float = 1.0) -> float | None:
 
 
 @dataclass(frozen=True)
-class TimeStep:
+class RealisedStep:
     """The realised time step ``dt``, and ``leak`` = 2 j2 dt in steps of 2^-leak_bits."""
 
     dt: float
@@ -58,7 +58,7 @@ class TimeStep:
     ranges: tuple[FieldRange, ...]
 
 
-def choose_time_step(request: Request) -> TimeStep:
+def realise_time_step(request: Request) -> RealisedStep:
     """Compiler pass: round the requested time step to one whose leak has the fabric's bits.
 
     Reads dt and j2. Refuses a leak that rounds to 0 or to 1.
@@ -81,7 +81,7 @@ def choose_time_step(request: Request) -> TimeStep:
         requested=problem.dt,
         realised=dt,
     )
-    return TimeStep(dt, leak, (row,))
+    return RealisedStep(dt, leak, (row,))
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +102,7 @@ class ExpectedStates:
     reach: float
 
 
-def expect_states(request: Request, step: TimeStep) -> ExpectedStates:
+def expect_states(request: Request, step: RealisedStep) -> ExpectedStates:
     """Compiler pass: the states that the calibration inputs lead to, and a bound on them.
 
     Reads the energies, the stages and the calibration inputs. Refuses a quartic energy whose float
@@ -183,7 +183,7 @@ class StateFormat:
 
 
 def choose_state(
-    request: Request, step: TimeStep, states: ExpectedStates, spare: int
+    request: Request, step: RealisedStep, states: ExpectedStates, spare: int
 ) -> StateFormat:
     """Compiler pass: the finest state LSB that leaves ``spare`` top bits of every state unused.
 
@@ -236,7 +236,7 @@ class Amplitudes:
     ranges: tuple[FieldRange, ...]
 
 
-def choose_amplitudes(request: Request, step: TimeStep, state: StateFormat) -> Amplitudes:
+def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) -> Amplitudes:
     """Compiler pass: the noise amplitude of every temperature.
 
     An amplitude is sqrt(2 kT dt) in steps of the noise source. Refuses one beyond the descriptor's

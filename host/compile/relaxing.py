@@ -28,8 +28,8 @@ from ornstein.host.compile.formats import (
     TOP,
     ExpectedStates,
     FormatError,
+    RealisedStep,
     StateFormat,
-    TimeStep,
     clipped_fraction,
 )
 from ornstein.host.compile.program import FieldRange, ProgramError
@@ -83,7 +83,7 @@ class QuantizedEnergy:
 
 
 def quantize_energy(
-    request: Request, index: int, step: TimeStep, state: StateFormat, states: ExpectedStates
+    request: Request, index: int, step: RealisedStep, state: StateFormat, states: ExpectedStates
 ) -> QuantizedEnergy:
     """Compiler pass: the factors and the mixing coefficients of one energy as integers.
 

@@ -19,7 +19,7 @@ from ornstein.host.compile.allocation import (
 )
 from ornstein.host.compile.conditioning import BiasFormats, QuantizedInterface, QuantizedLayer
 from ornstein.host.compile.factors import rank_words
-from ornstein.host.compile.formats import Amplitudes, StateFormat, TimeStep
+from ornstein.host.compile.formats import Amplitudes, RealisedStep, StateFormat
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.relaxing import QuantizedEnergy, Side, sides_by_module
 from ornstein.host.compile.request import Request
@@ -100,34 +100,35 @@ def _layer_passes(
     """
     target = layer.layer.target
     groups = rank_words(config, layer.project)
-    banked = layer.layer.source == INPUT
-    projecting, activating, expanding = [], [], []
+    projecting = [
+        Pass(
+            operation=Operation.PROJECT,
+            from_drive=1,
+            banked=int(layer.layer.source == INPUT),
+            shift=layer.project_shift,
+            outer=groups,
+            inner=-(-layer.project.shape[0] // config.unit_lanes),
+            factor=placed.project,
+            source=_layer_source(vectors, layer.layer.source, chain, begun),
+            dest=rank,
+            stride=groups,
+        )
+        for chain, rank in enumerate(hidden)
+    ]
+    activating = [
+        Pass(
+            operation=Operation.ACTIVATE,
+            outer=groups,
+            inner=config.rank_lanes,
+            source=rank,
+            dest=rank,
+        )
+        for rank in hidden
+        if layer.layer.activation is not None
+    ]
+    expanding = []
     for chain, rank in enumerate(hidden):
         start = _stored_bias(vectors, target, chain, begun)
-        projecting.append(
-            Pass(
-                operation=Operation.PROJECT,
-                from_drive=1,
-                banked=int(banked),
-                shift=layer.project_shift,
-                outer=groups,
-                inner=-(-layer.project.shape[0] // config.unit_lanes),
-                factor=placed.project,
-                source=_layer_source(vectors, layer.layer.source, chain, begun),
-                dest=rank,
-                stride=groups,
-            )
-        )
-        if layer.layer.activation is not None:
-            activating.append(
-                Pass(
-                    operation=Operation.ACTIVATE,
-                    outer=groups,
-                    inner=config.rank_lanes,
-                    source=rank,
-                    dest=rank,
-                )
-            )
         expanding.append(
             Pass(
                 operation=Operation.EXPAND,
@@ -314,7 +315,7 @@ class ScheduledLevel:
 
 def schedule_levels(
     request: Request,
-    step: TimeStep,
+    step: RealisedStep,
     state: StateFormat,
     amplitudes: Amplitudes,
     vectors: VectorMemory,

@@ -21,10 +21,10 @@ class ProblemError(ValueError):
 
 @dataclass(frozen=True, eq=False)
 class Drive:
-    """Inputs that are biases themselves, unit by unit: (input - centre) / scale.
+    """Inputs that are the biases of some modules: each bias is (input - centre) / scale.
 
-    Nothing digital lies between an input and its unit but these constants; the other modules'
-    biases are zero.
+    Only these constants lie between an input and its unit. The biases of all other modules are
+    zero.
 
     Attributes
     ----------
@@ -110,12 +110,11 @@ class Problem:
     def driven_units(self) -> np.ndarray:
         """Positions in z of the units that ``drive`` gives biases, in the order of the input.
 
-        Raises ProblemError if there is no drive.
+        Empty without a drive.
         """
-        if self.drive is None:
-            raise ProblemError(f"{self.name}: inputs are no biases of single modules")
         slices = self.energies[0].slices
-        return np.concatenate([np.r_[slices[name]] for name in self.drive.modules])
+        modules = self.drive.modules if self.drive is not None else ()
+        return np.concatenate([np.zeros(0, int), *(np.r_[slices[name]] for name in modules)])
 
     def check(self) -> "Problem":
         """Return this problem. Raises ProblemError, or EnergyError for one of its energies."""

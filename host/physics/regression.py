@@ -38,14 +38,13 @@ def reduced_rank(x: np.ndarray, y: np.ndarray, rank: int, ridge: float) -> Regre
     one fixed-point format serves strong and weak modes alike; weak modes are small in ``expand``,
     and so are their errors.
     """
-    return _leading(x.T @ x, x.T @ y, float(len(x) * ridge * np.mean(x**2)), rank)
+    return _leading(x.T @ x, x.T @ y, len(x) * ridge * float(np.mean(x**2)), rank)
 
 
 def reduced_rank_of(moments: Moments, rank: int, ridge: float) -> Regression:
     """:func:`reduced_rank` of standardised inputs and centred targets, from their moments alone."""
-    return _leading(
-        moments.gram, moments.cross, float(ridge * np.mean(np.diag(moments.gram))), rank
-    )
+    variance = float(np.mean(np.diag(moments.gram)))
+    return _leading(moments.gram, moments.cross, ridge * variance, rank)
 
 
 def _leading(gram: np.ndarray, cross: np.ndarray, penalty: float, rank: int) -> Regression:

@@ -20,8 +20,8 @@ from ornstein.host.compile.formats import (
     FormatError,
     StateFormat,
     choose_state,
-    choose_time_step,
     expect_states,
+    realise_time_step,
 )
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.request import Request
@@ -59,7 +59,7 @@ def formats_of(
     problem: Problem, inputs, config: FabricConfig = TINY
 ) -> tuple[Request, StateFormat, BiasFormats]:
     request = Request(problem, config, np.asarray(inputs, float))
-    step = choose_time_step(request)
+    step = realise_time_step(request)
     state = choose_state(request, step, expect_states(request, step), spare=0)
     return request, state, choose_biases(request, step, state, evaluate_interface(request))
 
@@ -131,7 +131,7 @@ def test_biases_beyond_the_widest_format_are_refused():
     """The state here is far finer than the biases ask for."""
     request = Request(toy(), TINY, toy_inputs())
     with pytest.raises(FormatError, match=r"biases of module 'a' reach .*, more than the widest"):
-        choose_biases(request, choose_time_step(request), StateFormat(2.0**-40, 0, ()), ())
+        choose_biases(request, realise_time_step(request), StateFormat(2.0**-40, 0, ()), ())
 
 
 def test_a_strong_layer_widens_the_format_of_its_target():

@@ -15,9 +15,9 @@ from ornstein.host.compile.formats import (
     TOP,
     choose_amplitudes,
     choose_state,
-    choose_time_step,
     clipped_fraction,
     expect_states,
+    realise_time_step,
 )
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.request import Request
@@ -30,7 +30,7 @@ def request(inputs=None, **changes) -> Request:
 
 
 def state_of(asked: Request, spare: int = 0):
-    step = choose_time_step(asked)
+    step = realise_time_step(asked)
     return choose_state(asked, step, expect_states(asked, step), spare)
 
 
@@ -55,7 +55,7 @@ def test_without_values_there_is_no_clipped_fraction():
 @pytest.mark.parametrize(("dt", "leak"), [(1.0, 205), (0.25, 51), (2.5, 512)])
 def test_the_leak_is_the_nearest_of_its_bits(dt, leak):
     """2 j2 dt = 0.2 dt in steps of 1/1024."""
-    step = choose_time_step(request(dt=dt))
+    step = realise_time_step(request(dt=dt))
     assert step.leak == leak and step.dt == leak / 1024 / 0.2
     (row,) = step.ranges
     assert (row.requested, row.realised, row.clipped) == (dt, step.dt, None)
@@ -66,7 +66,7 @@ def test_a_leak_of_nothing_or_of_all_is_refused(dt):
     with pytest.raises(
         ProgramError, match=r"must round to between 1/1024 and 1023/1024; change dt"
     ):
-        choose_time_step(request(dt=dt))
+        realise_time_step(request(dt=dt))
 
 
 # ---- states --------------------------------------------------------------------------------------
@@ -75,7 +75,7 @@ def test_a_leak_of_nothing_or_of_all_is_refused(dt):
 @pytest.mark.parametrize("kT", [0.0, 0.3])
 def test_a_harmonic_energy_is_expected_at_its_means(kT):
     asked = request(stages=(Stage(9, kT, accumulate=True),))
-    states = expect_states(asked, choose_time_step(asked))
+    states = expect_states(asked, realise_time_step(asked))
     energy = asked.problem.energy
     np.testing.assert_array_equal(states.values[0], energy.mean(toy_inputs()))
     assert states.heat == (kT,)
@@ -88,13 +88,13 @@ def test_a_harmonic_energy_is_expected_at_its_means(kT):
 def test_euler_maruyama_is_expected_hotter():
     """The mode of eigenvalue 0.35 has its variance raised by 1 / (1 - 0.35 dt / 2)."""
     asked = request(stages=(Stage(9, 0.3, accumulate=True),), integrator=EM)
-    step = choose_time_step(asked)
+    step = realise_time_step(asked)
     assert expect_states(asked, step).heat[0] == pytest.approx(0.3 / (1 - 0.35 * step.dt / 2))
 
 
 def test_initial_states_have_to_be_held_too():
     asked = request(entry=STATE, inputs=np.full((1, 8), 3.0))
-    states = expect_states(asked, choose_time_step(asked))
+    states = expect_states(asked, realise_time_step(asked))
     assert not states.values[0].any() and states.reach >= 3 * MARGIN
 
 
@@ -102,7 +102,7 @@ def test_a_quartic_energy_is_expected_where_its_dynamics_goes():
     """Every second of 128 states of three inputs is kept. No stage uses the second energy."""
     energies = toy_energy(j4=0.05), toy_energy(across=0.1, j4=0.05)
     asked = request(energies=energies, stages=(Stage(128, 0.1, accumulate=True),))
-    states = expect_states(asked, choose_time_step(asked))
+    states = expect_states(asked, realise_time_step(asked))
     assert states.values[0].shape == (64 * 3, 8) and states.values[1].shape == (0, 8)
     assert states.heat == (0.0, 0.0)
     assert states.reach == pytest.approx(MARGIN * np.abs(states.values[0]).max())
@@ -111,12 +111,12 @@ def test_a_quartic_energy_is_expected_where_its_dynamics_goes():
 def test_a_quartic_energy_that_diverges_is_refused():
     asked = request(energies=(toy_energy(j4=10.0),), dt=4.0, inputs=10 * toy_inputs())
     with pytest.raises(ProgramError, match=r"the quartic term overshoots.*lower dt = 3\.999"):
-        expect_states(asked, choose_time_step(asked))
+        expect_states(asked, realise_time_step(asked))
 
 
 def test_the_state_fills_its_bits_but_the_spare_ones():
     asked = request()
-    reach = expect_states(asked, choose_time_step(asked)).reach
+    reach = expect_states(asked, realise_time_step(asked)).reach
     fine = state_of(asked)
     assert TOP * fine.lsb * FILL / 2 < reach <= TOP * fine.lsb * FILL
     assert state_of(asked, spare=2).lsb == 4 * fine.lsb
@@ -154,7 +154,7 @@ def test_a_negligible_quartic_term_is_refused():
 def test_amplitudes_go_with_the_root_of_the_temperature(integrator):
     stages = tuple(Stage(5, kT, accumulate=True) for kT in (0.0, 0.25, 1.0, 0.25))
     asked = request(stages=stages, integrator=integrator)
-    found = choose_amplitudes(asked, choose_time_step(asked), state_of(asked))
+    found = choose_amplitudes(asked, realise_time_step(asked), state_of(asked))
     assert list(found.by_temperature) == [0.0, 0.25, 1.0]
     cold, mild, hot = found.by_temperature.values()
     assert cold == 0 and hot == pytest.approx(2 * mild, abs=1)
@@ -168,4 +168,4 @@ def test_a_noise_beyond_its_bits_is_refused():
     asked = request(stages=(Stage(5, 1.0, accumulate=True),))
     fine = replace(state_of(asked), lsb=2.0**-40)
     with pytest.raises(ProgramError, match=r"kT = 1\.0 needs a noise amplitude beyond 28 bits"):
-        choose_amplitudes(asked, choose_time_step(asked), fine)
+        choose_amplitudes(asked, realise_time_step(asked), fine)

@@ -11,9 +11,9 @@ from ornstein.hdl.config import TINY, FabricConfig
 from ornstein.host.compile.formats import (
     FormatError,
     choose_state,
-    choose_time_step,
     clipped_fraction,
     expect_states,
+    realise_time_step,
 )
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.relaxing import (
@@ -34,7 +34,7 @@ def quantized(
     if inputs is None:
         inputs = np.random.default_rng(1).uniform(-1, 1, (3, energy.units))
     request = Request(toy(energies=(energy,)), config, inputs)
-    step = choose_time_step(request)
+    step = realise_time_step(request)
     states = expect_states(request, step)
     return quantize_energy(request, 0, step, choose_state(request, step, states, 0), states)
 
@@ -73,7 +73,7 @@ def test_the_realised_energy_is_that_of_the_integers(mixed):
         energy = replace(energy, couplings=(*energy.couplings, GRAM))
     found = quantized(energy)
     problem = toy(energies=(energy,))
-    dt = choose_time_step(Request(problem, TINY, toy_inputs())).dt
+    dt = realise_time_step(Request(problem, TINY, toy_inputs())).dt
     state = np.random.default_rng(5).normal(size=8)
     parts, force = energy.slices, np.zeros(5)
     for number, place in sides_by_module(energy)["a"]:

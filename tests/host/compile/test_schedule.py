@@ -18,8 +18,8 @@ from ornstein.host.compile.conditioning import (
 from ornstein.host.compile.formats import (
     choose_amplitudes,
     choose_state,
-    choose_time_step,
     expect_states,
+    realise_time_step,
 )
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.relaxing import quantize_energy
@@ -50,7 +50,7 @@ class Compiled:
         config: FabricConfig = TINY,
     ):
         self.request = Request(problem, config, toy_inputs() if inputs is None else inputs)
-        step = choose_time_step(self.request)
+        step = realise_time_step(self.request)
         states = expect_states(self.request, step)
         state = choose_state(self.request, step, states, 0)
         amplitudes = choose_amplitudes(self.request, step, state)
