@@ -15,6 +15,7 @@ from amaranth.lib.wiring import In, Out, connect
 from ornstein.boards import BOARDS
 from ornstein.boards.build import NETLIST, BuildError
 from ornstein.boards.wiring import request, usb_serial
+from ornstein.hdl import targets
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.hdl.link.uart import Receiver, Transmitter
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
@@ -34,6 +35,11 @@ LINE = Line(24_000_000, (24, 8))
 FACTOR, SWITCH = -7, 0x80
 
 
+def lacks_multipliers(platform) -> bool:
+    """Whether the device is an iCE40 of a family without multipliers."""
+    return type(targets.of(platform)) is ice40.Ice40Target
+
+
 class Product(wiring.Component):
     """Computes FACTOR * ``a`` + 1 in two cycles.
 
@@ -45,13 +51,13 @@ class Product(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if ice40.lacks_multipliers(platform):
+        if lacks_multipliers(platform):
             m.submodules.table = table = memory.Memory(shape=8, depth=256, init=answer(range(256)))
             port = table.read_port()
             m.d.comb += port.addr.eq(self.a)
             m.d.sync += self.o.eq(port.data)
         else:
-            m.submodules.multiplier = multiplier = ice40.MultiplyAdd()
+            m.submodules.multiplier = multiplier = ice40.Mac16()
             m.d.comb += [
                 multiplier.a.eq(self.a),
                 multiplier.b.eq(FACTOR),
@@ -73,9 +79,7 @@ class Answering(wiring.Component):
     def elaborate(self, platform):
         m = Module()
         pins, pad = request(platform, "uart"), request(platform, "clk12")
-        if ice40.lacks_multipliers(
-            platform
-        ):  # the HX8K-B-EVN's oscillator is not at a PLL's own pad
+        if lacks_multipliers(platform):  # the HX8K-B-EVN's oscillator is not at the PLL's pad
             m.submodules.oscillator = oscillator = io.Buffer("i", pad)
             source = oscillator.i
         else:
