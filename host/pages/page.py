@@ -33,7 +33,7 @@ from matplotlib.figure import Figure
 # Colours of Okabe and Ito, which every kind of colour vision tells apart.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"
 GREY, SOFT, INK = "#9aa0a6", "#5f666d", "#22262b"
-STYLE = {
+STYLE: dict[Any, Any] = {  # keys of matplotlib's rcParams
     "font.family": "DejaVu Sans",
     "font.size": 9.5,
     "axes.titlesize": 10.5,

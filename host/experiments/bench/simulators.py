@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -158,7 +159,7 @@ def pysim_speed(config: FabricConfig, data: bytes, cycles: int = PYSIM_CYCLES) -
 
     from ornstein.hdl.top import Top
 
-    top = Top(config)
+    top: Any = Top(config)  # its ports are made when it is
     simulator = Simulator(top)
     simulator.add_clock(1e-6)
 

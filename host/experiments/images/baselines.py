@@ -80,7 +80,7 @@ def train_perceptron(images: np.ndarray, sigma: float, parameters: int) -> Perce
         hidden_layer_sizes=(hidden,),
         activation="tanh",
         alpha=0,
-        batch_size=128,
+        batch_size=128,  # pyright: ignore[reportArgumentType] - the stub knows "auto" only
         tol=0,
         learning_rate_init=2e-3,
         max_iter=MLP_EPOCHS,

@@ -29,9 +29,9 @@ def load_images() -> Digits:
     """
     from sklearn.datasets import load_digits
 
-    source = load_digits()
-    order = np.random.default_rng(0).permutation(len(source.target))
-    pixels, labels = source.data[order] / 16, source.target[order]
+    pixels, labels = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(labels))
+    pixels, labels = pixels[order] / 16, labels[order]
     return Digits(pixels[HELD_OUT:], labels[HELD_OUT:], pixels[:HELD_OUT], labels[:HELD_OUT])
 
 

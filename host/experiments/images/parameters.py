@@ -55,7 +55,7 @@ class Parameters:
 
     def save(self, path: str | Path) -> None:
         """Writes float32 arrays named PART/KIND/SIGMA/FIELD, and the provenance as JSON."""
-        parts = {
+        parts: dict[str, Denoiser | Perceptron | Generator] = {
             f"denoiser/{kind}/{sigma}": value for (kind, sigma), value in self.denoisers.items()
         }
         parts |= {

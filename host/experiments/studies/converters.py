@@ -7,6 +7,8 @@ model. Converters are uniform and saturate, and those of a module share one rang
 from unit to unit, and not calibrated away.
 """
 
+from typing import Any
+
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE
@@ -78,18 +80,22 @@ def measure(
     compiled = compile_problem(biased(recipe), REFERENCE, training)
     biases = recipe.biases(subject.model.x_test)
     converter, _, kind = axis.partition(" ")
-    error = {} if axis == IDEAL else {kind: int(value) if kind == "bits" else value}
-    ranges = {
-        "DAC": full_scale(recipe, training),
-        "ADC": full_scale(recipe, recipe.energy.mean(training)),
-    }
-    undisturbed = None if converter == "DAC" else run(compiled, biases)
-    scores = []
-    for rng in generators[:1] if kind in ("", "bits") else generators:
-        driven = convert(biases, ranges["DAC"], rng, **error) if converter == "DAC" else None
-        means = undisturbed if driven is None else run(compiled, driven)
-        read = convert(means, ranges["ADC"], rng, **error) if converter == "ADC" else means
-        scores.append(subject.score(compiled.problem.decode(read)))
+    error: dict[str, Any] = {}
+    if axis != IDEAL:
+        error[kind] = int(value) if kind == "bits" else value
+    if converter == "DAC":
+        ranges = full_scale(recipe, training)
+    else:
+        ranges = full_scale(recipe, recipe.energy.mean(training))
+        undisturbed = run(compiled, biases)
+
+    def means(rng: np.random.Generator) -> np.ndarray:
+        if converter == "DAC":
+            return run(compiled, convert(biases, ranges, rng, **error))
+        return convert(undisturbed, ranges, rng, **error) if converter == "ADC" else undisturbed
+
+    drawn = generators[:1] if kind in ("", "bits") else generators
+    scores = [subject.score(compiled.problem.decode(means(rng))) for rng in drawn]
     return summary(MODEL, scores)
 
 

@@ -11,7 +11,7 @@ at any time step, twice its relaxation time.
 from dataclasses import replace
 
 import numpy as np
-from scipy.optimize import brentq
+from scipy.optimize import root_scalar
 
 from ornstein.hdl.config import REFERENCE
 from ornstein.host.compile.compiler import compile_problem
@@ -205,7 +205,8 @@ def mean_field(energy: Energy, values: np.ndarray) -> float:
         total = np.sum(1 / (values + stiffer)) + (units - len(values)) / (leak + stiffer)
         return total / units - square
 
-    return float(values[0] + 12 * energy.j4 * brentq(excess, 1e-9, 10 / values[0]))
+    square = root_scalar(excess, bracket=(1e-9, 10 / values[0]), method="brentq").root
+    return float(values[0] + 12 * energy.j4 * square)
 
 
 def measure(

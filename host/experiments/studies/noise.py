@@ -62,7 +62,7 @@ class Imperfect:
     corner: float = 0.0
     _slow: np.ndarray | None = None
 
-    def standard_normal(self, shape: tuple[int, int]) -> np.ndarray:
+    def standard_normal(self, shape: tuple[int, ...], /) -> np.ndarray:
         """Returns the numbers (n, units) of the next step.
 
         Rows are independent histories, which start in the stationary state.
@@ -74,7 +74,7 @@ class Imperfect:
             white += self._flicker(shape)
         return white * np.sqrt(self.temperatures)
 
-    def _flicker(self, shape: tuple[int, int]) -> np.ndarray:
+    def _flicker(self, shape: tuple[int, ...]) -> np.ndarray:
         """Returns 1/f noise: a sum of equally strong first-order processes of different times."""
         drawn = self.rng.standard_normal((len(TIMES), *shape))
         keep = np.exp(-1 / TIMES)[:, None, None]

@@ -59,11 +59,11 @@ class Subject:
 
         It changes with the model, and with how the recipes are fitted to it.
         """
-        digest = hashlib.sha256(np.ascontiguousarray(self.model.y_test))
+        digest = hashlib.sha256(self.model.y_test.tobytes())
         with threadpool_limits(1):
             for recipe in self.recipes.values():
-                digest.update(recipe.energy.matrix())
-                digest.update(np.ascontiguousarray(recipe.predict(self.model.x_test)))
+                digest.update(recipe.energy.matrix().tobytes())
+                digest.update(recipe.predict(self.model.x_test).tobytes())
         return digest.hexdigest()[:16]
 
     def score(self, prediction: np.ndarray) -> float:
