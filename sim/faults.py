@@ -3,6 +3,9 @@
 build.
 """
 
+# The signature of an Amaranth component makes its ports, which no type checker sees.
+# pyright: reportAttributeAccessIssue=false
+
 import enum
 from collections.abc import Callable
 from dataclasses import replace

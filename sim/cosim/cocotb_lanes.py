@@ -56,7 +56,7 @@ def wrap(value):
     return (value + half) % (2 * half) - half
 
 
-def inner_loop(operation, dest):
+def inner_loop(operation: Operation, dest: int) -> tuple[list[tuple], tuple]:
     """(inputs of each cycle, result): operands of one inner loop, and (dest, numbers[, clipped])
     that it gives.
     """
