@@ -52,10 +52,10 @@ types: $(VENV)/.lint $(VENV)/.test
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env docs build/docs
 
-# the README's picture; the integer model makes the same images as the gateware in less time
+# the README's picture; the integer model decodes as the gateware does, in less time
 picture: $(VENV)/.base
-	$(BIN)/ornstein images --device model --output build/images
-	cp build/images/figures/denoised-0-3.png docs/images/denoised.png
+	$(BIN)/ornstein denoise --benchmark --output build/denoise
+	cp build/denoise/figures/denoised.png docs/images/denoised.png
 
 hooks: $(VENV)/.lint
 	$(BIN)/pre-commit install
