@@ -36,7 +36,7 @@ INT8_JOULES, FLOAT32_JOULES = 0.23e-12, 4.6e-12
 A100_FLOPS, A100_WATTS = 312e12, 400.0
 """Peak rate in operations a second, and power in W."""
 
-ICEBREAKER_CELLS, ICEBREAKER_MHZ, ICEBREAKER_UNITS = 4377, 48.0, 64
+ICEBREAKER_CELLS, ICEBREAKER_MHZ, ICEBREAKER_UNITS = 4378, 48.0, 64
 """Cells and clock of the bitstream that ``ornstein build icebreaker`` makes, and the largest module
 whose programs fit its memories."""
 CORE_VOLTS = 1.219
