@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a pass must wait for the pipeline: pure data dependences, from the same numbers that the
-gateware is built of.
+"""Where a pass must wait for the pipeline.
 
-Passes follow each other without a gap unless ``wait`` is set; then everything issued before has
-left the pipeline. The integer model runs passes strictly one after the other, so a wait that is
-missing shows as a difference of bits.
+Passes follow each other without a gap unless ``wait`` is set: such a pass starts only when all that
+was issued before has left the pipeline. The dependences are worked out from :class:`Timing`, from
+which the gateware is built. The integer model runs passes strictly one after the other, so a
+missing wait shows as a difference of bits between the model and the gateware.
 """
 
 from dataclasses import replace
@@ -29,12 +29,12 @@ def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
             regions.append(("drive", step.bias, step.bias + step.outer))
         if step.coupled:
             regions.append(("rank", step.source, step.source + step.inner))
-    moved = [
+    second_bank = [
         (memory, first + bank_offset, end + bank_offset)
         for memory, first, end in regions
         if step.banked and memory == "drive"
     ]
-    return regions + moved
+    return regions + second_bank
 
 
 def writes(step: Pass) -> tuple[str, int, int]:
@@ -47,8 +47,7 @@ def writes(step: Pass) -> tuple[str, int, int]:
 def check_pass(step: Pass, bank_offset: int = 0) -> None:
     """Refuse a pass that would read words which it has itself just written.
 
-    Only word for word in place is safe (an update, an activation): a word is read before it is
-    written.
+    An update and an activation may work in place, since they read each word before they write it.
 
     Raises
     ------
@@ -70,8 +69,9 @@ def check_pass(step: Pass, bank_offset: int = 0) -> None:
 
 
 def step_cycles(config: FabricConfig, passes: list[Pass]) -> int:
-    """Cycles that the passes take one after the other, to within a few: a wait costs the pipeline's
-    whole length.
+    """Cycles that the passes take one after the other, correct to within a few.
+
+    A wait costs the whole length of the pipeline.
     """
     timing = Timing.of(config)
     return sum(
