@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from helpers.fabric_bench import SETTLE, bus_write
 from helpers.link_bench import simulate
 from ornstein.hdl.config import TINY
 from ornstein.hdl.fabric.bank import Bank
@@ -15,23 +16,10 @@ from ornstein.hdl.timing import Timing
 NEAR = replace(TINY, unit_lanes=1)
 FAR = replace(TINY, unit_lanes=2)
 BOTH = pytest.mark.parametrize("config", [NEAR, FAR], ids=["near", "far"])
-SETTLE = 12
-"""Cycles after which everything has arrived."""
 
 
 def bank(config, space, **options):
     return Bank(config, spaces(config)[space], **options)
-
-
-async def bus_write(ctx, dut, address, value):
-    ctx.set(dut.access.selected, 1)
-    ctx.set(dut.access.address, address)
-    ctx.set(dut.access.wdata, value)
-    await ctx.tick().repeat(SETTLE)
-    ctx.set(dut.access.write, 1)
-    await ctx.tick()
-    ctx.set(dut.access.write, 0)
-    await ctx.tick().repeat(SETTLE)
 
 
 @BOTH

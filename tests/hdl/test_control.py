@@ -1,24 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Control registers: what the bus writes and reads there, and what the counters count."""
 
+from helpers.fabric_bench import SETTLE, bus_write
 from helpers.link_bench import simulate
 from ornstein.hdl.config import TINY
 from ornstein.hdl.fabric.control import ControlRegisters
 from ornstein.hdl.regmap import COUNTERS, Control
-
-SETTLE = 6
-"""Cycles after which an access has passed every register on its way."""
-
-
-async def write(ctx, dut, register, value):
-    ctx.set(dut.access.selected, 1)
-    ctx.set(dut.access.address, register)
-    ctx.set(dut.access.wdata, value)
-    await ctx.tick().repeat(SETTLE)
-    ctx.set(dut.access.write, 1)
-    await ctx.tick()
-    ctx.set(dut.access.write, 0)
-    await ctx.tick().repeat(SETTLE)
 
 
 async def read(ctx, dut, register):
@@ -32,8 +19,8 @@ def test_registers_read_what_was_written_and_only_if_selected():
     dut = ControlRegisters(TINY)
 
     async def bench(ctx):
-        await write(ctx, dut, Control.BANK_OFFSET, 21)
-        await write(ctx, dut, Control.TAKEN, 0x12345678)
+        await bus_write(ctx, dut, Control.BANK_OFFSET, 21)
+        await bus_write(ctx, dut, Control.TAKEN, 0x12345678)
         assert ctx.get(dut.bank_offset) == 21 and ctx.get(dut.taken) == 0x12345678
         assert await read(ctx, dut, Control.BANK_OFFSET) == 21
         assert await read(ctx, dut, Control.TAKEN) == 0x12345678
@@ -58,7 +45,7 @@ def test_every_counter_counts_its_own_cycles_until_it_is_cleared():
             ctx.set(dut.counted, 0)
         for register, length in zip(COUNTERS, lengths, strict=True):
             assert await read(ctx, dut, register) == length
-        await write(ctx, dut, Control.CLEAR, 1)
+        await bus_write(ctx, dut, Control.CLEAR, 1)
         for register in COUNTERS:
             assert await read(ctx, dut, register) == 0
 

@@ -14,7 +14,7 @@ SETTLE = 8
 POWERS = pytest.mark.parametrize("power", [1, 2], ids=["sums", "squares"])
 
 
-async def add(ctx, dut, power, word, state, *, clear=0, to_drive=0):
+async def add(ctx, dut, word, state, *, clear=0, to_drive=0):
     """One new state of a word, with its pipeline stages as far apart as in the fabric."""
     for stage in (dut.read, dut.write_soon, dut.write):
         ctx.set(stage.micro.dest, word)
@@ -51,7 +51,7 @@ def test_sums_are_those_of_plain_integers(power):
     async def bench(ctx):
         ctx.set(dut.accumulate, 1)
         for index, state in enumerate([123, *states]):
-            await add(ctx, dut, power, 3, state, clear=index < 2)
+            await add(ctx, dut, 3, state, clear=index < 2)
         assert await element(ctx, dut, 3) == sum(state**power for state in states)
 
     simulate(dut, bench)
@@ -66,7 +66,7 @@ def test_banks_and_words_are_kept_apart(power):
         for bank in (0, 1):
             ctx.set(dut.job_bank, bank)
             for word in (0, TINY.state_depth - 1):
-                await add(ctx, dut, power, word, 10 * bank + word + 1, clear=1)
+                await add(ctx, dut, word, 10 * bank + word + 1, clear=1)
         for bank in (0, 1):
             for word in (0, TINY.state_depth - 1):
                 assert await element(ctx, dut, word, bank) == (10 * bank + word + 1) ** power
@@ -80,10 +80,10 @@ def test_nothing_is_added_outside_accumulating_levels_nor_to_biases(power):
 
     async def bench(ctx):
         ctx.set(dut.accumulate, 1)
-        await add(ctx, dut, power, 2, 9, clear=1)
-        await add(ctx, dut, power, 2, 100, to_drive=1)
+        await add(ctx, dut, 2, 9, clear=1)
+        await add(ctx, dut, 2, 100, to_drive=1)
         ctx.set(dut.accumulate, 0)
-        await add(ctx, dut, power, 2, 100)
+        await add(ctx, dut, 2, 100)
         assert not ctx.get(dut.reading)
         assert await element(ctx, dut, 2) == 9**power
 
