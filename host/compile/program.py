@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.hdl.schedule import step_cycles
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Energy
 
@@ -293,6 +294,14 @@ class Program:
             )
             for level in levels
         ]
+
+    @property
+    def input_cycles(self) -> float:
+        """Clock cycles of a job for one of its inputs, by the schedule; the link takes no part."""
+        cycles = sum(
+            level.steps * step_cycles(self.config, passes) for level, passes in self.schedule()
+        )
+        return cycles / self.layout.chains
 
     def _rank_words(self) -> int:
         return max(

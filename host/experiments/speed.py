@@ -41,7 +41,5 @@ def demo_speed(info: BoardInfo, clock_mhz: float) -> dict[str, float | None]:
     return {
         "cycles_per_step": round(step, 2),
         "steps_per_s": round(1e6 * clock_mhz / step, 1),
-        "inferences_per_s": round(
-            1e6 * clock_mhz * chains / sum(cycles for _, cycles in levels), 2
-        ),
+        "inferences_per_s": round(1e6 * clock_mhz / program.input_cycles, 2),
     }

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from ornstein.host.models.model_file import DEFAULT_MODEL, WEIGHTS_FILE, ModelFileError, read_arrays
+from ornstein.host.physics.interface import silu
 
 GROUPS = 8
 """Groups of every group normalisation."""
@@ -140,11 +141,6 @@ class Network:
         columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * height * width, -1)
         result = columns @ weight.reshape(out, -1).T + self.weights[f"{name}.bias"]
         return result.reshape(count, height, width, out).transpose(0, 3, 1, 2)
-
-
-def silu(x: np.ndarray) -> np.ndarray:
-    """x / (1 + exp(-x)), safe for any x."""
-    return x * (0.5 * (1 + np.tanh(0.5 * x)))
 
 
 def pooled(x: np.ndarray) -> np.ndarray:

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ornstein.host.cli.app import (
-    CheckError,
     JsonOption,
     SeedOption,
     app,
@@ -101,7 +100,6 @@ def _refit(network, model: Path, sigma: float) -> None:
 
 
 def _benchmark(network, model, folder, device, sigma, images, seed, json_file) -> None:
-    from ornstein.host.devices.comparison import ModelMismatchError
     from ornstein.host.experiments.denoise.report import table, write_denoise_page
     from ornstein.host.experiments.denoise.run import run_benchmark
     from ornstein.host.models.data import digits
@@ -109,19 +107,16 @@ def _benchmark(network, model, folder, device, sigma, images, seed, json_file) -
 
     folder.mkdir(parents=True, exist_ok=True)
     with stages() as say:
-        try:
-            result = run_benchmark(
-                network,
-                DecoderMoments.load(model),
-                digits(),
-                sigma=sigma,
-                device=device,
-                images=images,
-                seed=seed,
-                progress=say,
-            )
-        except ModelMismatchError as error:
-            raise CheckError(str(error)) from None
+        result = run_benchmark(
+            network,
+            DecoderMoments.load(model),
+            digits(),
+            sigma=sigma,
+            device=device,
+            images=images,
+            seed=seed,
+            progress=say,
+        )
     page = write_denoise_page(result, folder)
     for path in {folder / "results.json", json_file} - {None}:
         write_json(path, result.results())
@@ -156,15 +151,24 @@ def _images(network, model, source, output, uri, rank, skip, tolerance, seed) ->
     failures: list[str] = []
     with stages() as say, open_device(uri) as device:
         device.load(program)
-        for number, (path, target) in enumerate(pairs, 1):
+        done, total = 0, len(pairs)  # a file may hold several images
+
+        def advance() -> None:
+            nonlocal done
+            done += 1
+            say("denoising", done, total)
+
+        for path, target in pairs:
             try:
                 image = read_images(path)
                 check_size(image, EDGE_MULTIPLE)
+                total += len(image.pixels) - 1
                 features = network.features(image.pixels)
-                d1, clipped = decoder.decode(device, features, seed=seed)
+                d1, clipped = decoder.decode(device, features, seed=seed, progress=advance)
                 write_images(target, network.head(d1), image.single)
             except DataError as error:
                 failures.append(str(error))
+                total -= 1
                 continue
             if clipped:
                 errors.print(
@@ -174,7 +178,6 @@ def _images(network, model, source, output, uri, rank, skip, tolerance, seed) ->
                     highlight=False,
                     soft_wrap=True,
                 )
-            say("denoising", number, len(pairs))
     if len(failures) == 1 == len(pairs):
         raise DataError(failures[0])
     for failure in failures:

@@ -118,33 +118,39 @@ class SubstrateDecoder:
         """(n * height * width, units of the encoder modules): the features at every pixel."""
         return pixels(features, self.skips).astype(float)
 
+    def inputs_within(
+        self, program: Program, features: dict[str, np.ndarray]
+    ) -> tuple[np.ndarray, int]:
+        """The inputs clipped to the range of the program, and how many values that changed."""
+        inputs = self.inputs(features)
+        inside = np.clip(inputs, *program.input_limits())
+        return inside, int(np.count_nonzero(inside != inputs))
+
     def decode(
         self,
         device: Device,
         features: dict[str, np.ndarray],
         *,
         seed: int,
-        progress: Callable[[int], None] | None = None,
+        progress: Callable[[], None] = lambda: None,
     ) -> tuple[np.ndarray, int]:
         """Decoder features (n, channels, height, width) from a device that holds the program.
 
         Also the number of features beyond the range of the program, which are clipped to it.
-        ``progress`` is told the number of images done since its last call.
+        ``progress`` is called after every image.
         """
         count, _, height, width = features["e1"].shape
         program = device.program
         if program is None:
             raise DeviceError("load the decoder's program before decoding")
-        low, high = program.input_limits()
         parts, clipped = [], 0
         for index in range(count):
-            rows = self.inputs({name: part[index : index + 1] for name, part in features.items()})
-            inside = np.clip(rows, low, high)
-            clipped += int(np.count_nonzero(inside != rows))
-            outputs = device.run(inside, seed=seed + index, selection=prediction_only(self.problem))
+            image = {name: part[index : index + 1] for name, part in features.items()}
+            inputs, beyond = self.inputs_within(program, image)
+            clipped += beyond
+            outputs = device.run(inputs, seed=seed + index, selection=prediction_only(self.problem))
             parts.append(outputs.prediction(self.problem))
-            if progress:
-                progress(1)
+            progress()
         return self.as_features(np.concatenate(parts), height, width), clipped
 
     def as_features(self, predictions: np.ndarray, height: int, width: int) -> np.ndarray:

@@ -13,8 +13,6 @@ import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from ornstein.hdl.config import FabricConfig, preset
-from ornstein.hdl.schedule import step_cycles
-from ornstein.host.compile.program import Program
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import open_device, prediction_only
 from ornstein.host.experiments.denoise.decoder import SubstrateDecoder
@@ -124,14 +122,6 @@ def substrate_share(network: Network) -> float:
     """Share of the network's multiplications that the replaced blocks take."""
     counts = network.multiplications()
     return sum(counts[block] for block in DECODER_BLOCKS) / sum(counts.values())
-
-
-def image_cycles(program: Program, pixels: int) -> int:
-    """Cycles of the fabric's clock for one image, by the schedule, without the link's."""
-    job = sum(
-        level.steps * step_cycles(program.config, passes) for level, passes in program.schedule()
-    )
-    return round(job * pixels / program.layout.chains)
 
 
 def image_joules(cycles: int) -> float:
@@ -246,7 +236,7 @@ class _Run:
         with open_device(self.device) as device:
             device.load(program)
             d1, clipped = decoder.decode(device, self.features, seed=self.seed)
-        cycles = image_cycles(program, self.clean[0].size)
+        cycles = round(program.input_cycles * self.clean[0].size)
         self._add(what, self.network.head(d1), rank, self.device, cycles, clipped)
 
     def _on_gateware(self, rank: int) -> None:
@@ -254,15 +244,14 @@ class _Run:
         decoder = SubstrateDecoder.fit(self.network, self.measured, rank=rank)
         program = decoder.compile(fabric_of(self.gateware), self.calibration)
         features = {name: values[:1] for name, values in self.features.items()}
-        low, high = program.input_limits()
-        inputs = np.clip(decoder.inputs(features), low, high)
+        inputs, clipped = decoder.inputs_within(program, features)
         with open_device(self.gateware) as device:
             device.load(program)
             outputs = device.run(inputs, seed=self.seed, selection=prediction_only(program.problem))
         check_equals_model(program, inputs, outputs, self.seed)
         d1 = decoder.as_features(outputs.prediction(program.problem), *self.clean[0].shape)
         cycles = outputs.counters["cycles"]
-        self._add(SUBSTRATE, self.network.head(d1), rank, self.gateware, cycles, 0)
+        self._add(SUBSTRATE, self.network.head(d1), rank, self.gateware, cycles, clipped)
 
     def _add(
         self,

@@ -17,9 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ornstein.hdl.config import ICEBREAKER
-from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.program import Program
 from ornstein.host.experiments.common import Experiment, Runner, Say
 from ornstein.host.experiments.paper import reported
 from ornstein.host.experiments.paper.production import LABELS
@@ -93,14 +91,6 @@ def net_multiplies(channels: int, inputs: int, side: int = 32) -> int:
         + block(two + one, one, full)
         + full * one * inputs
     )
-
-
-def job_cycles(program: Program) -> float:
-    """Returns the clock cycles of one input, from the schedule."""
-    cycles = sum(
-        level.steps * step_cycles(program.config, passes) for level, passes in program.schedule()
-    )
-    return cycles / program.layout.chains
 
 
 def measured_joules(work: Callable[[], object], per_call: int) -> tuple[float, str]:
@@ -219,7 +209,7 @@ def _machine_rows(experiment: Experiment, subject: Subject, recipe: Recipe, runn
     small = None
     if subject.size <= ICEBREAKER_UNITS:
         problem = recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES)
-        small = job_cycles(compile_problem(problem, ICEBREAKER, model.x_train))
+        small = compile_problem(problem, ICEBREAKER, model.x_train).input_cycles
     experiment.add(
         row,
         CYCLES,

@@ -14,7 +14,6 @@ from ornstein.host.experiments.denoise.files import read_images, write_images
 from ornstein.host.experiments.denoise.run import (
     SUBSTRATE,
     calibration_images,
-    image_cycles,
     psnr,
     run_benchmark,
     ssim,
@@ -92,7 +91,7 @@ def test_a_pixel_of_the_gateware_equals_the_model(device, network, measured):
     rtl.load(program)
     outputs = rtl.run(inputs, seed=3, selection=prediction_only(program.problem))
     check_equals_model(program, inputs, outputs, 3)
-    expected = image_cycles(program, len(inputs))
+    expected = program.input_cycles * len(inputs)
     assert outputs.counters["cycles"] == pytest.approx(expected, rel=0.1)
 
 
