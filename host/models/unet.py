@@ -14,6 +14,7 @@ import json
 import platform
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -115,7 +116,8 @@ def train(
     The network, and the loss of every epoch
     """
     torch.manual_seed(seed)
-    net = UNet(base).to(memory_format=torch.channels_last)
+    # PyTorch's type hints do not know this argument of Module.to.
+    net: UNet = cast(Any, UNet(base)).to(memory_format=torch.channels_last)
     clean = torch.from_numpy(images.train.astype(np.float32)).unsqueeze(1)
     steps = -(-len(clean) // batch)
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
