@@ -77,9 +77,9 @@ $(VENV)/.docs: $(VENV)/.base
 	$(INSTALL) '.[docs]'
 	touch $@
 
-# PyTorch, for `ornstein train` and the tests of it
+# PyTorch and ONNX, for `ornstein train`, `ornstein capture` and the tests of them
 $(VENV)/.train: $(VENV)/.test
-	$(INSTALL) '.[train]'
+	$(INSTALL) '.[train,onnx]'
 	touch $@
 
 clean:

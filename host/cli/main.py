@@ -4,7 +4,15 @@
 import sys
 
 # importing a module of commands registers them
-from ornstein.host.cli import build, devices, flash, programs, train, verify  # noqa: F401
+from ornstein.host.cli import (  # noqa: F401
+    build,
+    devices,
+    flash,
+    networks,
+    programs,
+    train,
+    verify,
+)
 from ornstein.host.cli.app import app, errors
 from ornstein.host.cli.exit_codes import EXIT_CODES
 from ornstein.host.experiments.bench import command as bench  # noqa: F401

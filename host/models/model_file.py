@@ -2,34 +2,29 @@
 """A trained network as files: two convolutions and their activations, read without PyTorch.
 
 The folder written by ``ornstein train`` holds ``weights.safetensors`` and
-``activations.safetensors``. Any other network comes in as a safetensors or PyTorch state dict, the
-names of two layers and an .npz of activations.
+``activations.safetensors``. Any other network comes in as a file of weights
+(:mod:`ornstein.host.models.tensor_files`), the names of two layers, and a file of activations.
 """
 
-import io
-import json
-import zipfile
-import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
+
+from ornstein.host.models.tensor_files import ModelFileError, TensorFile, brief, open_tensors
 
 WEIGHTS_FILE = "weights.safetensors"
 ACTIVATIONS_FILE = "activations.safetensors"
 WEIGHTS = Path(__file__).parent / "weights"
 DEFAULT_MODEL = WEIGHTS / "default"
-
-_PYTORCH_SUFFIXES = (".pt", ".pth", ".bin")
-
-
-class ModelFileError(ValueError):
-    """A model file is missing, damaged or lacks what was asked for.
-
-    The message is one line with the next step.
-    """
+DEFAULT_LAYERS = "e1.conv1.weight", "d1.conv1.weight"
+"""The skip at full resolution of the networks of ``ornstein train``."""
+ARRAYS = ("x_train", "y_train", "x_test", "y_test")
+"""What a file of activations holds."""
+LAYERS = "layers"
+"""Array of an .npz of activations that names the encoder's and the decoder's layer."""
 
 
 class Activations(Protocol):
@@ -75,145 +70,164 @@ class TrainedModel:
     def load(
         cls,
         path: str | Path = DEFAULT_MODEL,
-        encoder_layer: str = "e1.conv1.weight",
-        decoder_layer: str = "d1.conv1.weight",
+        encoder_layer: str | None = None,
+        decoder_layer: str | None = None,
         activations: str | Path | None = None,
     ) -> "TrainedModel":
-        """Reads a folder of ``ornstein train``, or a state dict file and ``activations``.
+        """Reads a folder of ``ornstein train``, or a file of weights and ``activations``.
 
-        A file of activations (.npz or safetensors) holds x_train, y_train, x_test and y_test, or,
-        as the folder's own does, one array per part and block: e1_train for the block that
-        ``encoder_layer`` e1.conv1.weight is in. Raises ModelFileError.
+        Layers are named as :meth:`ornstein.host.models.tensor_files.TensorFile.find` takes them. By
+        default they are those that the activations name, else :data:`DEFAULT_LAYERS`. Activations
+        are as :func:`read_activations` reads them; the folder's own hold one array per part and
+        block, e1_train for the block that e1.conv1.weight is in. Raises ModelFileError.
         """
-        path = Path(path)
-        weights_path = path / WEIGHTS_FILE if path.is_dir() else path
-        if activations is None and not path.is_dir():
+        weights = open_weights(path)
+        own = weights.path.with_name(ACTIVATIONS_FILE)
+        if activations is None and (weights.path.name != WEIGHTS_FILE or not own.is_file()):
             raise ModelFileError(
-                f"{path}: a state dict needs its activations too; name an .npz of them"
+                f"{path}: a file of weights needs its activations too; name them with "
+                "--activations, and make them with ornstein capture"
             )
-        activations_path = Path(activations) if activations else path / ACTIVATIONS_FILE
-        weights, provenance = read_arrays(weights_path, (encoder_layer, decoder_layer))
-        arrays, _ = read_arrays(activations_path)
-        blocks = {"x": encoder_layer.partition(".")[0], "y": decoder_layer.partition(".")[0]}
-        parts = {
-            f"{side}_{part}": _pick(arrays, activations_path, f"{side}_{part}", f"{block}_{part}")
-            for side, block in blocks.items()
-            for part in ("train", "test")
-        }
-        model = cls(weights[encoder_layer], weights[decoder_layer], **parts, provenance=provenance)
-        model._check(path, {"W_enc": encoder_layer, "W_dec": decoder_layer})
+        source = open_activations(Path(activations) if activations else own)
+        layers = _layers_of(source)
+        names = weights.find(encoder_layer or layers[0]), weights.find(decoder_layer or layers[1])
+        parts = {array: source.read(_array_name(source, array, names)) for array in ARRAYS}
+        model = cls(
+            *(_read_layer(weights, name) for name in names), **parts, provenance=weights.provenance
+        )
+        model._check(source.path, names)
         return model
 
-    def _check(self, path: Path, layers: dict[str, str]) -> None:
-        for weight, side in (("W_enc", "x"), ("W_dec", "y")):
-            shape = getattr(self, weight).shape
-            if len(shape) not in (2, 4):
-                raise ModelFileError(
-                    f"{path}: layer {layers[weight]} has shape {shape}; name a convolution's weight"
-                )
-            for part in ("train", "test"):
-                found = getattr(self, f"{side}_{part}").shape
-                if len(found) != 2 or found[1] != shape[0]:
-                    raise ModelFileError(
-                        f"{path}: activations {side}_{part} have shape {found}, expected "
-                        f"(n, {shape[0]}) beside layer {layers[weight]} {shape}"
-                    )
+    def _check(self, path: Path, layers: tuple[str, str]) -> None:
+        """Raises ModelFileError unless the activations fit the layers and carry information."""
         for part in ("train", "test"):
             counts = len(getattr(self, f"x_{part}")), len(getattr(self, f"y_{part}"))
             if counts[0] != counts[1]:
                 raise ModelFileError(
                     f"{path}: {counts[0]} inputs x_{part} but {counts[1]} targets y_{part}"
                 )
+        for side, layer, weight in (("x", layers[0], self.W_enc), ("y", layers[1], self.W_dec)):
+            for part in ("train", "test"):
+                name, values = f"{side}_{part}", getattr(self, f"{side}_{part}")
+                if values.ndim != 2 or values.shape[1] != len(weight):
+                    raise ModelFileError(
+                        f"{path}: activations {name} have shape {values.shape}, expected "
+                        f"(n, {len(weight)}) beside layer {layer} {weight.shape}"
+                    )
+                if len(values) < _FEWEST[part]:
+                    raise ModelFileError(
+                        f"{path}: activations {name} have {len(values)} rows; at least "
+                        f"{_FEWEST[part]} are needed"
+                    )
+            if not np.ptp(getattr(self, f"{side}_train"), axis=0).any():
+                raise ModelFileError(
+                    f"{path}: activations {side}_train are the same in every row, so nothing can "
+                    "be learned from them; capture them for inputs that differ"
+                )
 
 
-def _pick(arrays: dict[str, np.ndarray], path: Path, *names: str) -> np.ndarray:
-    for name in names:
-        if name in arrays:
-            return arrays[name]
-    raise ModelFileError(
-        f"{path}: no array {' or '.join(names)}; it holds {', '.join(sorted(arrays)) or 'nothing'}"
+_FEWEST = {"train": 8, "test": 1}
+"""Rows of activations that a fit, with a quarter held back for the ridge, and a score need."""
+
+
+def load_skips(
+    path: str | Path = DEFAULT_MODEL,
+    skips: Sequence[str] = (),
+    activations: Sequence[str | Path] = (),
+) -> tuple[TrainedModel, ...]:
+    """Reads one model for every skip of a network, in the order given.
+
+    Parameters
+    ----------
+    skips : ENCODER:DECODER, the names of two layers; none for the layers that the activations name
+    activations : one file for each skip; none for a folder of ``ornstein train``
+
+    Raises ModelFileError, also if there are several of both but not as many.
+    """
+    count = max(len(skips), len(activations), 1)
+    if skips and activations and len(skips) != len(activations):
+        raise ModelFileError(
+            f"{len(skips)} skips but {len(activations)} files of activations; name one file for "
+            "each skip, in the same order"
+        )
+    weights = open_weights(path)
+    layers = [weights.find_pair(skip) for skip in skips] or [(None, None)] * count
+    files = list(activations) or [None] * count
+    return tuple(
+        TrainedModel.load(path, *names, file) for names, file in zip(layers, files, strict=True)
     )
 
 
-def read_arrays(
-    path: Path, names: tuple[str, ...] | None = None
-) -> tuple[dict[str, np.ndarray], dict]:
-    """Returns the arrays of a file as float64, all or those in ``names``, and its provenance.
+def open_weights(path: str | Path) -> TensorFile:
+    """Opens the weights of a folder of ``ornstein train``, or another file or folder of weights.
 
     Raises ModelFileError.
     """
-    if not path.is_file():
+    path = Path(path)
+    own = path / WEIGHTS_FILE
+    return open_tensors(own if own.is_file() else path)
+
+
+def open_activations(path: Path) -> TensorFile:
+    """Opens activations: an .npz or safetensors file of the :data:`ARRAYS`, or a folder with one
+    .npy file for each. Raises ModelFileError.
+    """
+    if not path.is_dir():
+        return open_tensors(path)
+    missing = [f"{name}.npy" for name in ARRAYS if not (path / f"{name}.npy").is_file()]
+    if missing:
+        raise ModelFileError(f"{path}: a folder of activations lacks {brief(missing)}")
+    arrays = {}
+    for name in ARRAYS:
+        try:
+            arrays[name] = np.load(path / f"{name}.npy", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ModelFileError(f"{path / name}.npy: not a readable array ({error})") from None
+    shapes = {name: array.shape for name, array in arrays.items()}
+    return TensorFile(path, shapes, arrays.__getitem__, {})
+
+
+def _layers_of(activations: TensorFile) -> tuple[str, str]:
+    """Returns the layers that activations name, or the default ones."""
+    if LAYERS not in activations.shapes:
+        return DEFAULT_LAYERS
+    names = [str(name) for name in activations.load(LAYERS).ravel()]
+    if len(names) != 2 or not all(names):
         raise ModelFileError(
-            f"{path}: no such file; train a model with `ornstein train` or name an existing one"
+            f"{activations.path}: the array {LAYERS} must name the encoder's and the decoder's "
+            "layer; name them with --skip ENCODER:DECODER"
         )
-    if path.suffix == ".npz":
-        arrays, provenance = _read_npz(path, names), {}
-    elif path.suffix in _PYTORCH_SUFFIXES:
-        arrays, provenance = _read_pytorch(path, names), {}
-    else:
-        arrays, provenance = _read_safetensors(path, names)
-    for name, array in arrays.items():
-        if not np.issubdtype(array.dtype, np.number) or not np.isfinite(array).all():
-            raise ModelFileError(f"{path}: array {name} holds values that are not finite numbers")
-    return {name: array.astype(float) for name, array in arrays.items()}, provenance
+    return names[0], names[1]
 
 
-def _read_safetensors(
-    path: Path, names: tuple[str, ...] | None
-) -> tuple[dict[str, np.ndarray], dict]:
-    try:
-        with safe_open(path, framework="np") as file:
-            wanted = _found(path, names, list(file.keys()))
-            arrays = {name: file.get_tensor(name) for name in wanted}
-            provenance = json.loads((file.metadata() or {}).get("provenance", "{}"))
-    except (SafetensorError, OSError, ValueError, TypeError, AttributeError) as error:
-        if isinstance(error, ModelFileError):
-            raise
+def _array_name(source: TensorFile, array: str, layers: tuple[str, str]) -> str:
+    """Returns the name of x_train and so on in the file, which may be that of a block: e1_train."""
+    side, part = array.split("_")
+    block = layers["xy".index(side)].partition(".")[0]
+    for name in (array, f"{block}_{part}"):
+        if name in source.shapes:
+            return name
+    raise ModelFileError(
+        f"{source.path}: no array {array} or {block}_{part}; it holds {brief(source.shapes)}"
+    )
+
+
+def _read_layer(weights: TensorFile, name: str) -> np.ndarray:
+    """Returns the weights (out, in, kh, kw) or (out, in) of a layer."""
+    shape = weights.shapes[name]
+    if len(shape) not in (2, 4):
         raise ModelFileError(
-            f"{path}: not a readable safetensors file of float16, 32 or 64 ({error})"
-        ) from None
-    return arrays, provenance
-
-
-def _read_npz(path: Path, names: tuple[str, ...] | None) -> dict[str, np.ndarray]:
-    try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            return {name: file[name] for name in _found(path, names, list(file))}
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        if isinstance(error, ModelFileError):
-            raise
-        raise ModelFileError(
-            f"{path}: not a readable .npz file ({error}); is it complete?"
-        ) from None
-
-
-def _read_pytorch(path: Path, names: tuple[str, ...] | None) -> dict[str, np.ndarray]:
-    try:
-        import torch
-    except ImportError:
-        raise ModelFileError(
-            f"{path}: a PyTorch file needs the [train] extra; or save it as safetensors"
-        ) from None
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        Exception
-    ) as error:  # torch.load reports damage through exceptions of many unrelated types
-        raise ModelFileError(
-            f"{path}: not a readable PyTorch state dict ({str(error).splitlines()[0]})"
-        ) from None
-    if not isinstance(state, dict):
-        raise ModelFileError(
-            f"{path}: holds a {type(state).__name__}, not a state dict; save net.state_dict()"
+            f"{weights.path}: layer {name} has shape {shape}; name a convolution's weight"
         )
-    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    return {name: tensors[name].double().numpy() for name in _found(path, names, list(tensors))}
+    values = weights.read(name)
+    if not values.any():
+        raise ModelFileError(
+            f"{weights.path}: the weights of layer {name} are all zero; name a trained layer"
+        )
+    return values
 
 
-def _found(path: Path, names: tuple[str, ...] | None, available: list[str]) -> list[str]:
-    for name in names or ():
-        if name not in available:
-            raise ModelFileError(
-                f"{path}: no layer {name}; it has {', '.join(sorted(available)) or 'none'}"
-            )
-    return list(names) if names else available
+def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], dict]:
+    """Returns all arrays of a file as float64, and its provenance. Raises ModelFileError."""
+    file = open_tensors(path)
+    return {name: file.read(name) for name in file.shapes}, file.provenance

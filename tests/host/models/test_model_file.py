@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Model files: the committed default, foreign state dicts, and one-line errors for
-everything else.
+"""Networks as files: the committed default, foreign weights with their activations, several
+skips, and one-line errors for everything else.
 """
 
 import numpy as np
@@ -13,6 +13,7 @@ from ornstein.host.models.model_file import (
     WEIGHTS_FILE,
     ModelFileError,
     TrainedModel,
+    load_skips,
 )
 
 LAYERS = {"encoder_layer": "down.conv", "decoder_layer": "up.conv"}
@@ -72,33 +73,15 @@ def test_foreign_safetensors(files):
     assert model.provenance == {}
 
 
-def test_pytorch_state_dict(files):
-    torch = pytest.importorskip("torch")
-    path, activations, arrays = files
-    path = path.with_suffix(".pt")
-    torch.save({name: torch.from_numpy(arrays[name]) for name in LAYERS.values()}, path)
-    assert np.array_equal(
-        TrainedModel.load(path, **LAYERS, activations=activations).W_enc, arrays["down.conv"]
-    )
-
-
-def test_missing_layer_lists_those_there_are(files):
-    path, activations, _ = files
-    with pytest.raises(
-        ModelFileError, match=r"no layer mid\.conv; it has down\.conv, norm, up\.conv$"
-    ):
-        TrainedModel.load(path, "mid.conv", "up.conv", activations)
-
-
 def test_missing_activations_list_those_there_are(files):
     path, activations, arrays = files
     np.savez(activations, x_train=arrays["x_train"])
-    with pytest.raises(ModelFileError, match=r"no array x_test or down_test; it holds x_train$"):
+    with pytest.raises(ModelFileError, match=r"no array y_train or up_train; it holds x_train$"):
         TrainedModel.load(path, **LAYERS, activations=activations)
 
 
 def test_state_dict_needs_activations(files):
-    with pytest.raises(ModelFileError, match="needs its activations"):
+    with pytest.raises(ModelFileError, match="a file of weights needs its activations"):
         TrainedModel.load(files[0], **LAYERS)
 
 
@@ -136,35 +119,85 @@ def test_values_must_be_finite(files):
         TrainedModel.load(path, **LAYERS, activations=activations)
 
 
-def test_array_file_under_another_name_is_refused(files):
-    path, activations, _ = files
-    np.save(activations.with_suffix(".npy"), np.ones(3))
-    activations.with_suffix(".npy").replace(activations)
-    with pytest.raises(ModelFileError, match=r"not a readable \.npz file"):
-        TrainedModel.load(path, **LAYERS, activations=activations)
-
-
 def test_missing_file_says_what_to_do(tmp_path):
-    with pytest.raises(ModelFileError, match="no such file; train a model"):
+    with pytest.raises(ModelFileError, match=r"a folder without weights, .* train a model"):
         TrainedModel.load(tmp_path)
+    with pytest.raises(ModelFileError, match="no such file; train a model"):
+        TrainedModel.load(tmp_path / "net.safetensors")
 
 
-@pytest.mark.parametrize("size", [0, 5, 60, -10])
-def test_truncated_files_are_refused(files, size):
-    path, activations, _ = files
-    whole, path_npz = path.read_bytes(), activations.read_bytes()
-    path.write_bytes(whole[:size])
-    with pytest.raises(ModelFileError, match="not a readable safetensors file"):
+def test_activations_may_be_a_folder_of_arrays(files):
+    path, activations, arrays = files
+    folder = activations.with_suffix("")
+    folder.mkdir()
+    for name in ("x_train", "y_train", "x_test", "y_test"):
+        np.save(folder / f"{name}.npy", arrays[name].astype(">f4"))
+    model = TrainedModel.load(path, **LAYERS, activations=folder)
+    np.testing.assert_array_equal(model.y_train, arrays["y_train"].astype(np.float32))
+    (folder / "y_test.npy").write_bytes(b"no array")
+    with pytest.raises(ModelFileError, match=r"y_test\.npy: not a readable array"):
+        TrainedModel.load(path, **LAYERS, activations=folder)
+    (folder / "y_test.npy").unlink()
+    with pytest.raises(ModelFileError, match=r"lacks y_test\.npy$"):
+        TrainedModel.load(path, **LAYERS, activations=folder)
+
+
+def test_activations_may_name_their_layers(files):
+    path, activations, arrays = files
+    parts = {name: values for name, values in arrays.items() if name[0] in "xy"}
+    np.savez(activations, **parts, layers=["down.conv", "up.conv"])
+    model = TrainedModel.load(path, activations=activations)
+    np.testing.assert_array_equal(model.W_enc, arrays["down.conv"])
+    np.savez(activations, **parts, layers=["down.conv"])
+    with pytest.raises(ModelFileError, match="must name the encoder's and the decoder's layer"):
+        TrainedModel.load(path, activations=activations)
+
+
+def test_several_skips_are_read_in_their_order(files):
+    path, activations, arrays = files
+    other = activations.with_name("other.npz")
+    swapped = {name: arrays["xy"["yx".index(name[0])] + name[1:]] for name in arrays
+               if name[0] in "xy"}  # fmt: skip
+    np.savez(other, **swapped)
+    skips = ["down.conv:up.conv", "up.conv:down.conv"]
+    first, second = load_skips(path, skips, [activations, other])
+    np.testing.assert_array_equal(first.W_enc, second.W_dec)
+    np.testing.assert_array_equal(first.x_test, second.y_test)
+    with pytest.raises(ModelFileError, match="2 skips but 1 files of activations; name one file"):
+        load_skips(path, skips, [activations])
+
+
+def test_skips_of_a_trained_folder_need_no_files():
+    first, second = load_skips(skips=["e1.conv1:d1.conv1", "e2.conv1:d2.conv1"])
+    assert first.x_train.shape[1] == 64 and second.y_test.shape[1] == 128
+
+
+@pytest.mark.parametrize("skip", ["down.conv", ":", "down.conv:"])
+def test_a_skip_is_two_names(files, skip):
+    with pytest.raises(ModelFileError, match="is not a skip; write it as ENCODER:DECODER"):
+        load_skips(files[0], [skip], [files[1]])
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x_train": np.ones((9, 4))}, "x_train are the same in every row"),
+        ({"y_train": np.ones((9, 6))}, "y_train are the same in every row"),
+        ({"x_test": np.ones((0, 4)), "y_test": np.ones((0, 6))}, "x_test have 0 rows"),
+        ({"x_train": np.ones((1, 4)), "y_train": np.ones((1, 6))}, "x_train have 1 rows"),
+    ],
+)
+def test_activations_that_tell_nothing_are_refused(files, change, words):
+    path, activations, arrays = files
+    parts = {name: values for name, values in arrays.items() if name[0] in "xy"}
+    np.savez(activations, **{**parts, **change})
+    with pytest.raises(ModelFileError, match=words):
         TrainedModel.load(path, **LAYERS, activations=activations)
-    path.write_bytes(whole)
-    activations.write_bytes(path_npz[:size])
-    with pytest.raises(ModelFileError, match=r"not a readable \.npz file"):
-        TrainedModel.load(path, **LAYERS, activations=activations)
 
 
-def test_foreign_content_is_refused(files):
-    path, activations, _ = files
-    path.write_bytes(b"GIF89a" * 100)
-    activations.write_bytes(b"GIF89a" * 100)
-    with pytest.raises(ModelFileError, match="not a readable safetensors file"):
+def test_weights_of_zero_are_refused(files):
+    path, activations, arrays = files
+    weights = {name: arrays[name] for name in LAYERS.values()}
+    save_file({**weights, "up.conv": np.zeros_like(weights["up.conv"])}, path)
+    with pytest.raises(ModelFileError, match=r"weights of layer up\.conv are all zero"):
         TrainedModel.load(path, **LAYERS, activations=activations)
