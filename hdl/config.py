@@ -33,6 +33,13 @@ SEED_WIDTH = 64
 """Bits of each unit lane's noise generator and of its seed."""
 
 
+MOST_WORDS = 1 << 16
+"""Words of the deepest memory: descriptors address them with 16 bits."""
+
+MOST_LANES = 1 << 10
+"""Most rank lanes, and most unit lanes."""
+
+
 class ConfigError(ValueError):
     """A fabric that cannot be built, or a program that does not fit one; names the field and both
     values.
@@ -84,6 +91,9 @@ class FabricConfig:
             if value < 1 or (value & (value - 1) and name in _POWERS_OF_TWO):
                 kind = "a power of two" if name in _POWERS_OF_TWO else "positive"
                 raise ConfigError(f"{name} must be {kind}, not {value}")
+            limit = MOST_LANES if name.endswith("_lanes") else MOST_WORDS
+            if value > limit:
+                raise ConfigError(f"{name} must be at most {limit}, not {value}")
         if not 4 <= self.factor_width <= STATE_WIDTH:
             raise ConfigError(
                 f"factor_width must be between 4 and {STATE_WIDTH}, not {self.factor_width}"
@@ -115,10 +125,10 @@ class FabricConfig:
                 f"project_shifts must start at 1 or more, not {self.project_shifts[0]}"
             )
         if self.sample_depth and (
-            self.sample_depth < 64 or self.sample_depth & (self.sample_depth - 1)
+            not 64 <= self.sample_depth <= MOST_WORDS or self.sample_depth & (self.sample_depth - 1)
         ):
             raise ConfigError(
-                "sample_depth must be 0 (no sample stream) or a power of two from 64, "
+                f"sample_depth must be 0 (no sample stream) or a power of two from 64 to {MOST_WORDS}, "
                 f"not {self.sample_depth}"
             )
         if self.descriptor_width not in (32, 64, 128):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where a pass must wait for the pipeline.
+"""Where a pass must wait for the pipeline, and whether it stays within the memories.
 
 Passes follow each other without a gap unless ``wait`` is set: such a pass starts only when all that
 was issued before has left the pipeline. The dependences are worked out from :class:`Timing`, from
@@ -9,8 +9,11 @@ missing wait shows as a difference of bits between the model and the gateware.
 
 from dataclasses import replace
 
-from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.isa import Operation, Pass
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ornstein.hdl.config import ConfigError, FabricConfig
+from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.timing import Timing
 
 
@@ -66,6 +69,107 @@ def check_pass(step: Pass, bank_offset: int = 0) -> None:
                 f"{Operation(step.operation).name} reads {kind} words {start} to {stop - 1} and "
                 f"writes {first} to {end - 1}: they must not overlap"
             )
+
+
+def check_words(config: FabricConfig, what: str, memory: str, first: int, end: int) -> None:
+    """Raises ConfigError unless the memory (``factor``, ``state``, ``drive`` or ``rank``) has the
+    words from ``first`` to before ``end``; ``what`` reads or writes them.
+    """
+    depth = getattr(config, f"{memory}_depth")
+    if not 0 <= first <= end <= depth:
+        raise ConfigError(
+            f"{what}: {memory} words {first} to {end - 1} are not among the {depth} of fabric "
+            f"{config.name!r}"
+        )
+
+
+def check_level(
+    config: FabricConfig, level: Level, passes: list[Pass], bank_offset: int = 0
+) -> None:
+    """Refuse a level that names what the fabric does not have: words outside a memory, in either
+    bank, or a shift, a lane or an option that was not built.
+
+    The gateware would wrap such addresses, and the integer model would leave its arrays.
+
+    Raises
+    ------
+    ConfigError
+        The message names the pass, the memory and the words.
+    """
+    if level.thin and not config.sample_depth:
+        raise ConfigError(f"a level streams samples, but fabric {config.name!r} has no sample ring")
+    for number, step in enumerate(passes):
+        name = f"pass {number}, {Operation(step.operation).name}"
+        if max(step.outer, step.inner) > config.longest_loop:
+            raise ConfigError(
+                f"{name}: {max(step.outer, step.inner)} words in a loop, but fabric "
+                f"{config.name!r} counts to {config.longest_loop}"
+            )
+        _check_shifts(config, name, step)
+        for memory, first, end in _touched(level, step, bank_offset):
+            check_words(config, name, memory, first, end)
+
+
+def _check_shifts(config: FabricConfig, name: str, step: Pass) -> None:
+    """Raises ConfigError if a pass uses a shift or, in ACTIVATE, a lane that is not built."""
+    expands = step.operation == Operation.EXPAND
+    used = {"expand_shifts" if expands else "project_shifts": step.shift}
+    if expands:
+        used["bias_shifts"] = step.bias_shift
+    for field, index in used.items():
+        if index >= len(getattr(config, field)):
+            raise ConfigError(
+                f"{name}: shift {index} is not among the {len(getattr(config, field))} "
+                f"{field} of fabric {config.name!r}"
+            )
+    if step.operation == Operation.ACTIVATE and step.inner > config.rank_lanes:
+        raise ConfigError(
+            f"{name}: {step.inner} lanes, but fabric {config.name!r} has {config.rank_lanes}"
+        )
+
+
+def _touched(level: Level, step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
+    """(memory, first word, end) of all that a pass reads or writes at that level."""
+    regions = [writes(step), *reads(step, bank_offset)]
+    if step.operation == Operation.EXPAND and step.to_drive and not level.keep:
+        # the engine reads a state there, wherever that address leads, and does not use it
+        regions = [region for region in regions if region[0] != "state"]
+    if step.operation == Operation.MIX and step.from_drive and step.banked:
+        first, end = regions[1][1:]
+        regions.append(("rank", first + bank_offset, end + bank_offset))
+    if step.operation == Operation.PROJECT:
+        last = step.factor + step.outer + (step.inner - 1) * step.stride
+        regions.append(("factor", step.factor, last))
+    elif step.operation == Operation.MIX or (step.operation == Operation.EXPAND and step.coupled):
+        regions.append(("factor", step.factor, step.factor + step.outer * step.inner))
+    return regions
+
+
+def read_schedule(
+    config: FabricConfig, descriptors: ArrayLike, first: int, levels: int, bank_offset: int
+) -> list[tuple[Level, list[Pass]]]:
+    """Returns ``levels`` levels from descriptor ``first`` on, each with its passes.
+
+    ``descriptors`` are 16-bit words (count, 8). Raises ConfigError if a level or a pass is not
+    among them, or for what :func:`check_level` refuses.
+    """
+    rows = np.asarray(descriptors)
+    if not (0 <= first and 1 <= levels and first + levels <= len(rows)):
+        raise ConfigError(
+            f"{levels} levels from descriptor {first} on are not among {len(rows)} descriptors"
+        )
+    schedule = []
+    for row in rows[first : first + levels]:
+        level = Level.unpack(row)
+        if level.first + level.passes > len(rows):
+            raise ConfigError(
+                f"a level repeats the descriptors {level.first} to "
+                f"{level.first + level.passes - 1}, but there are {len(rows)}"
+            )
+        passes = [Pass.unpack(row) for row in rows[level.first : level.first + level.passes]]
+        check_level(config, level, passes, bank_offset)
+        schedule.append((level, passes))
+    return schedule
 
 
 def step_cycles(config: FabricConfig, passes: list[Pass]) -> int:

@@ -109,6 +109,27 @@ class Energy:
 
     def check(self) -> "Energy":
         """Return this energy. Raises EnergyError, which names the field or the eigenvalue."""
+        self.check_shapes()
+        for index, coupling in enumerate(self.couplings):
+            if not np.array_equal(coupling.mix, coupling.mix.swapaxes(0, 1)):
+                raise EnergyError(
+                    f"coupling {index} ({'-'.join(coupling.modules)}): mix must be symmetric in its "
+                    "first two axes, or M is not a Hessian"
+                )
+        smallest = float(self.eigenvalues()[0])
+        # A quartic term bounds any energy from below; it may have many wells.
+        if smallest <= 0 and not self.j4:
+            raise EnergyError(
+                f"M is not positive definite: its smallest eigenvalue is {smallest:.4g}; "
+                "raise j2, weaken the coupling or choose another rank",
+                smallest,
+            )
+        return self
+
+    def check_shapes(self) -> None:
+        """Raises EnergyError, which names the field, unless all parts fit each other and are
+        finite.
+        """
         names = [module.name for module in self.modules]
         if (
             len(set(names)) != len(names)
@@ -124,15 +145,6 @@ class Energy:
             )
         for index, coupling in enumerate(self.couplings):
             self._check_coupling(f"coupling {index} ({'-'.join(coupling.modules)})", coupling)
-        smallest = float(self.eigenvalues()[0])
-        # A quartic term bounds any energy from below; it may have many wells.
-        if smallest <= 0 and not self.j4:
-            raise EnergyError(
-                f"M is not positive definite: its smallest eigenvalue is {smallest:.4g}; "
-                "raise j2, weaken the coupling or choose another rank",
-                smallest,
-            )
-        return self
 
     def mean(self, bias: np.ndarray) -> np.ndarray:
         """Equilibrium mean M^-1 b for biases (n, units) or (units,), at any temperature.
@@ -220,10 +232,6 @@ class Energy:
             )
         if not all(np.isfinite(array).all() for array in (*coupling.factors, coupling.mix)):
             raise EnergyError(f"{label}: factors and mix must be finite")
-        if not np.array_equal(coupling.mix, coupling.mix.swapaxes(0, 1)):
-            raise EnergyError(
-                f"{label}: mix must be symmetric in its first two axes, or M is not a Hessian"
-            )
 
     def _check_harmonic(self) -> None:
         if self.j4:

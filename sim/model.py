@@ -7,6 +7,7 @@ of :mod:`ornstein.hdl.engine.lanes`, :mod:`ornstein.hdl.engine.update` and :mod:
 Numba.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numba
@@ -23,8 +24,9 @@ from ornstein.hdl.config import (
 )
 from ornstein.hdl.engine import noise
 from ornstein.hdl.engine.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
-from ornstein.hdl.isa import DESCRIPTOR_WORDS, Level, Operation, Pass
+from ornstein.hdl.isa import DESCRIPTOR_WORDS, Descriptor, Level, Operation, Pass
 from ornstein.hdl.regmap import Control, Space
+from ornstein.hdl.schedule import check_words, read_schedule
 from ornstein.hdl.spaces import spaces
 
 _HIGH, _LOW = (1 << STATE_WIDTH - 1) - 1, -1 << STATE_WIDTH - 1
@@ -93,6 +95,9 @@ _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
     )
 )
 
+_PRODUCTS_AT_ONCE = 1 << 27
+"""Products of the multiply lanes that are computed before the host looks up: about 0.1 s."""
+
 COUNTERS = tuple(name.name.lower() for name in regmap.COUNTERS if name != Control.CYCLES)
 """Those of the gateware that need no clock."""
 
@@ -117,6 +122,8 @@ def _wrap(value, half):
 def _run_level(
     level,
     passes,
+    begin,
+    end,
     bank_words,
     shape,
     shifts,
@@ -132,135 +139,146 @@ def _run_level(
     samples,
     counters,
 ):
-    """One level of one job.
+    """A part of one level of one job: its passes from number ``begin`` to before ``end``, counted
+    over all steps.
 
-    Shapes: level (fields,), passes (passes, fields), shape (rank_lanes, unit_lanes, accumulator
-    half range, coupling_bits, leak_bits, quartic), shifts (3, 8), factor (words, lanes), state,
-    drive (words, unit_lanes), rank (words, rank_lanes), codes like state, generators (unit_lanes,)
-    uint64, sums and squares like state, samples (rows, unit_lanes). Returns the number of sample
-    rows written.
+    No address is checked here; :meth:`FabricModel.run` has done it. Shapes: level (fields,), passes
+    (passes, fields), shape (rank_lanes, unit_lanes, accumulator half range, coupling_bits,
+    leak_bits, quartic), shifts (3, 8), factor (words, lanes), state, drive (words, unit_lanes), rank
+    (words, rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares like
+    state, samples (rows, unit_lanes), of which those of this part are written from the first on.
+    Returns the number of sample rows written.
     """
     ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
     accumulator = np.zeros(ranks, np.int64)
-    steps, thin = level[_STEPS], level[_THIN]
+    thin = level[_THIN]
     amplitude, leak, quartic = level[_AMPLITUDE], level[_LEAK], level[_QUARTIC]
     keep, midpoint, dithers = level[_KEEP], level[_MIDPOINT], level[_DITHER]
     written = 0
     issued, clipped_ranks, clipped_units = 0, 0, 0
-    for step in range(steps):
+    for index in range(begin, end):
+        step, number = index // passes.shape[0], index % passes.shape[0]
         sampled = thin > 0 and (step + 1) % thin == 0
         cleared = level[_CLEAR] and step == 0
-        for number in range(passes.shape[0]):
-            word = passes[number]
-            operation, outer, inner = word[_OPERATION], word[_OUTER], word[_INNER]
-            source, dest, base, stride = word[_SOURCE], word[_DEST], word[_FACTOR], word[_STRIDE]
-            offset = bank_words if word[_BANKED] else 0
-            if operation != _ACTIVATE:
-                issued += outer * inner
-            if operation == _PROJECT or operation == _MIX:
-                shift = shifts[0, word[_SHIFT]]
-                vectors = drive if word[_FROM_DRIVE] else state
-                if word[_FROM_DRIVE]:
-                    source += offset
-                for o in range(outer):
-                    accumulator[:] = 1 << shift - 1
-                    if operation == _PROJECT:
-                        for i in range(inner):
-                            row = factor[base + o + i * stride]
-                            for u in range(units):
-                                value = np.int64(vectors[source + i, u])
-                                for r in range(ranks):
-                                    accumulator[r] += np.int64(row[u * ranks + r]) * value
-                    else:
-                        for t in range(inner):
-                            row = factor[base + o * inner + t]
+        word = passes[number]
+        operation, outer, inner = word[_OPERATION], word[_OUTER], word[_INNER]
+        source, dest, base, stride = word[_SOURCE], word[_DEST], word[_FACTOR], word[_STRIDE]
+        offset = bank_words if word[_BANKED] else 0
+        if operation != _ACTIVATE:
+            issued += outer * inner
+        if operation == _PROJECT or operation == _MIX:
+            shift = shifts[0, word[_SHIFT]]
+            vectors = drive if word[_FROM_DRIVE] else state
+            if word[_FROM_DRIVE]:
+                source += offset
+            for o in range(outer):
+                accumulator[:] = 1 << shift - 1
+                if operation == _PROJECT:
+                    for i in range(inner):
+                        row = factor[base + o + i * stride]
+                        for u in range(units):
+                            value = np.int64(vectors[source + i, u])
                             for r in range(ranks):
-                                accumulator[r] += np.int64(row[r]) * np.int64(
-                                    rank[source + o + t * stride, r]
-                                )
-                    clipped = False
-                    for r in range(ranks):
-                        value = _wrap(accumulator[r], half_range) >> shift
-                        if value > _HIGH:
-                            value, clipped = _HIGH, True
-                        elif value < _LOW:
-                            value, clipped = _LOW, True
-                        rank[dest + o, r] = value
-                    clipped_ranks += clipped
-            elif operation == _ACTIVATE:
-                for o in range(outer):
-                    for r in range(inner):
-                        argument = rank[source + o, r]
-                        entry = activation[(argument >> _FRACTION) & _ENTRY_MASK]
-                        rank[dest + o, r] = _wrap(
-                            entry[0]
-                            + (
-                                (entry[1] * (argument & _FRACTION_MASK) + _FRACTION_HALF)
-                                >> _FRACTION
-                            ),
-                            _HIGH + 1,
-                        )
-            else:
-                shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
-                to_drive, coupled = word[_TO_DRIVE], word[_COUPLED]
-                bias = word[_BIAS] + offset
-                for o in range(outer):
-                    clipped = False
-                    for u in range(units):
-                        total = np.int64(0)
-                        if coupled:
-                            for j in range(inner):
-                                row = factor[base + o * inner + j]
-                                values = rank[source + j]
-                                for r in range(ranks):
-                                    total += np.int64(row[u * ranks + r]) * np.int64(values[r])
-                            total = _wrap(total, half_range) << _GUARD - coupling_bits >> shift
-                        if word[_BIASED]:
-                            total += np.int64(drive[bias + o, u]) << bias_shift
-                        if keep:
-                            held = np.int64(state[dest + o, u])
-                            total += (held << _GUARD) - (held * leak << _GUARD - leak_bits)
-                            if quartic_built:
-                                cubic = (
-                                    (held * held >> _SQUARE_SHIFT) * quartic + _ROUND
-                                ) >> _GUARD
-                                total -= held * min(cubic, _LIMIT)
-                        generator = generators[u]
-                        if dithers:
-                            total += np.int64(
-                                (generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK)
+                                accumulator[r] += np.int64(row[u * ranks + r]) * value
+                else:
+                    for t in range(inner):
+                        row = factor[base + o * inner + t]
+                        for r in range(ranks):
+                            accumulator[r] += np.int64(row[r]) * np.int64(
+                                rank[source + o + t * stride, r]
                             )
-                        else:
-                            total += _ROUND
-                        if not to_drive:
-                            draw = np.int64(generator & np.uint64(_DRAW_MASK))
-                            code = np.int64(draw < _THRESHOLD) - np.int64(draw >= _MIRROR)
-                            total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
-                            codes[dest + o, u] = code
-                            generators[u] = _advance(generator)
-                        value = total >> _GUARD
-                        if value > _HIGH:
-                            value, clipped = _HIGH, True
-                        elif value < _LOW:
-                            value, clipped = _LOW, True
-                        if to_drive:
-                            drive[dest + o, u] = value
-                        else:
-                            state[dest + o, u] = value
-                            if level[_ACCUMULATE]:
-                                sums[dest + o, u] = value + (0 if cleared else sums[dest + o, u])
-                                squares[dest + o, u] = value * value + (
-                                    0 if cleared else squares[dest + o, u]
-                                )
-                            if sampled:
-                                samples[written, u] = value
-                    clipped_units += clipped
-                    if sampled and not to_drive:
-                        written += 1
+                clipped = False
+                for r in range(ranks):
+                    value = _wrap(accumulator[r], half_range) >> shift
+                    if value > _HIGH:
+                        value, clipped = _HIGH, True
+                    elif value < _LOW:
+                        value, clipped = _LOW, True
+                    rank[dest + o, r] = value
+                clipped_ranks += clipped
+        elif operation == _ACTIVATE:
+            for o in range(outer):
+                for r in range(inner):
+                    argument = rank[source + o, r]
+                    entry = activation[(argument >> _FRACTION) & _ENTRY_MASK]
+                    rank[dest + o, r] = _wrap(
+                        entry[0]
+                        + ((entry[1] * (argument & _FRACTION_MASK) + _FRACTION_HALF) >> _FRACTION),
+                        _HIGH + 1,
+                    )
+        else:
+            shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
+            to_drive, coupled = word[_TO_DRIVE], word[_COUPLED]
+            bias = word[_BIAS] + offset
+            for o in range(outer):
+                clipped = False
+                for u in range(units):
+                    total = np.int64(0)
+                    if coupled:
+                        for j in range(inner):
+                            row = factor[base + o * inner + j]
+                            values = rank[source + j]
+                            for r in range(ranks):
+                                total += np.int64(row[u * ranks + r]) * np.int64(values[r])
+                        total = _wrap(total, half_range) << _GUARD - coupling_bits >> shift
+                    if word[_BIASED]:
+                        total += np.int64(drive[bias + o, u]) << bias_shift
+                    if keep:
+                        held = np.int64(state[dest + o, u])
+                        total += (held << _GUARD) - (held * leak << _GUARD - leak_bits)
+                        if quartic_built:
+                            cubic = ((held * held >> _SQUARE_SHIFT) * quartic + _ROUND) >> _GUARD
+                            total -= held * min(cubic, _LIMIT)
+                    generator = generators[u]
+                    if dithers:
+                        total += np.int64(
+                            (generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK)
+                        )
+                    else:
+                        total += _ROUND
+                    if not to_drive:
+                        draw = np.int64(generator & np.uint64(_DRAW_MASK))
+                        code = np.int64(draw < _THRESHOLD) - np.int64(draw >= _MIRROR)
+                        total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
+                        codes[dest + o, u] = code
+                        generators[u] = _advance(generator)
+                    value = total >> _GUARD
+                    if value > _HIGH:
+                        value, clipped = _HIGH, True
+                    elif value < _LOW:
+                        value, clipped = _LOW, True
+                    if to_drive:
+                        drive[dest + o, u] = value
+                    else:
+                        state[dest + o, u] = value
+                        if level[_ACCUMULATE]:
+                            sums[dest + o, u] = value + (0 if cleared else sums[dest + o, u])
+                            squares[dest + o, u] = value * value + (
+                                0 if cleared else squares[dest + o, u]
+                            )
+                        if sampled:
+                            samples[written, u] = value
+                clipped_units += clipped
+                if sampled and not to_drive:
+                    written += 1
     counters[0] += issued
     counters[1] += clipped_ranks
     counters[2] += clipped_units
     return written
+
+
+@dataclass(frozen=True, eq=False)
+class _LevelWork:
+    """One level as :func:`_run_level` takes it.
+
+    ``sample_rows`` are the rows that it writes, ``products`` those of each lane in a step.
+    """
+
+    level: np.ndarray
+    passes: np.ndarray
+    steps: int
+    sample_rows: int
+    products: int
 
 
 @dataclass
@@ -311,6 +329,8 @@ class FabricModel:
         self.squares = np.zeros_like(self.sums)  # kept where a build leaves them out, too
         self.bank_offset = 0
         self.counters = dict.fromkeys(COUNTERS, 0)
+        self._checked: tuple[bytes, int, int, int] | None = None
+        self._schedule: list[_LevelWork] = []
         self._shape = (
             config.rank_lanes,
             units,
@@ -324,6 +344,21 @@ class FabricModel:
             (config.project_shifts, config.expand_shifts, config.bias_shifts)
         ):
             self._shifts[row, : len(shifts)] = shifts
+
+    def _checked_schedule(self, first: int, levels: int) -> list[_LevelWork]:
+        """Returns the levels from descriptor ``first`` on, whose addresses are all within the
+        memories. They are checked once for each content of the descriptor memory.
+        """
+        key = self.descriptors.tobytes(), first, levels, self.bank_offset
+        if key != self._checked:
+            self._schedule = [
+                _level_work(level, passes)
+                for level, passes in read_schedule(
+                    self.config, self.descriptors, first, levels, self.bank_offset
+                )
+            ]
+            self._checked = key
+        return self._schedule
 
     def run(
         self,
@@ -342,9 +377,15 @@ class FabricModel:
         seeds : (jobs, unit_lanes) uint64, or None to go on with the present generators (one job)
         inputs : (jobs, words, unit_lanes), written to drive word ``input_word`` of each job, or
             None
+
+        Raises
+        ------
+        ConfigError
+            A descriptor names what the fabric does not have (:func:`check_level`), or the inputs
+            lie outside the drive memory. Nothing has been changed.
         """
+        schedule = self._checked_schedule(first, levels)
         jobs = 1 if seeds is None else len(seeds)
-        rows = range(jobs)
         states, drives, ranks, codes = (
             np.repeat(array[None], jobs, 0)
             for array in (self.state, self.drive, self.rank, self.codes)
@@ -353,33 +394,26 @@ class FabricModel:
             np.repeat(array[bank][None], jobs, 0) for array in (self.sums, self.squares)
         )
         if inputs is not None:
+            check_words(
+                self.config, "the inputs", "drive", input_word, input_word + inputs.shape[1]
+            )
             drives[:, input_word : input_word + inputs.shape[1]] = inputs
         generators = (
             np.repeat(self.generators[None], jobs, 0)
             if seeds is None
             else np.where(seeds == 0, np.uint64(1), seeds.astype(np.uint64))
         )
-        schedule = [_fields(Level, self.descriptors[first + index]) for index in range(levels)]
-        lists = [
-            np.array(
-                [
-                    _fields(Pass, self.descriptors[level[_LEVEL_FIELDS.index("first")] + index])
-                    for index in range(level[_LEVEL_FIELDS.index("passes")])
-                ]
-            )
-            for level in schedule
-        ]
-        sample_rows = [
-            _sample_rows(level, passes) for level, passes in zip(schedule, lists, strict=True)
-        ]
-        samples = np.zeros((jobs, sum(sample_rows), self.config.unit_lanes), np.int32)
+        sampled = sum(part.sample_rows for part in schedule)
+        samples = np.zeros((jobs, sampled, self.config.unit_lanes), np.int32)
         counters = np.zeros(len(COUNTERS), np.int64)
-        for job in rows:
-            begin = 0
-            for level, passes, count in zip(schedule, lists, sample_rows, strict=True):
-                _run_level(
-                    level,
-                    passes,
+        for job in range(jobs):
+            written = 0
+            for part, begin, end in _slices(schedule, self.config.lanes):
+                written += _run_level(
+                    part.level,
+                    part.passes,
+                    begin,
+                    end,
                     bank * self.bank_offset,
                     self._shape,
                     self._shifts,
@@ -392,10 +426,9 @@ class FabricModel:
                     generators[job],
                     sums[job],
                     squares[job],
-                    samples[job, begin : begin + count],
+                    samples[job, written:],
                     counters,
                 )
-                begin += count
         self.state, self.drive, self.rank, self.codes, self.generators = (
             array[-1].copy() for array in (states, drives, ranks, codes, generators)
         )
@@ -405,16 +438,27 @@ class FabricModel:
         return JobRows(sums, squares, samples)
 
 
-def _fields(descriptor, words) -> np.ndarray:
-    unpacked = descriptor.unpack(words)
-    return np.array([getattr(unpacked, name) for name, *_ in descriptor.layout()], np.int64)
+def _slices(schedule: list[_LevelWork], lanes: int) -> Iterator[tuple[_LevelWork, int, int]]:
+    """Yields the levels in parts short enough for Ctrl-C to be heard between them."""
+    for part in schedule:
+        total = part.steps * len(part.passes)
+        each = max(1, _PRODUCTS_AT_ONCE * len(part.passes) // (part.products * lanes))
+        for begin in range(0, total, each):
+            yield part, begin, min(begin + each, total)
 
 
-def _sample_rows(level, passes) -> int:
-    """Vector words that a level sends to the sample stream."""
-    if not level[_THIN]:
-        return 0
-    words = sum(
-        int(word[_OUTER]) for word in passes if word[_OPERATION] == _EXPAND and not word[_TO_DRIVE]
+def _level_work(level: Level, passes: list[Pass]) -> _LevelWork:
+    sampled = sum(
+        step.outer for step in passes if step.operation == Operation.EXPAND and not step.to_drive
     )
-    return int(level[_STEPS] // level[_THIN]) * words
+    return _LevelWork(
+        level=_fields(level),
+        passes=np.array([_fields(step) for step in passes]),
+        steps=level.steps,
+        sample_rows=level.steps // level.thin * sampled if level.thin else 0,
+        products=sum(step.outer * step.inner for step in passes),
+    )
+
+
+def _fields(descriptor: Descriptor) -> np.ndarray:
+    return np.array([getattr(descriptor, name) for name, *_ in descriptor.layout()], np.int64)

@@ -50,9 +50,9 @@ void rtl_close(void* handle) { delete static_cast<Rtl*>(handle); }
 
 // Runs at most `cycles` cycles, offering `sent` bytes and collecting at most `room`. Stops early once all bytes are
 // taken and an answer has come and been quiet for `quiet` cycles. The counts of bytes taken and given come back in
-// `taken` and `given`; the return value is the number of cycles run.
-uint64_t rtl_run(void* handle, const uint8_t* bytes, size_t sent, size_t* taken, uint8_t* answer, size_t room,
-                 size_t* given, uint64_t cycles, uint64_t quiet) {
+// `taken` and `given`; the cycles run are added to `elapsed`.
+void rtl_run(void* handle, const uint8_t* bytes, size_t sent, size_t* taken, uint8_t* answer, size_t room,
+                 size_t* given, uint64_t cycles, uint64_t quiet, uint64_t* elapsed) {
     Vtop& top = static_cast<Rtl*>(handle)->top;
     size_t in = 0, out = 0;
     uint64_t run = 0, silence = 0;
@@ -74,6 +74,6 @@ uint64_t rtl_run(void* handle, const uint8_t* bytes, size_t sent, size_t* taken,
     }
     *taken = in;
     *given = out;
-    return run;
+    *elapsed += run;
 }
 }

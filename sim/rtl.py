@@ -9,7 +9,7 @@ from ornstein.hdl import top
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import NO_LINE, Line
 from ornstein.sim import faults, verilated
-from ornstein.sim.transport import Transport
+from ornstein.sim.transport import LinkError, Transport
 
 _HARNESS = Path(__file__).with_name("rtl.cpp")
 _CHUNK = 50_000
@@ -61,10 +61,6 @@ class RtlTransport(Transport):
     Parameters
     ----------
     config, line, faulty : see :func:`library`
-
-    Attributes
-    ----------
-    cycles : simulated cycles of the device's clock
     """
 
     window = 1 << 16  # bytes wait in this object until the device takes them, so none can be lost
@@ -72,12 +68,18 @@ class RtlTransport(Transport):
     def __init__(self, config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False):
         self._library = ctypes.CDLL(str(library(config, line, faulty=faulty)))
         self._library.rtl_open.restype = ctypes.c_void_p
-        self._library.rtl_run.restype = ctypes.c_uint64
         self._handle = ctypes.c_void_p(self._library.rtl_open())
-        self._waiting = b""
+        self._waiting, self._arrived = b"", b""
+        # what the simulator says: bytes that it took and gave since last noted, cycles in all
+        self._taken, self._given = ctypes.c_size_t(), ctypes.c_size_t()
+        self._cycles = ctypes.c_uint64()
         self._answer = ctypes.create_string_buffer(1 << 16)
         self._line = line
-        self.cycles = 0
+
+    @property
+    def cycles(self) -> int:
+        """Simulated cycles of the device's clock."""
+        return self._cycles.value
 
     @property
     def device_baud(self) -> int:
@@ -88,29 +90,53 @@ class RtlTransport(Transport):
         """Switches that fault on and all others off; only for a ``faulty`` fabric."""
         self._library.rtl_fault(self._handle, ctypes.c_uint32(fault))
 
+    def reset(self) -> None:
+        """Configures the device anew, as after a brown-out: everything is as at power-up, and bytes
+        on their way are lost.
+        """
+        self._settle()
+        self._library.rtl_close(self._handle)
+        self._handle = ctypes.c_void_p(self._library.rtl_open())
+        self._waiting = self._arrived = b""
+
     def write(self, data: bytes) -> None:
+        self._settle()
         self._waiting += data
 
     def read(self, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
         while True:
-            taken, given = ctypes.c_size_t(), ctypes.c_size_t()
-            self.cycles += self._library.rtl_run(
+            self._settle()
+            if self._arrived:
+                data, self._arrived = self._arrived, b""
+                return data
+            if time.monotonic() >= deadline:
+                return b""
+            self._library.rtl_run(
                 self._handle,
                 self._waiting,
                 ctypes.c_size_t(len(self._waiting)),
-                ctypes.byref(taken),
+                ctypes.byref(self._taken),
                 self._answer,
                 ctypes.c_size_t(len(self._answer)),
-                ctypes.byref(given),
+                ctypes.byref(self._given),
                 ctypes.c_uint64(_CHUNK),
                 ctypes.c_uint64(_QUIET),
+                ctypes.byref(self._cycles),
             )
-            self._waiting = self._waiting[taken.value :]
-            if given.value:
-                return self._answer.raw[: given.value]
-            if time.monotonic() >= deadline:
-                return b""
+
+    def _settle(self) -> None:
+        """Notes what the last call of the simulator took and gave. Ctrl-C is heard right behind
+        that call, so the next use of this object does it if the last one could not.
+
+        Raises LinkError if the simulator is closed.
+        """
+        if not self._handle:
+            raise LinkError("the simulated device is closed; open it again")
+        if taken := self._taken.value:
+            self._waiting, self._taken.value = self._waiting[taken:], 0
+        if given := self._given.value:
+            self._arrived, self._given.value = self._arrived + self._answer.raw[:given], 0
 
     def close(self) -> None:
         if self._handle:

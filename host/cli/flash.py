@@ -2,6 +2,7 @@
 """``ornstein flash`` and ``selftest``: writes bitstreams to boards, and tests boards."""
 
 import shlex
+import tempfile
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -14,6 +15,7 @@ from ornstein.host.cli.app import (
     JsonOption,
     SeedOption,
     app,
+    progress,
     screen,
     write_json,
 )
@@ -49,9 +51,20 @@ def flash(
 
 @app.command(epilog="Example:  ornstein selftest --device serial")
 def selftest(
-    device: DeviceOption = "rtl", seed: SeedOption = 1, json_file: JsonOption = None
+    device: DeviceOption = "rtl",
+    seed: SeedOption = 1,
+    files: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Instead, try so many damaged program files on the integer model."
+        ),
+    ] = 0,
+    json_file: JsonOption = None,
 ) -> None:
     """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
+    if files:
+        _try_files(files, seed, json_file)
+        return
     from ornstein.host.cli.devices import show
     from ornstein.host.devices.device import open_device
     from ornstein.host.devices.selftest import selftest as checks
@@ -64,3 +77,19 @@ def selftest(
     write_json(json_file, {"device": device, "checks": [asdict(check) for check in found]})
     if failed := [check for check in found if not check.ok]:
         raise CheckError(f"device {device!r} is broken: {failed[0].detail}")
+
+
+def _try_files(count: int, seed: int, json_file: Path | None) -> None:
+    """Loads and runs damaged program files. Raises CheckError if one was not handled."""
+    from ornstein.host.devices.file_faults import FileCampaign, attack_files
+
+    campaign = FileCampaign()
+    with tempfile.TemporaryDirectory() as folder, progress() as bar:
+        task = bar.add_task("damaged program files", total=count)
+        for campaign in attack_files(Path(folder), count, seed):  # noqa: B007 - the last is kept
+            bar.update(task, advance=1)
+    outcomes = {f"{kind} {what}": number for (kind, what), number in campaign.outcomes.items()}
+    write_json(json_file, {"files": outcomes, "failures": campaign.failures})
+    screen.print(str(campaign), soft_wrap=True)
+    if campaign.failures:
+        raise CheckError(f"a program file was not handled: {campaign.failures[0]}")

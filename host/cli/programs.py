@@ -8,6 +8,7 @@ from typing import Annotated
 
 import numpy as np
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from ornstein.hdl.config import PRESETS, preset
@@ -23,7 +24,7 @@ from ornstein.host.cli.app import (
     write_json,
 )
 from ornstein.host.compile.program import InputError, Program
-from ornstein.host.compile.program_file import load_program, save_program
+from ornstein.host.compile.program_file import LONGEST_JOB, load_program, save_program
 from ornstein.host.devices.device import (
     DeviceError,
     Outputs,
@@ -35,6 +36,11 @@ from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC
 from ornstein.sim.stages import EM, LM
+
+LongOption = Annotated[
+    bool,
+    typer.Option("--long", help=f"Accept jobs of more than {LONGEST_JOB:,} cycles."),
+]
 
 
 class RecipeName(StrEnum):
@@ -141,7 +147,7 @@ def inspect(
     program: Annotated[Path, typer.Argument(help="A program file.")], json_file: JsonOption = None
 ) -> None:
     """Show what a program file holds: its fabric, schedule and layout, and the range report."""
-    loaded = load_program(program)
+    loaded = load_program(program, long=True)
     _show_program(loaded)
     write_json(json_file, _program_document(loaded))
 
@@ -171,7 +177,8 @@ def _show_program(program: Program) -> None:
         for stage in problem.stages
     )
     screen.print(
-        f"[bold]{program.name}[/bold] for fabric {program.config.name}: {units} units, "
+        f"[bold]{escape(program.name)}[/bold] for fabric {escape(program.config.name)}: "
+        f"{units} units, "
         f"{layout.chains} inputs at once, {schedule}; {problem.integrator.upper()}, "
         f"dt = {program.dt:.6g}, rounding {problem.rounding}",
         soft_wrap=True,
@@ -179,7 +186,7 @@ def _show_program(program: Program) -> None:
     table = Table("field", "range", "bits", "LSB", "clipped", "requested", "realised")
     for row in program.ranges:
         table.add_row(
-            row.name,
+            escape(row.name),
             f"{row.low:.4g} to {row.high:.4g}",
             str(row.bits),
             f"{row.lsb:.3g}",
@@ -193,10 +200,11 @@ def _show_program(program: Program) -> None:
 def load(
     program: Annotated[Path, typer.Argument(help="A program file.")],
     device: DeviceOption = "rtl",
+    long: LongOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Load a program onto a device, and compare what the device's memories then hold with it."""
-    loaded = load_program(program)
+    loaded = load_program(program, long=long)
     with open_device(device) as opened:
         opened.load(loaded)
         verified = opened.verify()
@@ -206,7 +214,7 @@ def load(
         if verified
         else "it has no memories that could be read back"
     )
-    screen.print(f"{loaded.name} is on {device}; {outcome}", soft_wrap=True)
+    screen.print(f"{loaded.name} is on {device}; {outcome}", markup=False, soft_wrap=True)
 
 
 @app.command(
@@ -239,12 +247,13 @@ def run(
             "--warm", help="Start from the states that earlier inputs left, instead of from zero."
         ),
     ] = False,
+    long: LongOption = False,
     json_file: JsonOption = None,
 ) -> None:
     """Run inputs through a program, and write each block of outputs as soon as it is there."""
     from ornstein.host.cli.streams import read_blocks, writer
 
-    loaded = load_program(program)
+    loaded = load_program(program, long=long)
     selection = _selection(what, loaded)
     blocks, count = read_blocks(source, key)
     with open_device(device) as opened, progress() as bar:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where everything lies in the fabric's memories: factors, states, inputs and biases."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +11,8 @@ from ornstein.host.compile.factors import pack, rank_words
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.relaxing import QuantizedEnergy, Side, sides_by_module
 from ornstein.host.compile.request import Request
-from ornstein.host.physics.problem import BIAS
+from ornstein.host.physics.problem import BIAS, Problem
+from ornstein.sim.energy import Module
 
 
 class Allotment:
@@ -185,20 +186,11 @@ def allocate_vectors(request: Request, interface: QuantizedInterface, chains: in
     module starts a new word. Refuses what exceeds the state or the drive memory.
     """
     problem, config = request.problem, request.config
-    state = _module_parts(request)
+    state = state_layout(problem.energies[0].modules, config.unit_lanes)
+    inputs = input_layout(problem, state, config.unit_lanes)
     Allotment("state_depth", config).take(chains * state.words)
-    if problem.interface is not None:
-        input_parts = ((0, problem.input_size),)
-    else:
-        sets = problem.bias_sets if problem.entry == BIAS else 1
-        input_parts = tuple(
-            (index * state.words + first, units)
-            for index in range(sets)
-            for first, units in state.parts
-        )
-    input_words = max(first + -(-size // config.unit_lanes) for first, size in input_parts)
     drive = Allotment("drive_depth", config)
-    input_word = drive.take(2 * chains * input_words)
+    input_word = drive.take(2 * chains * inputs.words)
     produced = {
         name: tuple(drive.take(state.module_words[name]) for _ in range(chains))
         for name in dict.fromkeys(layer.layer.target for layer in interface.layers)
@@ -210,11 +202,11 @@ def allocate_vectors(request: Request, interface: QuantizedInterface, chains: in
         module_word=state.module_word,
         module_words=state.module_words,
         module_parts=state.parts,
-        input_parts=input_parts,
+        input_parts=inputs.parts,
         state_words=state.words,
-        input_words=input_words,
+        input_words=inputs.words,
         input_word=input_word,
-        bank_offset=chains * input_words,
+        bank_offset=chains * inputs.words,
         produced=produced,
         constants=constants,
         constant_word=constant_word,
@@ -223,22 +215,48 @@ def allocate_vectors(request: Request, interface: QuantizedInterface, chains: in
 
 
 @dataclass(frozen=True)
-class _State:
-    """How the modules fill the words of a state."""
+class StateLayout:
+    """How the modules fill the ``words`` of a state.
 
-    words: int = 0
-    module_word: dict[str, int] = field(default_factory=dict)
-    module_words: dict[str, int] = field(default_factory=dict)
-    parts: tuple[tuple[int, int], ...] = ()
+    ``parts`` are (first word, units) of the modules; ``module_word`` and ``module_words`` are each
+    module's first word and number of words, by name.
+    """
+
+    words: int
+    parts: tuple[tuple[int, int], ...]
+    module_word: dict[str, int]
+    module_words: dict[str, int]
 
 
-def _module_parts(request: Request) -> _State:
-    modules, lanes = request.problem.energies[0].modules, request.config.unit_lanes
+def state_layout(modules: tuple[Module, ...], lanes: int) -> StateLayout:
+    """Returns how modules fill words of so many lanes; every module starts a new word."""
     sizes = {module.name: -(-module.units // lanes) for module in modules}
     ends = np.cumsum(list(sizes.values()))
     first = {name: int(end) - sizes[name] for name, end in zip(sizes, ends, strict=True)}
     parts = tuple((first[module.name], module.units) for module in modules)
-    return _State(int(ends[-1]), first, sizes, parts)
+    return StateLayout(int(ends[-1]), parts, first, sizes)
+
+
+@dataclass(frozen=True)
+class InputLayout:
+    """How the numbers of an input fill its ``words``: ``parts`` are (first word, numbers)."""
+
+    words: int
+    parts: tuple[tuple[int, int], ...]
+
+
+def input_layout(problem: Problem, state: StateLayout, lanes: int) -> InputLayout:
+    """Returns how an input of the problem fills words of so many lanes; biases lie as states do."""
+    if problem.interface is not None:
+        parts = ((0, problem.input_size),)
+    else:
+        sets = problem.bias_sets if problem.entry == BIAS else 1
+        parts = tuple(
+            (index * state.words + first, units)
+            for index in range(sets)
+            for first, units in state.parts
+        )
+    return InputLayout(max(first + -(-size // lanes) for first, size in parts), parts)
 
 
 def _constant_words(

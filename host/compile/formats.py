@@ -236,14 +236,19 @@ class Amplitudes:
     ranges: tuple[FieldRange, ...]
 
 
+def noise_unit(integrator: str, state_lsb: float) -> float:
+    """The standard deviation of a step's noise at an amplitude of one."""
+    draws = 2 if integrator == LM else 1  # Leimkuhler-Matthews adds two draws
+    return float(state_lsb / (1 << GUARD_BITS) * np.sqrt(VARIANCE) * draws)
+
+
 def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) -> Amplitudes:
     """Compiler pass: the noise amplitude of every temperature.
 
     An amplitude is sqrt(2 kT dt) in steps of the noise source. Refuses one beyond the descriptor's
     bits.
     """
-    draws = 2 if request.problem.integrator == LM else 1  # Leimkuhler-Matthews adds two draws
-    unit = float(state.lsb / (1 << GUARD_BITS) * np.sqrt(VARIANCE) * draws)
+    unit = noise_unit(request.problem.integrator, state.lsb)
     amplitudes: dict[float, int] = {}
     rows = []
     for kT in dict.fromkeys(stage.kT for stage in request.problem.stages):

@@ -313,3 +313,15 @@ class Program:
             ),
             default=0,
         )
+
+
+def job_issues(program: Program, *, warm: bool = False) -> int:
+    """Returns the number of cycles in which a job of the program issues to the lanes.
+
+    A warm job leaves out the level that sets the initial state.
+    """
+    return sum(
+        level.steps
+        * sum(step.outer * step.inner for step in passes if step.operation != Operation.ACTIVATE)
+        for level, passes in program.schedule()[int(warm) :]
+    )

@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from ornstein.hdl import regmap
 from ornstein.hdl.config import PRESETS, FabricConfig, preset
+from ornstein.host.compile.consistency import check_program
 from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.physics.problem import Problem
 
@@ -124,7 +125,7 @@ class Device(ABC):
     ----------
     uri : the name by which the user opened it
     config : its fabric; None for the float device
-    program : the loaded program; None before :meth:`load`
+    program : the loaded program; None before :meth:`load`, and after one that failed
     """
 
     uri: str
@@ -132,11 +133,37 @@ class Device(ABC):
 
     def __init__(self) -> None:
         self.program: Program | None = None
+        self._closed = False
+        # what may use the device now: the last run or stream that began, until the next one or a
+        # load
+        self._owner: object | None = None
+        self._finished = True  # whether the last run came to its end
+
+    def load(self, program: Program) -> None:
+        """Loads the program, and compares what the device's memories then hold with it.
+
+        A stream that was not read to its end cannot go on afterwards. Warm runs start from zero.
+
+        Raises
+        ------
+        ProgramError
+            The program does not fit the device, or its parts contradict each other
+            (:func:`ornstein.host.compile.consistency.check_program`). Nothing was written, and
+            what was loaded before can still be run.
+        DeviceError
+            The device is closed, or its memories do not hold what was written.
+        """
+        self._check_open()
+        check_program(program)
+        if self.config is not None:
+            program.check_fits(self.config)
+        self.program, self._owner = None, None
+        self._load(program)
+        self.program, self._finished = program, True
 
     @abstractmethod
-    def load(self, program: Program) -> None:
-        """Loads the program. Raises ProgramError, before anything is written, if it does not fit;
-        the message names the field."""
+    def _load(self, program: Program) -> None:
+        """Puts a program that fits onto the device, with all states zero."""
 
     @abstractmethod
     def verify(self) -> int:
@@ -148,9 +175,17 @@ class Device(ABC):
 
     @abstractmethod
     def _run_blocks(
-        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
+        self,
+        program: Program,
+        blocks: Iterator[EncodedInputs],
+        seed: int,
+        warm: bool,
+        selection: Selection,
     ) -> Iterator[Outputs]:
-        """Yields the outputs of each block that holds an input; see :meth:`stream`."""
+        """Yields the outputs of each block that holds an input; see :meth:`stream`.
+
+        It may be left at any point; the next call must not be disturbed by what is then under way.
+        """
 
     def stream(
         self,
@@ -179,13 +214,46 @@ class Device(ABC):
         InputError
             A block cannot be encoded; none of its inputs has reached the device.
         DeviceError
-            No program is loaded, the seed is no non-negative integer, or the program has no module
-            of the selected name.
+            The device is closed, no program is loaded, the seed is no non-negative integer, or the
+            program has no module of the selected name. While the stream is read: another run, a
+            load or a close has come between, or a warm start follows a run that did not come to its
+            end.
         """
         program = self._loaded()
         selection.units(program)
         encoded = (program.encode(block) for block in blocks)
-        return self._run_blocks(encoded, _checked_seed(seed), warm, selection)
+        return self._owned(encoded, _checked_seed(seed), warm, selection)
+
+    def _owned(
+        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
+    ) -> Iterator[Outputs]:
+        """Yields the outputs of each block as long as nothing else has used the device."""
+        program, owner = self._loaded(), object()
+        if warm and not self._finished:
+            raise DeviceError(
+                f"the last run on device {self.uri!r} did not come to its end, so that there are "
+                "no states for a warm start; run without it first"
+            )
+        self._owner, self._finished = owner, False
+
+        def check() -> None:
+            self._check_open()
+            if self._owner is not owner:
+                raise DeviceError(
+                    f"device {self.uri!r} has run or loaded something else since, so that this "
+                    "stream cannot go on; read one stream to its end before the next"
+                )
+
+        def checked() -> Iterator[EncodedInputs]:
+            for block in blocks:  # the user's own code, which may use the device
+                check()
+                yield block
+
+        outputs = self._run_blocks(program, checked(), seed, warm, selection)
+        while (part := next(outputs, None)) is not None:
+            yield part
+            check()
+        self._finished = True
 
     def run(
         self,
@@ -210,17 +278,28 @@ class Device(ABC):
         size = chains * max(1, 16 // chains) if progress else len(encoded)
         blocks = (encoded[first : first + size] for first in range(0, len(encoded), size))
         parts = []
-        for part in self._run_blocks(blocks, _checked_seed(seed), warm, selection):
+        for part in self._owned(blocks, _checked_seed(seed), warm, selection):
             parts.append(part)
             if progress:
                 progress(len(part.mean))
         return Outputs.join(parts)
 
-    def close(self) -> None:  # noqa: B027 - not abstract: most devices hold nothing
-        """Releases the device; may be called again."""
+    def close(self) -> None:
+        """Releases the device; may be called again. Any other use raises DeviceError from then
+        on.
+        """
+        self._closed = True
+
+    def _check_open(self) -> None:
+        """Raises DeviceError if the device was closed."""
+        if self._closed:
+            raise DeviceError(f"device {self.uri!r} is closed; open it again")
 
     def _loaded(self) -> Program:
-        """Returns the loaded program. Raises DeviceError if there is none."""
+        """Returns the loaded program. Raises DeviceError if there is none, or if the device was
+        closed.
+        """
+        self._check_open()
         if self.program is None:
             raise DeviceError(f"no program is loaded on device {self.uri!r}; load one first")
         return self.program

@@ -11,9 +11,8 @@ from dataclasses import replace
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.isa import Operation
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister, StatusRegister
-from ornstein.host.compile.program import EncodedInputs, Program
+from ornstein.host.compile.program import EncodedInputs, Program, job_issues
 from ornstein.host.devices.device import (
     COUNTERS,
     Device,
@@ -72,23 +71,25 @@ class FabricDevice(Device):
         self._tag = StatusRegister.from_bits(status).tag
 
     def close(self) -> None:
+        super().close()
         self.link.close()
 
-    def load(self, program: Program) -> None:
-        program.check_fits(self.config)
-        self.program = None
+    def _load(self, program: Program) -> None:
         self.link.wait(Event.IDLE, _EXTRA_SECONDS)
         for image in memory_images(program):
             self.link.write(image.space, image.start, image.elements)
-        self.program = program
 
     def verify(self) -> int:
         return compare_images(self.uri, self._loaded(), self.link.read)
 
     def _run_blocks(
-        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
+        self,
+        program: Program,
+        blocks: Iterator[EncodedInputs],
+        seed: int,
+        warm: bool,
+        selection: Selection,
     ) -> Iterator[Outputs]:
-        program = self._loaded()
         self.link.wait(Event.IDLE, self._deadline(program))
         self.link.write(Space.CONTROL, Control.CLEAR, [1])
         # a job that streams samples is read while it runs, so that none can be started behind it
@@ -221,12 +222,3 @@ class FabricDevice(Device):
     def _deadline(self, program: Program) -> float:
         """Returns the seconds that the program's longest wait may take on the slowest device."""
         return _EXTRA_SECONDS + 2 * job_issues(program) / _LOWEST_CLOCK
-
-
-def job_issues(program: Program) -> int:
-    """Returns the number of cycles in which a job of the program issues to the lanes."""
-    return sum(
-        level.steps
-        * sum(step.outer * step.inner for step in passes if step.operation != Operation.ACTIVATE)
-        for level, passes in program.schedule()
-    )

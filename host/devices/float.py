@@ -28,8 +28,7 @@ class FloatDevice(Device):
         self._exact = exact
         self._states = np.zeros((0, 0))  # (chains, units) in which the last run left the chains
 
-    def load(self, program: Program) -> None:
-        self.program = program
+    def _load(self, program: Program) -> None:
         self._states = np.zeros((program.layout.chains, program.problem.energies[0].units))
 
     def verify(self) -> int:
@@ -38,9 +37,13 @@ class FloatDevice(Device):
         return 0
 
     def _run_blocks(
-        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
+        self,
+        program: Program,
+        blocks: Iterator[EncodedInputs],
+        seed: int,
+        warm: bool,
+        selection: Selection,
     ) -> Iterator[Outputs]:
-        program = self._loaded()
         first = 0
         for block in blocks:
             if not len(block):

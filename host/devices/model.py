@@ -37,16 +37,15 @@ class ModelDevice(Device):
         self.uri, self.config = uri, config
         self._model = FabricModel(config)
 
-    def load(self, program: Program) -> None:
-        program.check_fits(self.config)
+    def _load(self, program: Program) -> None:
         model, layout = self._model, program.layout
+        model.state[:] = model.codes[:] = 0
         constants = slice(layout.constant_word, layout.constant_word + len(program.constants))
         model.factor[: len(program.factor)] = program.factor
         model.drive[constants] = program.constants
         model.descriptors[: len(program.descriptors)] = program.descriptors
         model.activation[:] = program.activation
         model.bank_offset = layout.bank_offset
-        self.program = program
 
     def verify(self) -> int:
         return compare_images(self.uri, self._loaded(), self._read)
@@ -71,9 +70,13 @@ class ModelDevice(Device):
         return memory[start : start + count]
 
     def _run_blocks(
-        self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
+        self,
+        program: Program,
+        blocks: Iterator[EncodedInputs],
+        seed: int,
+        warm: bool,
+        selection: Selection,
     ) -> Iterator[Outputs]:
-        program = self._loaded()
         self._model.counters = dict.fromkeys(self._model.counters, 0)
         done = 0
         for block in blocks:

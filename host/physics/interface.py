@@ -24,7 +24,7 @@ from scipy.optimize import minimize
 
 from ornstein.host.physics.couplings import standardise
 from ornstein.host.physics.regression import Regression, reduced_rank, validated_ridge
-from ornstein.sim.energy import Energy, EnergyError
+from ornstein.sim.energy import Energy, EnergyError, Module
 
 INPUT = "input"
 """Source of a layer that reads the centred and scaled input."""
@@ -79,6 +79,38 @@ class Interface:
     scale: np.ndarray
     layers: tuple[Layer, ...]
     offset: dict[str, np.ndarray]
+
+    def check(self, modules: tuple[Module, ...]) -> None:
+        """Raises EnergyError, which names the part, unless all shapes fit each other and these
+        modules, and every number is finite.
+        """
+        size = self.centre.size
+        widths = {INPUT: size} | {BIAS + name: value.size for name, value in self.offset.items()}
+        units = {module.name: module.units for module in modules}
+        parts: list[tuple[str, np.ndarray, tuple]] = [
+            ("centre", self.centre, (size,)),
+            ("scale", self.scale, (size,)),
+        ]
+        for name, value in self.offset.items():
+            parts.append((f"the offset of module {name!r}", value, (units.get(name),)))
+        for index, layer in enumerate(self.layers):
+            if layer.activation not in (None, "silu") or layer.target not in self.offset:
+                raise EnergyError(
+                    f"layer {index} of the interface needs the activation silu or none and a "
+                    f"target with an offset, not {layer.activation!r} and {layer.target!r}"
+                )
+            hidden = layer.project.shape[-1]
+            width = widths.get(layer.source)
+            parts.append((f"project of layer {index}", layer.project, (width, hidden)))
+            parts.append((f"expand of layer {index}", layer.expand, (hidden, units[layer.target])))
+        for what, array, shape in parts:
+            if array.shape != shape or not np.isfinite(array).all():
+                raise EnergyError(
+                    f"{what} of the interface must be finite and of shape {shape}, not "
+                    f"{array.shape}"
+                )
+        if not size or not (self.scale > 0).all():
+            raise EnergyError("the interface needs one input or more, and positive scales")
 
     def standard(self, inputs: np.ndarray) -> np.ndarray:
         """Inputs (n, d_in), centred and scaled."""

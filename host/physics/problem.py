@@ -131,6 +131,7 @@ class Problem:
         self._check_stages()
         self._check_options()
         self._check_drive()
+        self._check_parts()
         fastest = max(float(energy.eigenvalues()[-1]) for energy in self.energies)
         if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
             raise ProblemError(
@@ -193,6 +194,29 @@ class Problem:
             )
         if not (np.isfinite(self.drive.centre).all() and np.all(self.drive.scale > 0)):
             raise ProblemError(f"{self.name}: the drive needs finite centres and positive scales")
+
+    def _check_parts(self) -> None:
+        """Raise ProblemError, or EnergyError for the interface, unless interface, offset, target
+        and read-out have the sizes of the modules.
+        """
+        modules = self.energies[0].modules
+        if self.interface is not None:
+            self.interface.check(modules)
+        if self.bias_sets < 1 or (self.entry != BIAS and self.bias_sets != 1):
+            raise ProblemError(f"{self.name}: bias_sets = {self.bias_sets} does not fit the entry")
+        units = {module.name: module.units for module in modules}
+        if self.target is not None and self.target not in units:
+            raise ProblemError(f"{self.name}: the target {self.target!r} is none of {list(units)}")
+        sizes = [(self.offset, self.energies[0].units)]
+        if self.readout is not None:
+            read = units[self.target] if self.target is not None else self.energies[0].units
+            sizes += [(self.readout.scale, read), (self.readout.offset, read)]
+        for array, size in sizes:
+            if array is not None and (array.shape != (size,) or not np.isfinite(array).all()):
+                raise ProblemError(
+                    f"{self.name}: offset and read-out must be finite, {size} numbers here, not "
+                    f"{array.shape}"
+                )
 
     def biases(self, inputs: np.ndarray) -> np.ndarray:
         """Biases (n, bias_sets, units) of inputs (n, input_size), float64."""

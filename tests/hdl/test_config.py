@@ -62,6 +62,8 @@ def test_derived_numbers():
         ({"factor_depth": 0}, "factor_depth must be positive, not 0"),
         ({"drive_depth": -1}, "drive_depth must be positive, not -1"),
         ({"rank_depth": 0}, "rank_depth must be positive, not 0"),
+        ({"drive_depth": 65_537}, "drive_depth must be at most 65536, not 65537"),
+        ({"unit_lanes": 2048}, "unit_lanes must be at most 1024, not 2048"),
         ({"descriptor_depth": 0}, "descriptor_depth must be positive, not 0"),
         ({"descriptor_depth": 257}, "descriptor_depth must be at most 256, not 257"),
         ({"descriptor_width": 16}, "descriptor_width must be 32, 64 or 128, not 16"),
@@ -96,9 +98,12 @@ def test_derived_numbers():
         ({"bias_shifts": (1, 2, 3, 4, 5)}, "bias_shifts must be 1 to 4 ascending shifts"),
         (
             {"sample_depth": 32},
-            r"sample_depth must be 0 \(no sample stream\) or a power of two from 64, not 32",
+            r"sample_depth must be 0 \(no sample stream\) or a power of two from 64 to 65536, not 32",
         ),
-        ({"sample_depth": 96}, "sample_depth must be 0 .* or a power of two from 64, not 96"),
+        (
+            {"sample_depth": 96},
+            "sample_depth must be 0 .* or a power of two from 64 to 65536, not 96",
+        ),
     ],
     ids=str,
 )

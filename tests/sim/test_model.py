@@ -2,13 +2,15 @@
 """The integer model against a slow model that follows the ISA's and the update's documentation."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from ornstein.hdl.config import ICEBREAKER, TINY, WIDE, FabricConfig
+from ornstein.hdl.config import ICEBREAKER, TINY, WIDE, ConfigError, FabricConfig
 from ornstein.hdl.engine.noise import advance, code, dither
 from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.sim import model as model_module
 from ornstein.sim.cosim.programs import random_program
 from ornstein.sim.model import FabricModel
 
@@ -311,3 +313,62 @@ def test_counters_add_up_over_jobs():
     for _ in range(3):
         model.run(0, 1, seeds=np.array([[3]], np.uint64))
     assert model.counters["issued"] == 3 * 20 * 4
+
+
+# ---- addresses and interrupts --------------------------------------------------------------------
+
+
+def test_addresses_are_checked_before_a_job_runs():
+    """What the fabric would wrap, and what would leave the arrays here, is refused; nothing has
+    changed.
+    """
+    model = FabricModel(TINY)
+    model.state[:] = 7
+    for step, message in (
+        (Pass(Operation.EXPAND, outer=2, dest=63), "state words 63 to 64 are not among the 64"),
+        (Pass(Operation.PROJECT, inner=2, factor=255, stride=1), "factor words"),
+        (Pass(Operation.MIX, inner=2, source=31, stride=1), "rank words"),
+    ):
+        step = replace(step, outer=step.outer or 1, inner=step.inner or 1)
+        words = [Level(first=1, passes=1, steps=1).pack(), step.pack()]
+        model.descriptors[:2] = words
+        with pytest.raises(ConfigError, match=message):
+            model.run(0, 1)
+    with pytest.raises(ConfigError, match="levels from descriptor 63 on"):
+        model.run(63, 2)
+    model.descriptors[:2] = [
+        Level(first=1, passes=1, steps=1).pack(),
+        Pass(Operation.EXPAND, outer=1, inner=1).pack(),
+    ]
+    with pytest.raises(ConfigError, match="the inputs: drive words -1 to 0"):
+        model.run(0, 1, inputs=np.zeros((1, 2, 1), int), input_word=-1)
+    assert (model.state == 7).all()
+
+
+def test_a_long_job_runs_in_slices(monkeypatch):
+    """Ctrl-C is heard between them; they change no result, and an interrupt changes nothing."""
+    whole = noisy_program()
+    expected = whole.run(0, 1, seeds=np.array([[5]], np.uint64))
+    parts = []
+    run_level = model_module._run_level
+
+    def counted(*arguments):
+        parts.append(arguments[2:4])
+        if len(parts) == interrupt_at:
+            raise KeyboardInterrupt
+        return run_level(*arguments)
+
+    monkeypatch.setattr(model_module, "_PRODUCTS_AT_ONCE", 40)
+    monkeypatch.setattr(model_module, "_run_level", counted)
+    sliced, interrupt_at = noisy_program(), 3
+    before = sliced.state.copy()
+    with pytest.raises(KeyboardInterrupt):
+        sliced.run(0, 1, seeds=np.array([[5]], np.uint64))
+    np.testing.assert_array_equal(sliced.state, before)
+    parts.clear()
+    interrupt_at = 0
+    found = sliced.run(0, 1, seeds=np.array([[5]], np.uint64))
+    assert len(parts) > 3 and parts[0][1] == parts[1][0]
+    for name in ("sums", "squares", "samples"):
+        np.testing.assert_array_equal(getattr(found, name), getattr(expected, name))
+    np.testing.assert_array_equal(sliced.state, whole.state)

@@ -12,9 +12,17 @@ from safetensors.numpy import save_file
 from helpers.programs import random_program, toy, toy_inputs
 from ornstein.hdl.config import TINY
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.program import ProgramError
-from ornstein.host.compile.program_file import FORMAT_VERSION, load_program, save_program
+from ornstein.host.compile.program import ProgramError, job_issues
+from ornstein.host.compile.program_file import (
+    FORMAT_VERSION,
+    LONGEST_JOB,
+    checksum,
+    load_program,
+    save_program,
+)
+from ornstein.host.devices.file_faults import attack_files
 from ornstein.host.physics.interface import Readout
+from ornstein.sim.stages import Stage
 
 
 @pytest.fixture(scope="module")
@@ -108,16 +116,25 @@ def test_what_is_no_program_is_refused(tmp_path, saved):
     assert "is a safetensors file, but not a program" in refused(weights)
 
 
-def rewritten(path, change, drop=()):
-    """The program file with its document, or the text of it, changed."""
+def rewritten(path, change, *, arrays_too=None, signed=True):
+    """The program file with its document, or the text of it, changed, and with the checksum that
+    belongs to it unless it is not ``signed``.
+    """
     with safe_open(path, "numpy") as file:
-        arrays = {name: file.get_tensor(name) for name in file.keys() if name not in drop}
-        document = json.loads(file.metadata()["ornstein"])
+        arrays = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = file.metadata()
+    document = json.loads(metadata["ornstein"])
     text = change(document)
-    save_file(
-        arrays, path, metadata={"ornstein": text if isinstance(text, str) else json.dumps(document)}
-    )
+    text = text if isinstance(text, str) else json.dumps(document)
+    if arrays_too is not None:
+        arrays_too(arrays)
+    check = checksum(text, arrays) if signed else metadata["checksum"]
+    save_file(arrays, path, metadata={"ornstein": text, "checksum": check})
     return path
+
+
+def keep(document):
+    """Changes nothing."""
 
 
 def test_another_version_is_refused(saved):
@@ -129,26 +146,86 @@ def test_another_version_is_refused(saved):
 
 
 @pytest.mark.parametrize(
-    "change",
+    ("change", "message"),
     [
-        lambda document: "{",
-        lambda document: "[]",
-        lambda document: "null",
-        lambda document: document.pop("layout") and None,
-        lambda document: document.pop("version") and None,
-        lambda document: document["layout"].update(colour=1),
-        lambda document: document["config"].update(factor_width=99),
-        lambda document: document["problem"].pop("energies") and None,
-        lambda document: document["problem"]["energies"][0]["couplings"][0].update(mix="nowhere"),
-        lambda document: document["problem"].update(stages=3),
+        (lambda document: "{", "JSONDecodeError"),
+        (lambda document: "[]", "document is no dict"),
+        (lambda document: "null", "document is no dict"),
+        (lambda document: "[" * 100_000, "RecursionError"),
+        (lambda document: json.dumps(document).replace("1", "1" * 10_000, 1), "ValueError"),
+        (
+            lambda document: json.dumps(document).replace('"dt"', '"dt": 1, "dt"', 1),
+            "a key of its document is there twice",
+        ),
+        (lambda document: document.pop("layout") and None, "KeyError: 'layout'"),
+        (lambda document: document.pop("version") and None, "KeyError: 'version'"),
+        (lambda document: document["layout"].update(colour=1), "layout has no colour"),
+        (lambda document: document["layout"].pop("chains") and None, "layout lacks chains"),
+        (lambda document: document["layout"].update(chains=1.5), "layout.chains is no int"),
+        (lambda document: document["layout"].update(chains=True), "layout.chains is no int"),
+        (lambda document: document["config"].update(factor_width=99), "factor_width must be"),
+        (lambda document: document["config"].update(drive_depth=1 << 40), "drive_depth must be"),
+        (lambda document: document.update(name="a\x1b[31m"), "name holds control characters"),
+        (lambda document: document.update(state_lsb=float("nan")), "its document holds NaN"),
+        (lambda document: document.update(state_lsb=10**400), "state_lsb is not finite"),
+        (lambda document: document["problem"].pop("energies") and None, "energies is no list"),
+        (
+            lambda document: document["problem"]["energies"][0]["couplings"][0].update(mix="none"),
+            "there is no array none",
+        ),
+        (
+            lambda document: document["problem"]["energies"][0]["couplings"][0].update(
+                mix="image.factor"
+            ),
+            "image.factor is int16 of 2 dimensions, not float64 of 3",
+        ),
+        (lambda document: document["problem"].update(stages=3), "stages is no list"),
+        (lambda document: document["problem"].update(bias_sets=0), "toy: stage 0 names"),
+        (lambda document: document["problem"].update(target="c"), "toy: the target 'c' is none of"),
     ],
-    ids=range(10),
 )
-def test_damaged_documents_are_refused(saved, change):
-    assert "is a damaged program file" in refused(rewritten(saved, change))
+def test_damaged_documents_are_refused(saved, change, message):
+    assert f"is a damaged program file ({message}" in refused(rewritten(saved, change))
 
 
 def test_missing_arrays_are_refused(saved):
-    assert "is a damaged program file (KeyError: 'image.factor')" in refused(
-        rewritten(saved, lambda document: None, drop=("image.factor",))
-    )
+    rewritten(saved, keep, arrays_too=lambda arrays: arrays.pop("image.factor"))
+    assert "is a damaged program file (there is no array image.factor)" in refused(saved)
+
+
+def test_a_changed_bit_is_refused(saved):
+    """One bit of any array would change answers without a word, but for the checksum."""
+
+    def flip(arrays):
+        arrays["image.factor"][0, 0] ^= 1
+
+    rewritten(saved, keep, arrays_too=flip, signed=False)
+    assert "its checksum is not that of its content" in refused(saved)
+    rewritten(saved, lambda document: document.update(dt=0.5), signed=False)
+    assert "its checksum is not that of its content" in refused(saved)
+
+
+def test_a_large_file_is_not_read(tmp_path):
+    huge = tmp_path / "huge"
+    with huge.open("wb") as file:
+        file.truncate(1 << 40)
+    assert "no program file: it has more than 268,435,456 bytes" in refused(huge)
+
+
+def test_long_jobs_are_asked_for(tmp_path):
+    stages = (Stage(65_536 * 40, 0.01), Stage(20, 0.01, accumulate=True))
+    program = compile_problem(toy(stages=stages), TINY, toy_inputs())
+    assert job_issues(program) > LONGEST_JOB
+    save_program(program, tmp_path / "p")
+    assert f"cycles, more than {LONGEST_JOB:,}; give --long" in refused(tmp_path / "p")
+    assert_same(load_program(tmp_path / "p", long=True), program)
+
+
+def test_damaged_files_are_refused_or_harmless(tmp_path):
+    """As ``ornstein selftest --files`` tries many more."""
+    for campaign in attack_files(tmp_path, 300, seed=5):
+        assert campaign.failures == []
+    assert campaign.outcomes.total() == 300
+    assert campaign.outcomes["damaged", "other"] == 0
+    assert campaign.outcomes["damaged", "refused"] > campaign.outcomes["damaged", "same"] > 0
+    assert campaign.outcomes["forged", "refused"] > 0

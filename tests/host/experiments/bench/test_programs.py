@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host.devices.fabric import job_issues
+from ornstein.host.compile.program import job_issues
 from ornstein.host.experiments.bench.programs import (
     random_biases,
     relaxation_issues,
