@@ -18,6 +18,7 @@ from ornstein.host.cli.exit_codes import EXIT_CODES
 from ornstein.host.experiments.bench import command as bench  # noqa: F401
 from ornstein.host.experiments.demo import command as demo  # noqa: F401
 from ornstein.host.experiments.denoise import command as denoise  # noqa: F401
+from ornstein.host.experiments.generate import command as generate  # noqa: F401
 from ornstein.host.experiments.hierarchy import command as hierarchy  # noqa: F401
 from ornstein.host.experiments.images import command as images  # noqa: F401
 from ornstein.host.experiments.paper import command as paper  # noqa: F401

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The denoiser's images: scikit-learn's digits or MNIST files, and the noise that is put on them.
 
-Images are float64 arrays of shape (n, SIDE, SIDE) with values in [0, 1]; labels are integers of
+Images are float64 arrays of shape (n, side, side) with values in [0, 1]; labels are integers of
 shape (n,). Splits and noise come from explicit seeds, so that the same call gives the same arrays
 on every machine.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 SIDE = 32
-"""Pixels per edge of every image that the denoiser gets."""
+"""Pixels per edge of the images that the paper's denoiser gets."""
 HELD_OUT = 64
 """Images kept for scoring. Retrieval, the top-1 score, is among exactly these."""
 
@@ -29,7 +29,7 @@ class DataError(ValueError):
 
 @dataclass(frozen=True)
 class Images:
-    """A data set, split into ``train`` (n, SIDE, SIDE) and ``test`` (HELD_OUT, SIDE, SIDE)."""
+    """A data set, split into ``train`` (n, side, side) and ``test`` (held out, side, side)."""
 
     name: str
     train: np.ndarray
@@ -38,16 +38,17 @@ class Images:
     test_labels: np.ndarray
 
 
-def digits(seed: int = 0) -> Images:
-    """Returns scikit-learn's 1,797 handwritten digits, resized from 8x8 to 32x32 pixels.
+def digits(seed: int = 0, *, side: int = SIDE, held_out: int = HELD_OUT) -> Images:
+    """Returns scikit-learn's 1,797 handwritten digits, resized from 8x8 to ``side`` x ``side``.
 
     Grey levels 0..16 are scaled to 0..1. Resizing is bilinear with half-pixel centres. A
-    permutation drawn from ``seed`` holds out 64 images; the other 1,733 are for training.
+    permutation drawn from ``seed`` holds out ``held_out`` images; the others are for training.
     """
     from sklearn.datasets import load_digits
 
     pixels, labels = load_digits(return_X_y=True)
-    return _split("digits", resize(pixels.reshape(-1, 8, 8) / 16.0), labels, seed)
+    images = resize(pixels.reshape(-1, 8, 8) / 16.0, side)
+    return _split("digits", images, labels, seed, held_out=held_out)
 
 
 def mnist(folder: str | Path, seed: int = 0, limit: int | None = None) -> Images:
@@ -114,15 +115,20 @@ def add_noise(images: np.ndarray, sigma: float, seed: int) -> np.ndarray:
 
 
 def _split(
-    name: str, images: np.ndarray, labels: np.ndarray, seed: int, limit: int | None = None
+    name: str,
+    images: np.ndarray,
+    labels: np.ndarray,
+    seed: int,
+    limit: int | None = None,
+    held_out: int = HELD_OUT,
 ) -> Images:
     order = np.random.default_rng(seed).permutation(len(images))[:limit]
-    if len(order) <= HELD_OUT:
+    if len(order) <= held_out:
         raise DataError(
-            f"{name}: {len(order)} images, but more than {HELD_OUT} are needed to hold {HELD_OUT} "
+            f"{name}: {len(order)} images, but more than {held_out} are needed to hold {held_out} "
             "out"
         )
-    test, train = order[:HELD_OUT], order[HELD_OUT:]
+    test, train = order[:held_out], order[held_out:]
     return Images(name, images[train], images[test], labels[train], labels[test])
 
 

@@ -3,7 +3,8 @@
 
 The topology is that of :mod:`ornstein.host.models.unet`, which trains the network and needs
 PyTorch; this module evaluates its weights without PyTorch, in float32. Arrays of features are
-(n, channels, height, width).
+(n, channels, height, width). A network for all noise levels has blocks that take a condition, a
+vector that tells them the level; to those of the paper's denoiser it is None.
 """
 
 from dataclasses import dataclass
@@ -39,7 +40,7 @@ class Network:
 
     @classmethod
     def load(cls, path: str | Path = DEFAULT_MODEL) -> "Network":
-        """Read a folder of ``ornstein train``, or its weights file.
+        """Read a denoiser: a folder of ``ornstein train``, or its weights file.
 
         Raises ModelFileError, naming the first layer that a network of this topology would have.
         """
@@ -48,43 +49,52 @@ class Network:
         arrays, _ = read_arrays(file)
         needed = ["stem.weight", "stem.bias", "head.weight", "head.bias"]
         for block in (*SKIPS, *DECODER_BLOCKS):
-            needed += [
-                f"{block}.{layer}.{kind}"
-                for layer in ("norm1", "conv1", "norm2", "conv2")
-                for kind in ("weight", "bias")
-            ]
+            needed += block_layers(block)
+        return cls.of(
+            arrays, needed, f"{file}", "ornstein denoise takes networks of ornstein train"
+        )
+
+    @classmethod
+    def of(
+        cls, arrays: dict[str, np.ndarray], needed: list[str], file: str, remedy: str
+    ) -> "Network":
+        """The network of some arrays. Raises ModelFileError, with the name of the file and the
+        remedy, for the first of the ``needed`` layers that is missing.
+        """
         for name in needed:
             if name not in arrays:
-                raise ModelFileError(
-                    f"{file}: no layer {name}; ornstein denoise takes networks of ornstein train"
-                )
+                raise ModelFileError(f"{file}: no layer {name}; {remedy}")
         return cls({name: array.astype(np.float32) for name, array in arrays.items()})
 
     @property
     def channels(self) -> dict[str, int]:
-        """Channels of every block's output."""
-        return {
-            block: len(self.weights[f"{block}.conv2.weight"]) for block in (*SKIPS, *DECODER_BLOCKS)
-        }
+        """Channels of the output of every block that the network has."""
+        names = {block: f"{block}.conv2.weight" for block in (*SKIPS, *DECODER_BLOCKS)}
+        return {b: len(self.weights[name]) for b, name in names.items() if name in self.weights}
 
-    def features(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def features(
+        self, images: np.ndarray, condition: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
         """Outputs of the blocks in :data:`SKIPS` for images (n, height, width).
 
         Raises ValueError unless height and width are multiples of four.
         """
         if images.ndim != 3 or images.shape[1] % EDGE_MULTIPLE or images.shape[2] % EDGE_MULTIPLE:
             raise ValueError(f"images of shape {images.shape} must be (n, 4 a, 4 b)")
-        parts = [self._encode(chunk) for chunk in _chunks(images)]
+        parts = [self._encode(chunk, condition) for chunk in _chunks(images)]
         return {block: np.concatenate([part[block] for part in parts]) for block in SKIPS}
 
-    def decode(self, features: dict[str, np.ndarray]) -> np.ndarray:
+    def decode(
+        self, features: dict[str, np.ndarray], condition: np.ndarray | None = None
+    ) -> np.ndarray:
         """The network's own d1, (n, channels, height, width), from the encoder's features."""
         count = len(features["e1"])
         parts = []
         for first in range(0, count, _CHUNK):
             e1, e2, middle = (features[block][first : first + _CHUNK] for block in SKIPS)
-            d2 = self._block("d2", np.concatenate([upsampled(middle, 2), e2], axis=1))
-            parts.append(self._block("d1", np.concatenate([upsampled(d2, 2), e1], axis=1)))
+            d2 = self._block("d2", np.concatenate([upsampled(middle, 2), e2], axis=1), condition)
+            joined = np.concatenate([upsampled(d2, 2), e1], axis=1)
+            parts.append(self._block("d1", joined, condition))
         return np.concatenate(parts)
 
     def head(self, d1: np.ndarray) -> np.ndarray:
@@ -109,19 +119,26 @@ class Network:
             counts[block] = size // SCALE[block] ** 2
         return counts
 
-    def _encode(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def _encode(self, images: np.ndarray, condition: np.ndarray | None) -> dict[str, np.ndarray]:
         stem = self._convolution("stem", images[:, None].astype(np.float32))
-        e1 = self._block("e1", stem)
-        e2 = self._block("e2", pooled(e1))
-        return {"e1": e1, "e2": e2, "bottleneck": self._block("bottleneck", pooled(e2))}
+        e1 = self._block("e1", stem, condition)
+        e2 = self._block("e2", pooled(e1), condition)
+        middle = self._block("bottleneck", pooled(e2), condition)
+        return {"e1": e1, "e2": e2, "bottleneck": middle}
 
-    def _block(self, block: str, x: np.ndarray) -> np.ndarray:
+    def _block(self, block: str, x: np.ndarray, condition: np.ndarray | None) -> np.ndarray:
         """Normalisation, SiLU and convolution, twice, beside the shortcut."""
         hidden = self._convolution(f"{block}.conv1", silu(self._norm(f"{block}.norm1", x)))
+        if condition is not None:
+            hidden = hidden + self.linear(f"{block}.shift", condition)[:, None, None]
         hidden = self._convolution(f"{block}.conv2", silu(self._norm(f"{block}.norm2", hidden)))
         if f"{block}.shortcut.weight" in self.weights:
             x = self._convolution(f"{block}.shortcut", x)
         return x + hidden
+
+    def linear(self, name: str, x: np.ndarray) -> np.ndarray:
+        """A linear layer of a vector (n,)."""
+        return self.weights[f"{name}.weight"] @ x + self.weights[f"{name}.bias"]
 
     def _norm(self, name: str, x: np.ndarray) -> np.ndarray:
         groups = x.reshape(len(x), GROUPS, -1)
@@ -141,6 +158,12 @@ class Network:
         columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * height * width, -1)
         result = columns @ weight.reshape(out, -1).T + self.weights[f"{name}.bias"]
         return result.reshape(count, height, width, out).transpose(0, 3, 1, 2)
+
+
+def block_layers(block: str, *more: str) -> list[str]:
+    """Names of the weights that a block has at least; ``more`` layers beside those of the paper."""
+    layers = ("norm1", "conv1", "norm2", "conv2", *more)
+    return [f"{block}.{layer}.{kind}" for layer in layers for kind in ("weight", "bias")]
 
 
 def pooled(x: np.ndarray) -> np.ndarray:

@@ -37,10 +37,11 @@ class ResBlock(nn.Module):
     """Two times GroupNorm, SiLU and a 3x3 convolution, beside a shortcut.
 
     The shortcut is a 1x1 convolution if the channel count changes. ``conv1.weight`` (channels_out,
-    channels_in, 3, 3) is the convolution whose Gram matrix becomes a module's coupling.
+    channels_in, 3, 3) is the convolution whose Gram matrix becomes a module's coupling. A block with
+    a ``condition`` of so many numbers adds a linear map of it to the first convolution's channels.
     """
 
-    def __init__(self, channels_in: int, channels_out: int):
+    def __init__(self, channels_in: int, channels_out: int, condition: int = 0):
         super().__init__()
         self.norm1 = nn.GroupNorm(_GROUPS, channels_in)
         self.conv1 = nn.Conv2d(channels_in, channels_out, 3, padding=1)
@@ -51,45 +52,69 @@ class ResBlock(nn.Module):
             if channels_in == channels_out
             else nn.Conv2d(channels_in, channels_out, 1)
         )
+        if condition:
+            self.shift = nn.Linear(condition, channels_out)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Returns the block's output (n, channels_out, h, w) for x (n, channels_in, h, w)."""
+    def forward(self, x: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
+        """Returns the block's output (n, channels_out, h, w) for x (n, channels_in, h, w) and, in a
+        conditioned block, ``condition`` (n, numbers).
+        """
         hidden = self.conv1(F.silu(self.norm1(x)))
+        if condition is not None:
+            hidden = hidden + self.shift(condition)[:, :, None, None]
         return self.shortcut(x) + self.conv2(F.silu(self.norm2(hidden)))
 
 
-class UNet(nn.Module):
+class Encoder(nn.Module):
+    """The stem and the encoder blocks, with ``base`` channels at full resolution."""
+
+    def __init__(self, base: int, condition: int = 0):
+        super().__init__()
+        self.base = base
+        self.stem = nn.Conv2d(1, base, 3, padding=1)
+        self.e1 = ResBlock(base, base, condition)
+        self.e2 = ResBlock(base, 2 * base, condition)
+        self.bottleneck = ResBlock(2 * base, 4 * base, condition)
+
+    def encode(
+        self, noisy: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Returns the outputs of e1, e2 and bottleneck for noisy images (n, 1, side, side).
+
+        The side must be divisible by 4.
+        """
+        e1 = self.e1(self.stem(noisy), condition)
+        e2 = self.e2(F.avg_pool2d(e1, 2), condition)
+        return e1, e2, self.bottleneck(F.avg_pool2d(e2, 2), condition)
+
+
+class UNet(Encoder):
     """A denoiser of one-channel images with ``base`` channels at full resolution.
 
     64 channels give modules of D = 64 units.
     """
 
-    def __init__(self, base: int = 64):
-        super().__init__()
-        self.base = base
-        self.stem = nn.Conv2d(1, base, 3, padding=1)
-        self.e1 = ResBlock(base, base)
-        self.e2 = ResBlock(base, 2 * base)
-        self.bottleneck = ResBlock(2 * base, 4 * base)
-        self.d2 = ResBlock(4 * base + 2 * base, 2 * base)
-        self.d1 = ResBlock(2 * base + base, base)
+    def __init__(self, base: int = 64, condition: int = 0):
+        super().__init__(base, condition)
+        self.d2 = ResBlock(4 * base + 2 * base, 2 * base, condition)
+        self.d1 = ResBlock(2 * base + base, base, condition)
         self.head = nn.Conv2d(base, 1, 3, padding=1)
 
-    def stages(self, noisy: torch.Tensor) -> dict[str, torch.Tensor]:
+    def stages(
+        self, noisy: torch.Tensor, condition: torch.Tensor | None = None
+    ) -> dict[str, torch.Tensor]:
         """Returns the outputs of the blocks in STAGES for noisy images (n, 1, side, side).
 
         The side must be divisible by 4.
         """
-        e1 = self.e1(self.stem(noisy))
-        e2 = self.e2(F.avg_pool2d(e1, 2))
-        middle = self.bottleneck(F.avg_pool2d(e2, 2))
-        d2 = self.d2(torch.cat([F.interpolate(middle, scale_factor=2.0), e2], 1))
-        d1 = self.d1(torch.cat([F.interpolate(d2, scale_factor=2.0), e1], 1))
+        e1, e2, middle = self.encode(noisy, condition)
+        d2 = self.d2(torch.cat([F.interpolate(middle, scale_factor=2.0), e2], 1), condition)
+        d1 = self.d1(torch.cat([F.interpolate(d2, scale_factor=2.0), e1], 1), condition)
         return {"e1": e1, "e2": e2, "d2": d2, "d1": d1}
 
-    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+    def forward(self, noisy: torch.Tensor, condition: torch.Tensor | None = None) -> torch.Tensor:
         """Returns denoised images of the shape of ``noisy``, (n, 1, side, side)."""
-        return self.head(F.silu(self.stages(noisy)["d1"]))
+        return self.head(F.silu(self.stages(noisy, condition)["d1"]))
 
 
 def train(

@@ -87,12 +87,35 @@ def align(
     gain = float(values[0] * (1 - strength**2) / strength)
     ratio = values / gain
     strengths = 2 * ratio / (1 + np.sqrt(1 + 4 * ratio**2))
+    energy = aligned_energy(encoders, decoder, u, v, strengths, j2)
+    return Alignment(energy, gain, values)
+
+
+def aligned_energy(
+    encoders: dict[str, int],
+    decoder: str,
+    encoder_modes: np.ndarray,
+    decoder_modes: np.ndarray,
+    strengths: np.ndarray,
+    j2: float = 0.1,
+) -> Energy:
+    """The energy of encoder modules that one coupling joins to a decoder module.
+
+    Parameters
+    ----------
+    encoders : units of every encoder module, in the order of the rows of ``encoder_modes``
+    encoder_modes, decoder_modes : U and V, (units, rank) with orthonormal columns
+    strengths : (rank,) S
+
+    Raises EnergyError unless every strength is below 1.
+    """
+    rank, units = len(strengths), len(decoder_modes)
     modules = tuple(Module(name, size) for name, size in {**encoders, decoder: units}.items())
     bounds = np.cumsum([0, *encoders.values()])
-    factors = [u[first:end] for first, end in pairwise(bounds)]
+    factors = [encoder_modes[first:end] for first, end in pairwise(bounds)]
     count = len(encoders)
     mix = np.zeros((count + 1, count + 1, rank))
     mix[:count, count] = mix[count, :count] = -2 * j2 * strengths
     names = tuple(module.name for module in modules)
-    coupling = Coupling(names, (*factors, v), mix)
-    return Alignment(Energy(modules, (coupling,), j2).check(), gain, values)
+    coupling = Coupling(names, (*factors, decoder_modes), mix)
+    return Energy(modules, (coupling,), j2).check()

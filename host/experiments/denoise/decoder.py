@@ -14,25 +14,23 @@ from functools import cached_property
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
-from ornstein.host.devices.device import Device, DeviceError, prediction_only
+from ornstein.host.devices.device import Device
 from ornstein.host.models.decoder_moments import DecoderMoments
-from ornstein.host.models.network import SKIPS, Network, image_of, pixels
+from ornstein.host.models.network import SKIPS, Network
+from ornstein.host.models.pixel_decoder import DECODER, Features, PixelDecoder, decoder_problem
 from ornstein.host.physics.alignment import Alignment, align
 from ornstein.host.physics.interface import Readout
 from ornstein.host.physics.moments import Moments
-from ornstein.host.physics.problem import BIAS, Drive, Problem
+from ornstein.host.physics.problem import Problem
 from ornstein.host.physics.regression import Regression, reduced_rank_of
 from ornstein.host.physics.timestep import TOLERANCE, TimeStep, choose_time_step
-from ornstein.sim.stages import Stage
 
-DECODER = "d1"
 RANK = 32
 
 
 @dataclass(frozen=True, eq=False)
-class SubstrateDecoder:
+class SubstrateDecoder(PixelDecoder):
     """The decoder of a network as an energy, fitted from the moments of the network's features.
 
     Attributes
@@ -83,18 +81,16 @@ class SubstrateDecoder:
     @cached_property
     def problem(self) -> Problem:
         """The float program: relax, then read."""
-        energy = self.alignment.energy
-        leak = 2 * energy.j2
-        burn_in = (Stage(self.step.burn_in, self.kT),) if self.step.burn_in else ()
-        return Problem(
-            name=f"decoder of rank {self.rank} from {', '.join(self.skips)}",
-            energies=(energy,),
-            stages=(*burn_in, Stage(self.samples, self.kT, accumulate=True)),
-            dt=self.step.dt,
-            entry=BIAS,
-            drive=Drive(self.skips, self.moments.x_mean, self.moments.x_deviation / leak),
-            readout=Readout(self.alignment.gain * self.moments.y_deviation, self.moments.y_mean),
-            target=DECODER,
+        return decoder_problem(
+            f"decoder of rank {self.rank} from {', '.join(self.skips)}",
+            self.alignment.energy,
+            self.step,
+            self.skips,
+            self.moments.x_mean,
+            self.moments.x_deviation,
+            Readout(self.alignment.gain * self.moments.y_deviation, self.moments.y_mean),
+            self.kT,
+            self.samples,
         )
 
     @property
@@ -112,24 +108,12 @@ class SubstrateDecoder:
 
         Raises ProgramError if it does not fit.
         """
-        return compile_problem(self.problem, fabric, self.inputs(self.network.features(images)))
-
-    def inputs(self, features: dict[str, np.ndarray]) -> np.ndarray:
-        """(n * height * width, units of the encoder modules): the features at every pixel."""
-        return pixels(features, self.skips).astype(float)
-
-    def inputs_within(
-        self, program: Program, features: dict[str, np.ndarray]
-    ) -> tuple[np.ndarray, int]:
-        """The inputs clipped to the range of the program, and how many values that changed."""
-        inputs = self.inputs(features)
-        inside = np.clip(inputs, *program.input_limits())
-        return inside, int(np.count_nonzero(inside != inputs))
+        return self.program_for(fabric, self.network.features(images))
 
     def decode(
         self,
         device: Device,
-        features: dict[str, np.ndarray],
+        features: Features,
         *,
         seed: int,
         progress: Callable[[], None] = lambda: None,
@@ -139,25 +123,16 @@ class SubstrateDecoder:
         Also the number of features beyond the range of the program, which are clipped to it.
         ``progress`` is called after every image.
         """
-        count, _, height, width = features["e1"].shape
-        program = device.program
-        if program is None:
-            raise DeviceError("load the decoder's program before decoding")
         parts, clipped = [], 0
-        for index in range(count):
+        for index in range(len(features["e1"])):
             image = {name: part[index : index + 1] for name, part in features.items()}
-            inputs, beyond = self.inputs_within(program, image)
+            d1, beyond = self.relax(device, image, seed=seed + index)
             clipped += beyond
-            outputs = device.run(inputs, seed=seed + index, selection=prediction_only(self.problem))
-            parts.append(outputs.prediction(self.problem))
+            parts.append(d1)
             progress()
-        return self.as_features(np.concatenate(parts), height, width), clipped
+        return np.concatenate(parts), clipped
 
-    def as_features(self, predictions: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Predictions (n * height * width, channels) as features that the head takes."""
-        return image_of(predictions, height, width).astype(np.float32)
-
-    def decode_linearly(self, features: dict[str, np.ndarray]) -> np.ndarray:
+    def decode_linearly(self, features: Features) -> np.ndarray:
         """What the linear map of the same rank answers, in float64."""
         height, width = features["e1"].shape[2:]
         standard = (self.inputs(features) - self.moments.x_mean) / self.moments.x_deviation
