@@ -41,7 +41,7 @@ def train(
     ] = None,
     epochs: Annotated[
         int | None,
-        typer.Option(min=1, help="Passes over the data; default 12, with --decoder 100."),
+        typer.Option(min=1, help="Passes over the data; default 12, with --decoder 60."),
     ] = None,
     seed: SeedOption = 0,
     output: Annotated[Path, typer.Option(help="Folder for the trained network.")] = Path(
@@ -56,7 +56,7 @@ def train(
         losses = _train_denoiser(data, sigma, base or 64, epochs or 12, seed, output)
         following = f"ornstein demo --model {output}"
     else:
-        losses = _train_diffusion(data, decoder, rank, base or 32, epochs or 100, seed, output)
+        losses = _train_diffusion(data, decoder, rank, base or 32, epochs or 60, seed, output)
         following = f"ornstein generate --model {output}"
     write_json(json_file, {"output": str(output), "losses": losses})
     screen.print(f"Wrote {output}; final loss {losses[-1]:.3e}. Next: {following}", soft_wrap=True)

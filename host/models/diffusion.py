@@ -25,14 +25,15 @@ from ornstein.host.physics.timestep import choose_time_step
 UNET, SUBSTRATE = "unet", "substrate"
 DECODERS = (UNET, SUBSTRATE)
 """What a diffusion model can be trained with as its decoder."""
-RANKS = (16, 32)
+RANKS = (16,)
 """Ranks of the substrates that were trained for this package."""
 COUPLING_FILE = "coupling.safetensors"
 SIDE, HELD_OUT = 16, 360
 """Pixels per edge of the digits, and digits that no training sees."""
-MEAN, DEVIATION = 0.305, 0.32
-"""Mean and standard deviation of the training digits' pixels. The network sees pixels less this
-mean; the deviation sets its preconditioning."""
+MEAN, HALF_RANGE = 0.305, 0.5
+"""Mean of the training digits' pixels, and the unit of the network's images and noise levels."""
+DEVIATION = 0.64
+"""Standard deviation of the training digits' pixels in that unit, for the preconditioning."""
 
 Decode = Callable[[Features, np.ndarray], np.ndarray]
 """Decoder features (n, channels, height, width) from the encoder's and the blocks' condition."""
@@ -41,6 +42,11 @@ Decode = Callable[[Features, np.ndarray], np.ndarray]
 def diffusion_digits() -> Images:
     """The digits of the diffusion models; the held-out ones are those of ``ornstein images``."""
     return digits(side=SIDE, held_out=HELD_OUT)
+
+
+def centred(images: np.ndarray) -> np.ndarray:
+    """Images from 0 to 1 in the units of the network."""
+    return (images - MEAN) / HALF_RANGE
 
 
 def trained_model(decoder: str, rank: int | None = None) -> Path:
@@ -176,7 +182,7 @@ class Diffusion:
         return cls(network, coupling, provenance)
 
     def denoise(self, noisy: np.ndarray, sigma: float, decode: Decode) -> np.ndarray:
-        """Denoised images for noisy ones (n, height, width), all less :data:`MEAN`."""
+        """Denoised images for noisy ones (n, height, width), in the units of the network."""
         scales = Preconditioning(DEVIATION)
         output = self.network.head(decode(self.features(noisy, sigma), self.condition(sigma)))
         return scales.skip(sigma) * noisy + scales.output(sigma) * output

@@ -26,7 +26,7 @@ from safetensors.numpy import save_file
 from torch import nn
 
 from ornstein.host.models.data import Images
-from ornstein.host.models.diffusion import COUPLING_FILE, DEVIATION, MEAN, SUBSTRATE, UNET
+from ornstein.host.models.diffusion import COUPLING_FILE, DEVIATION, SUBSTRATE, UNET, centred
 from ornstein.host.models.model_file import WEIGHTS_FILE
 from ornstein.host.models.noise_levels import (
     FREQUENCIES,
@@ -41,6 +41,9 @@ from ornstein.host.physics.couplings import signed
 
 CONDITION = 64
 """Numbers that tell every block the noise level."""
+LOG_SPREAD = 1.2
+"""Standard deviation of ln(sigma) in the training [Karras et al. 2022, table 1]; its mean is that
+of the first and the last level."""
 _EPSILON = 1e-5
 """What is added to a feature's variance before its root is taken."""
 _MOMENTUM = 0.01
@@ -154,7 +157,7 @@ def train(
     decoder: str,
     rank: int = 16,
     base: int = 32,
-    epochs: int = 100,
+    epochs: int = 60,
     batch: int = 32,
     rate: float = 2e-3,
     seed: int = 0,
@@ -162,7 +165,7 @@ def train(
 ) -> tuple[ConditionedUNet | SubstrateUNet, list[float]]:
     """Trains a diffusion model on ``images.train``; both kinds of decoder in the same way.
 
-    Noise levels are drawn log-uniformly. Adam under a one-cycle rate with peak ``rate`` minimises
+    Noise levels are drawn from a log-normal distribution. Adam under a one-cycle rate with peak ``rate`` minimises
     the error of EDM, the mean squared error of the network's own output. In the second half of the
     epochs the centring and scaling of the features are constants, as they are on the device.
 
@@ -181,7 +184,7 @@ def train(
     net = ConditionedUNet(base) if decoder == UNET else SubstrateUNet(base, rank)
     # PyTorch's type hints do not know this argument of Module.to.
     net = cast(Any, net).to(memory_format=torch.channels_last)
-    clean = torch.from_numpy((images.train - MEAN).astype(np.float32)).unsqueeze(1)
+    clean = torch.from_numpy(centred(images.train).astype(np.float32)).unsqueeze(1)
     optimiser = torch.optim.Adam(net.parameters(), lr=rate)
     steps = epochs * -(-len(clean) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps)
@@ -204,7 +207,8 @@ def train(
 
 def _loss(net: ConditionedUNet | SubstrateUNet, clean: torch.Tensor) -> torch.Tensor:
     """Mean squared error of the network's output at noise levels drawn for clean images."""
-    levels = LOWEST * (HIGHEST / LOWEST) ** torch.rand(len(clean))
+    middle = np.log(HIGHEST * LOWEST) / 2
+    levels = torch.exp(middle + LOG_SPREAD * torch.randn(len(clean)))
     condition = torch.from_numpy(noise_features(levels.numpy()))
     sigma, scales = levels[:, None, None, None], Preconditioning(DEVIATION)
     noisy = clean + sigma * torch.randn_like(clean)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 HIGHEST, LOWEST = 4.0, 0.05
-"""Noise of the first and the last level, in units of a pixel's range."""
+"""Noise of the first and the last level, in units of half a pixel's range."""
 LEVELS = 12
 FREQUENCIES = 0.5 * np.arange(1, 9)
 """Of the sines and cosines, in periods over a change of ln(sigma) / 4 by one."""

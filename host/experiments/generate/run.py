@@ -13,7 +13,7 @@ from ornstein.host.devices.device import Device, open_device
 from ornstein.host.experiments.generate.noise import host_bits, noise_program, substrate_noise
 from ornstein.host.experiments.generate.sampler import host_noise, sample
 from ornstein.host.models.data import add_noise
-from ornstein.host.models.diffusion import MEAN, SIDE, Diffusion, diffusion_digits
+from ornstein.host.models.diffusion import SIDE, Diffusion, centred, diffusion_digits
 from ornstein.host.models.network import SKIPS
 from ornstein.host.models.noise_levels import noise_levels
 from ornstein.host.models.pixel_decoder import Features
@@ -38,7 +38,7 @@ class Generated:
     images : (n, side, side), nominally 0 to 1 and not clipped
     device : URI of the device that decoded, with its fabric
     rank : modes of the coupling
-    levels : noise levels, in units of a pixel's range
+    levels : noise levels, in units of half a pixel's range
     noise : where the noise came from, one of :data:`NOISES`
     seed : of the noise and of the device
     steps : time steps of one relaxation
@@ -119,7 +119,12 @@ def generate(
             return d1
 
         images = sample(
-            model, decode, levels, made, lambda done, total: say("generating", done, total)
+            model,
+            decode,
+            levels,
+            starting_image(),
+            made,
+            lambda done, total: say("generating", done, total),
         )
         clocked = opened.config is not None
     return Generated(
@@ -146,6 +151,7 @@ def generate_on_host(
         model,
         model.network.decode,
         levels,
+        starting_image(),
         host_noise(len(levels), count, SIDE, seed),
         lambda done, total: say("generating", done, total),
     )
@@ -162,9 +168,16 @@ def with_skips(model: Diffusion, skips: tuple[str, ...]) -> Diffusion:
     )
 
 
+def starting_image() -> np.ndarray:
+    """Mean (side, side) of the training digits, in the units of the network: the mean of what the
+    forward process ends in.
+    """
+    return centred(diffusion_digits().train).mean(axis=0)
+
+
 def calibration_features(model: Diffusion, levels: np.ndarray) -> Features:
     """Features of noisy training images at all levels."""
-    clean = diffusion_digits().train[:CALIBRATION_IMAGES] - MEAN
+    clean = centred(diffusion_digits().train[:CALIBRATION_IMAGES])
     parts = [
         model.features(add_noise(clean, sigma, CALIBRATION_SEED + index), sigma)
         for index, sigma in enumerate(levels)

@@ -39,6 +39,7 @@ def small(tmp_path_factory):
     [
         "demo",
         "train",
+        "generate",
         "compile",
         "inspect",
         "load",

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+import json
+
+import numpy as np
+import pytest
+
+from helpers.command_line import failure, run
+from ornstein.hdl.config import preset
+from ornstein.host.devices.comparison import check_equals_model
+from ornstein.host.devices.device import prediction_only
+from ornstein.host.experiments.generate.report import sheet
+from ornstein.host.experiments.generate.run import (
+    SUBSTRATE,
+    calibration_features,
+    generate,
+    with_skips,
+)
+from ornstein.host.models.diffusion import Diffusion, trained_model
+from ornstein.host.models.model_file import WEIGHTS
+from ornstein.host.models.noise_levels import noise_levels
+
+COUNT = 3
+
+
+@pytest.fixture(scope="module")
+def model():
+    return Diffusion.load(trained_model(SUBSTRATE, 16))
+
+
+@pytest.fixture(scope="module")
+def made(model):
+    return generate(model, "model", count=COUNT, levels=noise_levels(3))
+
+
+def test_the_integer_model_makes_the_images_of_the_equilibrium(model, made):
+    """The arithmetic moves no pixel by more than 0.01 of its range."""
+    exact = generate(model, "float:exact", count=COUNT, levels=noise_levels(3))
+    assert made.images.shape == (COUNT, 16, 16) and made.clipped == 0
+    assert np.abs(made.images - exact.images).max() < 0.01
+    assert exact.cycles is None
+
+
+def test_rank_16_fits_the_reference_fabric(made):
+    assert made.device == "model:reference" and made.rank == 16
+    assert made.steps == 8 and made.cycles > 0
+
+
+def test_seeds_decide_and_images_do_not_depend_on_the_count(model, made):
+    one = generate(model, "model", count=1, levels=noise_levels(3))
+    other = generate(model, "model", count=1, levels=noise_levels(3), seed=2)
+    np.testing.assert_array_equal(one.images, made.images[:1])
+    assert not np.array_equal(one.images, other.images)
+
+
+def test_noise_of_the_substrate_replaces_that_of_the_host(model, made):
+    thermal = generate(model, "model", count=1, levels=noise_levels(3), noise=SUBSTRATE)
+    assert thermal.host_bits == 0 and made.host_bits == 3 * 256 * 64
+    assert not np.array_equal(thermal.images, made.images[:1])
+
+
+def test_a_batch_of_pixels_on_gateware_equals_the_model(device, model):
+    features = calibration_features(model, noise_levels(2))
+    program = model.coupling.program_for(preset("reference"), features)
+    inputs = model.coupling.inputs(features)[:16]
+    rtl = device("rtl:reference")
+    rtl.load(program)
+    outputs = rtl.run(inputs, seed=3, selection=prediction_only(program.problem))
+    check_equals_model(program, inputs, outputs, 3)
+
+
+def test_zeroed_couplings_leave_nothing_to_the_pixels(model):
+    """Without couplings the decoder is its offset, whatever the image."""
+    bare = with_skips(model, ())
+    assert not bare.coupling.encoder_modes.any()
+    kept = with_skips(model, ("bottleneck",)).coupling.encoder_modes
+    assert not kept[:96].any() and kept[96:].any()
+
+
+def test_a_sheet_holds_every_image_in_its_place():
+    images = np.zeros((17, 16, 16))
+    images[16] = 1
+    picture = sheet(images)
+    assert picture.shape == (2 + 2 * 18, 2 + 16 * 18)
+    assert not picture[20:36, 2:18].any() and picture[:20].all()
+
+
+def test_the_command_writes_everything(tmp_path):
+    folder = tmp_path / "digits"
+    result = run("generate", "--count", 2, "--levels", 2, "--output", folder)
+    assert result.returncode == 0, result.stderr
+    assert {p.name for p in folder.iterdir()} == {
+        "images.npy",
+        "sheet.png",
+        "report.html",
+        "results.json",
+        "figures",
+    }
+    assert np.load(folder / "images.npy").shape == (2, 16, 16)
+    results = json.loads((folder / "results.json").read_text())
+    assert results["count"] == 2 and "--rank 16" in results["model"]["command"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("--device", "model:tiny"), 4, "tiny"),
+        (("--device", "nonsense"), 3, "nonsense"),
+        (("--rank", 5), 6, "--rank 5"),
+        (("--model", WEIGHTS / "default"), 6, "no layer e1.shift.weight"),
+    ],
+)
+def test_what_cannot_be_done_is_one_line_and_writes_nothing(tmp_path, arguments, code, words):
+    found, line = failure("generate", "--count", 1, "--output", tmp_path / "x", *arguments)
+    assert found == code and words in line
+    assert not (tmp_path / "x").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [("--count", 0), ("--count", -3), ("--levels", 1), ("--noise", "pink")]
+)
+def test_wrong_usage_has_its_exit_code(tmp_path, arguments):
+    result = run("generate", "--output", tmp_path / "x", *arguments)
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_file_in_place_of_the_folder_is_kept(tmp_path):
+    (tmp_path / "x").write_text("mine")
+    code, line = failure("generate", "--count", 1, "--output", tmp_path / "x")
+    assert code == 6 and "folder" in line and (tmp_path / "x").read_text() == "mine"
