@@ -59,7 +59,7 @@ class Near:
         return decoder(*pipe[time])
 
     def choose(self, index, values: list, name: str):
-        """``values[index]``, two hops later."""
+        """``values[index]``, two hops later; the index must come one hop before the values."""
         return select(index, values)
 
     def pick(self, index, values: list, name: str):
@@ -94,20 +94,25 @@ class Far:
         return self.early(decoder(*pipe[time]), decoder(*pipe[time - 1]), name)
 
     def choose(self, index, values: list, name: str):
-        return self.pick(index, values, name)
+        return self._choose_in_groups(index, values, name, self.relay)
 
     def pick(self, index, values: list, name: str):
-        # Groups of neighbours choose first: they are nearer to each other than to the rest.
-        low_bits = len(index) // 2
-        group = 1 << low_bits
-        of_groups = [
-            kept_register(
-                self._m, select(index[:low_bits], values[first : first + group]), f"{name}_{first}"
-            )
-            for first in range(0, len(values), group)
-        ]
-        high = kept_register(self._m, index[low_bits:], f"{name}_index")
-        return _chosen(self._m, high, of_groups, name)
+        return self._choose_in_groups(index, values, name, lambda part, _: part)
+
+    def _choose_in_groups(self, index, values: list, name: str, bring):
+        """``values[index]``, where ``bring(part, name)`` takes a part of the index to its user.
+
+        Groups of neighbours choose first: they are nearer to each other than to the rest.
+        """
+        low, high = index[: len(index) // 2], index[len(index) // 2 :]
+        group = 1 << len(low)
+        of_groups = []
+        for first in range(0, len(values), group):
+            in_group = bring(low, f"{name}_{first}_low") if len(low) else low
+            chosen = select(in_group, values[first : first + group])
+            of_groups.append(kept_register(self._m, chosen, f"{name}_{first}"))
+        of_group = kept_register(self._m, bring(high, f"{name}_high"), f"{name}_index")
+        return _chosen(self._m, of_group, of_groups, name)
 
 
 def hops(hop: int, m: Module, platform=None) -> Near | Far:

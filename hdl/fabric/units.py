@@ -121,8 +121,8 @@ class Units(wiring.Component):
     Members
     -------
     access : AccessSignature, in; of the seeds
-    element : unsigned(32), out; the half of a generator's state that the bus reads, two hops after
-        its address
+    element : unsigned(32), out; the half of a generator's state that the bus reads, three hops
+        after its address
     saturated : out; at least one unit of the word was clipped
     The others are those of :class:`UnitLane`; what each lane has of its own is an array.
     """

@@ -39,9 +39,10 @@ def test_latencies(hop):
         for now, lane in enumerate(sent):
             ctx.set(index, lane)
             words = [ctx.get(value) for value in values]
-            if now >= 2:
+            if now >= 3:
                 assert ctx.get(relayed) == sent[now - hop]
-                assert ctx.get(chosen) == words[sent[now - 2 * hop]]
+                # the values never change; the index comes a hop before them
+                assert ctx.get(chosen) == words[sent[now - 3 * hop]]
                 assert ctx.get(picked) == words[sent[now - 1 - hop]]
             await ctx.tick()
 
