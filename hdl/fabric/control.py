@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control space: jobs, counters, and the registers between them and the bus."""
 
+from functools import reduce
+from operator import or_
+
 from amaranth.hdl import Module, Mux, Signal
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
@@ -111,12 +114,13 @@ class ControlRegisters(wiring.Component):
             Control.SAMPLES: self.samples,
             Control.TAKEN: self.taken,
         }
-        # pairs of registers choose first, so that no path is deep
+        # A pair that is not read is zero, which takes a register's reset and no logic for its bits.
         ordered = [values.get(register, 0) for register in Control]
         pairs = []
         for first in range(0, len(ordered), 2):
             pair = Signal(ELEMENT_BITS, name=f"registers_{first}", reset_less=True)
-            m.d.sync += pair.eq(select(address[:1], ordered[first : first + 2]))
+            read = self.access.selected & (address[1:] == first // 2)
+            m.d.sync += pair.eq(Mux(read, select(address[:1], ordered[first : first + 2]), 0))
             pairs.append(pair)
-        m.d.sync += self.word.eq(Mux(self.access.selected, select(address[1:], pairs), 0))
+        m.d.sync += self.word.eq(reduce(or_, pairs))
         return m
