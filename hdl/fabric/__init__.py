@@ -121,7 +121,7 @@ class Fabric(wiring.Component):
         for name, (_, user) in self._users.items():
             connect(m, getattr(access, name), user.access)
         for name, (_, bank) in self._with_element.items():
-            m.d.comb += getattr(readback, name).eq(bank.element)
+            m.d.comb += readback.elements[name].eq(bank.element)
         m.d.comb += [
             readback.address.eq(access.address),
             readback.selected.eq(access.selected),
@@ -278,18 +278,17 @@ class Fabric(wiring.Component):
         new, new_soon = stage(self._timing.update), stage(self._timing.update - 1)
         for space, later in ((Space.SUM, 0), (Space.SQUARE, 1)):
             if space in self._banks:
-                times = {
-                    "read": self._timing.sum_read + later,
-                    "write_soon": self._timing.update - 1 + later,
-                    "write": self._timing.update + later,
-                }
-                for name, time in times.items():
-                    port = getattr(self._banks[space], name)
+                sums = self._banks[space]
+                for port, time in (
+                    (sums.read, self._timing.sum_read + later),
+                    (sums.write_soon, self._timing.update - 1 + later),
+                    (sums.write, self._timing.update + later),
+                ):
                     m.d.comb += [port.valid.eq(stage(time).valid), port.micro.eq(stage(time).micro)]
                 m.d.comb += [
-                    self._banks[space].accumulate.eq(sequencer.level.accumulate),
-                    self._banks[space].job_bank.eq(control.bank),
-                    self._banks[space].states.eq(units.next),
+                    sums.accumulate.eq(sequencer.level.accumulate),
+                    sums.job_bank.eq(control.bank),
+                    sums.states.eq(units.next),
                 ]
         if Space.SAMPLE in self._banks:
             samples = self._banks[Space.SAMPLE]

@@ -5,7 +5,7 @@ from functools import reduce
 from operator import or_
 
 from amaranth.hdl import Module, Mux, Signal
-from amaranth.lib import wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import regmap
@@ -17,7 +17,7 @@ from ornstein.hdl.spaces import SpaceInfo, When, bus_width, spaces
 
 
 def elements(config: FabricConfig) -> dict[str, SpaceInfo]:
-    """The space of each input of :class:`Readback` that is an element of a space; factors have one
+    """The space of each element that :class:`Readback` chooses from, by its name; factors have one
     for each unit lane."""
     return {
         name: info
@@ -43,8 +43,8 @@ class Readback(wiring.Component):
     address : unsigned(24), in; element of the present access
     selected : one bit a space, in; the space of the present access
     control : unsigned(32), in; the control register, zero if another space is selected
+    elements : a field for each of :func:`elements`, in; what the bus reads of its memory
     rdata : bus_width, out
-    one element, in, for each of :func:`elements`
 
     Parameters
     ----------
@@ -58,9 +58,11 @@ class Readback(wiring.Component):
                 "address": In(ADDRESS_BITS),
                 "selected": In(max(Space) + 1),
                 "control": In(ELEMENT_BITS),
+                "elements": In(
+                    data.StructLayout({name: info.bits for name, info in elements(config).items()})
+                ),
                 "rdata": Out(bus_width(config)),
             }
-            | {name: In(info.bits) for name, info in elements(config).items()}
         )
 
     def elaborate(self, platform):
@@ -84,10 +86,10 @@ class Readback(wiring.Component):
         generator = Signal(ELEMENT_BITS, reset_less=True)
         factor = Signal(self._config.factor_width, reset_less=True)
         rank_bits = (self._config.rank_lanes - 1).bit_length()
-        factors = [getattr(self, f"factor_{unit}") for unit in range(self._config.unit_lanes)]
+        factors = [self.elements[f"factor_{unit}"] for unit in range(self._config.unit_lanes)]
         chosen_factor = select(self.address[rank_bits:], factors)
         m.d.sync += [
-            generator.eq(if_selected(Space.SEED, self.seed)),
+            generator.eq(if_selected(Space.SEED, self.elements["seed"])),
             factor.eq(if_selected(Space.FACTOR, chosen_factor)),
         ]
 
@@ -97,7 +99,7 @@ class Readback(wiring.Component):
                 continue
             # a rank word's lane was already chosen in a register
             early = info.read == When.IDLE and info.space != Space.RANK
-            word = if_selected(info.space, getattr(self, name))
+            word = if_selected(info.space, self.elements[name])
             (before_grant if early else after_grant).append(word)
         value = Signal(len(self.rdata), reset_less=True)
         answer = Signal(len(self.rdata), reset_less=True)

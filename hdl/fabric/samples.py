@@ -24,10 +24,10 @@ class SampleRing(wiring.Component):
     sampled_soon : in; ``sampled`` one cycle earlier
     entered : unsigned(32), out; words that have entered, modulo 2**32
     taken : unsigned(32), in; words that the host has taken out
-    hold : out; too little room is left: the sequencer must stop, two cycles after the word that
-        makes it so. What it has issued by then still fits: :attr:`Timing.sample_margin`
-    half_full : out; at least half of the ring is waiting, two cycles after the word that makes it
-        so
+    hold : out; too little room is left: the sequencer must stop. What it has issued by then still
+        fits: :attr:`Timing.sample_margin`
+    half_full : out; at least half of the ring is waiting. It follows ``sampled`` and ``taken`` as
+        ``hold`` does: ``sampled`` three cycles later, ``taken`` two
     element : signed(16), out; the state that the bus reads
     """
 

@@ -162,10 +162,12 @@ class Units(wiring.Component):
         for unit, lane in enumerate(self._lanes):
             m.submodules[f"lane_{unit}"] = lane
             m.d.comb += [
-                *(
-                    getattr(lane, name).eq(getattr(self, name))
-                    for name in ("valid", "micro", "micro_soon", "level", "load", "draw_soon")
-                ),
+                lane.valid.eq(self.valid),
+                lane.micro.eq(self.micro),
+                lane.micro_soon.eq(self.micro_soon),
+                lane.level.eq(self.level),
+                lane.load.eq(self.load),
+                lane.draw_soon.eq(self.draw_soon),
                 lane.accumulator.eq(self.accumulator[unit]),
                 lane.state.eq(self.state[unit]),
                 lane.drive.eq(self.drive[unit]),
