@@ -1,11 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
 """Control registers: what the bus writes and reads there, and what the counters count."""
 
+from dataclasses import replace
+
+import pytest
+
 from helpers.fabric_bench import SETTLE, bus_write
 from helpers.link_bench import simulate
-from ornstein.hdl.config import TINY
+from ornstein.hdl.config import TINY, WIDE
 from ornstein.hdl.fabric.control import ControlRegisters
-from ornstein.hdl.regmap import COUNTERS, Control
+from ornstein.hdl.regmap import COUNTERS, Control, StartRegister, StatusRegister
+
+BOTH = pytest.mark.parametrize("config", [TINY, WIDE], ids=["near", "far"])
+
+
+def job(**fields) -> int:
+    """A word for START."""
+    return StartRegister.const(fields).as_bits()
 
 
 async def read(ctx, dut, register):
@@ -15,8 +26,9 @@ async def read(ctx, dut, register):
     return ctx.get(dut.word)
 
 
-def test_registers_read_what_was_written_and_only_if_selected():
-    dut = ControlRegisters(TINY)
+@BOTH
+def test_registers_read_what_was_written_and_only_if_selected(config):
+    dut = ControlRegisters(config)
 
     async def bench(ctx):
         await bus_write(ctx, dut, Control.BANK_OFFSET, 21)
@@ -31,8 +43,9 @@ def test_registers_read_what_was_written_and_only_if_selected():
     simulate(dut, bench)
 
 
-def test_every_counter_counts_its_own_cycles_until_it_is_cleared():
-    dut, lengths = ControlRegisters(TINY), range(3, 3 + len(COUNTERS))
+@BOTH
+def test_every_counter_counts_its_own_cycles_until_it_is_cleared(config):
+    dut, lengths = ControlRegisters(config), range(3, 3 + len(COUNTERS))
 
     async def bench(ctx):
         for position, length in enumerate(lengths):
@@ -52,17 +65,107 @@ def test_every_counter_counts_its_own_cycles_until_it_is_cleared():
     simulate(dut, bench)
 
 
-def test_the_sample_count_and_the_events_are_passed_on():
-    dut = ControlRegisters(TINY)
+@BOTH
+def test_registers_that_are_only_written_read_zero(config):
+    dut = ControlRegisters(config)
+
+    async def bench(ctx):
+        ctx.set(dut.running, 1)
+        ctx.set(dut.counted, -1)
+        ctx.set(dut.samples, -1)
+        for register in (Control.START, Control.CLEAR, Control.RATE):
+            await bus_write(ctx, dut, register, 0x5A5A5A5A)
+            assert await read(ctx, dut, register) == 0, register
+
+    simulate(dut, bench)
+
+
+def test_a_fabric_without_a_sample_ring_has_no_register_for_it():
+    dut = ControlRegisters(replace(TINY, sample_depth=0))
+
+    async def bench(ctx):
+        await bus_write(ctx, dut, Control.TAKEN, 5)
+        assert await read(ctx, dut, Control.TAKEN) == 0
+
+    simulate(dut, bench)
+
+
+@BOTH
+def test_a_write_to_start_is_a_job_and_status_tells_what_became_of_it(config):
+    dut, starts = ControlRegisters(config), []
+
+    async def status(ctx):
+        found = StatusRegister.from_bits(await read(ctx, dut, Control.STATUS))
+        return found.running, found.pending, found.done, found.tag
+
+    async def watch_starts(ctx):
+        async for _, _, start, first, bank in ctx.tick().sample(
+            dut.start, dut.job.first, dut.job.bank
+        ):
+            if start:
+                starts.append((first, bank))
+
+    async def bench(ctx):
+        await bus_write(ctx, dut, Control.BANK_OFFSET, job(first=1, tag=1))
+        assert starts == [] and await status(ctx) == (0, 0, 0, 0)
+        await bus_write(ctx, dut, Control.START, job(first=7, levels=2, bank=1, tag=9))
+        assert starts == [(7, 1)] and ctx.get(dut.bank) == 1
+        ctx.set(dut.running, 1)
+        assert await status(ctx) == (1, 0, 0, 9)
+        await bus_write(ctx, dut, Control.START, job(first=8, tag=10))
+        assert len(starts) == 1 and await status(ctx) == (1, 1, 0, 10)
+        ctx.set(dut.finished, 1)
+        await ctx.tick()
+        ctx.set(dut.finished, 0)
+        ctx.set(dut.running, 0)
+        assert await status(ctx) == (0, 0, 1, 10)
+        assert starts == [(7, 1), (8, 0)] and ctx.get(dut.bank) == 0
+
+    simulate(dut, bench, background=[watch_starts])
+
+
+@BOTH
+def test_one_job_too_many_is_refused_unless_it_is_the_last_one_again(config):
+    dut = ControlRegisters(config)
+
+    async def refused(ctx, register, word):
+        ctx.set(dut.access.selected, 1)
+        ctx.set(dut.access.address, register)
+        ctx.set(dut.access.wdata, word)
+        await ctx.tick().repeat(SETTLE)
+        return bool(ctx.get(dut.start_refused))
+
+    async def bench(ctx):
+        ctx.set(dut.running, 1)
+        assert not await refused(ctx, Control.START, job(tag=1))
+        await bus_write(ctx, dut, Control.START, job(tag=1))
+        assert await refused(ctx, Control.START, job(tag=2))
+        assert not await refused(ctx, Control.START, job(tag=1))
+        assert not await refused(ctx, Control.BANK_OFFSET, job(tag=2))
+        ctx.set(dut.running, 0)  # the waiting job begins
+        assert not await refused(ctx, Control.START, job(tag=2))
+
+    simulate(dut, bench)
+
+
+@BOTH
+def test_the_sample_count_and_the_events_are_passed_on(config):
+    dut = ControlRegisters(config)
+
+    def events(ctx):
+        found = ctx.get(dut.events)
+        return found.idle, found.room, found.samples
 
     async def bench(ctx):
         ctx.set(dut.samples, 77)
-        ctx.set(dut.half_full, 1)
         assert await read(ctx, dut, Control.SAMPLES) == 77
-        events = ctx.get(dut.events)
-        assert (events.idle, events.room, events.samples) == (1, 1, 1)
+        assert events(ctx) == (1, 1, 0)
+        ctx.set(dut.half_full, 1)
+        assert events(ctx) == (1, 1, 1)
         ctx.set(dut.running, 1)
         await ctx.tick()
-        assert not ctx.get(dut.events).idle
+        assert events(ctx) == (0, 1, 1)
+        await bus_write(ctx, dut, Control.START, job(tag=3))
+        assert events(ctx) == (0, 0, 1)
 
     simulate(dut, bench)
