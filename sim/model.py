@@ -3,8 +3,8 @@
 
 Jobs that start from the same memories and touch only their own inputs are run side by side, one row
 a job; what a later job would find in the memories is what the last row left. The arithmetic is that
-of :mod:`ornstein.hdl.engine.lanes`, :mod:`ornstein.hdl.engine.update` and :mod:`ornstein.hdl.engine.noise`, compiled by
-Numba.
+of :mod:`ornstein.hdl.engine.lanes`, :mod:`ornstein.hdl.engine.update` and
+:mod:`ornstein.hdl.engine.noise`, compiled by Numba.
 """
 
 from collections.abc import Iterator

@@ -112,7 +112,7 @@ class Sequencer(wiring.Component):
             self._keep_beat(m, reader, reader.fetched)
 
     def _keep_beat(self, m: Module, reader: "_DescriptorReader", register: Value) -> None:
-        """Writes the arriving beat to its place in a register; a beat beyond its end is left out."""
+        """Writes the arriving beat to its place in a register, unless it is beyond the end."""
         width = self._config.descriptor_width
         with m.Switch(reader.arrived):
             for beat in range(len(register) // width):

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb tests of :class:`ornstein.hdl.engine.lanes.Lanes`: sums in plain integers, and the cycles in
-which they appear.
+"""cocotb tests of :class:`ornstein.hdl.engine.lanes.Lanes`: sums in plain integers, and the
+cycles in which they appear.
 
 ``FABRIC`` in the environment names the preset that was built.
 """

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""cocotb tests of :class:`ornstein.hdl.engine.update.Update`: passes of the integer model, unit by unit.
+"""cocotb tests of :class:`ornstein.hdl.engine.update.Update`: passes of the integer model, unit by
+unit.
 
 ``FABRIC`` in the environment names the preset that was built; it has one unit lane.
 """

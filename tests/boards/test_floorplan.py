@@ -72,7 +72,10 @@ def test_the_gateware_has_cells_of_these_names(tmp_path):
     config = replace(ULX3S, unit_lanes=2)
     platform = SimpleNamespace(device="LFE5U-85F")
     (tmp_path / "fabric.il").write_text(rtlil.convert(Fabric(config), platform=platform))
-    script = "read_rtlil fabric.il; hierarchy -auto-top; proc; flatten; memory -nomap; write_json out.json"
+    script = (
+        "read_rtlil fabric.il; hierarchy -auto-top; proc; flatten; memory -nomap; "
+        "write_json out.json"
+    )
     subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, check=True, timeout=300)
     modules = json.loads((tmp_path / "out.json").read_text())["modules"].values()
     cells = max((module["cells"] for module in modules), key=len)

@@ -19,7 +19,9 @@ def test_factor_memory_equals_plain_memory(tmp_path, lanes, depth):
         tmp_path,
         warm=2 * depth,
         stimuli={
-            "address": f"warm ? cycle / 2 : (cycle % 2 || $urandom % 2) ? address : $urandom % {depth}",
+            "address": (
+                f"warm ? cycle / 2 : (cycle % 2 || $urandom % 2) ? address : $urandom % {depth}"
+            ),
             "write_data": "$urandom",
             "write_lanes": "cycle % 2 == 0 ? 0 : warm ? '1 : ($urandom % 2) ? 0 : $urandom",
         },

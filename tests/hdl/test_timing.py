@@ -11,7 +11,7 @@ from ornstein.hdl.timing import Timing
 
 
 def test_one_unit_lane_by_hand():
-    """Memories answer in the next cycle, multipliers two later, eight rank lanes add up in three."""
+    """Memories answer in the next cycle, multipliers two later, eight rank lanes add in three."""
     timing = Timing.of(ICEBREAKER)
     assert (timing.hop, timing.read, timing.spread, timing.products) == (0, 1, 0, 3)
     assert (timing.rank, timing.unit) == (4, 7)
