@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from ornstein.host.cli.app import (
-    CheckError,
     DeviceOption,
     JsonOption,
     SeedOption,
@@ -42,7 +41,6 @@ def images(
     """Remove noise from images of digits and generate new ones, beside the best linear filter and a
     Gaussian.
     """
-    from ornstein.host.devices.comparison import ModelMismatchError
     from ornstein.host.experiments.common import documents, write_csv
     from ornstein.host.experiments.images.digits import load_images
     from ornstein.host.experiments.images.parameters import PARAMETERS, Parameters, train_all
@@ -60,10 +58,7 @@ def images(
             parameters = output / PARAMETERS.name
             train_all(load_images(), say).save(parameters)
         trained = Parameters.load(parameters or PARAMETERS)
-        try:
-            result = run_images(trained, device, per_class=per_class, seed=seed, progress=say)
-        except ModelMismatchError as error:
-            raise CheckError(str(error)) from None
+        result = run_images(trained, device, per_class=per_class, seed=seed, progress=say)
     report = write_images_page(result, output)
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, documents(result.experiments, "reference"))

@@ -2,13 +2,14 @@
 """``ornstein bench`` on the command line: the numbers that it prints are those that it writes."""
 
 import json
+import sys
 from dataclasses import asdict
 
 import pytest
 from typer.testing import CliRunner
 
-from ornstein.host.cli import main as cli  # noqa: F401 - registers the commands
-from ornstein.host.cli.app import CheckError, app
+from ornstein.host.cli import main as cli
+from ornstein.host.cli.app import app
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.experiments.bench import run
 from ornstein.host.experiments.bench.figures import figure
@@ -41,11 +42,14 @@ def test_a_stored_run_that_is_none_is_one_line(measured, tmp_path):
     assert "holds no stored run; make one with: ornstein bench --json" in str(result.exception)
 
 
-def test_a_fabric_that_differs_from_the_model_is_a_failed_check(monkeypatch, tmp_path):
+def test_a_fabric_that_differs_from_the_model_is_a_failed_check(monkeypatch, tmp_path, capsys):
     def differs(progress):
         raise ModelMismatchError("one sum differs")
         yield
 
     monkeypatch.setattr(run, "bench", differs)
-    result = CliRunner().invoke(app, ["bench", "--output", str(tmp_path)])
-    assert isinstance(result.exception, CheckError) and "one sum" in str(result.exception)
+    monkeypatch.setattr(sys, "argv", ["ornstein", "bench", "--output", str(tmp_path)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == cli.EXIT_CODES[ModelMismatchError]
+    assert capsys.readouterr().err.strip() == "ornstein: one sum differs"

@@ -2,12 +2,13 @@
 """``ornstein images`` on the command line: what it prints and writes are the results."""
 
 import json
+import sys
 
 import pytest
 from typer.testing import CliRunner
 
-from ornstein.host.cli import main as cli  # noqa: F401 - registers the commands
-from ornstein.host.cli.app import CheckError, app
+from ornstein.host.cli import main as cli
+from ornstein.host.cli.app import app
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.experiments.common import documents
 from ornstein.host.experiments.images import parameters as trained
@@ -57,10 +58,13 @@ def test_training_keeps_its_parameters_and_uses_them(asked, parameters, monkeypa
     assert asked[0]["provenance"] == {"command": "test"}
 
 
-def test_gateware_that_differs_from_the_model_is_a_failed_check(monkeypatch, tmp_path):
+def test_gateware_that_differs_from_the_model_is_a_failed_check(monkeypatch, tmp_path, capsys):
     def differs(*arguments, **options):
         raise ModelMismatchError("one sum differs")
 
     monkeypatch.setattr(run, "run_images", differs)
-    result = CliRunner().invoke(app, ["images", "--output", str(tmp_path)])
-    assert isinstance(result.exception, CheckError) and "one sum" in str(result.exception)
+    monkeypatch.setattr(sys, "argv", ["ornstein", "images", "--output", str(tmp_path)])
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == cli.EXIT_CODES[ModelMismatchError]
+    assert capsys.readouterr().err.strip() == "ornstein: one sum differs"
