@@ -118,6 +118,161 @@ def _wrap(value, half):
     return ((value + half) & (2 * half - 1)) - half
 
 
+@numba.njit(cache=True, inline="always")
+def _store_rank_word(accumulator, shift, half_range, rank_word):
+    """Writes shifted and saturated accumulators, which hold half of the result's LSB already, to a
+    rank word. Returns whether a lane was clipped."""
+    clipped = False
+    for r in range(accumulator.shape[0]):
+        value = _wrap(accumulator[r], half_range) >> shift
+        if value > _HIGH:
+            value, clipped = _HIGH, True
+        elif value < _LOW:
+            value, clipped = _LOW, True
+        rank_word[r] = value
+    return clipped
+
+
+@numba.njit(cache=True, inline="always")
+def _project(word, offset, shape, shifts, factor, vectors, rank, accumulator):
+    """The pass PROJECT from ``vectors``. Returns the number of rank words with a clipped lane."""
+    ranks, units, half_range = shape[:3]
+    inner, base, stride, dest = word[_INNER], word[_FACTOR], word[_STRIDE], word[_DEST]
+    source = word[_SOURCE] + offset
+    shift = shifts[0, word[_SHIFT]]
+    clipped = 0
+    for o in range(word[_OUTER]):
+        accumulator[:] = 1 << shift - 1
+        for i in range(inner):
+            row = factor[base + o + i * stride]
+            for u in range(units):
+                value = np.int64(vectors[source + i, u])
+                for r in range(ranks):
+                    accumulator[r] += np.int64(row[u * ranks + r]) * value
+        clipped += _store_rank_word(accumulator, shift, half_range, rank[dest + o])
+    return clipped
+
+
+@numba.njit(cache=True, inline="always")
+def _mix(word, offset, shape, shifts, factor, rank, accumulator):
+    """The pass MIX, in the first unit lane. Returns the number of words with a clipped lane."""
+    ranks, _, half_range = shape[:3]
+    inner, base, stride = word[_INNER], word[_FACTOR], word[_STRIDE]
+    source, dest = word[_SOURCE] + offset, word[_DEST]
+    shift = shifts[0, word[_SHIFT]]
+    clipped = 0
+    for o in range(word[_OUTER]):
+        accumulator[:] = 1 << shift - 1
+        for t in range(inner):
+            row = factor[base + o * inner + t]
+            for r in range(ranks):
+                accumulator[r] += np.int64(row[r]) * np.int64(rank[source + o + t * stride, r])
+        clipped += _store_rank_word(accumulator, shift, half_range, rank[dest + o])
+    return clipped
+
+
+@numba.njit(cache=True, inline="always")
+def _activate(word, activation, rank):
+    """The pass ACTIVATE: interpolates between the entries of the table, which wraps."""
+    source, dest = word[_SOURCE], word[_DEST]
+    for o in range(word[_OUTER]):
+        for r in range(word[_INNER]):
+            argument = rank[source + o, r]
+            entry = activation[(argument >> _FRACTION) & _ENTRY_MASK]
+            step = (entry[1] * (argument & _FRACTION_MASK) + _FRACTION_HALF) >> _FRACTION
+            rank[dest + o, r] = _wrap(entry[0] + step, _HIGH + 1)
+
+
+@numba.njit(cache=True, inline="always")
+def _coupling_sum(factor, first, count, rank, source, unit, ranks):
+    """The sum of products of one unit, over ``count`` rows of factors from ``first`` on."""
+    total = np.int64(0)
+    for j in range(count):
+        row = factor[first + j]
+        values = rank[source + j]
+        for r in range(ranks):
+            total += np.int64(row[unit * ranks + r]) * np.int64(values[r])
+    return total
+
+
+@numba.njit(cache=True, inline="always")
+def _kept(held, leak, leak_bits, quartic, quartic_built):
+    """The state less its leak and less the cubic term, in guard LSBs."""
+    total = (held << _GUARD) - (held * leak << _GUARD - leak_bits)
+    if quartic_built:
+        cubic = ((held * held >> _SQUARE_SHIFT) * quartic + _ROUND) >> _GUARD
+        total -= held * min(cubic, _LIMIT)
+    return total
+
+
+@numba.njit(cache=True, inline="always")
+def _rounding(generator, dithers):
+    """What is added before the guard bits are dropped."""
+    if dithers:
+        return np.int64((generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK))
+    return np.int64(_ROUND)
+
+
+@numba.njit(cache=True, inline="always")
+def _code(generator):
+    """The three-point noise of a generator: -1, 0 or 1."""
+    draw = np.int64(generator & np.uint64(_DRAW_MASK))
+    return np.int64(draw < _THRESHOLD) - np.int64(draw >= _MIRROR)
+
+
+@numba.njit(cache=True, inline="always")
+def _expand(level, word, offset, shape, shifts, factor, state, drive, rank, codes, generators):
+    """The pass EXPAND: writes new states or, with ``to_drive``, new biases. Returns the number of
+    words with a clipped unit."""
+    ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
+    amplitude, leak, quartic = level[_AMPLITUDE], level[_LEAK], level[_QUARTIC]
+    keep, midpoint, dithers = level[_KEEP], level[_MIDPOINT], level[_DITHER]
+    inner, base, source, dest = word[_INNER], word[_FACTOR], word[_SOURCE], word[_DEST]
+    shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
+    to_drive, coupled, biased = word[_TO_DRIVE], word[_COUPLED], word[_BIASED]
+    bias = word[_BIAS] + offset
+    target = drive if to_drive else state
+    clipped_words = 0
+    for o in range(word[_OUTER]):
+        clipped = False
+        for u in range(units):
+            total = np.int64(0)
+            if coupled:
+                first = base + o * inner
+                total = _coupling_sum(factor, first, inner, rank, source, u, ranks)
+                total = _wrap(total, half_range) << _GUARD - coupling_bits >> shift
+            if biased:
+                total += np.int64(drive[bias + o, u]) << bias_shift
+            if keep:
+                held = np.int64(state[dest + o, u])
+                total += _kept(held, leak, leak_bits, quartic, quartic_built)
+            generator = generators[u]
+            total += _rounding(generator, dithers)
+            if not to_drive:
+                code = _code(generator)
+                total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
+                codes[dest + o, u] = code
+                generators[u] = _advance(generator)
+            value = total >> _GUARD
+            if value > _HIGH:
+                value, clipped = _HIGH, True
+            elif value < _LOW:
+                value, clipped = _LOW, True
+            target[dest + o, u] = value
+        clipped_words += clipped
+    return clipped_words
+
+
+@numba.njit(cache=True, inline="always")
+def _accumulate(state, first, count, cleared, sums, squares):
+    """Adds new states and their squares to the sums; ``cleared`` forgets what those held."""
+    for o in range(first, first + count):
+        for u in range(state.shape[1]):
+            value = np.int64(state[o, u])
+            sums[o, u] = value + (0 if cleared else sums[o, u])
+            squares[o, u] = value * value + (0 if cleared else squares[o, u])
+
+
 @numba.njit(cache=True)
 def _run_level(
     level,
@@ -144,126 +299,55 @@ def _run_level(
 
     No address is checked here; :meth:`FabricModel.run` has done it. Shapes: level (fields,), passes
     (passes, fields), shape (rank_lanes, unit_lanes, accumulator half range, coupling_bits,
-    leak_bits, quartic), shifts (3, 8), factor (words, lanes), state, drive (words, unit_lanes), rank
-    (words, rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares like
-    state, samples (rows, unit_lanes), of which those of this part are written from the first on.
+    leak_bits, quartic), shifts (3, 8), factor (words, lanes), state and drive (words, unit_lanes),
+    rank (words, rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares
+    like state, samples (rows, unit_lanes), of which those of this part are written from the first
+    on.
     Returns the number of sample rows written.
     """
-    ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
-    accumulator = np.zeros(ranks, np.int64)
     thin = level[_THIN]
-    amplitude, leak, quartic = level[_AMPLITUDE], level[_LEAK], level[_QUARTIC]
-    keep, midpoint, dithers = level[_KEEP], level[_MIDPOINT], level[_DITHER]
+    accumulator = np.zeros(shape[0], np.int64)
     written = 0
-    issued, clipped_ranks, clipped_units = 0, 0, 0
     for index in range(begin, end):
         step, number = index // passes.shape[0], index % passes.shape[0]
         sampled = thin > 0 and (step + 1) % thin == 0
         cleared = level[_CLEAR] and step == 0
         word = passes[number]
-        operation, outer, inner = word[_OPERATION], word[_OUTER], word[_INNER]
-        source, dest, base, stride = word[_SOURCE], word[_DEST], word[_FACTOR], word[_STRIDE]
+        operation, outer = word[_OPERATION], word[_OUTER]
         offset = bank_words if word[_BANKED] else 0
-        if operation != _ACTIVATE:
-            issued += outer * inner
-        if operation == _PROJECT or operation == _MIX:
-            shift = shifts[0, word[_SHIFT]]
-            vectors = drive if word[_FROM_DRIVE] else state
-            if word[_FROM_DRIVE]:
-                source += offset
-            for o in range(outer):
-                accumulator[:] = 1 << shift - 1
-                if operation == _PROJECT:
-                    for i in range(inner):
-                        row = factor[base + o + i * stride]
-                        for u in range(units):
-                            value = np.int64(vectors[source + i, u])
-                            for r in range(ranks):
-                                accumulator[r] += np.int64(row[u * ranks + r]) * value
-                else:
-                    for t in range(inner):
-                        row = factor[base + o * inner + t]
-                        for r in range(ranks):
-                            accumulator[r] += np.int64(row[r]) * np.int64(
-                                rank[source + o + t * stride, r]
-                            )
-                clipped = False
-                for r in range(ranks):
-                    value = _wrap(accumulator[r], half_range) >> shift
-                    if value > _HIGH:
-                        value, clipped = _HIGH, True
-                    elif value < _LOW:
-                        value, clipped = _LOW, True
-                    rank[dest + o, r] = value
-                clipped_ranks += clipped
-        elif operation == _ACTIVATE:
-            for o in range(outer):
-                for r in range(inner):
-                    argument = rank[source + o, r]
-                    entry = activation[(argument >> _FRACTION) & _ENTRY_MASK]
-                    rank[dest + o, r] = _wrap(
-                        entry[0]
-                        + ((entry[1] * (argument & _FRACTION_MASK) + _FRACTION_HALF) >> _FRACTION),
-                        _HIGH + 1,
-                    )
+        if operation == _ACTIVATE:
+            _activate(word, activation, rank)
+            continue
+        counters[0] += outer * word[_INNER]
+        vectors, read_offset = (drive, offset) if word[_FROM_DRIVE] else (state, 0)
+        if operation == _PROJECT:
+            counters[1] += _project(
+                word, read_offset, shape, shifts, factor, vectors, rank, accumulator
+            )
+        elif operation == _MIX:
+            counters[1] += _mix(word, read_offset, shape, shifts, factor, rank, accumulator)
         else:
-            shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
-            to_drive, coupled = word[_TO_DRIVE], word[_COUPLED]
-            bias = word[_BIAS] + offset
-            for o in range(outer):
-                clipped = False
-                for u in range(units):
-                    total = np.int64(0)
-                    if coupled:
-                        for j in range(inner):
-                            row = factor[base + o * inner + j]
-                            values = rank[source + j]
-                            for r in range(ranks):
-                                total += np.int64(row[u * ranks + r]) * np.int64(values[r])
-                        total = _wrap(total, half_range) << _GUARD - coupling_bits >> shift
-                    if word[_BIASED]:
-                        total += np.int64(drive[bias + o, u]) << bias_shift
-                    if keep:
-                        held = np.int64(state[dest + o, u])
-                        total += (held << _GUARD) - (held * leak << _GUARD - leak_bits)
-                        if quartic_built:
-                            cubic = ((held * held >> _SQUARE_SHIFT) * quartic + _ROUND) >> _GUARD
-                            total -= held * min(cubic, _LIMIT)
-                    generator = generators[u]
-                    if dithers:
-                        total += np.int64(
-                            (generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK)
-                        )
-                    else:
-                        total += _ROUND
-                    if not to_drive:
-                        draw = np.int64(generator & np.uint64(_DRAW_MASK))
-                        code = np.int64(draw < _THRESHOLD) - np.int64(draw >= _MIRROR)
-                        total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
-                        codes[dest + o, u] = code
-                        generators[u] = _advance(generator)
-                    value = total >> _GUARD
-                    if value > _HIGH:
-                        value, clipped = _HIGH, True
-                    elif value < _LOW:
-                        value, clipped = _LOW, True
-                    if to_drive:
-                        drive[dest + o, u] = value
-                    else:
-                        state[dest + o, u] = value
-                        if level[_ACCUMULATE]:
-                            sums[dest + o, u] = value + (0 if cleared else sums[dest + o, u])
-                            squares[dest + o, u] = value * value + (
-                                0 if cleared else squares[dest + o, u]
-                            )
-                        if sampled:
-                            samples[written, u] = value
-                clipped_units += clipped
-                if sampled and not to_drive:
-                    written += 1
-    counters[0] += issued
-    counters[1] += clipped_ranks
-    counters[2] += clipped_units
+            counters[2] += _expand(
+                level,
+                word,
+                offset,
+                shape,
+                shifts,
+                factor,
+                state,
+                drive,
+                rank,
+                codes,
+                generators,
+            )
+            if word[_TO_DRIVE]:
+                continue
+            dest = word[_DEST]
+            if level[_ACCUMULATE]:
+                _accumulate(state, dest, outer, cleared, sums, squares)
+            if sampled:
+                samples[written : written + outer] = state[dest : dest + outer]
+                written += outer
     return written
 
 
