@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes microprograms of :class:`ornstein.hdl.link.usb.engine.Engine`, with names for words and
-bytes.
+"""An assembler for the microprograms of :class:`ornstein.hdl.link.usb.engine.Engine`: words and
+bytes of memory have names.
 """
 
 from ornstein.hdl.link.usb.engine import PAGE, WORDS, Source, When
@@ -9,12 +9,17 @@ __all__ = ["Assembler"]
 
 
 class Assembler:
-    """Collects words in the order in which they follow each other.
+    """Collects the words of a microprogram, in order.
 
-    Every word takes the keywords ``test`` and ``then``, the word that follows where the test holds;
-    ``go``, the word that follows otherwise, by default the one written next; and the fields of a
-    ``Word``. Addresses are those of the memory's lower half; ``half`` 0 or 1 means the byte of that
-    half that the pointer points at.
+    Every method that writes a word takes these keywords: ``test``, a condition; ``then``, the label
+    of the next word if the condition is true; ``go``, the label of the next word otherwise, by
+    default the word written next; and the fields of a ``Word``. An address is one of the memory's
+    lower half, unless ``half`` is given: 0 or 1 selects the lower or the upper half, and the
+    pointer is the address in it.
+
+    Attributes
+    ----------
+    contents : the memory at power-up
     """
 
     def __init__(self):
@@ -26,15 +31,15 @@ class Assembler:
     # ---- the memory ------------------------------------------------------------------------------
 
     def variable(self, name: str, value: int = 0) -> int:
-        """Address of a byte with that value at power-up."""
+        """Reserves a byte with that value at power-up, and returns its address."""
         return self._byte(name, value)
 
     def constant(self, value: int) -> int:
-        """Address of a byte that always has the value, modulo 256."""
+        """Returns the address of a byte that always has the value, modulo 256."""
         return self._bytes.get(value % 256) or self._byte(value % 256, value % 256)
 
     def _byte(self, key, value):
-        # byte zero is left out: a pointer that has run over a buffer's end writes there
+        # byte zero is not used, because a pointer that runs beyond the end of a buffer writes there
         self._bytes[key] = address = len(self._bytes) + 1
         self.contents[address] = value
         return address
@@ -42,7 +47,7 @@ class Assembler:
     # ---- words -----------------------------------------------------------------------------------
 
     def label(self, name: str) -> None:
-        """Names the word written next."""
+        """Gives the word written next a name. Raises ValueError if the name is taken."""
         if name in self._labels:
             raise ValueError(f"two words are called {name!r}")
         self._labels[name] = len(self._written)
@@ -57,7 +62,7 @@ class Assembler:
         go: str | None = None,
         **fields,
     ) -> None:
-        """Any word."""
+        """Writes a word with any fields."""
         self._written.append(
             {
                 **fields,
@@ -70,54 +75,54 @@ class Assembler:
         )
 
     def load(self, address: int = 0, **rest) -> None:
-        """The accumulator becomes a byte of memory."""
+        """Writes a byte of the memory to the accumulator."""
         self.word(address=address, source=Source.MEMORY, load=1, **rest)
 
     def load_byte(self, **rest) -> None:
-        """The accumulator becomes the next byte received."""
+        """Writes the next byte received to the accumulator."""
         self.word(source=Source.LINE, load=1, wait=1, **rest)
 
     def clear(self, **rest) -> None:
-        """The accumulator becomes zero."""
+        """Sets the accumulator to zero."""
         self.word(source=Source.ZERO, load=1, **rest)
 
     def add(self, address: int = 0, **rest) -> None:
-        """Adds a byte of memory to the accumulator."""
+        """Adds a byte of the memory to the accumulator."""
         self.word(address=address, source=Source.MEMORY, add=1, load=1, **rest)
 
     def subtract(self, address: int = 0, **rest) -> None:
-        """Subtracts a byte of memory from the accumulator."""
+        """Subtracts a byte of the memory from the accumulator."""
         self.word(address=address, source=Source.MEMORY, add=1, negate=1, load=1, **rest)
 
     def store(self, address: int = 0, **rest) -> None:
-        """A byte of memory becomes the accumulator."""
+        """Writes the accumulator to a byte of the memory."""
         self.word(address=address, source=Source.ZERO, add=1, write=1, **rest)
 
     def point(self, address: int, **rest) -> None:
-        """The pointer becomes a byte of memory."""
+        """Writes a byte of the memory to the pointer."""
         self.word(address=address, source=Source.MEMORY, point=1, **rest)
 
     def store_pointer(self, address: int, **rest) -> None:
-        """A byte of memory becomes the pointer."""
+        """Writes the pointer to a byte of the memory."""
         self.word(address=address, source=Source.POINTER, write=1, **rest)
 
     def send(self, address: int = 0, **rest) -> None:
-        """Sends a byte of memory."""
+        """Sends a byte of the memory to the host."""
         self.word(address=address, source=Source.MEMORY, wait=1, send=1, **rest)
 
     def send_checksum(self, **rest) -> None:
-        """Sends a byte of the checksum."""
+        """Sends a byte of the checksum to the host."""
         self.word(wait=1, send=1, checksum=1, **rest)
 
     def pass_(self, **rest) -> None:
-        """Nothing but a test, or a way to another word."""
+        """Has no effect but to choose the next word."""
         self.word(**rest)
 
     # ---- layout ----------------------------------------------------------------------------------
 
     def program(self) -> list[dict]:
-        """The words in the order written. Raises ValueError if they are too many, KeyError if a
-        name means nothing.
+        """Returns the words in the order written, with numbers of words for labels. Raises
+        ValueError if there are too many words, KeyError if a label is not defined.
         """
         if len(self._written) > WORDS:
             raise ValueError(

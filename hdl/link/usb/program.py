@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The microprogram of the serial port: packets, toggles, requests.
+"""The microprogram of the USB serial port: packets, data toggles, and control requests.
 
 Universal Serial Bus Specification 2.0: 8.3.1 (packet identifiers), 8.4.6 (handshakes), 8.5
-(transactions), 8.6 (toggles), 9.2.6.3 (setting an address), 9.4 (requests); Communications Device
-Class, PSTN subclass 1.2: 6.3 (its requests).
+(transactions), 8.6 (data toggles), 9.2.6.3 (setting an address), 9.4 (requests); Communications
+Device Class, PSTN subclass 1.2: 6.3 (its requests).
 
-Between packets the device gives on the bytes that the host has sent. From a packet's start on it
-keeps step with the wires: a byte takes 16 cycles, eight words. The sync pattern of an answer goes
-out as soon as it is known that there will be one, which leaves seven words to choose what it is.
+Between packets the device passes on the bytes that it has received from the host. From the start of
+a packet on, the program must keep pace with the wires: a byte lasts 16 cycles, the time of eight
+microprogram words. The device sends the sync pattern of an answer as soon as it is certain that it
+will answer. This leaves seven words in which to choose the answer.
 """
 
 from ornstein.hdl.link.usb import descriptors
@@ -23,26 +24,26 @@ _DATA0, _DATA1 = 0xC3, 0x4B
 _ACK, _NAK, _STALL = 0xD2, 0x5A, 0x1E
 
 _RESET_ROUNDS = 20
-"""Rounds of four cycles, 3.3 us, after which SE0 is a bus reset; the least is 2.5 us (7.1.7.5)."""
+"""Rounds of four cycles, 3.3 us in all, after which SE0 counts as a bus reset. The specification
+asks for at least 2.5 us (7.1.7.5)."""
 _ANSWER_ROUNDS = 40
-"""Rounds of four cycles, 80 bit times, in which the host goes on with a transaction; it does within
-18 after what the device has sent, of which up to 20 are still to come, and its own packet begins
-with eight (7.1.19.1).
-"""
+"""Rounds of four cycles, 80 bit times in all, in which the device waits for the host to continue a
+transaction. The host does so within 18 bit times after the device's packet, of which up to 20 bit
+times have yet to be sent, and its own packet begins with a sync pattern of eight (7.1.19.1)."""
 
-# the memory: constants and variables from byte 1 of the lower half on, packets from the host at its
-# end; what is sent to the host in the upper half. A packet with its checksum, and one byte more,
-# ends before byte 256.
-_FROM_HOST = PAGE - 1 - (MAX_PACKET + 2)  # odd
-_REQUEST = _FROM_HOST - 1 - (8 + 2) & ~1  # even; both in the part that the pointer's test tells
+# The lower half of the memory holds constants and variables from byte 1 on, and packets from the
+# host at its end; the upper half holds what is sent to the host. A packet from the host, with its
+# checksum and one more byte, ends before byte 256.
+_FROM_HOST = PAGE - 1 - (MAX_PACKET + 2)  # odd, to tell it from _REQUEST by When.ODD
+_REQUEST = _FROM_HOST - 1 - (8 + 2) & ~1  # even; both are in the part that When.UPPER recognises
 _TO_HOST = PAGE - MAX_PACKET
 _LOWER, _UPPER = 0, 1
 assert _FROM_HOST % 2 == 1 and _REQUEST >= PAGE // 2
 
 
 class _Bytes:
-    """Addresses in the lower half of the memory: constants, variables and the last
-    request's bytes.
+    """Addresses in the lower half of the memory: constants, variables, and the bytes of the last
+    request.
     """
 
     def __init__(self, a: Assembler):
@@ -60,20 +61,20 @@ class _Bytes:
         )
 
         self.address, self.next_address = a.variable("address"), a.variable("next address")
-        # bulk: bytes held from the host and where the next is, toggle expected, identifier of the
-        # next to the host
+        # Bulk endpoint: the number of bytes from the host that are not passed on yet, and the
+        # address of the next one; whether the next packet from the host is a DATA1; the identifier
+        # of the next packet to the host.
         self.held, self.held_at = a.variable("held"), a.variable("held at")
         self.expects_data1, self.bulk_data = (
             a.variable("expects DATA1"),
             a.variable("bulk data", _DATA0),
         )
-        # control transfers: bytes left to answer and where they are, identifier of the next packet,
-        # refused
+        # Control endpoint: the number of bytes left to answer, and their address; the identifier of
+        # the next packet to the host; whether the last request is refused.
         self.left, self.left_at = a.variable("left"), a.variable("left at")
         self.control_data, self.refused = a.variable("control data"), a.variable("refused")
-        self.of_bulk = a.variable(
-            "of bulk"
-        )  # whether the data packet just sent was the bulk endpoint's
+        # whether the data packet sent last was the bulk endpoint's
+        self.of_bulk = a.variable("of bulk")
 
         (
             self.kind,
@@ -88,7 +89,7 @@ class _Bytes:
 
 
 def serial_port() -> tuple[list[dict], bytes]:
-    """(microprogram, memory at power-up)."""
+    """Returns (the microprogram, the memory's contents at power-up)."""
     a = Assembler()
     at, answers = _Bytes(a), _answers(a)
     _between_packets(a, at, answers)
@@ -100,13 +101,13 @@ def serial_port() -> tuple[list[dict], bytes]:
 
 
 def _between_packets(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
-    """Bytes from the host go on; then resets."""
+    """Between packets: pass on the bytes from the host, and recognise a bus reset."""
     a.label("idle")
     a.load(at.held, test=When.SE0, then="low")
     a.point(at.held_at, test=When.ACTIVE, then="packet")
     a.pass_(test=When.ZERO, then="idle")
 
-    a.label("give")  # accumulator: held; eight cycles a byte
+    a.label("give")  # the accumulator holds the number of bytes held; a byte takes eight cycles
     a.pass_(test=When.FULL, then="given")
     a.word(half=_LOWER, source=Source.MEMORY, put=1, step=1)
     a.subtract(at.one, test=When.ACTIVE, then="given")
@@ -125,7 +126,7 @@ def _between_packets(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     a.clear()
     a.store(at.address)
     a.store(at.next_address)
-    a.label("configure")  # accumulator: number of the configuration
+    a.label("configure")  # the accumulator holds the number of the configuration
     a.point(a.constant(answers["configuration"] + 1))
     a.store(half=_UPPER)
     a.label("first data")
@@ -137,19 +138,19 @@ def _between_packets(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
 
 
 def _tokens(a: Assembler, at: _Bytes) -> None:
-    """The start of every packet, and the transaction that a token begins."""
+    """The start of every packet; and tokens, which begin a transaction."""
     a.label("packet")
     a.load_byte(start=1, test=When.ACTIVE, then="identifier", go="idle")
     a.label("identifier")
     a.subtract(a.constant(_IN))
-    a.label("less IN")  # accumulator: identifier less IN
+    a.label("less IN")  # the accumulator holds the identifier minus that of IN
     a.subtract(a.constant(_OUT - _IN), test=When.ZERO, then="IN")
     a.subtract(a.constant(_SETUP - _OUT), test=When.ZERO, then="OUT")
     a.point(a.constant(_REQUEST), test=When.ZERO, then="token")
     a.label("skip")
     a.pass_(test=When.ACTIVE, then="skip", go="idle")
 
-    # the pointer tells them apart from now on
+    # from here on the pointer's value tells the three kinds of token apart
     a.label("IN")
     a.point(at.zero, go="token")
     a.label("OUT")
@@ -183,7 +184,7 @@ def _tokens(a: Assembler, at: _Bytes) -> None:
 
 
 def _in_transactions(a: Assembler, at: _Bytes) -> None:
-    """Data packets to the host, and what it says to them."""
+    """Data packets to the host, and its acknowledgement."""
     a.label("bulk in")
     a.load(at.one, test=When.CLOSED, then="packet ready", go="nak")
     a.label("packet ready")
@@ -208,7 +209,7 @@ def _in_transactions(a: Assembler, at: _Bytes) -> None:
     a.label("chunk")
     a.point(at.left_at, test=When.ZERO, then="no data")
 
-    a.label("data")  # accumulator: how many bytes; pointer: where
+    a.label("data")  # the accumulator holds the number of bytes, the pointer their address
     a.send(half=_UPPER, step=1, start=1)
     a.label("rest")
     a.subtract(at.one)
@@ -254,44 +255,57 @@ def _in_transactions(a: Assembler, at: _Bytes) -> None:
 
 
 def _out_transactions(a: Assembler, at: _Bytes) -> None:
-    """Data packets from the host: bytes, what a request comes with, and requests themselves."""
+    """Data packets from the host: bytes for the serial port, data of a request, and requests."""
+    _await_data(a, at, "bulk")
+    _bulk_data(a, at)
+    _busy(a, at)
+    _repeated_data(a, at)
+    _await_data(a, at, "control")
+    _control_data(a, at)
+    _receive(a, at, "request")
+    _new_request(a, at)
 
-    def await_data(what: str):
-        a.label(f"await {what} data")
-        a.load(at.patience)
-        a.label(f"awaiting {what} data")
-        a.subtract(at.one, test=When.ACTIVE, then=f"{what} packet")
-        a.pass_(test=When.ZERO, then="idle", go=f"awaiting {what} data")
-        a.label(f"{what} packet")
-        a.load_byte(start=1, test=When.ACTIVE, then=f"{what} identifier", go="idle")
-        a.label(f"{what} identifier")
-        a.subtract(at.data0)
-        a.subtract(a.constant(_DATA1 - _DATA0), test=When.ZERO, then=f"{what} DATA0")
-        a.subtract(a.constant(_IN - _DATA1), test=When.ZERO, then=f"{what} DATA1", go="less IN")
 
-    def receive(what: str):
-        """A packet to where the pointer points, which is one byte further at the end; none that
-        goes on beyond the half of the memory. What answers it comes next, after the sync pattern.
-        """
-        a.label(f"receive {what}")
-        a.word(
-            half=_LOWER,
-            source=Source.LINE,
-            write=1,
-            step=1,
-            wait=1,
-            test=When.ACTIVE,
-            then=f"more {what}",
-            go=f"{what} received",
-        )
-        a.label(f"more {what}")
-        a.pass_(test=When.UPPER, then=f"receive {what}", go="skip")
-        a.label(f"{what} received")
-        a.pass_(test=When.GOOD_16, then=f"{what} good", go="idle")
-        a.label(f"{what} good")
-        a.send(at.sync)
+def _await_data(a: Assembler, at: _Bytes, what: str) -> None:
+    """Waits for the data packet that follows a token, and goes where its identifier says."""
+    a.label(f"await {what} data")
+    a.load(at.patience)
+    a.label(f"awaiting {what} data")
+    a.subtract(at.one, test=When.ACTIVE, then=f"{what} packet")
+    a.pass_(test=When.ZERO, then="idle", go=f"awaiting {what} data")
+    a.label(f"{what} packet")
+    a.load_byte(start=1, test=When.ACTIVE, then=f"{what} identifier", go="idle")
+    a.label(f"{what} identifier")
+    a.subtract(at.data0)
+    a.subtract(a.constant(_DATA1 - _DATA0), test=When.ZERO, then=f"{what} DATA0")
+    a.subtract(a.constant(_IN - _DATA1), test=When.ZERO, then=f"{what} DATA1", go="less IN")
 
-    await_data("bulk")
+
+def _receive(a: Assembler, at: _Bytes, what: str) -> None:
+    """Stores a packet at the pointer, which ends one byte after it. A packet that would go beyond
+    the half of the memory is skipped. The words written next send the answer, whose sync pattern
+    has been sent by then."""
+    a.label(f"receive {what}")
+    a.word(
+        half=_LOWER,
+        source=Source.LINE,
+        write=1,
+        step=1,
+        wait=1,
+        test=When.ACTIVE,
+        then=f"more {what}",
+        go=f"{what} received",
+    )
+    a.label(f"more {what}")
+    a.pass_(test=When.UPPER, then=f"receive {what}", go="skip")
+    a.label(f"{what} received")
+    a.pass_(test=When.GOOD_16, then=f"{what} good", go="idle")
+    a.label(f"{what} good")
+    a.send(at.sync)
+
+
+def _bulk_data(a: Assembler, at: _Bytes) -> None:
+    """Bytes for the serial port, if they are new and the last ones have been passed on."""
     a.label("bulk DATA1")
     a.load(at.expects_data1)
     a.load(at.held, test=When.ZERO, then="discard", go="fresh")
@@ -300,10 +314,10 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.load(at.held, test=When.ZERO, then="fresh", go="discard")
     a.label("fresh")
     a.pass_(test=When.ZERO, then="receive bulk", go="busy")
-    receive("bulk")
+    _receive(a, at, "bulk")
     a.word(source=Source.POINTER, load=1)
     a.send(at.ack)
-    a.subtract(a.constant(_FROM_HOST + 3))  # the checksum, and the step at the end
+    a.subtract(a.constant(_FROM_HOST + 3))  # two bytes of checksum, and the last step
     a.store(at.held)
     a.point(at.from_host)
     a.store_pointer(at.held_at)
@@ -311,7 +325,11 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.subtract(at.expects_data1)
     a.store(at.expects_data1, go="idle")
 
-    a.label("busy")  # accumulator: held; gives on meanwhile, so that there will be room
+
+def _busy(a: Assembler, at: _Bytes) -> None:
+    """A packet for which there is no room: it is refused with NAK, so that the host repeats it.
+    Bytes that are held are passed on meanwhile, so that there will be room."""
+    a.label("busy")  # the accumulator holds the number of bytes held
     a.point(at.held_at)
     a.label("busy give")
     a.pass_(test=When.FULL, then="busy wait")
@@ -329,7 +347,12 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.send(at.sync)
     a.label("nak")
     a.send(a.constant(_NAK), go="idle")
-    a.label("discard")  # the host has missed that it was taken
+
+
+def _repeated_data(a: Assembler, at: _Bytes) -> None:
+    """A packet that was received before, because the host missed its acknowledgement: it is
+    discarded and acknowledged again."""
+    a.label("discard")
     a.pass_(test=When.ACTIVE, then="discard")
     a.pass_(test=When.GOOD_16, then="discarded", go="idle")
     a.label("discarded")
@@ -337,11 +360,14 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.label("ack")
     a.send(at.ack, go="idle")
 
-    await_data("control")
+
+def _control_data(a: Assembler, at: _Bytes) -> None:
+    """Tells a request from the data of one. Such data change nothing: they are acknowledged, or
+    answered with STALL if the request was refused."""
     a.label("control DATA1")
     a.label("control DATA0")
     a.pass_(test=When.UPPER, then="receive request")
-    a.label("ignore")  # what the host writes changes nothing
+    a.label("ignore")
     a.pass_(test=When.ACTIVE, then="ignore")
     a.pass_(test=When.GOOD_16, then="ignored", go="idle")
     a.label("ignored")
@@ -351,8 +377,9 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
     a.label("stall")
     a.send(a.constant(_STALL), go="idle")
 
-    receive("request")
-    # a request ends the transfer before it, and an address that was not confirmed
+
+def _new_request(a: Assembler, at: _Bytes) -> None:
+    """A request ends the transfer before it, and forgets an address that was not confirmed."""
     a.load(at.address)
     a.store(at.next_address)
     a.load(at.data1)
@@ -363,11 +390,12 @@ def _out_transactions(a: Assembler, at: _Bytes) -> None:
 
 
 def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
-    """What the last request asks for, in the 29 words' time until the next packet's identifier."""
+    """The answer to the last request. There is time for 29 words until the identifier of the next
+    packet."""
     a.store(at.refused)
 
     def choose(where: int, choices: dict[int, str], otherwise: str = "refuse"):
-        """Goes on where the choice says that the byte of memory equals."""
+        """Goes to the label of the choice that equals the byte at that address of the memory."""
         a.load(where)
         known, test = 0, {}
         for number, then in choices.items():
@@ -395,11 +423,11 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     choose(at.value_kind, {1: "device", 2: "configurations", 3: "string"})
     a.label("string")
     choose(at.value, {number: f"string {number}" for number in range(len(descriptors.STRINGS))})
-    a.label("of interface")  # or endpoint
+    a.label("of interface")  # or of an endpoint
     choose(at.request, {0: "status", 10: "alternate setting"})
     a.label("to interface")
     choose(at.request, {11: "set interface"})
-    a.label("set interface")  # to the only setting
+    a.label("set interface")  # there is only one setting
     choose(at.value, {0: "which interface"})
     a.label("which interface")
     choose(at.index, {1: "first data"}, otherwise="idle")
@@ -407,7 +435,7 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     choose(at.request, {0x21: "line coding"})
     a.label("to device")
     choose(at.request, {5: "set address", 9: "set configuration"})
-    a.label("to port")  # line coding, control line state, break
+    a.label("to port")  # line coding, control line state and break: accepted, without effect
     choose(at.request, {0x20: "idle", 0x22: "idle", 0x23: "idle"})
     a.label("to endpoint")
     choose(at.request, {1: "clear halt"})
@@ -432,7 +460,7 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     a.load(at.value)
     a.store(at.next_address, go="idle")
 
-    a.label("set configuration")  # to none or the only one
+    a.label("set configuration")  # number 0 is none, number 1 the only one
     a.load(at.value)
     a.subtract(a.constant(2))
     a.load(at.value, test=When.CARRY, then="refuse", go="configure")
@@ -440,7 +468,7 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     for name, where in answers.items():
         a.label(name)
         a.point(a.constant(where), go="answer with")
-    a.label("answer with")  # as much of it as the host asks for
+    a.label("answer with")  # sends no more bytes than the host asks for
     a.load(at.more)
     a.load(at.length, test=When.ZERO, then="compare", go="all of it")
     a.label("compare")
@@ -454,8 +482,8 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
 
 
 def _answers(a: Assembler) -> dict[str, int]:
-    """Puts what requests are answered with into the upper half, each behind a byte with its length:
-    where those are.
+    """Writes the answers to requests into the upper half of the memory, each after a byte with its
+    length. Returns the address of that byte for each answer.
     """
     answers = {
         "device": descriptors.DEVICE,
@@ -464,7 +492,7 @@ def _answers(a: Assembler) -> dict[str, int]:
         "line coding": descriptors.LINE_CODING,
         "status": bytes(2),  # bus-powered, no endpoint halted
         "alternate setting": bytes(1),
-        "configuration": bytes(1),  # the number of the present one
+        "configuration": bytes(1),  # the number of the configuration that is set
     }
     places, end = {}, 0
     for name, answer in answers.items():
