@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fabric as the link sees it: numbers of spaces, and the registers of the control and identity
-spaces.
+"""The fabric as the link sees it: the numbers of its spaces, and the registers of the control and
+identity spaces.
 
-Pure data. An address counts elements; an element of a lane memory is ``word * lanes + lane``. Every
-element travels as a fixed number of bytes, little-endian.
+Pure data. An address is the number of an element in its space; lane ``lane`` of word ``word`` of a
+memory is element ``word * lanes + lane``. On the link an element takes a fixed number of bytes,
+the lowest first.
 """
 
 import enum
@@ -19,22 +20,22 @@ MAGIC = 0x4E54534F
 PROTOCOL_VERSION = 2
 
 FALLBACK_SECONDS = 1.5
-"""A device whose line was switched, and that hears what makes no valid request for so long, returns
-to its first rate. Longer than a host waits before it repeats a request, so that one damaged request
-does not end a session.
+"""After the rate of its line was changed, a device returns to the first rate when it has received
+bytes for so long without a valid request. This is longer than a host waits before it repeats a
+request, so that one damaged request does not end a session.
 """
 
 
 @dataclass(frozen=True)
 class Line:
-    """The serial line that a board's fabric is reached through; without divisors it has none, as
-    over native USB.
+    """The serial line between a board's fabric and the host. A fabric with native USB has none: the
+    line has no divisors then.
 
     Attributes
     ----------
-    clock : of the UART, in Hz
-    divisors : cycles per bit that can be chosen, at most four of at most 255; the first one holds
-        at power-up
+    clock : frequency of the UART's clock in Hz
+    divisors : cycles per bit that can be chosen, at most four numbers from 1 to 255; the first one
+        is set at power-up
     """
 
     clock: int = 0
@@ -48,10 +49,10 @@ class Line:
 
     @classmethod
     def at(cls, clock: int, bauds: tuple[int, ...]) -> "Line":
-        """The line of a UART at ``clock`` Hz whose rates, the first at power-up, come closest to
-        ``bauds``.
+        """Returns the line of a UART at ``clock`` Hz with the rates nearest to ``bauds``, of which
+        the first is set at power-up.
 
-        Raises ValueError if one is off by more than 1 %, half of what the receiver bears.
+        Raises ValueError if a rate differs by more than 1 %, half of what the receiver tolerates.
         """
         line = cls(clock, tuple(round(clock / baud) for baud in bauds))
         for wanted, made in zip(bauds, line.bauds, strict=True):
@@ -63,12 +64,12 @@ class Line:
 
     @property
     def bauds(self) -> tuple[int, ...]:
-        """Bits per second of each divisor."""
+        """The rate of each divisor, in bits per second."""
         return tuple(round(self.clock / divisor) for divisor in self.divisors)
 
     def identity(self) -> dict[str, int]:
-        """The line's identity registers: the clock, and a byte for each divisor, the first one
-        lowest.
+        """Returns the line's identity registers: the clock, and a byte for each divisor, the first
+        one in the lowest byte.
         """
         return {
             "line_clock": self.clock,
@@ -85,53 +86,54 @@ class Line:
 
 
 NO_LINE = Line()
-"""What the identity says where bytes come another way."""
+"""The line of a fabric that has no UART."""
 
 
 ELEMENT_BITS = 32
-"""Bits of a register, of a half of a seed and of a part of a descriptor."""
+"""Bits of a register, of half a seed, and of a quarter of a descriptor."""
 
 
 class Space(enum.IntEnum):
     """Address spaces; :func:`ornstein.hdl.spaces.spaces` says how large each is, and when the bus
     can reach it.
 
-    A job names its bank: its banked drive addresses move by ``bank * BANK_OFFSET`` and its sums
-    stand in that bank, so that the host fills and empties one bank while a job works in the other.
+    A job works in one of two banks: ``bank * BANK_OFFSET`` is added to its banked drive addresses,
+    and its sums are in that bank. The host can write the inputs and read the sums of one bank while
+    a job works in the other.
     """
 
     IDENTITY = 0  # magic, protocol version, build hash, the fields of FabricConfig, the Line
-    CONTROL = 1  # registers below
-    FACTOR = 2
-    STATE = 3
-    DRIVE = 4  # inputs and biases
-    RANK = 5
-    DESCRIPTOR = 6  # 32-bit halves of descriptor words, four to a descriptor
-    ACTIVATION = 7  # value in the low sixteen bits, slope above it
-    # 32-bit halves, low first, per unit lane; writes set the next seed, reads give the generator
+    CONTROL = 1  # the registers of Control
+    FACTOR = 2  # factors of the couplings, word * lanes + unit lane * rank_lanes + rank lane
+    STATE = 3  # states of the units
+    DRIVE = 4  # inputs and biases of the units
+    RANK = 5  # rank words: the results of PROJECT, MIX and ACTIVATE
+    DESCRIPTOR = 6  # descriptors, each as four parts of 32 bits, the lowest first
+    ACTIVATION = 7  # the activation table: the value in the low sixteen bits, the slope above it
+    # two halves of 32 bits for each unit lane, the lower one first; a write sets the next seed, a
+    # read returns the state of the generator
     SEED = 8
-    NOISE = 9  # the previous noise of each unit, two bits: 0, 1 or 3 for minus one
+    NOISE = 9  # the previous noise of each unit in two bits: 0, 1, or 3 for minus one
     SUM = 10  # sums of the states, (bank * state_depth + word) * unit_lanes + lane
-    SQUARE = 11  # sums of squared states, addressed alike
+    SQUARE = 11  # sums of the squared states, at the same addresses
     SAMPLE = 12  # ring of sampled states; element n of the stream is at n modulo the size
 
 
 class Control(enum.IntEnum):
-    """Registers of :attr:`Space.CONTROL`, 32 bits each. R read, W write."""
+    """Registers of :attr:`Space.CONTROL`, 32 bits each. R: can be read, W: can be written."""
 
     START = 0  # W: StartRegister; refused with FULL while another job waits
     STATUS = 1  # R: StatusRegister
-    BANK_OFFSET = 2  # RW: words by which banked drive addresses move in every second job
+    BANK_OFFSET = 2  # RW: words that are added to banked drive addresses of jobs in bank 1
     CYCLES = 3  # R: cycles in which a job ran
     ISSUED = 4  # R: cycles in which the lanes multiplied
     RANK_SATURATIONS = 5  # R: rank words in which a lane saturated
     STATE_SATURATIONS = 6  # R: vector words in which a unit saturated
-    CLEAR = 7  # W: any value zeroes the four counters above
+    CLEAR = 7  # W: any value sets the four counters above to zero
     SAMPLES = 8  # R: vector words that have entered the sample ring, modulo 2**32
-    TAKEN = (
-        9  # RW: vector words that the host has taken out; a job stalls rather than overrun the ring
-    )
-    RATE = 10  # W: the line's divisor, counted from zero; holds once this request is answered
+    # RW: vector words that the host has read; a job waits until there is room in the ring
+    TAKEN = 9
+    RATE = 10  # W: number of the line's divisor, from zero; set once this request is answered
 
 
 COUNTERS = (
@@ -140,7 +142,7 @@ COUNTERS = (
     Control.RANK_SATURATIONS,
     Control.STATE_SATURATIONS,
 )
-"""Registers that count; :attr:`Control.CLEAR` zeroes them."""
+"""Registers that count; :attr:`Control.CLEAR` sets them to zero."""
 
 
 class StartRegister(data.Struct):
@@ -148,12 +150,12 @@ class StartRegister(data.Struct):
 
     Members
     -------
-    first : descriptor index of the first level
+    first : number of the first level's descriptor
     levels : number of levels
     reseed : load the seeds before the first step
-    bank : of inputs and sums
-    tag : a start whose tag equals the last accepted one is acknowledged and ignored, so that it can
-        be repeated without harm
+    bank : bank of the inputs and sums
+    tag : a start with the tag of the last accepted job is acknowledged and ignored, so that the
+        host can repeat a start whose answer it has missed
     """
 
     first: 8
@@ -172,7 +174,7 @@ class StatusRegister(data.Struct):
     running : a job runs
     pending : a job waits
     done : jobs finished, modulo 256
-    tag : of the last accepted job
+    tag : tag of the last accepted job
     """
 
     running: 1
@@ -191,10 +193,10 @@ class Event(enum.IntFlag):
 
 
 EVENTS = data.StructLayout({event.name.lower(): 1 for event in Event})
-"""The events as the gateware makes them; their bits are those of :class:`Event`."""
+"""The events as fields of a signal; their bits are those of :class:`Event`."""
 
 
 def identity(config: FabricConfig, line: Line = NO_LINE) -> dict[str, int]:
-    """The identity registers, in address order."""
+    """Returns the identity registers in the order of their addresses."""
     head = {"magic": MAGIC, "protocol": PROTOCOL_VERSION, "build_hash": config.build_hash}
     return head | config.identity() | line.identity()

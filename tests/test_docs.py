@@ -168,7 +168,9 @@ def test_notes_of_enumerations():
     notes = generate.member_notes(regmap.Control)
     assert notes["TAKEN"].startswith("RW: ")
     notes = generate.member_notes(regmap.Space)
-    assert notes["FACTOR"] == "" and notes["SEED"].startswith("32-bit halves, low first")
+    assert notes["FACTOR"].startswith("factors of the couplings, word")
+    assert notes["SEED"].startswith("two halves of 32 bits") and "a read returns" in notes["SEED"]
+    assert set(generate.member_notes(isa.Operation).values()) == {""}
 
 
 def test_sections_of_docstrings():
