@@ -128,8 +128,8 @@ class FabricConfig:
             not 64 <= self.sample_depth <= MOST_WORDS or self.sample_depth & (self.sample_depth - 1)
         ):
             raise ConfigError(
-                f"sample_depth must be 0 (no sample stream) or a power of two from 64 to {MOST_WORDS}, "
-                f"not {self.sample_depth}"
+                "sample_depth must be 0 (no sample stream) or a power of two from 64 to "
+                f"{MOST_WORDS}, not {self.sample_depth}"
             )
         if self.descriptor_width not in (32, 64, 128):
             raise ConfigError(

@@ -113,8 +113,8 @@ class Energy:
         for index, coupling in enumerate(self.couplings):
             if not np.array_equal(coupling.mix, coupling.mix.swapaxes(0, 1)):
                 raise EnergyError(
-                    f"coupling {index} ({'-'.join(coupling.modules)}): mix must be symmetric in its "
-                    "first two axes, or M is not a Hessian"
+                    f"coupling {index} ({'-'.join(coupling.modules)}): mix must be symmetric in "
+                    "its first two axes, or M is not a Hessian"
                 )
         smallest = float(self.eigenvalues()[0])
         # A quartic term bounds any energy from below; it may have many wells.

@@ -98,7 +98,8 @@ def test_derived_numbers():
         ({"bias_shifts": (1, 2, 3, 4, 5)}, "bias_shifts must be 1 to 4 ascending shifts"),
         (
             {"sample_depth": 32},
-            r"sample_depth must be 0 \(no sample stream\) or a power of two from 64 to 65536, not 32",
+            r"sample_depth must be 0 \(no sample stream\) or a power of two from 64 to 65536, "
+            r"not 32",
         ),
         (
             {"sample_depth": 96},
