@@ -12,8 +12,8 @@ from ornstein.sim.toolchain import ToolError
 
 
 @app.command(
-    epilog="Examples:  ornstein train --data digits --sigma 0.1 --epochs 12 --output build/model\n\n"
-    "ornstein train --decoder substrate --rank 16 --output build/substrate-16"
+    epilog="Examples:  ornstein train --data digits --sigma 0.1 --epochs 12 --output build/model"
+    "\n\nornstein train --decoder substrate --rank 16 --output build/substrate-16"
 )
 def train(
     data: Annotated[

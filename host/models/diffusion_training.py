@@ -165,9 +165,10 @@ def train(
 ) -> tuple[ConditionedUNet | SubstrateUNet, list[float]]:
     """Trains a diffusion model on ``images.train``; both kinds of decoder in the same way.
 
-    Noise levels are drawn from a log-normal distribution. Adam under a one-cycle rate with peak ``rate`` minimises
-    the error of EDM, the mean squared error of the network's own output. In the second half of the
-    epochs the centring and scaling of the features are constants, as they are on the device.
+    Noise levels are drawn from a log-normal distribution. Adam under a one-cycle rate with peak
+    ``rate`` minimises the error of EDM, the mean squared error of the network's own output. In the
+    second half of the epochs the centring and scaling of the features are constants, as they are on
+    the device.
 
     Parameters
     ----------

@@ -4,7 +4,8 @@
 The network is preconditioned as in EDM [Karras et al. 2022, arXiv 2206.00364, table 1]: with sigma
 the noise and s the data's standard deviation, the denoised image is
 
-    D(x; sigma) = s^2 / (sigma^2 + s^2) x + sigma s / sqrt(sigma^2 + s^2) F(x / sqrt(sigma^2 + s^2)),
+    D(x; sigma) = s^2 / (sigma^2 + s^2) x
+                  + sigma s / sqrt(sigma^2 + s^2) F(x / sqrt(sigma^2 + s^2)),
 
 so that input and target of the network F have a variance of one at every level. The network is
 told ln(sigma) / 4 as sines and cosines of several frequencies.

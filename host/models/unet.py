@@ -37,8 +37,9 @@ class ResBlock(nn.Module):
     """Two times GroupNorm, SiLU and a 3x3 convolution, beside a shortcut.
 
     The shortcut is a 1x1 convolution if the channel count changes. ``conv1.weight`` (channels_out,
-    channels_in, 3, 3) is the convolution whose Gram matrix becomes a module's coupling. A block with
-    a ``condition`` of so many numbers adds a linear map of it to the first convolution's channels.
+    channels_in, 3, 3) is the convolution whose Gram matrix becomes a module's coupling. A block
+    with a ``condition`` of so many numbers adds a linear map of it to the first convolution's
+    channels.
     """
 
     def __init__(self, channels_in: int, channels_out: int, condition: int = 0):

@@ -18,8 +18,8 @@ def generate(
     device: Annotated[
         str,
         typer.Option(
-            help="Device URI: model, rtl, serial\\[:PORT]; model and rtl take the smallest of their "
-            "fabrics with room unless one is named."
+            help="Device URI: model, rtl, serial\\[:PORT]; model and rtl take the smallest of "
+            "their fabrics with room unless one is named."
         ),
     ] = "model",
     rank: Annotated[int | None, typer.Option(help="Modes of the coupling: 16 (default).")] = None,

@@ -32,9 +32,9 @@ def sheet(images: np.ndarray, margin: int = 2) -> np.ndarray:
 def write_generate_page(generated: Generated, folder: Path) -> Path:
     """Write report.html and figures/*.png of generated images into ``folder``; the page's path."""
     summary = (
-        f"{len(generated.images)} images from noise. The encoders and the head of a trained network "
-        f"run on the host; its decoder, of rank {generated.rank}, relaxes on {generated.device}, "
-        "once for every pixel and noise level."
+        f"{len(generated.images)} images from noise. The encoders and the head of a trained "
+        f"network run on the host; its decoder, of rank {generated.rank}, relaxes on "
+        f"{generated.device}, once for every pixel and noise level."
     )
     paragraphs = [
         f"{len(generated.levels)} noise levels from {generated.levels[0]:g} to "

@@ -7,10 +7,10 @@ n standard normal noise, h = ln(sigma / sigma') and h0 the same of the step befo
     x' = (sigma' / sigma)^2 x + (1 - (sigma' / sigma)^2) D~ + sigma' sqrt(1 - (sigma' / sigma)^2) n,
     D~ = D + h / (2 h0) (D - D0).
 
-With D in place of D~ this is the posterior of the forward process given D [Ho et al. 2020]; D~ makes
-it second order without another evaluation [DPM-Solver++(2M), Lu et al. 2022, arXiv 2211.01095].
-Where the data are Gaussian, twelve first-order steps lose a third of their variance, and these a
-few percent. The last level's denoised image is the result.
+With D in place of D~ this is the posterior of the forward process given D [Ho et al. 2020]; D~
+makes it second order without another evaluation [DPM-Solver++(2M), Lu et al. 2022, arXiv
+2211.01095]. Where the data are Gaussian, twelve first-order steps lose a third of their variance,
+and these a few percent. The last level's denoised image is the result.
 """
 
 from collections.abc import Callable
