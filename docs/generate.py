@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import drawings
+import several_boards
 
 from ornstein.hdl import isa, protocol, regmap
 from ornstein.hdl.config import PRESETS, REFERENCE, ULX3S
@@ -42,6 +43,14 @@ def write(folder: Path) -> None:
         "fabric.svg": drawings.block_diagram(REFERENCE),
         "timing-reference.svg": drawings.timing_diagram(REFERENCE),
         "timing-ulx3s.svg": drawings.timing_diagram(ULX3S),
+        "several-boards-cuts.inc": table(
+            ("cut", "bytes a step, both ways", "if states were sent instead"),
+            several_boards.cuts(),
+        ),
+        "several-boards-links.inc": table(
+            ("link between boards", "time for the projections, each way", "share of half a step"),
+            several_boards.links(),
+        ),
     }
     for name, text in pages.items():
         path = folder / name

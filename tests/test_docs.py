@@ -12,6 +12,7 @@ import docstrings
 import drawings
 import generate
 import pytest
+import several_boards
 import typer
 
 from ornstein import host
@@ -171,6 +172,17 @@ def test_notes_of_enumerations():
     assert notes["FACTOR"].startswith("factors of the couplings, word")
     assert notes["SEED"].startswith("two halves of 32 bits") and "a read returns" in notes["SEED"]
     assert set(generate.member_notes(isa.Operation).values()) == {""}
+
+
+def test_several_boards_send_what_their_formats_say():
+    """A projection of rank 16 has 32 bytes; four of them go each way while half of a step's 1,760
+    cycles pass at 90 MHz."""
+    assert several_boards.step_bound() == 4 * 3520 * 16 // 128
+    rows = {cut: (sent, states) for cut, sent, states in several_boards.cuts()}
+    assert rows["through one skip of rank 16"] == ("64", "1,280 to 5,120")
+    assert ("256", "14,080") in rows.values()
+    shares = [share for *_, share in several_boards.links()]
+    assert shares[0] == "26 %" and shares[-1] == "1,091 %"
 
 
 def test_sections_of_docstrings():
