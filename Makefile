@@ -16,7 +16,8 @@ SLOW := tests/boards tests/cosim tests/host/cli tests/host/experiments \
         bridge.py lanes.py memory.py rate.py sums.py targets.py usb.py usb_wires.py) \
     tests/sim/test_rtl.py \
     $(addprefix tests/host/devices/test_, \
-        comparison.py device.py doctor.py equality.py golden.py selftest.py serial.py verify.py)
+        comparison.py conformance.py device.py doctor.py equality.py golden.py job_run.py selftest.py \
+        serial.py verify.py)
 
 .PHONY: demo test test-fast coverage format lint types docs picture hooks clean
 

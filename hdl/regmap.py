@@ -17,7 +17,7 @@ from ornstein.hdl.config import FabricConfig
 MAGIC = 0x4E54534F
 """``OSTN`` in the first four bytes that a device answers to a read of the identity."""
 
-PROTOCOL_VERSION = 2
+PROTOCOL_VERSION = 3
 
 FALLBACK_SECONDS = 1.5
 """After the rate of its line was changed, a device returns to the first rate when it has received
@@ -123,7 +123,7 @@ class Control(enum.IntEnum):
     """Registers of :attr:`Space.CONTROL`, 32 bits each. R: can be read, W: can be written."""
 
     START = 0  # W: StartRegister; refused with FULL while another job waits
-    STATUS = 1  # R: StatusRegister
+    STATUS = 1  # RW: StatusRegister; a write sets its field ``session`` alone
     BANK_OFFSET = 2  # RW: words that are added to banked drive addresses of jobs in bank 1
     CYCLES = 3  # R: cycles in which a job ran
     ISSUED = 4  # R: cycles in which the lanes multiplied
@@ -134,6 +134,7 @@ class Control(enum.IntEnum):
     # RW: vector words that the host has read; a job waits until there is room in the ring
     TAKEN = 9
     RATE = 10  # W: number of the line's divisor, from zero; set once this request is answered
+    ABORT = 11  # W: any value drops the job that waits, and ends the one that runs
 
 
 COUNTERS = (
@@ -175,6 +176,8 @@ class StatusRegister(data.Struct):
     pending : a job waits
     done : jobs finished, modulo 256
     tag : tag of the last accepted job
+    session : what the host last wrote; zero after a reset, so that a host that writes another value
+        sees whether the device is still the one that it loaded
     """
 
     running: 1
@@ -182,6 +185,7 @@ class StatusRegister(data.Struct):
     reserved: 6
     done: 8
     tag: 8
+    session: 8
 
 
 class Event(enum.IntFlag):

@@ -105,13 +105,8 @@ class RtlTransport(Transport):
 
     def read(self, timeout: float) -> bytes:
         deadline = time.monotonic() + timeout
-        while True:
-            self._settle()
-            if self._arrived:
-                data, self._arrived = self._arrived, b""
-                return data
-            if time.monotonic() >= deadline:
-                return b""
+        self._settle()
+        while not self._arrived:
             self._library.rtl_run(
                 self._handle,
                 self._waiting,
@@ -124,6 +119,11 @@ class RtlTransport(Transport):
                 ctypes.c_uint64(_QUIET),
                 ctypes.byref(self._cycles),
             )
+            self._settle()
+            if time.monotonic() >= deadline:
+                break
+        data, self._arrived = self._arrived, b""
+        return data
 
     def _settle(self) -> None:
         """Notes what the last call of the simulator took and gave. Ctrl-C is heard right behind

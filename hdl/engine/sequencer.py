@@ -48,6 +48,8 @@ class Sequencer(wiring.Component):
     descriptor_address : out; word of ``descriptor_width`` bits of the descriptor memory
     descriptor_data : in, ``1 + hop`` cycles after ``descriptor_address``
     hold : in; issue nothing in this cycle
+    abort : in; held until ``finished``: end the job after the passes that are already fetched, and
+        do not obey ``hold``
     issue : out; a micro-operation is issued in this cycle
     micro : out, with ``issue``
     factor, source : out, with ``issue``; the factor word, and the vector word (PROJECT) or rank
@@ -70,6 +72,7 @@ class Sequencer(wiring.Component):
                 "descriptor_address": Out(range(len(index) * config.descriptor_beats)),
                 "descriptor_data": In(config.descriptor_width),
                 "hold": In(1),
+                "abort": In(1),
                 "issue": Out(1),
                 "micro": Out(micro_layout(config)),
                 "factor": Out(range(config.factor_depth)),
@@ -82,6 +85,7 @@ class Sequencer(wiring.Component):
         reader = _DescriptorReader(self._config)
         self._read_descriptors(m, platform, reader)
         walk, loops = _PassList(self._config, self.level), _Loops(self._config, self)
+        m.d.comb += loops.held.eq(self.hold & ~self.abort)
         self._issue(m, loops, walk)
         settled = self._drain(m, loops)
         self._take_pass(m, reader, walk, loops, settled)
@@ -126,7 +130,7 @@ class Sequencer(wiring.Component):
         """
         current, micro = loops.current, self.micro
         m.d.comb += [
-            self.issue.eq(loops.active & ~self.hold),
+            self.issue.eq(loops.active & ~loops.held),
             micro.operation.eq(current.operation),
             micro.project.eq(loops.project),
             micro.first.eq(loops.inner_first),
@@ -227,7 +231,7 @@ class Sequencer(wiring.Component):
         m.d.comb += [
             fetched_pass.eq(Cat(reader.fetched, self.descriptor_data)),
             arriving_pass.eq(Cat(reader.fetched[:earlier_bits], self.descriptor_data)),
-            take.eq(reader.pass_complete & Mux(pass_waits, settled, loops.pass_last & ~self.hold)),
+            take.eq(reader.pass_complete & Mux(pass_waits, settled, loops.pass_last & ~loops.held)),
         ]
         m.d.sync += [
             pass_waits.eq(arriving_pass.wait),
@@ -248,7 +252,7 @@ class Sequencer(wiring.Component):
         at_end = walk.index == self.level.passes[: len(walk.index)]
         m.d.sync += [
             walk.list_end.eq(at_end),
-            walk.last_end.eq(at_end & (self.level.steps == 0)),
+            walk.last_end.eq(at_end & (self.level.steps == 0) | self.abort),
             walk.thin_end.eq(walk.thin_left == 0),
             walk.next_descriptor.eq(Mux(walk.list_end, self.level.first, reader.wanted + 1)),
         ]
@@ -341,7 +345,7 @@ class Sequencer(wiring.Component):
                     ]
                     m.next = "NEXT"
             with m.State("NEXT"):
-                with m.If(levels_end):
+                with m.If(levels_end | self.abort):
                     m.d.sync += self.running.eq(0)
                     m.d.comb += self.finished.eq(1)
                     m.next = "IDLE"
@@ -429,6 +433,7 @@ class _Loops:
     Attributes
     ----------
     active : there is a present pass
+    held : nothing may be issued in this cycle
     current : its descriptor
     inner, inner_left, outer_left : count of the inner loop, and what is left of both
     inner_first, inner_last, outer_last : this is the first or last cycle of a loop
@@ -443,7 +448,7 @@ class _Loops:
     """
 
     def __init__(self, config: FabricConfig, sequencer: Sequencer):
-        self.active = Signal()
+        self.active, self.held = Signal(), Signal()
         self.current = Signal(PASS, reset_less=True)
         loop = range(config.longest_loop)
         self.inner = Signal(loop, reset_less=True)

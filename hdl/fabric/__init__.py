@@ -142,6 +142,7 @@ class Fabric(wiring.Component):
             sequencer.start.eq(control.start),
             sequencer.first.eq(control.job.first),
             sequencer.levels.eq(control.job.levels),
+            sequencer.abort.eq(control.aborting),
             sequencer.bank.eq(control.bank),
             sequencer.bank_offset.eq(control.bank_offset),
             descriptor.read_address.eq(sequencer.descriptor_address),

@@ -13,7 +13,15 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.fabric.bank import AccessSignature, BusView
 from ornstein.hdl.fabric.jobs import Jobs
 from ornstein.hdl.hops import hops
-from ornstein.hdl.regmap import COUNTERS, ELEMENT_BITS, EVENTS, Control, Space, StartRegister
+from ornstein.hdl.regmap import (
+    COUNTERS,
+    ELEMENT_BITS,
+    EVENTS,
+    Control,
+    Space,
+    StartRegister,
+    StatusRegister,
+)
 from ornstein.hdl.spaces import spaces
 from ornstein.hdl.timing import Timing
 
@@ -26,7 +34,8 @@ class ControlRegisters(wiring.Component):
     access : AccessSignature, in
     word : unsigned(32), out; the register that the bus reads, zero if it reads another space
     start_refused : out; a write of the present word to START would be one job too many
-    running, finished, start, job, bank, idle : as in :class:`ornstein.hdl.fabric.jobs.Jobs`
+    running, finished, start, job, bank, idle, aborting : as in
+        :class:`ornstein.hdl.fabric.jobs.Jobs`
     bank_offset : out; register BANK_OFFSET
     counted : one bit for each of :data:`ornstein.hdl.regmap.COUNTERS` but CYCLES, in; counts in
         this cycle
@@ -49,6 +58,7 @@ class ControlRegisters(wiring.Component):
                 "job": Out(StartRegister),
                 "bank": Out(1),
                 "idle": Out(1),
+                "aborting": Out(1),
                 "bank_offset": Out(range(config.drive_depth)),
                 "counted": In(len(COUNTERS) - 1),
                 "samples": In(ELEMENT_BITS),
@@ -83,6 +93,8 @@ class ControlRegisters(wiring.Component):
             self.job.eq(jobs.job),
             self.bank.eq(jobs.bank),
             self.idle.eq(jobs.idle),
+            self.aborting.eq(jobs.aborting),
+            jobs.abort.eq(written(Control.ABORT)[1]),
             self.events.idle.eq(jobs.idle),
             self.events.room.eq(~jobs.status.pending),
             self.events.samples.eq(self.half_full),
@@ -104,12 +116,17 @@ class ControlRegisters(wiring.Component):
 
         with m.If(written(Control.BANK_OFFSET)[1]):
             m.d.sync += self.bank_offset.eq(view.wdata)
+        status = Signal(StatusRegister)
+        session = Signal.like(status.session)
+        m.d.comb += [status.eq(jobs.status), status.session.eq(session)]
+        with m.If(written(Control.STATUS)[1]):
+            m.d.sync += session.eq(StatusRegister(view.wdata).session)
         if self._config.sample_depth:
             with m.If(written(Control.TAKEN)[1]):
                 m.d.sync += self.taken.eq(view.wdata)
 
         values = counters | {
-            Control.STATUS: jobs.status.as_value(),
+            Control.STATUS: status.as_value(),
             Control.BANK_OFFSET: self.bank_offset,
             Control.SAMPLES: self.samples,
             Control.TAKEN: self.taken,

@@ -22,7 +22,9 @@ class Jobs(wiring.Component):
     job : StartRegister, out; the job that begins
     bank : out; its bank, while it runs
     idle : out; no job runs or waits
-    status : StatusRegister, out
+    abort : in; drop the job that waits, and end the one that runs
+    aborting : out; the running job is to end early
+    status : StatusRegister, out; ``session`` is left at zero
     """
 
     offer: In(StartRegister)
@@ -34,6 +36,8 @@ class Jobs(wiring.Component):
     job: Out(StartRegister)
     bank: Out(1)
     idle: Out(1)
+    abort: In(1)
+    aborting: Out(1)
     status: Out(StatusRegister)
 
     def elaborate(self, platform):
@@ -55,4 +59,8 @@ class Jobs(wiring.Component):
             m.d.sync += done.eq(done + 1)
         with m.If(self.offered & ~self.known):
             m.d.sync += [self.job.eq(self.offer), pending.eq(1), tag.eq(self.offer.tag)]
+        with m.If(self.abort):
+            m.d.sync += [pending.eq(0), self.aborting.eq(self.running | self.start)]
+        with m.Elif(self.finished):
+            m.d.sync += self.aborting.eq(0)
         return m

@@ -59,11 +59,25 @@ def selftest(
             min=0, help="Instead, try so many damaged program files on the integer model."
         ),
     ] = 0,
+    faults: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Instead, do so many operations on the simulated gateware while its line fails.",
+        ),
+    ] = 0,
+    resets: Annotated[
+        float,
+        typer.Option(min=0.0, max=1.0, help="With --faults: share of operations with a reset."),
+    ] = 0.1,
     json_file: JsonOption = None,
 ) -> None:
     """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
-    if files:
-        _try_files(files, seed, json_file)
+    if files or faults:
+        if files:
+            _try_files(files, seed, json_file)
+        if faults:
+            _try_faults(faults, seed, resets, json_file)
         return
     from ornstein.host.cli.devices import show
     from ornstein.host.devices.device import open_device
@@ -93,3 +107,18 @@ def _try_files(count: int, seed: int, json_file: Path | None) -> None:
     screen.print(str(campaign), soft_wrap=True)
     if campaign.failures:
         raise CheckError(f"a program file was not handled: {campaign.failures[0]}")
+
+
+def _try_faults(count: int, seed: int, resets: float, json_file: Path | None) -> None:
+    """Runs programs over a failing line. Raises CheckError if a fault was not mended or said."""
+    from ornstein.host.devices.link_faults import LinkCampaign, attack_link
+
+    campaign = LinkCampaign()
+    with progress() as bar:
+        task = bar.add_task("operations under faults", total=count)
+        for campaign in attack_link(count, seed, resets=resets):  # noqa: B007 - the last is kept
+            bar.update(task, advance=1)
+    write_json(json_file, asdict(campaign))
+    screen.print(str(campaign), soft_wrap=True)
+    if campaign.failures:
+        raise CheckError(f"a fault was not handled: {campaign.failures[0]}")

@@ -1,43 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A fabric behind a link as a device: the simulated gateware and every board.
+"""A fabric behind a link as a device: the simulated gateware and every board."""
 
-While one job relaxes, the inputs of the next one are loaded.
-"""
-
-from collections import deque
+import secrets
 from collections.abc import Iterator
-from dataclasses import replace
 
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister, StatusRegister
-from ornstein.host.compile.program import EncodedInputs, Program, job_issues
-from ornstein.host.devices.device import (
-    COUNTERS,
-    Device,
-    DeviceError,
-    Outputs,
-    Selection,
-    scaled_outputs,
-)
+from ornstein.hdl.spaces import spaces
+from ornstein.host.compile.program import EncodedInputs, Program
+from ornstein.host.devices.control import ControlState, LostError
+from ornstein.host.devices.device import Device, DeviceError, Outputs, Selection
 from ornstein.host.devices.images import compare_images, memory_images
-from ornstein.host.devices.jobs import (
-    Job,
-    job_seeds,
-    pack_jobs,
-    unpack_samples,
-    unpack_units,
-)
+from ornstein.host.devices.job_run import JobRun
 from ornstein.host.devices.link import Link
 from ornstein.sim.transport import Transport
 
-_LOWEST_CLOCK = 20_000
-"""Cycles per second below which a device counts as stuck; even an interpreted simulation is far
-faster.
-"""
-_EXTRA_SECONDS = 10.0
-"""Seconds that a wait may take besides the cycles of a job."""
+_ABORT_SECONDS = 10.0
+"""Seconds in which an aborted job must have ended. It still runs two passes to their end."""
+_TAGS = (1 << StartRegister.as_shape()["tag"].width) - 1
+"""Tags of jobs: 1 to 255. A device that was reset has 0."""
+_SESSIONS = (1 << StatusRegister.as_shape()["session"].width) - 1
+"""Values of the session that a host writes: 1 to 255."""
 
 
 class FabricDevice(Device):
@@ -48,6 +33,13 @@ class FabricDevice(Device):
     transport : Transport; it is closed with the device, and if opening the device fails
     uri : the name by which the user opened the device
     timeout : seconds of silence after which the link repeats its requests
+
+    Attributes
+    ----------
+    session : what the device's status shows as long as the loaded program is in its memories; None
+        if it is not known to be there
+    verified_repairs : ``link.repairs`` when the memories were last compared with the program
+    reloads : how often the program was loaded again because the device had lost it
 
     Raises
     ------
@@ -60,27 +52,76 @@ class FabricDevice(Device):
     def __init__(self, transport: Transport, uri: str, *, timeout: float = 1.0):
         super().__init__()
         self.uri = uri
+        self.session: int | None = None
+        self.verified_repairs = self.reloads = 0
         self.link = Link(transport, timeout=timeout)
         try:
             self.config = self.link.identify()
             self.link.negotiate_baud()
-            status = self._read_register(Control.STATUS)
+            self._tag = ControlState.read(self.link).tag
         except BaseException:
             transport.close()
             raise
-        self._tag = StatusRegister.from_bits(status).tag
 
     def close(self) -> None:
         super().close()
         self.link.close()
 
     def _load(self, program: Program) -> None:
-        self.link.wait(Event.IDLE, _EXTRA_SECONDS)
+        """Writes the program and reads it back, a second time if what is read differs."""
+        try:
+            self._write(program)
+        except DeviceError:
+            self._write(program)
+
+    def _write(self, program: Program) -> None:
+        """Writes the program, zeroes all states, and compares the memories with the program.
+
+        The session is written first, so that a reset at any time shows. Raises DeviceError if the
+        memories differ, or if the device was reset.
+        """
+        self.settle()
+        # known again only at the end, so that a load that fails half way does not count as whole
+        self.session, session = None, 1 + secrets.randbelow(_SESSIONS)
+        status = StatusRegister.const({"session": session})
+        self.link.write(Space.CONTROL, Control.STATUS, [status.as_bits()])
+        for space in (Space.STATE, Space.NOISE):
+            self.link.write(space, 0, np.zeros(spaces(self.config)[space].size, np.int8))
         for image in memory_images(program):
             self.link.write(image.space, image.start, image.elements)
+        repairs = self.link.repairs
+        compare_images(self.uri, program, self.link.read)
+        if ControlState.read(self.link).session != session:
+            raise LostError(f"device {self.uri!r} was reset while it was loaded; load it again")
+        self.session, self.verified_repairs = session, repairs
+
+    def reload(self) -> None:
+        """Loads the program again onto a device that has lost it."""
+        self._load(self._loaded())
+        self.reloads += 1
 
     def verify(self) -> int:
-        return compare_images(self.uri, self._loaded(), self.link.read)
+        program, repairs = self._loaded(), self.link.repairs
+        compared = compare_images(self.uri, program, self.link.read)
+        self.verified_repairs = repairs
+        return compared
+
+    def settle(self) -> ControlState:
+        """Ends whatever runs on the device, and empties its sample ring; returns its registers.
+
+        Raises LinkError if it does not become idle.
+        """
+        self._check_open()
+        state = ControlState.read(self.link)
+        if state.busy:
+            self.link.write(Space.CONTROL, Control.ABORT, [1])
+            self.link.wait(Event.IDLE, _ABORT_SECONDS)
+            state = ControlState.read(self.link)
+        if state.taken != state.samples:
+            self.link.write(Space.CONTROL, Control.TAKEN, [state.samples])
+            state = ControlState.read(self.link)
+        self._tag = state.tag
+        return state
 
     def _run_blocks(
         self,
@@ -90,135 +131,20 @@ class FabricDevice(Device):
         warm: bool,
         selection: Selection,
     ) -> Iterator[Outputs]:
-        self.link.wait(Event.IDLE, self._deadline(program))
-        self.link.write(Space.CONTROL, Control.CLEAR, [1])
-        # a job that streams samples is read while it runs, so that none can be started behind it
-        most_started = 1 if program.layout.sampled_words else 2
-        started: deque[Job] = deque()
-        parts: list[Outputs] = []  # of the block whose jobs are being read
-        number = 0
-        for block in blocks:
-            for job in pack_jobs(program, block, number):
-                self._start_job(program, job, seed, warm)
-                started.append(job)
-                number += 1
-                if len(started) == most_started:
-                    yield from self._finish_job(program, started, selection, parts)
-        while started:
-            yield from self._finish_job(program, started, selection, parts)
+        return JobRun(self, program, seed, warm, selection).outputs(blocks)
 
-    def _start_job(self, program: Program, job: Job, seed: int, warm: bool) -> None:
-        """Writes a job's inputs and starts it. The job before it may still run, none may wait."""
-        layout, units = program.layout, self.config.unit_lanes
-        word = layout.input_word + job.bank * layout.bank_offset
-        self.link.write(Space.DRIVE, word * units, job.words.ravel())
-        seeds = job_seeds(seed, job.number, units)
-        self.start(layout.first_level + warm, layout.levels - warm, seeds, bank=job.bank)
-
-    def start(self, first: int, levels: int, seeds: np.ndarray, *, bank: int = 0) -> None:
-        """Starts a job of ``levels`` levels from descriptor ``first`` on.
-
-        ``seeds`` (unit_lanes,) uint64 are the states from which the noise generators start.
+    def write_seeds(self, seeds: np.ndarray) -> None:
+        """Writes the states (unit_lanes,) uint64 from which the noise generators of the next job
+        start.
         """
         halves = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=1)
         self.link.write(Space.SEED, 0, halves.ravel().astype(np.int64))
-        tags = 1 << StartRegister.as_shape()["tag"].width
-        self._tag = self._tag % (tags - 1) + 1
+
+    def start(self, first: int, levels: int, *, bank: int = 0) -> int:
+        """Starts a job of ``levels`` levels from descriptor ``first`` on; returns its tag."""
+        self._tag = self._tag % _TAGS + 1
         job = StartRegister.const(
             {"first": first, "levels": levels, "reseed": 1, "bank": bank, "tag": self._tag}
         )
         self.link.write(Space.CONTROL, Control.START, [job.as_bits()])
-
-    def _finish_job(
-        self,
-        program: Program,
-        started: deque[Job],
-        selection: Selection,
-        parts: list[Outputs],
-    ) -> Iterator[Outputs]:
-        """Waits for the oldest job and reads it; with the last job of a block, yields the block's
-        outputs.
-        """
-        job = started.popleft()
-        samples = None
-        if program.layout.sampled_words:
-            samples = self._take_samples(program, job.count, selection)
-        # behind a running job another one waits, so that the queue has room once the first is done
-        event = Event.ROOM if started else Event.IDLE
-        self.link.wait(event, self._deadline(program))
-        parts.append(self._read_job(program, job, selection, samples))
-        if not job.following:
-            yield replace(Outputs.join(parts), counters=self._read_counters())
-            parts.clear()
-
-    def _read_job(
-        self, program: Program, job: Job, selection: Selection, samples: np.ndarray | None
-    ) -> Outputs:
-        squares = None
-        if selection.second and self.config.second_moment:
-            squares = self._read_units(program, Space.SQUARE, job, selection)
-        sums = self._read_units(program, Space.SUM, job, selection)
-        return scaled_outputs(program, sums, squares, samples, selection)
-
-    def _read_units(
-        self, program: Program, space: Space, job: Job, selection: Selection
-    ) -> np.ndarray:
-        """Returns (count, units) of a job's sums or squares; only selected units are read."""
-        layout, lanes = program.layout, self.config.unit_lanes
-        start = job.bank * self.config.state_depth * lanes
-        if selection.module is None:
-            elements = self.link.read(space, start, job.count * layout.state_words * lanes)
-            return unpack_units(program, elements.reshape(-1, lanes), job.count)
-        names = [module.name for module in program.problem.energies[0].modules]
-        first_word, length = layout.module_parts[names.index(selection.module)]
-        words = np.arange(job.count) * layout.state_words + first_word
-        return self.link.read_ranges(space, start + words * lanes, length)
-
-    def _read_counters(self) -> dict[str, int | None]:
-        values = self.link.read(Space.CONTROL, Control.CYCLES, len(COUNTERS))
-        return dict(zip(COUNTERS, map(int, values), strict=True))
-
-    def _take_samples(
-        self, program: Program, count: int, selection: Selection
-    ) -> np.ndarray | None:
-        """Takes all words that the running job streams from the ring, while the job runs.
-
-        Returns the samples (count, kept, units), or None where they are not selected: their words
-        are then released without being read.
-        """
-        units, depth = self.config.unit_lanes, self.config.sample_depth
-        wanted = program.layout.sampled_words
-        words = np.zeros((wanted, units), np.int64)
-        taken = self._read_register(Control.TAKEN)
-        got = 0
-        while got < wanted:
-            if not self._samples_waiting(taken):
-                self.link.wait(Event.IDLE | Event.SAMPLES, self._deadline(program))
-            available = min(self._samples_waiting(taken), wanted - got)
-            if not available:
-                raise DeviceError(
-                    f"device {self.uri!r} finished a job after {got} of {wanted} sampled words; "
-                    "load the program again"
-                )
-            first = taken % depth
-            available = min(available, depth - first)
-            if selection.samples:
-                elements = self.link.read(Space.SAMPLE, first * units, available * units)
-                words[got : got + available] = elements.reshape(-1, units)
-            got += available
-            taken = taken + available & 0xFFFFFFFF
-            self.link.write(Space.CONTROL, Control.TAKEN, [taken])
-        if not selection.samples:
-            return None
-        return unpack_samples(program, words, count)[..., selection.units(program)]
-
-    def _samples_waiting(self, taken: int) -> int:
-        """Returns the number of words in the ring after ``taken`` words have been taken."""
-        return self._read_register(Control.SAMPLES) - taken & 0xFFFFFFFF
-
-    def _read_register(self, register: Control) -> int:
-        return int(self.link.read(Space.CONTROL, register, 1)[0])
-
-    def _deadline(self, program: Program) -> float:
-        """Returns the seconds that the program's longest wait may take on the slowest device."""
-        return _EXTRA_SECONDS + 2 * job_issues(program) / _LOWEST_CLOCK
+        return self._tag

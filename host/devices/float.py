@@ -8,6 +8,7 @@ import numpy as np
 
 from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.devices.device import Device, Outputs, Selection
+from ornstein.host.devices.jobs import seed_words
 from ornstein.host.physics.problem import STATE, Problem
 from ornstein.sim.reference import Trajectory, relax
 
@@ -91,7 +92,9 @@ class _InputNoise:
     """
 
     def __init__(self, seed: int, first: int, count: int):
-        self._generators = [np.random.default_rng([seed, first + row]) for row in range(count)]
+        self._generators = [
+            np.random.default_rng(seed_words(seed, first + row)) for row in range(count)
+        ]
         self._drawn = np.zeros((0, count))
         self._used = 0
 

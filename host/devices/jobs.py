@@ -51,9 +51,19 @@ def pack_jobs(program: Program, block: EncodedInputs, first: int) -> Iterator[Jo
         )
 
 
+def seed_words(seed: int, index: int) -> list[int]:
+    """Returns the numbers below 2**32 from which the noise of one job, or one input, is drawn.
+
+    No two pairs of a seed and an index below 2**32 have the same numbers, padded with zeros as
+    NumPy does it: only a seed of several words has a number in the fourth place.
+    """
+    words = [seed >> shift & 0xFFFFFFFF for shift in range(0, max(1, seed.bit_length()), 32)]
+    return [seed, index] if len(words) == 1 else [index, len(words), *words]
+
+
 def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
     """Returns independent generator seeds (lanes,) uint64 for one job; none of them is zero."""
-    state = np.random.SeedSequence([seed, job]).generate_state(lanes, np.uint64)
+    state = np.random.SeedSequence(seed_words(seed, job)).generate_state(lanes, np.uint64)
     return np.where(state == 0, np.uint64(1), state)
 
 

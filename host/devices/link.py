@@ -6,7 +6,7 @@ import math
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -42,8 +42,11 @@ _LONGEST_PACKET = 2 * (ANSWER_HEADER_BYTES + MAX_READ_BYTES + CRC_BYTES)
 """Bytes of the longest answer if every byte of it is escaped."""
 _SEQUENCES = 255
 """Sequence numbers of requests: 1 to 255. Answers to damaged requests carry 0."""
-_MAX_IN_FLIGHT = 128
-"""Most requests that may be unanswered: half of the sequence numbers."""
+_MOST_AHEAD = 120
+"""Requests that may be sent from the oldest unanswered one on. This is less than half of the
+sequence numbers, so that none is used again while its request can still be answered: not within a
+batch, nor by the batch after one that failed.
+"""
 _FIRST_WAIT_UNITS = 16
 """Length of the first WAIT command. It is doubled until a wait takes a good part of the time-out,
 whatever the device's clock is.
@@ -108,19 +111,21 @@ class _Batch:
 
     A device answers in the order of the requests. An answer therefore shows that all requests which
     were sent before its own and are still unanswered are lost. Lost requests are sent again under
-    their old sequence numbers.
+    their old sequence numbers, and so are those that came to the device as something else: it
+    answers that it does not understand, or with another number of bytes.
 
     Attributes
     ----------
     answers : data of each request's answer
     refused : RefusedError of the first request that was refused
-    failed : a request that was lost more often than it may be repeated
+    failed : why it failed, once a request was lost or misunderstood more often than it may be
+        repeated
     """
 
     def __init__(self, requests: list[_Request], first_sequence: int, retries: int):
         self.answers = [b""] * len(requests)
         self.refused: RefusedError | None = None
-        self.failed: _Request | None = None
+        self.failed: LinkError | _Request | None = None
         self._retries = retries
         self._requests = requests
         self._first_sequence = first_sequence
@@ -128,6 +133,7 @@ class _Batch:
         # (index, bytes of the packet) by sequence number, in the order of sending
         self._in_flight: dict[int, tuple[int, int]] = {}
         self._loss_counts = [0] * len(requests)
+        self._newly_lost = 0
 
     @property
     def unfinished(self) -> bool:
@@ -139,8 +145,11 @@ class _Batch:
 
         No more than ``window`` bytes may be in flight behind the oldest request.
         """
-        while self._waiting and not self.refused and len(self._in_flight) < _MAX_IN_FLIGHT:
+        while self._waiting and not self.refused:
             index = self._waiting[0]
+            oldest = min((sent for sent, _ in self._in_flight.values()), default=index)
+            if index - min(oldest, index) >= _MOST_AHEAD:
+                return
             sequence = (self._first_sequence + index) % _SEQUENCES + 1
             packet = self._requests[index].packet(sequence)
             behind_oldest = [size for _, size in self._in_flight.values()][1:]
@@ -150,10 +159,7 @@ class _Batch:
             yield packet
 
     def take(self, sequence: int, status: Status, data: bytes) -> bool:
-        """Takes an answer; returns whether it answers one of the requests in flight.
-
-        Raises LinkError if its data have the wrong length.
-        """
+        """Takes an answer; returns whether it answers one of the requests in flight."""
         if status == Status.CORRUPT:
             # Most likely the oldest request was damaged. If it was a later one, the oldest is
             # repeated in vain and the damaged one is repeated after the time-out.
@@ -162,17 +168,31 @@ class _Batch:
         if sequence not in self._in_flight:
             return False
         self._lose(list(self._in_flight).index(sequence))
-        index, _ = self._in_flight.pop(sequence)
+        index, _ = self._in_flight[sequence]
         request = self._requests[index]
-        if status not in (Status.OK, Status.TIMEOUT):
+        whole = status in (Status.OK, Status.TIMEOUT)
+        if status == Status.MALFORMED or (whole and len(data) != request.answer_bytes):
+            self._lose(1)
+            if self.failed is request:
+                self.failed = (
+                    RefusedError(request, status)
+                    if not whole
+                    else LinkError(
+                        f"{request} was answered with {len(data)} bytes instead of "
+                        f"{request.answer_bytes}; the device cannot give all of it now"
+                    )
+                )
+            return True
+        self._in_flight.pop(sequence)
+        if not whole:
             self.refused = self.refused or RefusedError(request, status)
-        elif len(data) != request.answer_bytes:
-            raise LinkError(
-                f"{request} was answered with {len(data)} bytes instead of {request.answer_bytes}; "
-                "the device cannot give all of it now"
-            )
         self.answers[index] = data
         return True
+
+    def newly_lost(self) -> int:
+        """Returns the number of requests that were counted as lost since the last call."""
+        lost, self._newly_lost = self._newly_lost, 0
+        return lost
 
     def lose_all(self) -> None:
         """Counts all requests in flight as lost."""
@@ -181,6 +201,7 @@ class _Batch:
     def _lose(self, count: int) -> None:
         """Puts the oldest ``count`` requests in flight back in front of those that wait."""
         lost = list(self._in_flight)[:count]
+        self._newly_lost += len(lost)
         indices = [self._in_flight.pop(sequence)[0] for sequence in lost]
         for index in indices:
             self._loss_counts[index] += 1
@@ -206,6 +227,7 @@ class Link:
     Attributes
     ----------
     line : Line of the device; None before :meth:`identify`
+    repairs : requests that were sent again so far, because they or their answers were damaged
 
     Raises
     ------
@@ -223,6 +245,7 @@ class Link:
         self._retries = retries
         self._config: FabricConfig | None = None
         self.line: Line | None = None
+        self.repairs = 0
         self._baud_changed = False
         # a random start makes it unlikely that late answers to an earlier session fit
         self._sequence = secrets.randbelow(_SEQUENCES)
@@ -394,10 +417,12 @@ class Link:
             ]
         )
 
-    def wait(self, events: Event, timeout: float) -> Event:
+    def wait(
+        self, events: Event, timeout: float, meanwhile: Callable[[], None] | None = None
+    ) -> Event:
         """Waits until one of ``events`` holds; returns all events that hold then.
 
-        Raises LinkError after ``timeout`` seconds.
+        ``meanwhile`` is called now and then. Raises LinkError after ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
         units = _FIRST_WAIT_UNITS
@@ -413,6 +438,8 @@ class Link:
                     f"no {events.name} within {timeout:g} s, the device reports "
                     f"{holding.name or 'nothing'}; allow more time or restart the device"
                 )
+            if meanwhile is not None:
+                meanwhile()
             if now - began < self._timeout / 8:
                 units = min(2 * units, _LONGEST_WAIT_UNITS)
 
@@ -453,6 +480,9 @@ class Link:
             if time.monotonic() >= deadline:
                 batch.lose_all()
                 deadline = time.monotonic() + self._timeout
+            self.repairs += batch.newly_lost()
+            if isinstance(batch.failed, LinkError):
+                raise batch.failed
             if batch.failed:
                 raise NoAnswerError(f"{batch.failed} failed: {self._diagnosis(unexplained)}")
         if batch.refused:
@@ -477,7 +507,10 @@ class Link:
                 or frame[1] not in set(Status)
             ):
                 continue
-            yield frame[0], Status(frame[1]), frame[ANSWER_HEADER_BYTES:-CRC_BYTES]
+            status, data = Status(frame[1]), frame[ANSWER_HEADER_BYTES:-CRC_BYTES]
+            if data and status not in (Status.OK, Status.TIMEOUT):
+                continue  # no device refuses with data: the line echoes what is sent
+            yield frame[0], status, data
 
     def _diagnosis(self, unexplained: int) -> str:
         """Returns what to look at after that many bytes without a valid answer."""

@@ -72,7 +72,7 @@ def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
         raise DeviceError(f"device {device.uri!r} is no hardware to test; use rtl or serial:PORT")
     config, line = device.config, device.link.line
     device.program = None
-    device.link.wait(Event.IDLE, _TIMEOUT)
+    device.settle()
     identity = (
         f"fabric {config.name}, {config.rank_lanes} x {config.unit_lanes} lanes, "
         f"build {config.build_hash:#010x}"
@@ -233,7 +233,8 @@ def _run_job(device: FabricDevice, seeds: np.ndarray | None = None, bank: int = 
     """Runs the level at the first descriptor; without seeds all generators start from one."""
     if seeds is None:
         seeds = np.ones(device.config.unit_lanes, np.uint64)
-    device.start(0, 1, seeds, bank=bank)
+    device.write_seeds(seeds)
+    device.start(0, 1, bank=bank)
     device.link.wait(Event.IDLE, _TIMEOUT)
 
 

@@ -169,3 +169,30 @@ def test_the_sample_count_and_the_events_are_passed_on(config):
         assert events(ctx) == (0, 0, 1)
 
     simulate(dut, bench)
+
+
+def test_the_session_is_kept_in_the_status_until_a_reset():
+    dut = ControlRegisters(TINY)
+
+    async def bench(ctx):
+        assert await read(ctx, dut, Control.STATUS) == 0
+        written = StatusRegister.const({"session": 0x5A, "tag": 9, "done": 3})
+        await bus_write(ctx, dut, Control.STATUS, written.as_bits())
+        found = StatusRegister.from_bits(await read(ctx, dut, Control.STATUS))
+        assert (found.session, found.tag, found.done) == (0x5A, 0, 0)
+
+    simulate(dut, bench)
+
+
+def test_an_abort_is_passed_on_while_a_job_runs():
+    dut = ControlRegisters(TINY)
+
+    async def bench(ctx):
+        await bus_write(ctx, dut, Control.ABORT, 1)
+        assert not ctx.get(dut.aborting)
+        ctx.set(dut.running, 1)
+        await bus_write(ctx, dut, Control.ABORT, 1)
+        await ctx.tick()
+        assert ctx.get(dut.aborting)
+
+    simulate(dut, bench)

@@ -59,3 +59,42 @@ def test_a_start_with_the_last_tag_is_known_and_ignored():
         assert ctx.get(dut.job.first) == 1 and ctx.get(dut.status.tag) == 5
 
     session(script)
+
+
+def test_an_abort_drops_what_waits_and_is_held_until_the_running_job_has_ended():
+    async def script(ctx, dut, offer):
+        ctx.set(dut.abort, 1)
+        await ctx.tick()
+        ctx.set(dut.abort, 0)
+        assert not ctx.get(dut.aborting)  # there was nothing to end
+        ctx.set(dut.running, 1)
+        await offer(ctx, tag=1)
+        ctx.set(dut.abort, 1)
+        await ctx.tick()
+        ctx.set(dut.abort, 0)
+        for _ in range(5):
+            await ctx.tick()
+            assert ctx.get(dut.aborting) and not ctx.get(dut.status.pending)
+        ctx.set(dut.finished, 1)
+        await ctx.tick()
+        ctx.set(dut.finished, 0)
+        ctx.set(dut.running, 0)
+        assert not ctx.get(dut.aborting) and ctx.get(dut.idle)
+        await offer(ctx, tag=2)
+        assert ctx.get(dut.start)
+
+    session(script)
+
+
+def test_an_abort_meets_a_job_that_just_begins():
+    async def script(ctx, dut, offer):
+        await offer(ctx, tag=1)
+        assert ctx.get(dut.start)
+        ctx.set(dut.abort, 1)
+        await ctx.tick()
+        ctx.set(dut.abort, 0)
+        ctx.set(dut.running, 1)
+        await ctx.tick()
+        assert ctx.get(dut.aborting)
+
+    session(script)

@@ -124,12 +124,13 @@ def run(
     bank=0,
     bank_offset=0,
     stall=None,
+    abort=None,
     jobs=1,
     config=TINY,
     deadline=50_000,
 ):
     """Runs jobs; the levels stand at ``first``, the passes after them. ``stall(cycle)`` drives
-    ``hold``.
+    ``hold``, and from cycle ``abort`` on the first job is to end early.
 
     Returns [(cycle, Issue)], the cycles of ``finished``, and what :func:`expected` says of one job.
     """
@@ -167,8 +168,11 @@ def run(
                 begun += 1
             holding = bool(stall and stall(cycle))
             ctx.set(dut.hold, holding)
+            aborting = abort is not None and cycle >= abort and not finishes
+            ctx.set(dut.abort, aborting)
             if ctx.get(dut.issue):
-                assert not holding and ctx.get(dut.running)
+                assert aborting or not holding
+                assert ctx.get(dut.running)
                 operation = Operation(ctx.get(dut.micro.operation))
                 taken = {
                     name: ctx.get(getattr(dut if name in ("factor", "source") else dut.micro, name))
@@ -321,6 +325,31 @@ def test_hold_stops_issue_at_once_and_loses_nothing():
     assert [cycle for cycle, _ in held] == [
         cycle + (50 if cycle >= begin else 0) for cycle, _ in free
     ]
+
+
+@pytest.mark.parametrize("config", WIDTHS.values(), ids=str)
+def test_an_abort_ends_a_job_whenever_it_comes_and_the_next_job_is_whole(config):
+    """No more than two passes follow, each is issued to its end, and the pipeline drains."""
+    passes = [a_pass(EXPAND, outer=3, inner=2), a_pass(PROJECT, outer=2, inner=3, wait=1)]
+    levels = [Level(passes=2, steps=2), Level(passes=2, steps=3)]
+    whole, ends, wanted = run(levels, passes, config=config)
+    for cycle in range(0, ends[0], 3):
+        issues, finishes, _ = run(levels, passes, config=config, abort=cycle, jobs=2)
+        first = [issue for at, issue in issues if at < finishes[0]]
+        before = sum(at < cycle for at, _ in whole)
+        assert first == wanted[: len(first)] and len(first) % 6 == 0
+        assert len(first) <= before + 3 * 6
+        assert [issue for at, issue in issues if at > finishes[0]] == wanted
+        if first:
+            assert finishes[0] - max(at for at, _ in issues[: len(first)]) > DRAIN
+
+
+def test_an_abort_ends_a_job_that_a_full_sample_ring_holds():
+    passes = [a_pass(EXPAND, outer=4)]
+    issues, finishes, wanted = run(
+        [Level(passes=1, steps=50)], passes, stall=lambda cycle: 20 < cycle < 200, abort=100
+    )
+    assert finishes[0] < 200 and 4 <= len(issues) < len(wanted)
 
 
 # ---- flags of a step -----------------------------------------------------------------------------

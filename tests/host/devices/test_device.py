@@ -12,7 +12,7 @@ from ornstein.hdl.config import PRESETS, REFERENCE, TINY, WIDE
 from ornstein.hdl.protocol import Opcode
 from ornstein.hdl.regmap import Space
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.program import InputError, ProgramError
+from ornstein.host.compile.program import InputError, ProgramError, job_issues
 from ornstein.host.devices.device import (
     Device,
     DeviceError,
@@ -21,7 +21,7 @@ from ornstein.host.devices.device import (
     open_device,
     prediction_only,
 )
-from ornstein.host.devices.fabric import FabricDevice, job_issues
+from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.link import LinkError
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.recipes import ours_full
@@ -212,7 +212,9 @@ def test_the_prediction_needs_the_target_alone(device, uri):
 
 
 def test_a_fabric_reads_what_was_selected_and_no_more(device):
-    """On 8 inputs in two jobs: sums of 32 bits, squares of 48 bits, four counters of 32 bits."""
+    """On 8 inputs in two jobs: sums of 32 bits, squares of 48 bits, and nine control registers of
+    32 bits, twice before the jobs and once after each.
+    """
     program = compile_problem(toy(target="b"), TINY, toy_inputs())
     one = device("rtl:tiny")
     one.load(program)
@@ -228,11 +230,11 @@ def test_a_fabric_reads_what_was_selected_and_no_more(device):
     try:
         one.run(toy_inputs(8))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
-        assert sizes == {Space.SUM: 8 * 8 * 4, Space.SQUARE: 8 * 8 * 6, Space.CONTROL: 16}
+        assert sizes == {Space.SUM: 8 * 8 * 4, Space.SQUARE: 8 * 8 * 6, Space.CONTROL: 4 * 36}
         read.clear()
         one.run(toy_inputs(8), selection=prediction_only(program.problem))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
-        assert sizes == {Space.SUM: 8 * 3 * 4, Space.CONTROL: 16}
+        assert sizes == {Space.SUM: 8 * 3 * 4, Space.CONTROL: 4 * 36}
     finally:
         del link._exchange
 

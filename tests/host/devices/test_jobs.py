@@ -1,13 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs: every input is in one job and one chain, and results come back to the input's row."""
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.programs import compile_case, random_case, toy, toy_inputs
 from ornstein.hdl.config import TINY, WIDE
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.devices.jobs import job_seeds, pack_jobs, unpack_samples, unpack_units
+from ornstein.host.devices.jobs import (
+    job_seeds,
+    pack_jobs,
+    seed_words,
+    unpack_samples,
+    unpack_units,
+)
 from ornstein.sim.stages import Stage
 
 
@@ -64,3 +74,28 @@ def test_samples_come_back_by_chain_and_step():
 def test_job_seeds_are_distinct_and_never_zero():
     seeds = np.concatenate([job_seeds(seed, job, 4) for seed in range(20) for job in range(50)])
     assert len(np.unique(seeds)) == len(seeds) and seeds.all()
+
+
+def test_seeds_beyond_32_bits_repeat_no_other_run():
+    """The sum of a seed and a multiple of 2**32 once drew what a later job of the seed draws."""
+    seeds = [s + k * 2**32 for s in range(3) for k in (0, 1, 2, 2**32)] + [2**70, 2**96 + 1]
+    drawn = [job_seeds(seed, job, 1)[0] for seed in seeds for job in range(4)]
+    assert len(set(drawn)) == len(drawn)
+
+
+def test_small_seeds_draw_what_they_always_did():
+    state = np.random.SeedSequence([7, 3]).generate_state(2, np.uint64)
+    np.testing.assert_array_equal(job_seeds(7, 3, 2), state)
+
+
+NUMBERS = st.integers(0, 2**32 - 1)
+PAIRS = st.tuples(st.one_of(NUMBERS, st.integers(0, 2**130)), NUMBERS)
+
+
+@given(PAIRS, PAIRS)
+def test_no_two_runs_share_their_noise(one, other):
+    def padded(pair):
+        return list(itertools.chain(seed_words(*pair), [0] * 8))[:8]
+
+    assert (padded(one) == padded(other)) == (one == other)
+    assert all(0 <= word < 2**32 for word in seed_words(*one))
