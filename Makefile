@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 SLOW := tests/boards tests/cosim tests/host/cli tests/host/experiments \
     $(addprefix tests/hdl/test_, \
         bridge.py lanes.py memory.py rate.py sums.py targets.py usb.py usb_wires.py) \
-    tests/sim/test_rtl.py \
+    tests/sim/test_rtl.py tests/sim/test_cells_ecp5.py tests/hdl/formal \
     $(addprefix tests/host/devices/test_, \
         comparison.py conformance.py device.py doctor.py equality.py golden.py job_run.py selftest.py \
         serial.py verify.py)

@@ -11,7 +11,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from ornstein.sim.netlist import Netlist, pll_ratio
+from ornstein.sim.families import ICE40, ICE40_CLOCK, ice40_pll
+from ornstein.sim.netlist import Netlist
 from ornstein.sim.toolchain import ToolError, run_icebox_vlog, run_yowasp
 
 _CELL = re.compile(r"/\* LUT |^SB_", re.MULTILINE)
@@ -40,7 +41,8 @@ def read(file: Path, pins: Path) -> Netlist:
         text = run_icebox_vlog(["-s", "-n", "netlist", "-p", "top.pcf", "top.asc"], folder)
     pll = _PLL.search(text)
     settings = None if pll is None else dict(re.findall(r"\.(\w+)\(\d+'b([01]+)\)", pll[2]))
-    return Netlist(for_verilator(text), len(_CELL.findall(text)), pll_ratio(settings))
+    cells, clocks = len(_CELL.findall(text)), {ICE40_CLOCK: ice40_pll(settings)}
+    return Netlist(for_verilator(text), ICE40, cells, clocks)
 
 
 def for_verilator(text: str) -> str:
@@ -48,7 +50,7 @@ def for_verilator(text: str) -> str:
 
     ``icebox_vlog`` declares each port in the module's head and once more as a wire, which Verilog
     allows only if the head holds nothing but names. The PLL loses its parameters, which its model
-    in :file:`netlist.v` lacks. Raises ToolError if there is no module ``netlist``.
+    in :file:`cells_ice40.v` lacks. Raises ToolError if there is no module ``netlist``.
     """
     head = re.search(r"^module netlist \((.*)\);$", text, re.MULTILINE)
     if head is None:

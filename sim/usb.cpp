@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What is Verilated behind native USB as a library: line states in, line states out, a sample every 1/48 us.
-// With CROSSED the streams' clock is four times that of USB, and else the same. With PADS it is a netlist, pins
-// included: they are sampled and driven at every edge of the clock.
+// With CROSSED USB has a clock of its own, and the streams' clock has that many edges in a cycle of it. With PADS it is a
+// netlist, pins included: they are sampled and driven at every edge of USB's clock.
 
 #include <cstddef>
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace {
 constexpr int SAMPLES = 2;           // in a cycle of the device's clock
-constexpr int DELAY_IN = 2, DELAY_OUT = 2;  // cycles that pins take: two registers in, as many out as any board has
+constexpr int DELAY_IN = 2, DELAY_OUT = 3;  // cycles that pins take: two registers in, and out those of an ECP5
 constexpr int64_t SAMPLE = 1000;     // unit of the host's time: a sample's thousandth
 constexpr uint8_t D_P = 1, D_N = 2, J = D_P;
 
@@ -56,21 +56,37 @@ struct Usb {
     uint8_t driven() const {
         return top.d_p__en ? DRIVEN | (top.d_p__out ? D_P : 0) | (top.d_n__out ? D_N : 0) : 0;
     }
+    // Half a cycle of USB's clock.
+#ifdef CROSSED
+    unsigned units = 0;              // of time: a sample has CROSSED of them, and sync_clk an edge after every SAMPLES
+    void half_cycle() {
+        top.usb_clk = !top.usb_clk;
+        for (int n = 0; n < CROSSED; ++n, ++units) {
+            const bool edge = units % SAMPLES == 0;
+            if (edge) top.sync_clk = !top.sync_clk;
+            if (edge || n == 0) top.eval();
+        }
+    }
+#else
+    void half_cycle() {
+        top.sync_clk = !top.sync_clk;
+        top.eval();
+    }
+#endif
     void step(uint8_t host) {
         const uint8_t state = driven() & DRIVEN ? driven() : host;
         top.d_p = state & D_P ? 1 : 0;
         top.d_n = state & D_N ? 1 : 0;
         top.eval();
-        top.sync_clk = !top.sync_clk;
-        top.eval();
+        half_cycle();
         now += SAMPLE;
     }
 #else
     void clock() {
 #ifdef CROSSED
         top.usb_clk = 1;
-        for (int cycle = 0; cycle < 4; ++cycle) {
-            if (cycle == 2) top.usb_clk = 0;
+        for (int cycle = 0; cycle < CROSSED / 2; ++cycle) {
+            if (cycle == CROSSED / 4) top.usb_clk = 0;
             top.sync_clk = 1;
             top.eval();
             top.sync_clk = 0;

@@ -9,6 +9,7 @@ Universal Serial Bus Specification 2.0: chapter 7 (line states, NRZI, bit stuffi
 import ctypes
 import enum
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, TypeVar
@@ -29,6 +30,8 @@ from ornstein.sim.transport import LinkError, Transport
 
 HARNESS = Path(__file__).with_name("usb.cpp")
 """C++ that drives the wires of a simulated device or, with PADS defined, of a netlist."""
+_FABRIC_CLOCKS = Fraction(4)
+"""Frequency of the fabric's clock over that of USB where :func:`library` gives USB its own."""
 _J, _K, _SE0 = 0b01, 0b10, 0b00
 """Line states: D+ is bit 0, D- bit 1."""
 _SAMPLES = 4
@@ -194,7 +197,7 @@ def library(config: FabricConfig | None, *, crossed: bool = False) -> Path:
     Parameters
     ----------
     config : the fabric behind the device's serial port; None for :class:`Echo`
-    crossed : whether USB has its own clock, a quarter of the fabric's
+    crossed : whether USB has its own clock, :data:`_FABRIC_CLOCKS` times slower than the fabric's
 
     Raises
     ------
@@ -207,8 +210,20 @@ def library(config: FabricConfig | None, *, crossed: bool = False) -> Path:
         HARNESS,
         depends=repr(config),
         sources=(Path(__file__),),
-        define="CROSSED" if crossed else None,
+        defines=(f"CROSSED={crossed_edges(_FABRIC_CLOCKS)}",) if crossed else (),
     )
+
+
+def crossed_edges(ratio: Fraction) -> int:
+    """Returns the edges of the fabric's clock in a cycle of USB's, for the harness.
+
+    ``ratio`` is the fabric's frequency over that of USB. Raises ValueError if edges of the fabric's
+    clock do not come at the same time as every rising edge of USB's.
+    """
+    edges = 2 * ratio
+    if edges.denominator != 1:
+        raise ValueError(f"the fabric's clock has {edges} edges in a cycle of USB's")
+    return int(edges)
 
 
 class UsbHost:

@@ -28,7 +28,7 @@ def library(
     *,
     depends: str,
     sources: tuple[Path, ...] = (),
-    define: str | None = None,
+    defines: tuple[str, ...] = (),
     optimise: str = "-O2",
     cache: Path | None = None,
 ) -> Path:
@@ -41,7 +41,7 @@ def library(
     harness : C++ file that runs the module
     depends : text that changes with everything that the Verilog depends on besides files
     sources : files, besides those of the gateware, that the Verilog depends on
-    define : macro that is defined when the harness is compiled
+    defines : macros that are defined when the harness is compiled, as NAME or NAME=VALUE
     optimise : the C++ compiler's optimisation; more of it pays off only for long simulations
     cache : folder of the cache; None for :func:`cache_folder`
 
@@ -50,15 +50,20 @@ def library(
     ToolError
         Verilator or a C++ compiler is missing, or the build failed.
     """
-    digest = _digest([harness, Path(__file__), *sources], f"{depends} {define} {optimise}")
+    digest = _digest([harness, Path(__file__), *sources], f"{depends} {defines} {optimise}")
     target = (cache or cache_folder()) / harness.stem / f"{name}-{digest}.so"
     if not target.exists():
-        _build(name, verilog(), harness, define, optimise, target)
+        _build(name, verilog(), harness, defines, optimise, target)
     return target
 
 
 def _build(
-    name: str, verilog: str, harness: Path, define: str | None, optimise: str, target: Path
+    name: str,
+    verilog: str,
+    harness: Path,
+    defines: tuple[str, ...],
+    optimise: str,
+    target: Path,
 ) -> None:
     """Builds the simulator as the file ``target``. Raises ToolError if a tool fails."""
     environment = verilator_environment()
@@ -91,7 +96,7 @@ def _build(
             "-MAKEFLAGS",
             f"OPT_GLOBAL={optimise}",
             "-CFLAGS",
-            f"-fPIC -D{define}" if define else "-fPIC",
+            " ".join(["-fPIC", *(f"-D{define}" for define in defines)]),
             "-LDFLAGS",
             "-shared",
             "-o",

