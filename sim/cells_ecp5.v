@@ -138,8 +138,8 @@ endmodule
 
 // Half a slice without its register, as nextpnr writes it: a look-up table; one bit of a carry chain; one of the four
 // bits of a distributed memory; or the place of that memory's write port. Behind it is a multiplexer of two tables or, in
-// the upper half, of two such multiplexers. Yosys's model drives no carry, and tells the halves by a parameter that nextpnr
-// does not write.
+// the upper half, of two such multiplexers. Yosys's model drives no carry, tells the halves by a parameter that nextpnr
+// does not write, and takes a memory's first contents to be in the order of its addresses.
 module TRELLIS_COMB #(
   parameter MODE = "LOGIC", parameter [15:0] INITVAL = 0, parameter CCU2_INJECT1 = "NO", parameter WREMUX = "WRE",
   parameter WCKMUX = "WCK", parameter UPPER = 0
@@ -154,10 +154,10 @@ module TRELLIS_COMB #(
       wire carry = CCU2_INJECT1 == "YES" ? 1'b0 : FCI, small_table = CCU2_INJECT1 == "YES" ? 1'b0 : INITVAL[{2'b0, B, A}];
       assign F = table_ ^ carry;
       assign FCO = table_ ? FCI : small_table;
-    end else if (MODE == "DPRAM" && INITVAL == 0 && WREMUX == "WRE" && WCKMUX == "WCK") begin
-      reg [15:0] memory = 0;
-      always @(posedge WCK) if (WRE) memory[{WAD3, WAD2, WAD1, WAD0}] <= WD;
-      assign F = memory[{A, C, B, D}];
+    end else if (MODE == "DPRAM" && WREMUX == "WRE" && WCKMUX == "WCK") begin
+      reg [15:0] memory = INITVAL; // in the order of the look-up table, which D, B, C and A address from the lowest bit on
+      always @(posedge WCK) if (WRE) memory[{WAD0, WAD2, WAD1, WAD3}] <= WD;
+      assign F = memory[{D, C, B, A}];
     end else if (MODE != "RAMW_BLOCK") begin
       MODE_OF_TRELLIS_COMB_WITHOUT_MODEL unsupported();
     end

@@ -210,7 +210,7 @@ def _unmultiplexed(
 
 
 def _buses(pins: dict[str, list]) -> dict[str, list]:
-    """Returns pins with those whose names differ in a number alone as one; "0" where one is missing.
+    """Returns pins, those whose names differ in a number alone as one; "0" where one is missing.
 
     A pin that is the only one of its kind keeps its name.
     """

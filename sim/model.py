@@ -103,7 +103,8 @@ COUNTERS = tuple(name.name.lower() for name in regmap.COUNTERS if name != Contro
 
 
 @numba.njit(cache=True, inline="always")
-def _advance(state):
+def next_draw(state):
+    """The state after one draw: :func:`ornstein.hdl.engine.noise.advance` of a uint64."""
     for _ in range(2):
         parity = np.uint64(0)
         for tap in _TAPS:
@@ -252,7 +253,7 @@ def _expand(level, word, offset, shape, shifts, factor, state, drive, rank, code
                 code = _code(generator)
                 total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
                 codes[dest + o, u] = code
-                generators[u] = _advance(generator)
+                generators[u] = next_draw(generator)
             value = total >> _GUARD
             if value > _HIGH:
                 value, clipped = _HIGH, True

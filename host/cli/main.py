@@ -21,6 +21,7 @@ from ornstein.host.experiments.denoise import command as denoise  # noqa: F401
 from ornstein.host.experiments.generate import command as generate  # noqa: F401
 from ornstein.host.experiments.hierarchy import command as hierarchy  # noqa: F401
 from ornstein.host.experiments.images import command as images  # noqa: F401
+from ornstein.host.experiments.noise import command as noise  # noqa: F401
 from ornstein.host.experiments.paper import command as paper  # noqa: F401
 from ornstein.host.experiments.studies import command as studies  # noqa: F401
 

@@ -39,7 +39,7 @@ class Primitives(wiring.Component):
     Members
     -------
     bytes, words, bits, pairs : what memories hold at ``read_address``
-    collided : what is read of 18 bits while both bytes, or one, are written
+    collided : what is read at ``same_address`` of 18 bits while both bytes, or one, are written
     single : of a memory that is either read or written
     raw : product of ``a`` and ``b`` with ``enable`` and ``reset``
     product, leak : what the gateware asks of the target: a product, and that of a state with its
@@ -48,6 +48,7 @@ class Primitives(wiring.Component):
 
     write_address: In(13)
     read_address: In(13)
+    same_address: In(13)
     write: In(2)
     data: In(36)
     a: In(signed(18))
@@ -66,32 +67,33 @@ class Primitives(wiring.Component):
 
     def elaborate(self, platform):
         m = Module()
+        attrs = targets.of(platform).block_ram_output
         for name, (width, granularity, depth) in SHAPES.items():
             read = self._memory(m, name, width, depth, granularity)
-            m.d.comb += [read.addr.eq(self.read_address), getattr(self, name).eq(read.data)]
+            word = Signal(width, name=f"{name}_word", reset_less=True, attrs=attrs)
+            m.d.comb += [read.addr.eq(self.read_address), getattr(self, name).eq(word)]
+            m.d.sync += word.eq(read.data)
         single = self._memory(m, "single", 8, 512, 8)
-        m.d.comb += [
-            single.addr.eq(self.write_address),
-            single.en.eq(~self.write[0]),
-            self.single.eq(single.data),
-        ]
+        word = Signal(8, name="single_word", reset_less=True, attrs=attrs)
+        m.d.comb += [single.addr.eq(self.write_address), self.single.eq(word)]
+        with m.If(~self.write[0]):
+            m.d.sync += word.eq(single.data)
         collided = self._memory(m, "collided", 18, 1024, 9)
-        m.d.comb += [collided.addr.eq(self.write_address), self.collided.eq(collided.data)]
+        word = Signal(18, name="collided_word", reset_less=True, attrs=attrs)
+        m.d.comb += [collided.addr.eq(self.same_address), self.collided.eq(word)]
+        m.d.sync += word.eq(collided.data)
         if platform is None:  # the inverse of what is being written
-            written, data = Signal(18), Signal(18)
-            m.d.sync += [
-                written.eq(Cat(bit.replicate(9) for bit in self.write)),
-                data.eq(self.data),
-            ]
-            m.d.comb += self.collided.eq(collided.data & ~written | ~data & written)
+            written = Cat(bit.replicate(9) for bit in self.write)
+            m.d.sync += word.eq(collided.data & ~written | ~self.data[:18] & written)
         self._multipliers(m, platform)
         return m
 
     def _memory(self, m, name: str, width: int, depth: int, granularity: int):
-        """Adds a memory that is written to; returns its read port."""
+        """Adds a memory that is written to; returns its read port. The register behind it, as the
+        gateware has it, becomes the block RAM's."""
         cells = memory.Memory(shape=width, depth=depth, init=[], attrs=BLOCK)
         m.submodules[f"{name}_memory"] = cells
-        write, read = cells.write_port(granularity=granularity), cells.read_port()
+        write, read = cells.write_port(granularity=granularity), cells.read_port(domain="comb")
         m.d.comb += [
             write.addr.eq(self.write_address),
             write.data.eq(self.data),
@@ -151,6 +153,7 @@ def test_block_ram_and_multiplier(tmp_path):
         stimuli={
             "write_address": "$urandom % 8",
             "read_address": "{$urandom, ~write_address[0]} % 8",
+            "same_address": "write_address",
             "write": "$urandom",
             "data": "{$urandom, $urandom}",
             "a": OPERAND,
@@ -179,7 +182,7 @@ def test_block_ram_and_multiplier(tmp_path):
         ("DP16KD", ".INITVAL_00(320'h1)"),
         ("MULT18X18D", '.REG_INPUTA_CLK("NONE")'),
         ("MULT18X18D", '.REG_PIPELINE_CLK("CLK0")'),
-        ("TRELLIS_COMB", '.MODE("DPRAM"), .INITVAL(16\'h1)'),
+        ("TRELLIS_COMB", '.MODE("DPRAM"), .WREMUX("INV")'),
         ("TRELLIS_COMB", '.MODE("nonesuch")'),
     ],
 )

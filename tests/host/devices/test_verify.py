@@ -179,7 +179,7 @@ def answer(data):
 
 
 def synthesised(board, folder, design):
-    """Writes the design's ``top.json``, as Yosys makes it, and its constraints; returns ``folder``."""
+    """Writes ``top.json``, as Yosys makes it, and the constraints; returns ``folder``."""
     info = BOARDS[board]
     plan = info.module.Platform().build(design, name="top", do_build=False, emit_src=False)
     for name in ("top.il", "top.pcf", "top.lpf"):
