@@ -11,6 +11,7 @@ from ornstein.host.devices.device import DeviceError
 from ornstein.host.models.data import DataError
 from ornstein.host.models.model_file import ModelFileError
 from ornstein.host.physics.problem import ProblemError
+from ornstein.host.physics.timestep import TimeStepError
 from ornstein.sim.energy import EnergyError
 from ornstein.sim.toolchain import ToolError
 from ornstein.sim.transport import LinkError
@@ -22,6 +23,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     # the program, or its fit to a fabric
     ProgramError: 4,
     ProblemError: 4,
+    TimeStepError: 4,
     EnergyError: 4,
     ConfigError: 4,
     # the inputs

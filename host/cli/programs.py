@@ -34,7 +34,9 @@ from ornstein.host.devices.device import (
 )
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
+from ornstein.host.models.run import LOSS, compile_recipe
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC
+from ornstein.host.physics.timestep import TOLERANCE, TimeStep
 from ornstein.sim.stages import EM, LM
 
 LongOption = Annotated[
@@ -46,29 +48,20 @@ LongOption = Annotated[
 class RecipeName(StrEnum):
     """The recipes that can be compiled; see :mod:`ornstein.host.models.recipes`."""
 
-    full = "full"
-    silu = "silu"
-    aligned = "aligned"
-    paper = "paper"
-
-
-_RECIPES = {
-    RecipeName.full: recipes.ours_full,
-    RecipeName.silu: recipes.ours_silu,
-    RecipeName.aligned: recipes.ours_aligned,
-    RecipeName.paper: recipes.paper_full,
-}
+    aligned = recipes.ALIGNED
+    full = recipes.FULL
+    silu = recipes.SILU
+    paper = recipes.PAPER
 
 
 @app.command(
     "compile",
-    epilog="Example:  ornstein compile --recipe aligned --kt 0.001 --samples 64 "
-    "--output aligned.program",
+    epilog="Example:  ornstein compile --recipe full --kt 0.001 --samples 64 --output full.program",
 )
 def compile_command(
     recipe: Annotated[
         RecipeName, typer.Option(help="How couplings and interface are derived from the weights.")
-    ] = RecipeName.full,
+    ] = RecipeName.aligned,
     model: ModelOption = DEFAULT_MODEL,
     encoder_layer: Annotated[
         str, typer.Option(help="Name of the encoder convolution's weight.")
@@ -81,12 +74,26 @@ def compile_command(
         typer.Option(help=".npz file with the arrays x_train, y_train, x_test and y_test."),
     ] = None,
     rank: Annotated[
-        int | None,
-        typer.Option(min=1, help="Rank of the skip coupling.", show_default="the recipe's"),
-    ] = None,
+        int,
+        typer.Option(min=1, help="Rank of the skip coupling."),
+    ] = recipes.RANK,
     kt: Annotated[float, typer.Option(min=0.0, help="Temperature kT of all stages.")] = 0.0,
-    dt: Annotated[float, typer.Option(help="Time step.")] = 1.0,
-    samples: Annotated[int, typer.Option(min=1, help="Number of averaged steps.")] = 16,
+    dt: Annotated[
+        float | None,
+        typer.Option(help="Time step.", show_default="the one with the fewest steps"),
+    ] = None,
+    tolerance: Annotated[
+        float,
+        typer.Option(help="Share of the distance from equilibrium left at the first read."),
+    ] = TOLERANCE,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Number of averaged steps.",
+            show_default=f"as many as cost {LOSS:g} of centred cosine",
+        ),
+    ] = None,
     integrator: Annotated[
         str, typer.Option(help="lm (Leimkuhler-Matthews) or em (Euler-Maruyama).")
     ] = LM,
@@ -104,21 +111,19 @@ def compile_command(
     The file holds couplings, interface, number formats chosen from the training activations, and
     the contents of the fabric's memories.
     """
-    from ornstein.host.models.run import compile_recipe
-
     if integrator not in (LM, EM) or rounding not in (NEAREST, STOCHASTIC):
         raise typer.BadParameter(
             f"--integrator is {LM} or {EM}, --rounding {NEAREST} or {STOCHASTIC}"
         )
     trained = TrainedModel.load(model, encoder_layer, decoder_layer, activations)
-    built = _RECIPES[recipe](trained, _energy(recipe, trained, rank))
     program = compile_recipe(
-        built,
+        recipes.of_rank(recipe, trained, rank),
         trained,
         preset(fabric),
         kT=kt,
         samples=samples,
         dt=dt,
+        tolerance=tolerance,
         integrator=integrator,
         rounding=rounding,
     )
@@ -127,19 +132,6 @@ def compile_command(
     _show_program(program)
     write_json(json_file, _program_document(program))
     screen.print(f"Wrote {output}. Next: ornstein run {output} --input inputs.npy", soft_wrap=True)
-
-
-def _energy(recipe: RecipeName, trained: TrainedModel, rank: int | None):
-    """Returns the recipe's energy at that rank, or None if the recipe's own rank is to be used."""
-    from ornstein.host.physics.couplings import aligned, hierarchical_bilinear, paper_energy
-
-    if rank is None:
-        return None
-    if recipe == RecipeName.aligned:
-        return aligned(trained.x_train, trained.y_train, rank)
-    return (paper_energy if recipe == RecipeName.paper else hierarchical_bilinear)(
-        trained.W_enc, trained.W_dec, rank
-    )
 
 
 @app.command(epilog="Example:  ornstein inspect ornstein.program --json program.json")
@@ -162,6 +154,7 @@ def _program_document(program: Program) -> dict:
         "integrator": problem.integrator,
         "rounding": problem.rounding,
         "entry": problem.entry,
+        "relaxation": None if program.relaxation is None else asdict(program.relaxation),
         "stages": [asdict(stage) for stage in problem.stages],
         "layout": asdict(program.layout),
         "words": {"factor": len(program.factor), "descriptors": len(program.descriptors)},
@@ -194,6 +187,18 @@ def _show_program(program: Program) -> None:
             *("-" if value is None else f"{value:.6g}" for value in (row.requested, row.realised)),
         )
     screen.print(table)
+    if (relaxation := program.relaxation) is not None:
+        screen.print(_relaxation_text(relaxation), soft_wrap=True)
+
+
+def _relaxation_text(step: TimeStep) -> str:
+    """Returns what the time step reaches, beside Chebyshev's bound and the time step 1."""
+    unit = "is unstable" if step.unit_steps is None else f"would take {step.unit_steps}"
+    return (
+        f"Relaxation leaves {step.tolerance:.2%} of the distance from equilibrium at the first "
+        f"read, after {step.steps} steps; dt = 1 {unit}, and no sequence of time steps takes fewer "
+        f"than {step.chebyshev_steps} (Chebyshev's bound)."
+    )
 
 
 @app.command(epilog="Example:  ornstein load ornstein.program --device serial:/dev/ttyUSB1")

@@ -6,6 +6,7 @@ earlier passes and returns a frozen result. The first group chooses number forma
 the second places the integers in the fabric's memories and writes the schedule.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +65,25 @@ def compile_problem(
     """
     request = check_request(problem, config, calibration)
     return _fastest(request, _quantize(request, spare))
+
+
+def compile_first(
+    problems: Iterable[Problem], config: FabricConfig, calibration: np.ndarray, *, spare: int = 0
+) -> Program:
+    """Compile the first of one or more problems that the fabric's number formats can hold.
+
+    The other parameters are those of :func:`compile_problem`. Raises what it raises for a reason
+    other than a format, and the first problem's FormatError if no problem fits.
+    """
+    refused: formats.FormatError | None = None
+    for problem in problems:
+        try:
+            return compile_problem(problem, config, calibration, spare=spare)
+        except formats.FormatError as error:
+            refused = refused or error
+    if refused is None:
+        raise ValueError("there is no problem to compile")
+    raise refused
 
 
 @dataclass(frozen=True, eq=False)

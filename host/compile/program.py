@@ -4,6 +4,7 @@ from.
 """
 
 from dataclasses import dataclass
+from itertools import takewhile
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +13,7 @@ from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.physics.problem import BIAS, Problem
+from ornstein.host.physics.timestep import TimeStep, spectrum
 from ornstein.sim.energy import Energy
 
 INPUT_LIMIT = (1 << STATE_WIDTH - 1) - 1
@@ -145,6 +147,21 @@ class Program:
     def matrices(self) -> np.ndarray:
         """(energies, units, units), M as the quantized factors realise it."""
         return np.stack([energy.matrix() for energy in self.realised])
+
+    @property
+    def relaxation(self) -> TimeStep | None:
+        """What the quantized couplings make of the time step and the steps before the first read.
+
+        Its tolerance is the share of the distance from equilibrium left at the first read.
+        None for a quartic energy, and where several energies relax before the first read.
+        """
+        stages = list(takewhile(lambda stage: not stage.accumulate, self.problem.stages))
+        first_read = self.problem.stages[len(stages)]
+        used = {stage.energy for stage in (*stages, first_read)}
+        if len(used) > 1 or self.problem.energy.j4:
+            return None
+        steps = sum(stage.steps for stage in stages) + 1
+        return TimeStep.after(steps, *spectrum([self.realised[used.pop()]]), self.dt)
 
     def encode(self, inputs: ArrayLike) -> EncodedInputs:
         """Checks inputs (n, input_size) and quantises them to drive words.

@@ -34,6 +34,7 @@ from ornstein.host.compile.formats import (
 )
 from ornstein.host.compile.program import FieldRange, ProgramError
 from ornstein.host.compile.request import Request
+from ornstein.host.physics.timestep import spectrum
 from ornstein.sim.energy import Coupling, Energy
 
 Side = tuple[int, int]
@@ -345,7 +346,7 @@ def _realised(
 ) -> Energy:
     """The energy that the integers make: integer factors, and the mix that gives them their value.
 
-    Raises ProgramError if it is harmonic and no longer positive definite.
+    Raises ProgramError if it is harmonic and no longer positive definite, or unstable at ``dt``.
     """
     couplings = []
     for number, coupling in enumerate(energy.couplings):
@@ -365,11 +366,16 @@ def _realised(
         own = tuple(factors[number, place][:, : coupling.rank] for place in range(size))
         couplings.append(Coupling(coupling.modules, own, mix))
     realised = replace(energy, couplings=tuple(couplings))
-    smallest = float(realised.eigenvalues()[0])
+    smallest, largest = spectrum([realised])
     if smallest <= 0 and not energy.j4:
         raise ProgramError(
             f"quantized to {config.factor_width} bits M is no longer positive definite: its "
             f"smallest eigenvalue is {smallest:.4g}"
+        )
+    if largest * dt >= 2 and not energy.j4:
+        raise ProgramError(
+            f"quantized to {config.factor_width} bits M is unstable at dt = {dt:.6g}: its largest "
+            f"eigenvalue {largest:.4g} allows dt < {2 / largest:.4g}"
         )
     return realised
 

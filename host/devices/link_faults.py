@@ -14,7 +14,8 @@ from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import DeviceError, Outputs, open_device
 from ornstein.host.devices.fabric import FabricDevice
-from ornstein.host.physics.couplings import aligned
+from ornstein.host.physics.alignment import align_activations
+from ornstein.host.physics.couplings import DECODER, ENCODER
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.line_faults import FaultyLine, LineFault
 from ornstein.sim.rtl import RtlTransport
@@ -68,7 +69,8 @@ def programs() -> list[tuple[Program, np.ndarray]]:
         ((Stage(20, 0.05), Stage(20, 0.05, accumulate=True)), 0.05),
         ((Stage(30), Stage(4, accumulate=True)), 0.0),
     ):
-        energy = aligned(rng.normal(size=(30, 4)), rng.normal(size=(30, 4)), rank=2)
+        x, y = rng.normal(size=(2, 30, 4))
+        energy = align_activations(x, y, {ENCODER: 4}, {DECODER: 4}, rank=2).energy
         energy = type(energy)(energy.modules, energy.couplings, energy.j2, j4)
         problem = Problem("faults", (energy,), stages, dt=0.5, entry=BIAS)
         inputs = rng.uniform(-1, 1, (_INPUTS, problem.input_size))

@@ -46,7 +46,8 @@ from ornstein.host.devices.device import Device, DeviceError, Outputs
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.images import descriptor_elements
 from ornstein.host.devices.model import ModelDevice
-from ornstein.host.physics.couplings import DECODER, ENCODER, aligned
+from ornstein.host.physics.alignment import align_activations
+from ornstein.host.physics.couplings import DECODER, ENCODER
 from ornstein.host.physics.interface import INPUT, Interface, Layer
 from ornstein.host.physics.problem import STOCHASTIC, Problem
 from ornstein.sim.model import FabricModel
@@ -521,7 +522,8 @@ def builtin_program(config: FabricConfig) -> tuple[Program, np.ndarray]:
     averages, and the quartic term and samples where the fabric has them.
     """
     rng = np.random.default_rng(1)
-    energy = aligned(rng.normal(size=(50, 8)), rng.normal(size=(50, 8)), rank=2)
+    x, y = rng.normal(size=(2, 50, 8))
+    energy = align_activations(x, y, {ENCODER: 8}, {DECODER: 8}, rank=2).energy
     energy = replace(energy, j4=0.02 if config.quartic else 0.0)
     layers = (
         Layer(INPUT, rng.normal(size=(8, 4)) / 3, "silu", rng.normal(size=(4, 8)) / 5, ENCODER),

@@ -11,14 +11,14 @@ from typing import Any, Self
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig, preset
-from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.compiler import compile_first
 from ornstein.host.compile.program import Program, ProgramError
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import Device, Outputs, open_device
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.models.model_file import Activations
 from ornstein.host.models.recipes import Recipe
-from ornstein.host.models.run import COLD_SAMPLES, recipe_inputs, recipe_problem
+from ornstein.host.models.run import recipe_inputs, recipe_problems
 from ornstein.host.physics.problem import Problem
 
 DEVICE_KT, MODEL_KT = 1e-5, 1e-3
@@ -144,7 +144,21 @@ class Runner:
         ModelMismatchError
             The gateware and the integer model differ in a bit.
         """
-        uri, program = self._compile(problem, inputs if calibration is None else calibration)
+        return self.run_first((problem,), inputs, calibration, progress)
+
+    def run_first(
+        self,
+        problems: Iterable[Problem],
+        inputs: np.ndarray,
+        calibration: np.ndarray | None = None,
+        progress: Callable[[int], None] | None = None,
+    ) -> Run:
+        """Runs the first of the problems that the fabric's number formats can hold.
+
+        See :meth:`run` for the other parameters and the errors.
+        """
+        calibration = inputs if calibration is None else calibration
+        uri, program = self._compile(tuple(problems), calibration)
         if self.gateware_inputs is None or not self.bit_exact:
             outputs = found = self._answer(self._open(uri), program, inputs, progress)
             first_inputs = inputs
@@ -169,32 +183,32 @@ class Runner:
         recipe: Recipe,
         model: Activations,
         *,
-        kT: float = 0.0,
-        samples: int = COLD_SAMPLES,
         progress: Callable[[int], None] | None = None,
         **options: Any,
     ) -> Run:
         """Runs a recipe on the held-out activations, with formats from the training activations.
 
-        ``options`` are those of :func:`ornstein.host.models.run.recipe_problem`; see :meth:`run`
+        ``options`` are those of :func:`ornstein.host.models.run.recipe_problems`; see :meth:`run`
         for the errors.
         """
-        return self.run(
-            recipe_problem(recipe, kT=kT, samples=samples, **options),
+        return self.run_first(
+            recipe_problems(recipe, model, **options),
             recipe_inputs(recipe, model.x_test, model.y_test),
             recipe_inputs(recipe, model.x_train, model.y_train),
             progress,
         )
 
-    def _compile(self, problem: Problem, calibration: np.ndarray) -> tuple[str, Program]:
+    def _compile(
+        self, problems: tuple[Problem, ...], calibration: np.ndarray
+    ) -> tuple[str, Program]:
         """Returns the URI of the device that a problem fits, and its program."""
         try:
-            return self.uri, compile_problem(problem, self.fabric, calibration)
+            return self.uri, compile_first(problems, self.fabric, calibration)
         except ProgramError:
             if self.fallback is None:
                 raise
         scheme = "rtl" if self.uri.startswith("rtl") else "model"
-        program = compile_problem(problem, self.fallback, calibration)
+        program = compile_first(problems, self.fallback, calibration)
         return f"{scheme}:{self.fallback.name}", program
 
     def _answer(

@@ -19,7 +19,7 @@ from ornstein.host.models.noise_levels import Preconditioning, noise_features
 from ornstein.host.models.pixel_decoder import DECODER, Features, PixelDecoder, decoder_problem
 from ornstein.host.physics.alignment import aligned_energy
 from ornstein.host.physics.interface import Readout, silu
-from ornstein.host.physics.problem import Problem
+from ornstein.host.physics.problem import Drive, Problem
 from ornstein.host.physics.timestep import choose_time_step
 
 UNET, SUBSTRATE = "unet", "substrate"
@@ -129,16 +129,15 @@ class TrainedCoupling(PixelDecoder):
     @cached_property
     def problem(self) -> Problem:
         """Relax at zero temperature, with the time step that the spectrum asks for, then read."""
+        decoders = {DECODER: len(self.decoder_modes)}
         energy = aligned_energy(
-            self.channels, DECODER, self.encoder_modes, self.decoder_modes, self.strengths
+            self.channels, decoders, self.encoder_modes, self.decoder_modes, self.strengths
         )
         return decoder_problem(
             f"trained decoder of rank {self.rank}",
             energy,
             choose_time_step([energy]),
-            self.skips,
-            self.centre,
-            self.deviation,
+            Drive(self.skips, self.centre, self.deviation / (2 * energy.j2)),
             Readout(self.gain, self.offset),
         )
 

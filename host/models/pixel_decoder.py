@@ -16,10 +16,9 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device, DeviceError, prediction_only
 from ornstein.host.models.network import image_of, pixels
 from ornstein.host.physics.interface import Readout
-from ornstein.host.physics.problem import BIAS, Drive, Problem
+from ornstein.host.physics.problem import BIAS, Drive, Problem, equilibrium
 from ornstein.host.physics.timestep import TimeStep
 from ornstein.sim.energy import Energy
-from ornstein.sim.stages import Stage
 
 DECODER = "d1"
 """The decoder module, and the block of the network that it replaces."""
@@ -32,9 +31,7 @@ def decoder_problem(
     name: str,
     energy: Energy,
     step: TimeStep,
-    skips: tuple[str, ...],
-    centre: np.ndarray,
-    deviation: np.ndarray,
+    drive: Drive,
     readout: Readout,
     kT: float = 0.0,
     samples: int = 1,
@@ -43,19 +40,19 @@ def decoder_problem(
 
     Parameters
     ----------
-    energy : modules ``skips``, in that order, and :data:`DECODER`
+    energy : encoder modules, and :data:`DECODER`
     step : of the relaxation
-    centre, deviation : (features,) of the features; a standardised feature x drives with 2 j2 x
+    drive : from the features to the biases of the encoder modules
+    readout : from the means of the decoder module to the features that the head takes
     kT, samples : temperature, and steps that are averaged
     """
-    burn_in = (Stage(step.burn_in, kT),) if step.burn_in else ()
     return Problem(
         name=name,
         energies=(energy,),
-        stages=(*burn_in, Stage(samples, kT, accumulate=True)),
+        stages=equilibrium(step, kT=kT, samples=samples),
         dt=step.dt,
         entry=BIAS,
-        drive=Drive(skips, centre, deviation / (2 * energy.j2)),
+        drive=drive,
         readout=readout,
         target=DECODER,
     )

@@ -2,8 +2,8 @@
 """The recipes of the score tables: an energy, what drives it, and how its decoder is read.
 
 Every builder takes a :class:`ornstein.host.models.model_file.TrainedModel` and fits on its training
-activations only. Each accepts another ``energy`` to run the same recipe on other couplings; it then
-needs the activations alone.
+activations only. Builders that make their couplings from weights accept another ``energy`` to run
+the same recipe on other couplings; they then need the activations alone.
 """
 
 from dataclasses import dataclass, replace
@@ -11,28 +11,27 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ornstein.host.models.model_file import Activations, TrainedModel
+from ornstein.host.physics.alignment import Alignment, align_activations
 from ornstein.host.physics.couplings import (
-    aligned,
+    DECODER,
+    ENCODER,
     hierarchical_bilinear,
     paper_energy,
-    standardise,
 )
 from ornstein.host.physics.interface import (
     Interface,
     Readout,
     fit_closed_form,
-    fit_encoder,
     fit_paper,
     fit_silu,
     places,
     sides,
 )
+from ornstein.host.physics.problem import Drive
 from ornstein.sim.energy import Energy
 
 RANK = 16
-"""Rank of the skip in the paper's energy and in the hierarchical bilinear one."""
-ALIGNED_RANK = 4
-"""Rank of the aligned skip. The encoder's bottleneck leaves nothing that more modes could carry."""
+"""Rank of the skip: in the paper's energy, the hierarchical bilinear one and the aligned one."""
 
 FULL, SILU, ALIGNED = "full", "silu", "aligned"
 PAPER, PAPER_SKIP, PAPER_ORACLE, EXACT_ORACLE = (
@@ -55,16 +54,18 @@ without them, and run without the links between the levels of a hierarchy."""
 class Recipe:
     """An energy, the source of its biases, and the read-out of its decoder.
 
+    The source is one of ``interface``, ``drive`` and ``oracle``.
+
     Attributes
     ----------
     name : what tables show
     energy : its modules are the encoder and the decoder, in this order. With several pairs e1, d1,
         e2, d2, ... inputs hold the activations of all encoders side by side, and targets and
         predictions those of all decoders.
-    interface : makes the biases from the input, or None for an oracle
     readout : maps the decoder's mean state to activations
-    weights : number of matrix weights in the interface
     note : one phrase on what the recipe is
+    interface : makes the biases from the input with digital weights, or None
+    drive : makes the input itself the encoder's bias, without digital weights, or None
     oracle : (units, units) map from the states [x; y] to the biases, or None. Biases of an oracle
         depend on the target y.
     key, variant : identify the recipe; the variant is "" for the recipe itself and names a control
@@ -73,18 +74,24 @@ class Recipe:
 
     name: str
     energy: Energy
-    interface: Interface | None
     readout: Readout
-    weights: int
     note: str
+    interface: Interface | None = None
+    drive: Drive | None = None
     oracle: np.ndarray | None = None
     key: str = ""
     variant: str = ""
 
     @property
+    def weights(self) -> int:
+        """Number of matrix weights that are computed digitally."""
+        return self.interface.weights if self.interface else 0
+
+    @property
     def constants(self) -> int:
-        """Number of centring, scaling and offset constants of the interface and the read-out."""
-        return (self.interface.constants if self.interface else 0) + self.readout.constants
+        """Number of constants that centre, scale or offset what goes in and what comes out."""
+        entry = self.interface or self.drive
+        return (entry.constants if entry else 0) + self.readout.constants
 
     def biases(self, inputs: np.ndarray, targets: np.ndarray | None = None) -> np.ndarray:
         """Returns biases (n, units) in module order for inputs (n, D_enc).
@@ -98,8 +105,10 @@ class Recipe:
             states = np.empty((len(inputs), self.energy.units))
             states[:, encoders], states[:, decoders] = inputs, targets
             return states @ self.oracle.T
+        if self.drive is not None:
+            return self.drive.biases(self.energy, inputs)
         if self.interface is None:
-            raise ValueError(f"{self.name} has neither an interface nor an oracle")
+            raise ValueError(f"{self.name} has neither an interface nor a drive nor an oracle")
         biases = self.interface(inputs)
         return np.hstack([biases[module.name] for module in self.energy.modules])
 
@@ -155,17 +164,42 @@ def ours_silu(model: Activations, energy: Energy | None = None) -> Recipe:
     return _with_interface(SILU, "ours, SiLU transfer", energy, interface, note)
 
 
-def ours_aligned(model: Activations, energy: Energy | None = None) -> Recipe:
-    """Returns the aligned skip with a 512-weight encoder and no decoder biases.
+def ours_aligned(model: Activations, rank: int = RANK) -> Recipe:
+    """Returns the aligned skip: the couplings alone carry the regression, without digital weights.
 
-    The substrate decodes. States are activations in standard units, which the read-out undoes.
+    Raises EnergyError if the rank is out of range.
     """
-    energy = energy or aligned(model.x_train, model.y_train, ALIGNED_RANK)
-    mean, deviation = standardise(model.y_train)
-    readout = Readout(deviation, mean)
-    interface = fit_encoder(energy, model.x_train, model.y_train, readout)
-    note = "encoder only, the substrate decodes"
-    return _with_interface(ALIGNED, "ours, aligned skip", energy, interface, note, readout)
+    return aligned_recipe(align_pair(model, rank))
+
+
+def align_pair(model: Activations, rank: int = RANK) -> Alignment:
+    """Returns the aligned energy of one encoder and one decoder, and its linear map."""
+    x, y = model.x_train, model.y_train
+    return align_activations(x, y, {ENCODER: x.shape[1]}, {DECODER: y.shape[1]}, rank)
+
+
+def aligned_recipe(alignment: Alignment) -> Recipe:
+    """Returns the recipe of an aligned energy."""
+    return Recipe(
+        "ours, aligned skip",
+        alignment.energy,
+        alignment.readout,
+        "no digital weights, the substrate decodes",
+        drive=alignment.drive,
+        key=ALIGNED,
+    )
+
+
+def of_rank(key: str, model: TrainedModel, rank: int) -> Recipe:
+    """Returns one of our recipes or the paper's, with a skip of that rank.
+
+    Raises EnergyError if the rank is out of range.
+    """
+    if key == ALIGNED:
+        return ours_aligned(model, rank)
+    couplings = paper_energy if key == PAPER else hierarchical_bilinear
+    builder = {FULL: ours_full, SILU: ours_silu, PAPER: paper_full}[key]
+    return builder(model, couplings(model.W_enc, model.W_dec, rank))
 
 
 def paper_full(model: Activations, energy: Energy | None = None) -> Recipe:
@@ -219,20 +253,12 @@ def _weights(model: Activations) -> tuple[np.ndarray, np.ndarray]:
     return model.W_enc, model.W_dec
 
 
-def _with_interface(
-    key: str,
-    name: str,
-    energy: Energy,
-    interface: Interface,
-    note: str,
-    readout: Readout | None = None,
-) -> Recipe:
-    readout = readout or _identity(energy)
-    return Recipe(name, energy, interface, readout, interface.weights, note, key=key)
+def _with_interface(key: str, name: str, energy: Energy, interface: Interface, note: str) -> Recipe:
+    return Recipe(name, energy, _identity(energy), note, interface=interface, key=key)
 
 
-def _with_oracle(key: str, name: str, energy: Energy, drive: np.ndarray, note: str) -> Recipe:
-    return Recipe(name, energy, None, _identity(energy), 0, note, drive, key=key)
+def _with_oracle(key: str, name: str, energy: Energy, oracle: np.ndarray, note: str) -> Recipe:
+    return Recipe(name, energy, _identity(energy), note, oracle=oracle, key=key)
 
 
 def _identity(energy: Energy) -> Readout:

@@ -1,16 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From trained weights or activations to couplings: Gram terms, bilinear skips, aligned skips.
+"""From trained weights to couplings: Gram terms and bilinear skips.
 
 The equations are in docs/physics.md, "Couplings". Wherever a singular vector enters a coupling its
 sign matters: random signs move the paper's skip-only score from -0.27 to +0.31. One convention
 holds throughout: **the entry of largest magnitude in every column of an encoder's or a decoder's
-factor is positive**, the first such entry if several tie. In an aligned skip it fixes the
-decoder's columns, and the encoder's signs follow from the regression.
+factor is positive**, the first such entry if several tie. In an aligned skip
+(:mod:`ornstein.host.physics.alignment`) it fixes the decoder's columns, and the encoder's signs
+follow from the regression.
 """
 
 import numpy as np
 
-from ornstein.host.physics.regression import reduced_rank, validated_ridge
 from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
 
 ENCODER, DECODER = "encoder", "decoder"
@@ -18,8 +18,6 @@ SKIP_NORM = 0.25
 """Frobenius norm of the hierarchical bilinear skip, at every rank."""
 LINK = 0.5
 """Norm of a link between levels of the bilinear hierarchy, in units of the norm of a skip."""
-ALIGNED_GAIN = 0.8
-"""Singular values of the aligned skip, in units of the leak 2 j2."""
 
 
 def gram(weight: np.ndarray) -> np.ndarray:
@@ -135,100 +133,6 @@ def paper_energy(
     mix[0, 1] = mix[1, 0] = _skip_scale(u, v)
     modules = Module(ENCODER, len(u)), Module(DECODER, len(v))
     return Energy(modules, (*grams, Coupling((ENCODER, DECODER), (u, v), mix)), j2).check()
-
-
-def aligned(
-    x: np.ndarray, y: np.ndarray, rank: int = 4, j2: float = 0.1, gain: float = ALIGNED_GAIN
-) -> Energy:
-    """The aligned skip, made from training activations x (n, D_enc) and y (n, D_dec).
-
-    In standardised units (each unit less its training mean, divided by its deviation)
-
-        M = 2 j2 [[I, -gain U V'], [-gain V U', I]],
-
-    where U and V are the leading singular vectors of the rank-``rank`` regression of y on x that
-    has the least error in activation units. M has the eigenvalues 2 j2 (1 - gain), 2 j2 and 2 j2 (1
-    + gain). The singular values of the regression are left to the encoder, which scales its code
-    anyway. Keeping them in the skip would give the same predictions, but the encoder module would
-    need several times the amplitude, because its weak modes would be weakly coupled.
-    """
-    return aligned_hierarchy({ENCODER: x, DECODER: y}, rank, j2, gain)
-
-
-def aligned_hierarchy(
-    activations: dict[str, np.ndarray],
-    rank: int = 4,
-    j2: float = 0.1,
-    gain: float = ALIGNED_GAIN,
-    linked: bool = True,
-) -> Energy:
-    """Aligned skips for any number of pairs.
-
-    ``activations`` are the training activations (n, units) of the modules e1, d1, e2, d2, ..., in
-    this order. If ``linked``, every mode of a level also reaches the decoder of the level above.
-    Let z be the coordinates of d2 along the V of its skip, and V1 the V of the skip of d1. The part
-    of d1 that its skip leaves over, d1 (I - V1 V1'), is regressed on z in standardised units, which
-    gives z R S Q'. The skip of the lower level, turned by R, then couples each mode e2 - d2 - d1
-    with the strengths g and S, where g^2 + S^2 = gain^2. Q is orthogonal to V1, so M has the
-    eigenvalues of :func:`aligned` at any depth, and a link costs no steps. S comes from the
-    regression, because the modes of d2 cannot be scaled freely as the code of an encoder can.
-
-    Raises EnergyError if a link is as strong as ``gain``.
-    """
-    names = list(activations)
-    couplings: list[Coupling] = []
-    above: tuple[str, np.ndarray] | None = None
-    for e, d in zip(names[::2], names[1::2], strict=True):
-        u, v = _aligned_modes(activations[e], activations[d], rank)
-        modules, factors, strengths = [e, d], [u, v], [np.full(rank, gain)]
-        if above and linked:
-            turn, link, q = _link(
-                _standard(activations[d]) @ v, _standard(activations[above[0]]), above[1]
-            )
-            if link.max() >= gain:
-                raise EnergyError(
-                    f"the link {d}-{above[0]} has strength {link.max():.3g}, not below gain = "
-                    f"{gain}; lower the rank, or leave the levels unlinked"
-                )
-            v = signed(v @ turn)
-            signs = np.sign(np.sum(v * (factors[1] @ turn), axis=0))
-            modules, factors = [e, d, above[0]], [u @ turn * signs, v, q * signs]
-            strengths = [np.sqrt(gain**2 - link**2), link]
-        mix = np.zeros((len(modules), len(modules), rank))
-        for place, strength in enumerate(strengths):
-            mix[place, place + 1] = mix[place + 1, place] = -2 * j2 * strength
-        couplings.append(Coupling(tuple(modules), tuple(factors), mix))
-        above = d, v
-    modules = tuple(Module(name, values.shape[1]) for name, values in activations.items())
-    return Energy(modules, tuple(couplings), j2).check()
-
-
-def _aligned_modes(x: np.ndarray, y: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """U (D_enc, rank) and V (D_dec, rank) of :func:`aligned`, orthonormal."""
-    (x_mean, x_deviation), (y_mean, y_deviation) = standardise(x), standardise(y)
-    inputs, targets = (x - x_mean) / x_deviation, y - y_mean
-    fit = reduced_rank(inputs, targets, rank, validated_ridge(inputs, targets, rank))
-    left, _, right = np.linalg.svd(fit.project @ (fit.expand / y_deviation))
-    v = signed(right[:rank].T)
-    u = left[:, :rank] * np.sign(np.sum(v * right[:rank].T, axis=0))
-    return u, v
-
-
-def _link(
-    code: np.ndarray, values: np.ndarray, taken: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """R (rank, rank), S (rank,) and Q (D, rank) such that ``code`` R S Q' is the least-squares fit
-    of the part of ``values`` that is orthogonal to the columns ``taken``.
-    """
-    rest = values - values @ taken @ taken.T
-    fit, *_ = np.linalg.lstsq(code, rest, rcond=None)
-    turn, strengths, modes = np.linalg.svd(fit, full_matrices=False)
-    return turn, strengths, modes.T
-
-
-def _standard(values: np.ndarray) -> np.ndarray:
-    mean, deviation = standardise(values)
-    return (values - mean) / deviation
 
 
 def standardise(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

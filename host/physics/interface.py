@@ -38,8 +38,6 @@ _SILU_DECAY = 1e-5
 _SILU_ITERATIONS = 600
 _LINEAR_REGIME = 0.1
 """Factor on hidden values with which the SiLU fit starts, so that SiLU is nearly linear."""
-_NEGLIGIBLE = 1e-9
-"""Singular values below this fraction of the largest are rounding errors."""
 _PAPER_STEPS, _PAPER_BATCH, _PAPER_RATE = 4000, 64, 1e-3
 """Adam's steps, batch and rate for the paper's interface: 148 epochs of the default activations."""
 
@@ -211,37 +209,6 @@ def fit_silu(
     return _full(energy, x, y, encoder_rank, transfer, "silu")
 
 
-def fit_encoder(
-    energy: Energy, x: np.ndarray, y: np.ndarray, readout: Readout, encoder_rank: int = 4
-) -> Interface:
-    """An interface of encoders only, with b_dec = 0, so that the substrate decodes.
-
-    It has 512 weights at D = 64. Then y_eq is a linear response P b_enc, where P is a block of M^-1
-    whose rank is that of the skip. The encoder is the map of ``encoder_rank`` with the least error
-    of ``readout(y_eq)``: the targets are projected on the range of P and regressed, and the
-    regression is pulled back through P. Several pairs are fitted as a whole, with a rank of
-    ``encoder_rank`` for each encoder. The inputs x need not be activations of the encoders.
-    """
-    encoders, decoders = sides(energy)
-    inverse = np.linalg.inv(energy.matrix())
-    response = (
-        readout.scale[:, None] * inverse[np.ix_(places(energy, decoders), places(energy, encoders))]
-    )
-    left, gains, right = np.linalg.svd(response, full_matrices=False)
-    rank = int(np.sum(gains > gains[0] * len(gains) * np.finfo(float).eps))
-    centre, scale = standardise(x)
-    fit = _linear(
-        (x - centre) / scale, (y - readout.offset) @ left[:, :rank], encoder_rank * len(encoders)
-    )
-    expand = (fit.expand / gains[:rank]) @ right[:rank]
-    layers = tuple(
-        Layer(INPUT, part.project, None, part.expand, name)
-        for name, part in _parts(energy, encoders, fit.project, expand).items()
-    )
-    offset = {module.name: np.zeros(module.units) for module in energy.modules}
-    return Interface(centre, scale, layers, offset)
-
-
 def fit_paper(
     energy: Energy,
     x: np.ndarray,
@@ -344,25 +311,6 @@ def split(energy: Energy, names: list[str], values: np.ndarray) -> list[np.ndarr
     """Values (..., units of all named modules), cut into a part (..., units) for each module."""
     units = {module.name: module.units for module in energy.modules}
     return np.split(values, np.cumsum([units[name] for name in names])[:-1], axis=-1)
-
-
-def _parts(
-    energy: Energy, names: list[str], project: np.ndarray, expand: np.ndarray
-) -> dict[str, Regression]:
-    """A map onto several modules, cut into a map for each with as many hidden units as it needs."""
-    parts = {}
-    for name, part in zip(names, split(energy, names, expand), strict=True):
-        left, gains, right = np.linalg.svd(part, full_matrices=False)
-        rank = int(np.sum(gains > _NEGLIGIBLE * gains[0]))
-        if rank < len(part):
-            narrowed = project @ left[:, :rank]
-            peaks = np.abs(narrowed).max(axis=0)
-            parts[name] = Regression(
-                narrowed / peaks, (peaks * gains[:rank])[:, None] * right[:rank]
-            )
-        else:
-            parts[name] = Regression(project, part)
-    return parts
 
 
 def _linear(inputs: np.ndarray, targets: np.ndarray, rank: int) -> Regression:

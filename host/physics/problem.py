@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ornstein.host.physics.interface import Interface, Readout
+from ornstein.host.physics.timestep import TimeStep
 from ornstein.sim.energy import Energy
 from ornstein.sim.stages import EM, LM, Stage
 
@@ -40,6 +41,17 @@ class Drive:
     def constants(self) -> int:
         """Number of centring and scaling constants."""
         return self.centre.size + self.scale.size
+
+    def units(self, energy: Energy) -> np.ndarray:
+        """Positions in z of the driven units, in the order of the input."""
+        slices = energy.slices
+        return np.concatenate([np.r_[slices[name]] for name in self.modules])
+
+    def biases(self, energy: Energy, inputs: np.ndarray) -> np.ndarray:
+        """Biases (n, units) of all units of the energy for inputs (n, input_size), float64."""
+        biases = np.zeros((len(inputs), energy.units))
+        biases[:, self.units(energy)] = (np.asarray(inputs, float) - self.centre) / self.scale
+        return biases
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,9 +124,7 @@ class Problem:
 
         Empty without a drive.
         """
-        slices = self.energies[0].slices
-        modules = self.drive.modules if self.drive is not None else ()
-        return np.concatenate([np.zeros(0, int), *(np.r_[slices[name]] for name in modules)])
+        return np.zeros(0, int) if self.drive is None else self.drive.units(self.energies[0])
 
     def check(self) -> "Problem":
         """Return this problem. Raises ProblemError, or EnergyError for one of its energies."""
@@ -232,10 +242,7 @@ class Problem:
                 ]
             )[:, None]
         if self.drive is not None:
-            biases = np.zeros((len(inputs), 1, energy.units))
-            standard = (np.asarray(inputs, float) - self.drive.centre) / self.drive.scale
-            biases[:, 0, self.driven_units] = standard
-            return biases
+            return self.drive.biases(energy, inputs)[:, None]
         if self.entry == BIAS:
             return np.asarray(inputs, float).reshape(len(inputs), self.bias_sets, energy.units)
         offset = np.zeros(energy.units) if self.offset is None else self.offset
@@ -252,21 +259,11 @@ class Problem:
         return self.readout(means) if self.readout is not None else means
 
 
-def relaxation_steps(energy: Energy, dt: float, tolerance: float = 1e-3) -> int:
-    """Steps after which the slowest mode has fallen to ``tolerance``.
-
-    A mode falls by |1 - dt lambda| in a step.
-    """
-    slowest = np.abs(1 - dt * energy.eigenvalues()).max()
-    return max(1, int(np.ceil(np.log(tolerance) / np.log(slowest)))) if slowest > 0 else 1
-
-
-def equilibrium(
-    energy: Energy, *, kT: float, samples: int, dt: float = 1.0, thin: int = 0
-) -> tuple[Stage, ...]:
-    """The usual schedule: burn in until the slowest mode has fallen to 1e-3, then average.
+def equilibrium(step: TimeStep, *, kT: float, samples: int = 1, thin: int = 0) -> tuple[Stage, ...]:
+    """The usual schedule: relax as long as the time step asks for, then average.
 
     ``samples`` steps are averaged, and every ``thin``-th of their states is streamed if ``thin`` is
     not 0.
     """
-    return (Stage(relaxation_steps(energy, dt), kT), Stage(samples, kT, accumulate=True, thin=thin))
+    burn_in = (Stage(step.burn_in, kT),) if step.burn_in else ()
+    return (*burn_in, Stage(samples, kT, accumulate=True, thin=thin))

@@ -7,8 +7,8 @@ least: rho = (c - 1) / (c + 1) for condition c. No sequence of time steps beats 
 polynomial, whose factor a step tends to (sqrt(c) - 1) / (sqrt(c) + 1) [Golub and Varga 1961].
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,6 +22,16 @@ SHAPE_BOUND = 0.25
 """Largest dt lambda where the shape of raw samples matters: the noise of one step has three
 values, and at this bound the distribution of the states differs from a normal one by a
 Kolmogorov-Smirnov distance of 0.008; at 0.95 it is 0.218."""
+MOST_HALVINGS = 5
+"""How often a time step is halved before no number format is found."""
+_LEAST_DISTANCE = 1e-12
+"""Smallest share of a distance that is told apart from none."""
+
+
+class TimeStepError(ValueError):
+    """A time step or a tolerance that no relaxation can have. The message is one line and says what
+    is allowed.
+    """
 
 
 @dataclass(frozen=True)
@@ -45,6 +55,34 @@ class TimeStep:
     chebyshev_steps: int
     unit_steps: int | None
 
+    @classmethod
+    def of(cls, slowest: float, fastest: float, dt: float, tolerance: float) -> "TimeStep":
+        """What a time step costs for eigenvalues between ``slowest`` and ``fastest``.
+
+        Raises TimeStepError if a mode does not decay at this time step.
+        """
+        factor = _stable_factor(dt, slowest, fastest)
+        unit_factor = _factor(1.0, slowest, fastest)
+        return cls(
+            dt,
+            tolerance,
+            factor,
+            _steps(factor, tolerance),
+            chebyshev_steps(fastest / slowest, tolerance),
+            _steps(unit_factor, tolerance) if unit_factor < 1 else None,
+        )
+
+    @classmethod
+    def after(cls, steps: int, slowest: float, fastest: float, dt: float) -> "TimeStep":
+        """What a time step reaches in that many steps from zero.
+
+        Its ``tolerance`` is the share of the distance from equilibrium that is then left. Raises
+        TimeStepError if a mode does not decay at this time step.
+        """
+        factor = _stable_factor(dt, slowest, fastest)
+        reached = cls.of(slowest, fastest, dt, max(factor**steps, _LEAST_DISTANCE))
+        return replace(reached, steps=steps)
+
     @property
     def burn_in(self) -> int:
         """Steps before the first that is read."""
@@ -67,28 +105,46 @@ def choose_time_step(
     shape_matters : keep dt lambda below :data:`SHAPE_BOUND`, for raw samples and quartic energies
     dt : a time step that the user has fixed; only its cost is worked out
 
-    Raises ValueError if the tolerance is out of range or an energy is not positive definite.
+    Raises TimeStepError if the tolerance is out of range, an energy is not positive definite, or
+    ``dt`` is unstable.
     """
     if not 0 < tolerance < 1:
-        raise ValueError(f"the tolerance {tolerance} must be between 0 and 1")
+        raise TimeStepError(f"the tolerance {tolerance} must be between 0 and 1")
     energies = tuple(energies)
-    values = np.concatenate([energy.eigenvalues() for energy in energies])
-    slowest, fastest = float(values.min()), float(values.max())
+    slowest, fastest = spectrum(energies)
     if slowest <= 0:
-        raise ValueError(f"the smallest eigenvalue {slowest:.4g} of M is not positive")
+        raise TimeStepError(f"the smallest eigenvalue {slowest:.4g} of M is not positive")
     if dt is None:
         dt = min(2 / (slowest + fastest), LARGEST_LEAK / (2 * max(e.j2 for e in energies)))
         if shape_matters:
             dt = min(dt, SHAPE_BOUND / fastest)
-    factor, unit_factor = _factor(dt, slowest, fastest), _factor(1.0, slowest, fastest)
-    return TimeStep(
-        dt,
-        tolerance,
-        factor,
-        _steps(factor, tolerance),
-        chebyshev_steps(fastest / slowest, tolerance),
-        _steps(unit_factor, tolerance) if unit_factor < 1 else None,
-    )
+    return TimeStep.of(slowest, fastest, dt, tolerance)
+
+
+def time_steps(
+    energies: Iterable[Energy],
+    *,
+    tolerance: float = TOLERANCE,
+    shape_matters: bool = False,
+    dt: float | None = None,
+) -> Iterator[TimeStep]:
+    """The time steps to try in turn: ``dt`` alone, or the one with the fewest steps and its halves.
+
+    A smaller step needs a smaller range, so that one of them fits number formats that hold few
+    bits. Parameters and errors are those of :func:`choose_time_step`.
+    """
+    energies = tuple(energies)
+    chosen = choose_time_step(energies, tolerance=tolerance, shape_matters=shape_matters, dt=dt)
+    yield chosen
+    if dt is None:
+        for halvings in range(1, MOST_HALVINGS + 1):
+            yield choose_time_step(energies, tolerance=tolerance, dt=chosen.dt / 2**halvings)
+
+
+def spectrum(energies: Iterable[Energy]) -> tuple[float, float]:
+    """The smallest and the largest eigenvalue of the energies' matrices M."""
+    values = np.concatenate([energy.eigenvalues() for energy in energies])
+    return float(values.min()), float(values.max())
 
 
 def chebyshev_steps(condition: float, tolerance: float) -> int:
@@ -103,9 +159,18 @@ def _factor(dt: float, slowest: float, fastest: float) -> float:
     return max(abs(1 - dt * slowest), abs(1 - dt * fastest))
 
 
+def _stable_factor(dt: float, slowest: float, fastest: float) -> float:
+    """The largest factor of a mode in one step. Raises TimeStepError unless it is below one."""
+    factor = _factor(dt, slowest, fastest)
+    if not factor < 1:
+        raise TimeStepError(
+            f"dt = {dt:.6g} is unstable or not positive; the largest eigenvalue {fastest:.4g} of M "
+            f"allows dt < {2 / fastest:.4g}"
+        )
+    return factor
+
+
 def _steps(factor: float, tolerance: float) -> int:
-    if factor >= 1:
-        raise ValueError("a mode does not decay at this time step; lower dt")
     if factor <= tolerance:
         return 1
     return max(1, int(np.ceil(np.log(tolerance) / np.log(factor) - 1e-9)))

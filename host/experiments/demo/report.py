@@ -15,7 +15,8 @@ from ornstein.host.experiments.demo.figures import PROSE, attribution, exhibits
 from ornstein.host.experiments.demo.run import (
     COEFFICIENTS,
     CONSTANT,
-    INTERFACE,
+    FIT,
+    LINEAR,
     RANK,
     ROUNDING,
     SAMPLING,
@@ -34,7 +35,7 @@ from ornstein.host.pages.page import NONE, sentence, short, write_template
 __all__ = ["print_table", "write_report"]
 
 HOW_MEASURED = {
-    INTERFACE: "how_interface",
+    FIT: "how_fit",
     RANK: "how_rank",
     COEFFICIENTS: "how_coefficients",
     ROUNDING: "how_rounding",
@@ -103,6 +104,8 @@ def findings(demo: Demo) -> Iterator[tuple[str, str]]:
     constant, shuffled = find(demo, CONSTANT), find(demo, FULL, SHUFFLED)
     if constant and shuffled:
         yield PROSE("cosine_lead"), PROSE("cosine", constant=constant, shuffled=shuffled)
+    yield from _linear_finding(demo)
+    yield from _time_step_finding(demo)
     yield from _coupling_findings(demo)
     paper = find(demo, PAPER)
     if paper:
@@ -130,12 +133,23 @@ def findings(demo: Demo) -> Iterator[tuple[str, str]]:
 
 
 def _our_scores(demo: Demo) -> Iterator[tuple[str, str]]:
-    for key in (FULL, ALIGNED):
+    for key in (ALIGNED, FULL):
         row, exact = find(demo, key), find(demo, key, device="float:exact")
         if row and exact:
             difference = abs(exact.centred_cosine - row.centred_cosine)
             text = PROSE("ours", row=row, exact=exact, difference=difference, asked=LOSS)
             yield f"{sentence(row.recipe)}.", text
+
+
+def _linear_finding(demo: Demo) -> Iterator[tuple[str, str]]:
+    linear, aligned = find(demo, LINEAR), find(demo, ALIGNED)
+    if linear and aligned:
+        yield PROSE("linear_lead"), PROSE("linear", linear=linear, aligned=aligned)
+
+
+def _time_step_finding(demo: Demo) -> Iterator[tuple[str, str]]:
+    if demo.time_steps:
+        yield PROSE("time_step_lead"), PROSE("time_step", time_steps=demo.time_steps)
 
 
 def _coupling_findings(demo: Demo) -> Iterator[tuple[str, str]]:

@@ -19,24 +19,25 @@ from ornstein.host.experiments.scores import Scores, constant_mean, score, shuff
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.recipes import ALIGNED, FULL, Recipe
-from ornstein.host.models.run import COLD_SAMPLES, recipe_problem, samples_needed
+from ornstein.host.models.run import recipe_problem, recipe_time_step, samples_needed
 from ornstein.host.physics.couplings import gram, truncation
-from ornstein.host.physics.problem import BIAS, Problem, relaxation_steps
+from ornstein.host.physics.problem import BIAS, Problem, equilibrium
+from ornstein.host.physics.timestep import TimeStep, choose_time_step
 from ornstein.sim.energy import Energy
 from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
 from ornstein.sim.stages import Stage
 
 TEMPERATURES = (1.0, 0.1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Temperatures for which the samples needed are listed."""
-COVARIANCE_CHAINS, COVARIANCE_KEPT, COVARIANCE_THIN = 64, 600, 8
+COVARIANCE_CHAINS, COVARIANCE_KEPT, COVARIANCE_THIN = 64, 600, 2
 """Chains, samples kept of each, and steps from one kept sample to the next, of the covariance."""
 GATEWARE_CHAINS = 2
 """How many of those chains the gateware runs too, and how many inputs the relaxation follows."""
-CONSTANT, SHUFFLED = "constant-mean", "shuffled"
-"""Key of the row that answers the training mean, and variant of answers held against the targets of
-other inputs."""
+CONSTANT, LINEAR, SHUFFLED = "constant-mean", "linear-map", "shuffled"
+"""Keys of the rows that answer the training mean and the linear map of the aligned skip's rank, and
+variant of answers held against the targets of other inputs."""
 
-INTERFACE, RANK, COEFFICIENTS = "interface", "rank", "coefficients"
+FIT, RANK, COEFFICIENTS = "fit", "rank", "coefficients"
 ROUNDING, TIME_STEP, SAMPLING = "formats and rounding", "time step", "sampling"
 """Stages of the computation that add an error."""
 
@@ -91,7 +92,7 @@ class ErrorShare:
 
 @dataclass(frozen=True)
 class Need:
-    """The steps that a temperature asks for.
+    """The steps of time step ``dt`` that a temperature asks for.
 
     ``burn_in`` steps pass before averaging starts; after ``samples`` averaged steps sampling costs
     :data:`ornstein.host.models.run.LOSS` of centred cosine.
@@ -100,6 +101,7 @@ class Need:
     key: str
     recipe: str
     kT: float
+    dt: float
     burn_in: int
     samples: int
 
@@ -113,6 +115,8 @@ class Demo:
     device : URI of the device of the demo
     rows, errors, needs : the tables
     ranges : the number formats of a program, by recipe name
+    time_steps : what the couplings of a program as they are quantized make of its time step, by
+        recipe name
     target, centre : (n, D) held-out decoder activations, and the training mean (D,)
     predictions : (n, D) answers of the device at kT = 0, by the recipe's key
     distance, distance_theory : (steps,) distance from the closed form while relaxing, relative to
@@ -126,6 +130,7 @@ class Demo:
     errors: list[ErrorShare] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
     ranges: dict[str, tuple[FieldRange, ...]] = field(default_factory=dict)
+    time_steps: dict[str, TimeStep] = field(default_factory=dict)
     provenance: dict = field(default_factory=dict)
     fabric: FabricConfig | None = None
     target: np.ndarray | None = None
@@ -163,19 +168,25 @@ def run_demo(
     say = progress or (lambda what, done, total: None)
     with Runner(device, seed) as runner:
         fabric = runner.fabric
-    say("fitting the interfaces", 0, 1)
+    say("fitting couplings and interfaces", 0, 1)
     cold = _cold_recipes(model)
     full, aligned = (_find(cold, key) for key in (FULL, ALIGNED))
     plan = _plan(cold, full, aligned, model, device, fabric)
-    say("fitting the interfaces", 1, 1)
+    say("fitting couplings and interfaces", 1, 1)
     rows, outcomes = _run_rows(plan, model, device, fabric, seed, say)
 
-    main = {recipe.key: outcomes[recipe.key, "", device, 0.0] for recipe in (full, aligned)}
+    main = {recipe.key: outcomes[recipe.key, "", device, 0.0] for recipe in (aligned, full)}
+    programs = {recipe.name: main[recipe.key].program for recipe in (aligned, full)}
     demo = Demo(
         device=device,
         rows=_reference_rows(full, main[FULL].answers, model) + rows,
-        needs=[need for recipe in (full, aligned) for need in _needs(recipe, model)],
-        ranges={recipe.name: main[recipe.key].program.ranges for recipe in (full, aligned)},
+        needs=[need for recipe in (aligned, full) for need in _needs(recipe, model)],
+        ranges={name: program.ranges for name, program in programs.items()},
+        time_steps={
+            name: program.relaxation
+            for name, program in programs.items()
+            if program.relaxation is not None
+        },
         provenance=model.provenance,
         fabric=fabric,
         target=model.y_test,
@@ -183,7 +194,7 @@ def run_demo(
         predictions={key: run.answers for key, run in main.items()},
     )
     say("attributing the errors", 0, 2)
-    for recipe in (full, aligned):
+    for recipe in (aligned, full):
         warm = outcomes[recipe.key, "", device, DEVICE_KT]
         demo.errors += _error_shares(recipe, main[recipe.key], warm, model)
     say("attributing the errors", 1, 2)
@@ -204,7 +215,6 @@ class _Job:
     recipe: Recipe
     device: str
     kT: float = 0.0
-    samples: int = COLD_SAMPLES
 
 
 def _cold_recipes(model: TrainedModel) -> list[Recipe]:
@@ -217,10 +227,10 @@ def _cold_recipes(model: TrainedModel) -> list[Recipe]:
         recipes.paper_skip_only(model),
         recipes.no_couplings(model),
         recipes.ours_refitted(model),
-        full,
-        full.without_couplings(),
         aligned,
         aligned.without_couplings(),
+        full,
+        full.without_couplings(),
     ]
 
 
@@ -238,11 +248,10 @@ def _plan(
 ) -> list[_Job]:
     """Returns all rows to run: cold ones on the device, ours in float64, and ours with noise."""
     jobs = [_Job(recipe, device) for recipe in cold]
-    jobs += [_Job(recipe, uri) for recipe in (full, aligned) for uri in ("float", "float:exact")]
-    for recipe in (full, aligned):
+    jobs += [_Job(recipe, uri) for recipe in (aligned, full) for uri in ("float", "float:exact")]
+    for recipe in (aligned, full):
         for uri, kT in ((device, DEVICE_KT), (f"model:{fabric.name}", MODEL_KT)):
-            samples = max(COLD_SAMPLES, samples_needed(recipe, model, kT))
-            jobs.append(_Job(recipe, uri, kT, samples))
+            jobs.append(_Job(recipe, uri, kT))
     return jobs
 
 
@@ -265,9 +274,7 @@ def _run_rows(
 
     def run(job: _Job) -> Run:
         with Runner(job.device, seed, fabric=fabric) as runner:
-            return runner.run_recipe(
-                job.recipe, model, kT=job.kT, samples=job.samples, progress=advance
-            )
+            return runner.run_recipe(job.recipe, model, kT=job.kT, progress=advance)
 
     # A serial port has one user at a time; simulators have as many as there are processors.
     with ThreadPoolExecutor(1 if device.startswith("serial") else 2) as pool:
@@ -287,7 +294,7 @@ def _row(job: _Job, run: Run, model: TrainedModel) -> Row:
     dynamics = {
         "dt": program.problem.dt if issued is None else program.dt,
         "steps": program.problem.steps,
-        "samples": job.samples,
+        "samples": program.problem.samples,
     }
     return Row(
         recipe=recipe.name,
@@ -307,7 +314,9 @@ def _row(job: _Job, run: Run, model: TrainedModel) -> Row:
 
 
 def _reference_rows(full: Recipe, answers: np.ndarray, model: TrainedModel) -> list[Row]:
-    """Returns the rows that need no device: the training mean, and answers to other inputs."""
+    """Returns the rows that need no device: the training mean, the linear map that no harmonic
+    program can beat at kT = 0, and answers to other inputs.
+    """
     centre = model.y_train.mean(axis=0)
 
     def row(name: str, scores: Scores, key: str, variant: str = "") -> Row:
@@ -315,6 +324,11 @@ def _reference_rows(full: Recipe, answers: np.ndarray, model: TrainedModel) -> l
 
     return [
         row("constant mean", constant_mean(model.y_test, centre), CONSTANT),
+        row(
+            f"linear map of rank {recipes.RANK}, float64",
+            score(recipes.align_pair(model).linear_map(model.x_test), model.y_test, centre),
+            LINEAR,
+        ),
         row(
             f"{full.name}, shuffled targets",
             shuffled(answers, model.y_test, centre),
@@ -325,9 +339,9 @@ def _reference_rows(full: Recipe, answers: np.ndarray, model: TrainedModel) -> l
 
 
 def _needs(recipe: Recipe, model: TrainedModel) -> list[Need]:
-    burn_in = relaxation_steps(recipe.energy, 1.0)
+    step = recipe_time_step(recipe)
     return [
-        Need(recipe.key, recipe.name, kT, burn_in, samples_needed(recipe, model, kT))
+        Need(recipe.key, recipe.name, kT, step.dt, step.burn_in, samples_needed(recipe, model, kT))
         for kT in TEMPERATURES
     ]
 
@@ -350,7 +364,7 @@ def _error_shares(recipe: Recipe, cold: Run, warm: Run, model: TrainedModel) -> 
     biases = recipe.biases(model.x_test, model.y_test)
     exact = recipe.decode(energy.mean(biases))
     quantized = recipe.decode(np.linalg.solve(program.matrices[0], biases.T).T)
-    shares = [share(INTERFACE, rms(exact - model.y_test))]
+    shares = [share(FIT, rms(exact - model.y_test))]
     if recipe.key == FULL:
         full_rank = recipes.ours_full(
             model, recipes.paper_energy(model.W_enc, model.W_dec, recipes.RANK)
@@ -398,11 +412,11 @@ def _relaxation(
 
     States start from zero, and the first held-out inputs drive them.
     """
-    steps = 2 * relaxation_steps(recipe.energy, 1.0)
+    steps = 2 * recipe_time_step(recipe).steps
     stages = (Stage(steps, accumulate=True, thin=1),)
     inputs = model.x_test[:GATEWARE_CHAINS]
     with Runner(device, seed, fabric=fabric) as runner:
-        problem = recipe_problem(recipe, kT=0.0, samples=1, stages=stages)
+        problem = recipe_problem(recipe, stages=stages)
         run = runner.run(problem, inputs, model.x_train)
     final = recipe.energy.mean(recipe.biases(inputs))
     length = np.linalg.norm(final)
@@ -422,15 +436,13 @@ def _covariance(
 
     The integer model runs all chains and gateware the first ones.
     """
-    kept_steps = COVARIANCE_THIN * COVARIANCE_KEPT
+    step, kept_steps = choose_time_step([energy]), COVARIANCE_THIN * COVARIANCE_KEPT
     problem = Problem(
         name="covariance",
         energies=(energy,),
+        stages=equilibrium(step, kT=1.0, samples=kept_steps, thin=COVARIANCE_THIN),
+        dt=step.dt,
         entry=BIAS,
-        stages=(
-            Stage(relaxation_steps(energy, 1.0), 1.0),
-            Stage(kept_steps, 1.0, accumulate=True, thin=COVARIANCE_THIN),
-        ),
     )
     inputs = np.zeros((COVARIANCE_CHAINS, energy.units))
     uri = f"model:{fabric.name}" if device.startswith("float") else device

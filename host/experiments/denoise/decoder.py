@@ -20,10 +20,7 @@ from ornstein.host.models.decoder_moments import DecoderMoments
 from ornstein.host.models.network import SKIPS, Network
 from ornstein.host.models.pixel_decoder import DECODER, Features, PixelDecoder, decoder_problem
 from ornstein.host.physics.alignment import Alignment, align
-from ornstein.host.physics.interface import Readout
-from ornstein.host.physics.moments import Moments
 from ornstein.host.physics.problem import Problem
-from ornstein.host.physics.regression import Regression, reduced_rank_of
 from ornstein.host.physics.timestep import TOLERANCE, TimeStep, choose_time_step
 
 RANK = 32
@@ -36,17 +33,13 @@ class SubstrateDecoder(PixelDecoder):
     Attributes
     ----------
     network : the encoder and the head
-    moments : of the features of ``skips`` and of the decoder at a pixel
-    ridge : relative ridge of the fit
     skips : encoder blocks that reach the decoder
-    alignment : the energy and its read-out gain
+    alignment : the energy, what drives it and its read-out
     step : the time step that the spectrum asks for
     kT, samples : temperature, and steps that are averaged
     """
 
     network: Network
-    moments: Moments
-    ridge: float
     skips: tuple[str, ...]
     alignment: Alignment
     step: TimeStep
@@ -74,9 +67,10 @@ class SubstrateDecoder(PixelDecoder):
         columns = np.concatenate([np.arange(ends[s] - sizes[s], ends[s]) for s in skips])
         moments = measured.moments.select(columns)
         encoders = {block: sizes[block] for block in skips}
-        alignment = align(moments, encoders, DECODER, rank, measured.ridge)
+        decoders = {DECODER: len(moments.y_mean)}
+        alignment = align(moments, encoders, decoders, rank, measured.ridge)
         step = choose_time_step([alignment.energy], tolerance=tolerance)
-        return cls(network, moments, measured.ridge, skips, alignment, step, kT, samples)
+        return cls(network, skips, alignment, step, kT, samples)
 
     @cached_property
     def problem(self) -> Problem:
@@ -85,10 +79,8 @@ class SubstrateDecoder(PixelDecoder):
             f"decoder of rank {self.rank} from {', '.join(self.skips)}",
             self.alignment.energy,
             self.step,
-            self.skips,
-            self.moments.x_mean,
-            self.moments.x_deviation,
-            Readout(self.alignment.gain * self.moments.y_deviation, self.moments.y_mean),
+            self.alignment.drive,
+            self.alignment.readout,
             self.kT,
             self.samples,
         )
@@ -97,11 +89,6 @@ class SubstrateDecoder(PixelDecoder):
     def rank(self) -> int:
         """Modes of the coupling."""
         return len(self.alignment.singular_values)
-
-    @cached_property
-    def linear_map(self) -> Regression:
-        """The regression that the couplings carry, without a substrate: standardised to centred."""
-        return reduced_rank_of(self.moments, self.rank, self.ridge)
 
     def compile(self, fabric: FabricConfig, images: np.ndarray) -> Program:
         """The program for a fabric; its ranges come from noisy ``images`` (n, height, width).
@@ -135,14 +122,9 @@ class SubstrateDecoder(PixelDecoder):
     def decode_linearly(self, features: Features) -> np.ndarray:
         """What the linear map of the same rank answers, in float64."""
         height, width = features["e1"].shape[2:]
-        standard = (self.inputs(features) - self.moments.x_mean) / self.moments.x_deviation
-        return self.as_features(self.linear_map(standard) + self.moments.y_mean, height, width)
+        return self.as_features(self.alignment.linear_map(self.inputs(features)), height, width)
 
     def without_couplings(self) -> "SubstrateDecoder":
         """The same decoder with its couplings zeroed: what is left is not the substrate's work."""
-        bare = Alignment(
-            self.alignment.energy.without_couplings(),
-            self.alignment.gain,
-            self.alignment.singular_values,
-        )
+        bare = replace(self.alignment, energy=self.alignment.energy.without_couplings())
         return replace(self, alignment=bare)

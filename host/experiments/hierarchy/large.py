@@ -12,9 +12,9 @@ from ornstein.host.compile.program import Program
 from ornstein.host.experiments.bench.large import SD15_CHANNELS, block_rams
 from ornstein.host.experiments.common import Experiment, Runner
 from ornstein.host.models.recipes import RANK
-from ornstein.host.models.run import COLD_SAMPLES
 from ornstein.host.physics.couplings import chained
 from ornstein.host.physics.problem import BIAS, Problem, equilibrium
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Energy
 
 SPECTRUM = -0.5
@@ -129,8 +129,8 @@ def synthetic_inputs(energy: Energy, count: int, seed: int = 0) -> np.ndarray:
 
 def large_problem(energy: Energy) -> Problem:
     """Returns the problem that relaxes ``energy`` under biases at kT = 0."""
-    stages = equilibrium(energy, kT=0.0, samples=COLD_SAMPLES)
-    return Problem("sd15 shape", (energy,), stages, entry=BIAS)
+    step = choose_time_step([energy])
+    return Problem("sd15 shape", (energy,), equilibrium(step, kT=0.0), dt=step.dt, entry=BIAS)
 
 
 def large_program(energy: Energy, fabric: FabricConfig = ULX3S) -> Program:

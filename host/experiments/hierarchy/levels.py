@@ -8,13 +8,15 @@ import numpy as np
 
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
-from ornstein.host.models.recipes import ALIGNED_RANK, RANK, UNLINKED, Recipe
-from ornstein.host.physics.couplings import aligned_hierarchy, bilinear_hierarchy
-from ornstein.host.physics.interface import sides, split
-from ornstein.sim.energy import Energy
+from ornstein.host.models.recipes import RANK, UNLINKED, Recipe
+from ornstein.host.physics.alignment import align_activations
+from ornstein.host.physics.couplings import bilinear_hierarchy
+from ornstein.host.physics.interface import Readout, sides, split
+from ornstein.host.physics.problem import Drive
+from ornstein.sim.energy import Energy, Module
 
 APART, FIRST_ONLY = "apart", "first-only"
-"""Variants of the aligned hierarchy: fitted without the link, and driven by e1 alone."""
+"""Variants of the aligned hierarchy: each level fitted by itself, and fitted to e1 alone."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,8 +26,7 @@ class Levels:
     Attributes
     ----------
     pairs : one model for each skip, level 1 first
-    x_train, x_test : (n, units) what the interface reads: the activations of all encoders, side by
-        side
+    x_train, x_test : (n, units) the inputs: the activations of all encoders, side by side
     y_train, y_test : (n, units) the activations of all decoders, side by side
     """
 
@@ -49,7 +50,7 @@ class Levels:
         return cls(pairs, x_train, y_train, x_test, y_test)
 
     def first_only(self) -> "Levels":
-        """Returns the same task for an interface that reads e1 alone."""
+        """Returns the same task with the activations of e1 as the only inputs."""
         return replace(self, x_train=self.pairs[0].x_train, x_test=self.pairs[0].x_test)
 
     def by_module(self, encoder: str, decoder: str) -> dict[str, np.ndarray]:
@@ -60,9 +61,10 @@ class Levels:
             for side, name in (("e", encoder), ("d", decoder))
         }
 
-    def aligned(self, linked: bool = True) -> Energy:
-        """Returns the energy that is made from the activations."""
-        return aligned_hierarchy(self.by_module("x_train", "y_train"), ALIGNED_RANK, linked=linked)
+    @property
+    def units(self) -> dict[str, int]:
+        """Units of the modules e1, d1, e2, d2."""
+        return {name: part.shape[1] for name, part in self.by_module("x_train", "y_train").items()}
 
     def bilinear(self) -> Energy:
         """Returns the energy that is made from the weights."""
@@ -76,28 +78,61 @@ def by_decoder(energy: Energy, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def linked_aligned(levels: Levels) -> Recipe:
-    """Returns the aligned recipe on both levels, with the link from d2 to d1."""
-    recipe = recipes.ours_aligned(levels, levels.aligned())
-    return replace(recipe, name="aligned, linked")
+    """Returns the aligned recipe of both levels at once: every mode reaches both decoders."""
+    return _joint(levels, levels.units, "aligned, linked")
+
+
+def first_only_aligned(levels: Levels) -> Recipe:
+    """Returns the aligned recipe fitted to e1 as the only input; e2 takes part in no coupling."""
+    units = {name: size for name, size in levels.units.items() if name != "e2"}
+    recipe = _joint(levels.first_only(), units, "aligned, linked, reads e1 only")
+    return replace(recipe, note="fitted to e1 alone", variant=FIRST_ONLY)
+
+
+def _joint(levels: Levels, units: dict[str, int], name: str) -> Recipe:
+    """Returns the recipe of one coupling between all encoders and all decoders in ``units``."""
+    encoders, decoders = ({key: units[key] for key in units if key[0] == side} for side in "ed")
+    joint = align_activations(levels.x_train, levels.y_train, encoders, decoders, RANK)
+    # Couplings name their modules, so that modules can stand in the order of the pairs.
+    modules = tuple(Module(key, size) for key, size in levels.units.items())
+    energy = replace(joint.energy, modules=modules).check()
+    return replace(recipes.aligned_recipe(replace(joint, energy=energy)), name=name)
 
 
 def separate_aligned(levels: Levels) -> Recipe:
-    """Returns the aligned recipe fitted without the link."""
+    """Returns the aligned recipe with each level fitted by itself, and no coupling between them."""
+    alone = [
+        align_activations(
+            pair.x_train,
+            pair.y_train,
+            {f"e{level}": pair.x_train.shape[1]},
+            {f"d{level}": pair.y_train.shape[1]},
+            RANK,
+        )
+        for level, pair in enumerate(levels.pairs, 1)
+    ]
+    energies = [alignment.energy for alignment in alone]
+    drives = [alignment.drive for alignment in alone]
+    readouts = [alignment.readout for alignment in alone]
     return replace(
-        recipes.ours_aligned(levels, levels.aligned(linked=False)),
+        recipes.aligned_recipe(alone[0]),
         name="aligned, levels apart",
-        note="refitted without the link",
+        energy=Energy(
+            sum((energy.modules for energy in energies), ()),
+            sum((energy.couplings for energy in energies), ()),
+            energies[0].j2,
+        ).check(),
+        drive=Drive(
+            sum((drive.modules for drive in drives), ()),
+            np.concatenate([drive.centre for drive in drives]),
+            np.concatenate([drive.scale for drive in drives]),
+        ),
+        readout=Readout(
+            np.concatenate([readout.scale for readout in readouts]),
+            np.concatenate([readout.offset for readout in readouts]),
+        ),
+        note="each level fitted by itself",
         variant=APART,
-    )
-
-
-def first_only_aligned(levels: Levels, energy: Energy) -> Recipe:
-    """Returns the aligned recipe on a linked energy whose interface sees e1 alone."""
-    return replace(
-        recipes.ours_aligned(levels.first_only(), energy),
-        name="aligned, linked, reads e1 only",
-        note="the interface sees e1 alone",
-        variant=FIRST_ONLY,
     )
 
 

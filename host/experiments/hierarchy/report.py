@@ -17,7 +17,7 @@ from ornstein.host.experiments.hierarchy.large import (
 )
 from ornstein.host.experiments.hierarchy.run import Hierarchy, Relaxation, Row
 from ornstein.host.experiments.prose import Prose
-from ornstein.host.models.recipes import ALIGNED, ALIGNED_RANK, FULL, RANK, UNLINKED, ZEROED
+from ornstein.host.models.recipes import ALIGNED, FULL, RANK, UNLINKED, ZEROED
 from ornstein.host.pages.page import (
     BLUE,
     GREEN,
@@ -32,7 +32,7 @@ from ornstein.host.pages.page import (
     new_figure,
     write_page,
 )
-from ornstein.host.physics.couplings import ALIGNED_GAIN, LINK
+from ornstein.host.physics.couplings import LINK
 
 PROSE = Prose("ornstein.host.experiments.hierarchy")
 COLOURS = {"e1": GREEN, "d1": BLUE, "e2": PURPLE, "d2": ORANGE}
@@ -148,9 +148,7 @@ def conclusions(result: Hierarchy) -> list[str]:
         for key, kind in ((ALIGNED, "aligned"), (FULL, "bilinear"))
     ]
     gain, error = result.gain
-    sentences.append(
-        PROSE("link", strengths=result.links, skip=ALIGNED_GAIN, gain=gain, error=error)
-    )
+    sentences.append(PROSE("link", norms=result.links, gain=gain, error=error))
     compared = {row.recipe for row in result.rows if row.equals_model}
     if compared:
         sentences.append(PROSE("bits", programs=len(compared), device=result.device))
@@ -170,8 +168,7 @@ def _scores(result: Hierarchy) -> Section:
     encoder_rank, decoder_rank = result.interface_ranks
     method = PROSE(
         "method",
-        aligned_rank=ALIGNED_RANK,
-        bilinear_rank=RANK,
+        rank=RANK,
         encoder_rank=encoder_rank,
         decoder_rank=decoder_rank,
     )

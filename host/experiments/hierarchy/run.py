@@ -40,13 +40,15 @@ from ornstein.host.experiments.scores import (
 )
 from ornstein.host.models.model_file import DEFAULT_MODEL
 from ornstein.host.models.recipes import Recipe
-from ornstein.host.models.run import COLD_SAMPLES, recipe_problem, samples_needed
+from ornstein.host.models.run import recipe_problem, recipe_time_step
 from ornstein.host.physics.interface import sides
-from ornstein.host.physics.problem import relaxation_steps
 from ornstein.sim.stages import Stage
 
 RELAXATION_INPUTS = 2
 """How many held-out inputs the relaxation follows."""
+
+CURVE = 2
+"""Length of the curve of a relaxation, in relaxations."""
 
 CONSTANT_NOTE = "the training mean for every input"
 SHUFFLED_NOTE = "each answer against another input's target"
@@ -107,7 +109,7 @@ class Hierarchy:
     rows, relaxation : the tables and the curves
     cycles : (measured, from the schedule) clock cycles of a step and input, by program; measured is
         None where no gateware ran
-    links : strength of each mode of the aligned link, in units of the leak
+    links : norm of the aligned coupling between each encoder and each decoder, in units of the leak
     gain : what the aligned link adds to the centred cosine of d1 over levels apart, in float64, and
         its standard error
     interface_ranks : hidden units of the bilinear recipe's interface, for an encoder and a decoder
@@ -119,7 +121,7 @@ class Hierarchy:
     rows: list[Row] = field(default_factory=list)
     relaxation: list[Relaxation] = field(default_factory=list)
     cycles: dict[str, tuple[float | None, float]] = field(default_factory=dict)
-    links: tuple[float, ...] = ()
+    links: dict[str, float] = field(default_factory=dict)
     gain: tuple[float, float] = (0.0, 0.0)
     interface_ranks: tuple[int, int] = (0, 0)
     large: Large | None = None
@@ -190,7 +192,7 @@ def run_hierarchy(
         unlinked(aligned),
         aligned.without_couplings(),
         apart,
-        first_only_aligned(levels, aligned.energy),
+        first_only_aligned(levels),
         full,
         unlinked(full),
         full.without_couplings(),
@@ -198,7 +200,7 @@ def run_hierarchy(
     say("fitting the interfaces", 1, 1)
     with Runner(device, seed, fabric=WIDE) as runner:
         result = Hierarchy(device, runner.fabric, rows=_references(levels, aligned))
-        result.links = _link_strengths(aligned)
+        result.links = _link_norms(aligned)
         result.gain = _gain(aligned, apart, levels)
         result.interface_ranks = _interface_ranks(full)
         with Runner(f"model:{runner.fabric.name}", seed) as model:
@@ -245,8 +247,7 @@ def run_recipe(
 
     The cycles are (measured, from the schedule); measured is None if no gateware ran.
     """
-    samples = max(COLD_SAMPLES, samples_needed(recipe, levels, kT))
-    run = runner.run_recipe(recipe, levels, kT=kT, samples=samples, progress=advance)
+    run = runner.run_recipe(recipe, levels, kT=kT, progress=advance)
     exact, answer, target, mean = (
         by_decoder(recipe.energy, values)
         for values in (
@@ -271,7 +272,7 @@ def run_recipe(
             weights=recipe.weights,
             constants=recipe.constants,
             steps=run.program.problem.steps,
-            samples=samples,
+            samples=run.program.problem.samples,
             cycles=run.cycles_per_input,
             equals_model=True if run.compared else None,
         )
@@ -285,9 +286,8 @@ def run_recipe(
 
 def relaxation(recipe: Recipe, levels: Levels, runner: Runner) -> list[Relaxation]:
     """Returns how every module relaxes from zero at kT = 0, every step kept, against its law."""
-    energy, steps = recipe.energy, relaxation_steps(recipe.energy, 1.0)
-    stages = (Stage(steps, accumulate=True, thin=1),)
-    problem = recipe_problem(recipe, kT=0.0, samples=1, stages=stages)
+    energy, steps = recipe.energy, CURVE * recipe_time_step(recipe).steps
+    problem = recipe_problem(recipe, stages=(Stage(steps, accumulate=True, thin=1),))
     inputs = levels.x_test[:RELAXATION_INPUTS]
     run = runner.run(problem, inputs, levels.x_train)
     final = energy.mean(recipe.biases(inputs))
@@ -327,10 +327,16 @@ def _references(levels: Levels, recipe: Recipe) -> list[Row]:
     return rows
 
 
-def _link_strengths(recipe: Recipe) -> tuple[float, ...]:
-    """Returns the strength of each mode of the aligned link, in units of the leak."""
-    link = recipe.energy.couplings[-1]
-    return tuple(map(float, link.mix[1, 2] / (-2 * recipe.energy.j2)))
+def _link_norms(recipe: Recipe) -> dict[str, float]:
+    """Returns the Frobenius norm of M between each encoder and each decoder, over the leak."""
+    energy = recipe.energy
+    matrix, slices = energy.matrix() / (2 * energy.j2), energy.slices
+    encoders, decoders = sides(energy)
+    return {
+        f"{e}-{d}": float(np.linalg.norm(matrix[slices[e], slices[d]]))
+        for e in encoders
+        for d in decoders
+    }
 
 
 def _interface_ranks(recipe: Recipe) -> tuple[int, int]:

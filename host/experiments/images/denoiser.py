@@ -23,7 +23,8 @@ import numpy as np
 
 from ornstein.host.experiments.images.digits import PIXELS, add_noise
 from ornstein.host.physics.interface import Readout
-from ornstein.host.physics.problem import BIAS, STOCHASTIC, Problem, relaxation_steps
+from ornstein.host.physics.problem import BIAS, STOCHASTIC, Problem
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import Stage
 
@@ -97,7 +98,7 @@ class Denoiser:
         """
         energy = self.energy()
         if steps is None:
-            steps = STEPS if self.j4 else relaxation_steps(energy, DT)
+            steps = STEPS if self.j4 else choose_time_step([energy], tolerance=1e-3, dt=DT).steps
         return Problem(
             name=name,
             energies=(energy,),

@@ -17,7 +17,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ornstein.hdl.config import ICEBREAKER
-from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.experiments.common import Experiment, Runner, Say
 from ornstein.host.experiments.paper import reported
 from ornstein.host.experiments.paper.production import LABELS
@@ -25,7 +24,7 @@ from ornstein.host.experiments.paper.prose import PROSE
 from ornstein.host.experiments.paper.subjects import Subject
 from ornstein.host.models import recipes
 from ornstein.host.models.recipes import Recipe
-from ornstein.host.models.run import COLD_SAMPLES, recipe_problem
+from ornstein.host.models.run import compile_recipe
 
 BOLTZMANN = 1.380649e-23
 """In J/K."""
@@ -208,8 +207,7 @@ def _machine_rows(experiment: Experiment, subject: Subject, recipe: Recipe, runn
     cycles = runner.run_recipe(recipe, model).cycles_per_input
     small = None
     if subject.size <= ICEBREAKER_UNITS:
-        problem = recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES)
-        small = compile_problem(problem, ICEBREAKER, model.x_train).input_cycles
+        small = compile_recipe(recipe, model, ICEBREAKER).input_cycles
     experiment.add(
         row,
         CYCLES,

@@ -429,18 +429,22 @@ def _relaxation(experiment: Experiment) -> Exhibit | None:
     return Exhibit("relaxation", "Relaxation", figure, caption)
 
 
+_MARKERS = ("o", "circles"), ("s", "squares"), ("D", "diamonds"), ("^", "triangles")
+"""Markers of time steps in rising order, and their names."""
+
+
 def _law(experiment: Experiment) -> Exhibit | None:
     results = experiment.select(sampling.SQUARED_ERROR)
     figure = new_figure(4.0)
     axes = figure.subplots()
-    shapes = dict(zip(sampling.TIME_STEPS, "osD", strict=True))
+    markers = dict(zip(sorted({result.case.dt for result in results}), _MARKERS, strict=False))
     for result in results:
         setting, midpoint = result.case, result.case.integrator == LM
         axes.errorbar(
             setting.steps * setting.realised_dt * (1.03 if midpoint else 0.97),
             number(result.gateware),
             number(result.error),
-            fmt=shapes[setting.dt],
+            fmt=markers[setting.dt][0],
             color=BLUE if midpoint else ORANGE,
             markersize=5,
             elinewidth=1.1,
@@ -466,6 +470,7 @@ def _law(experiment: Experiment) -> Exhibit | None:
         "law_caption",
         settings=len(results),
         temperatures=sorted({result.case.kT for result in results}),
+        markers=[(dt, name) for dt, (_, name) in markers.items()],
         pull=pull(results),
     )
     return Exhibit("law", "The law of the mean", figure, caption)

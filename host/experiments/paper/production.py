@@ -25,14 +25,15 @@ from ornstein.host.experiments.paper.sweep import SEEDS, significant_gap
 from ornstein.host.experiments.scores import COSINE, QUANTITIES
 from ornstein.host.models import recipes
 from ornstein.host.models.recipes import ALIGNED, FULL, Recipe
-from ornstein.host.models.run import COLD_SAMPLES
 from ornstein.host.physics.couplings import DECODER, ENCODER
-from ornstein.host.physics.problem import INTERFACE, Problem, equilibrium
+from ornstein.host.physics.problem import Problem, equilibrium
+from ornstein.host.physics.timestep import time_steps
 from ornstein.sim.energy import Energy
 
 PIPELINE, CONSTANT_MEAN = "full", "constant mean"
-LABELS = {FULL: "ours, closed form", ALIGNED: "ours, aligned skip"}
+LABELS = {FULL: "ours, closed form", ALIGNED: "ours, no digital weights"}
 """Our recipes in the paper's tables, by key."""
+LINEAR_MAP = f"linear map of rank {recipes.RANK}"
 PARAMETERS = "parameters"
 
 
@@ -99,6 +100,8 @@ def _configurations(subject: Subject, runner: Runner, seed: int) -> Iterator[Con
     order = np.roll(np.arange(len(model.y_test)), 1)
     shuffled = [decoder_part(energy, energy.mean(fit(model.x_test)))[order] for fit in with_biases]
     yield Configuration("full, shuffled targets", with_biases[0].parameters, shuffled)
+    alignment = recipes.align_pair(model)
+    yield Configuration(LINEAR_MAP, None, [alignment.linear_map(model.x_test)])
     # the paper's budget fitted in closed form, on O(D k) connections, and the aligned skip
     for recipe in (recipes.ours_full(model), recipes.ours_aligned(model)):
         yield _recipe(LABELS[recipe.key], subject, runner, recipe)
@@ -137,14 +140,17 @@ def _pipeline(
     answers = [decoder_part(energy, energy.mean(fit(model.x_test))) for fit in fits]
 
     def relaxed() -> np.ndarray:
-        problem = Problem(
-            "pipeline",
-            (energy,),
-            equilibrium(energy, kT=0.0, samples=COLD_SAMPLES),
-            entry=INTERFACE,
-            interface=first.interface(ENCODER, DECODER),
+        problems = (
+            Problem(
+                "pipeline",
+                (energy,),
+                equilibrium(step, kT=0.0),
+                dt=step.dt,
+                interface=first.interface(ENCODER, DECODER),
+            )
+            for step in time_steps([energy])
         )
-        run = runner.run(problem, first.inputs(model.x_test), first.inputs(model.x_train))
+        run = runner.run_first(problems, first.inputs(model.x_test), first.inputs(model.x_train))
         return decoder_part(energy, run.outputs.mean)
 
     return Configuration(case, first.parameters, answers, relaxed)

@@ -13,10 +13,10 @@ from ornstein.host.experiments.paper.prose import PROSE
 from ornstein.host.experiments.paper.subjects import Subject
 from ornstein.host.experiments.scores import COSINE
 from ornstein.host.physics.couplings import ENCODER, gram, gram_factors
-from ornstein.host.physics.problem import BIAS, Problem, relaxation_steps
+from ornstein.host.physics.problem import BIAS, Problem, equilibrium
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim import reference
 from ornstein.sim.energy import Coupling, Energy, Module
-from ornstein.sim.stages import Stage
 
 J4 = 0.05
 DRAWS = 64
@@ -161,8 +161,7 @@ def _cosines(states: np.ndarray, targets: np.ndarray) -> np.ndarray:
 def _warm_row(experiment: Experiment, subject: Subject, case: Case, runner: Runner) -> None:
     """Adds the mean at a small temperature, on the fabric and in float64 dynamics."""
     energy, biases, targets = case.energy, case.biases[:WARM_INPUTS], case.targets[:WARM_INPUTS]
-    burn_in = Stage(relaxation_steps(energy, 1.0), WARM_KT)
-    stages = (burn_in, Stage(WARM_SAMPLES, WARM_KT, accumulate=True))
+    stages = equilibrium(choose_time_step([energy], dt=1.0), kT=WARM_KT, samples=WARM_SAMPLES)
     problem = Problem("quartic", (energy,), stages, entry=BIAS)
     run = runner.run(problem, biases)
     dynamics = reference.relax(

@@ -16,7 +16,7 @@ from ornstein.host.experiments.paper.subjects import Subject
 from ornstein.host.models import recipes
 from ornstein.host.models.recipes import Recipe
 from ornstein.host.models.run import recipe_inputs, recipe_problem
-from ornstein.host.physics.problem import relaxation_steps
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Energy
 from ornstein.sim.stages import Stage
 
@@ -74,7 +74,7 @@ def _relax(
 ) -> None:
     model, energy = subject.model, recipe.energy
     x, y = model.x_test[:GATEWARE_INPUTS], model.y_test[:GATEWARE_INPUTS]
-    steps = int(1.3 * relaxation_steps(energy, dt)) + 4
+    steps = int(1.3 * choose_time_step([energy], tolerance=TOLERANCE, dt=dt).steps) + 4
     stages = (Stage(steps, accumulate=True, thin=1),)
     problem = recipe_problem(recipe, kT=0.0, samples=1, dt=dt, stages=stages)
     calibration = recipe_inputs(recipe, model.x_train, model.y_train)

@@ -17,11 +17,12 @@ from ornstein.host.experiments.paper.subjects import Subject
 from ornstein.host.experiments.scores import CENTRED
 from ornstein.host.models import recipes
 from ornstein.host.models.recipes import Recipe
-from ornstein.host.models.run import LOSS
+from ornstein.host.models.run import LOSS, recipe_time_step
 from ornstein.sim.reference import average_variance, stationary_covariance
 from ornstein.sim.stages import EM, LM
 
 TIME_STEPS = (0.5, 1.0, 2.0)
+"""Time steps beside the one that the spectrum asks for."""
 TEMPERATURES = (1e-3, 1e-2, 1e-1)
 SAMPLING_LOSS = 0.005
 """Centred cosine that the averages are meant to lose: small enough for the law, large enough to
@@ -51,7 +52,7 @@ class Setting:
     def row(self) -> str:
         """The setting in tables."""
         return (
-            f"kT = {self.kT:g}, dt = {self.dt:g}, {self.integrator.upper()}, {self.steps:,} steps"
+            f"kT = {self.kT:g}, dt = {self.dt:.3g}, {self.integrator.upper()}, {self.steps:,} steps"
         )
 
 
@@ -105,7 +106,7 @@ def sampling(subjects: list[Subject], runner: Runner, seed: int, say: Say) -> Ex
     recipe = recipes.ours_aligned(subject.model)
     noise = Noise.of(recipe, recipe.predict(subject.model.x_test), subject.centre)
     for kT in TEMPERATURES:
-        for dt in TIME_STEPS:
+        for dt in (*TIME_STEPS, recipe_time_step(recipe).dt):
             steps = noise.steps(kT, dt, SAMPLING_LOSS)
             for integrator in (LM, EM):
                 say(f"H: sampling, kT = {kT:g}, dt = {dt:g}, {integrator}, {steps:,} steps")
@@ -213,11 +214,12 @@ def _variance_row(
 def _steps_rows(experiment: Experiment, subject: Subject, recipe: Recipe) -> None:
     """Adds the steps that the law asks for at every temperature."""
     noise = Noise.of(recipe, recipe.predict(subject.model.x_test), subject.centre)
+    dt = recipe_time_step(recipe).dt
     for kT in (1.0, *sorted(TEMPERATURES, reverse=True), 1e-5):
         experiment.add(
-            f"{LABELS[recipe.key]}, kT = {kT:g}, dt = 1",
+            f"{LABELS[recipe.key]}, kT = {kT:g}, dt = {dt:.3g}",
             STEPS_NEEDED,
             case=(recipe.key, kT),
-            float64=noise.steps(kT, 1.0, LOSS),
+            float64=noise.steps(kT, dt, LOSS),
             note=PROSE("note_by_law"),
         )

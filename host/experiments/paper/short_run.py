@@ -13,7 +13,7 @@ from ornstein.host.experiments.paper.subjects import Subject
 from ornstein.host.experiments.scores import COSINE, QUANTITIES
 from ornstein.host.models import recipes
 from ornstein.host.models.recipes import Recipe
-from ornstein.host.models.run import LOSS, samples_needed
+from ornstein.host.models.run import LOSS, recipe_time_step, samples_needed
 from ornstein.sim import reference
 from ornstein.sim.stages import LM, Stage
 
@@ -49,7 +49,7 @@ def _score_rows(
         (recipe.energy,),
         biases[:, None],
         run.program.problem.stages,
-        dt=1.0,
+        dt=run.program.problem.dt,
         integrator=LM,
         initial=np.zeros_like(biases),
         rng=np.random.default_rng(seed),
@@ -79,7 +79,12 @@ def _score_rows(
 def _cost_rows(experiment: Experiment, subject: Subject, recipe: Recipe) -> None:
     steps, units = samples_needed(recipe, subject.model, reported.KT), recipe.energy.units
     for quantity, paper, value, note in (
-        (STEPS_NEEDED, reported.STEPS, steps, PROSE("note_law_of_mean")),
+        (
+            STEPS_NEEDED,
+            reported.STEPS,
+            steps,
+            PROSE("note_law_of_mean", dt=recipe_time_step(recipe).dt),
+        ),
         (
             "k_B T x units x those steps, J",
             floor_joules(units),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.compiler import compile_first
 from ornstein.host.compile.formats import MARGIN
 from ornstein.host.experiments.studies.analysis import Axis, Study, percent, sentence_of
 from ornstein.host.experiments.studies.subject import (
@@ -77,7 +77,7 @@ def measure(
     """Returns the scores with one kind of error in one kind of converter, which the axis names."""
     recipe = subject.recipes[program]
     training = recipe.biases(subject.model.x_train)
-    compiled = compile_problem(biased(recipe), REFERENCE, training)
+    compiled = compile_first(biased(recipe, subject.model), REFERENCE, training)
     biases = recipe.biases(subject.model.x_test)
     converter, _, kind = axis.partition(" ")
     error: dict[str, Any] = {}

@@ -8,8 +8,6 @@ the effective sample size. For a harmonic mode of eigenvalue l under Leimkuhler-
 at any time step, twice its relaxation time.
 """
 
-from dataclasses import replace
-
 import numpy as np
 from scipy.optimize import root_scalar
 
@@ -30,9 +28,11 @@ from ornstein.host.experiments.studies.subject import (
     summary,
 )
 from ornstein.host.experiments.studies.sweep import grid
-from ornstein.host.models.run import recipe_problem
-from ornstein.host.physics.couplings import ALIGNED_GAIN, DECODER, ENCODER, SKIP_NORM, gram
-from ornstein.host.physics.problem import BIAS, Problem, relaxation_steps
+from ornstein.host.models.run import compile_recipe
+from ornstein.host.physics.alignment import STRENGTH
+from ornstein.host.physics.couplings import DECODER, ENCODER, SKIP_NORM, gram
+from ornstein.host.physics.problem import BIAS, Problem
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import Stage
 from ornstein.sim.toolchain import ToolError
@@ -77,7 +77,7 @@ def synthetic(
     units: int,
     rank: int,
     rng: np.random.Generator,
-    gain: float = ALIGNED_GAIN,
+    gain: float = STRENGTH,
     j4: float = 0.0,
 ) -> Energy:
     """Returns an energy like that of a program, but of another size.
@@ -229,7 +229,7 @@ def _synthetic(
     """Returns what one draw of synthetic couplings gives, in float64."""
     units = {DIMENSION: int(value), QUARTIC: QUARTIC_UNITS}.get(axis, UNITS)
     rank = int(value) if axis == RANK else MODES
-    gain = 1 - value / 0.2 if axis == GAP else ALIGNED_GAIN
+    gain = 1 - value / 0.2 if axis == GAP else STRENGTH
     j4 = value if axis == QUARTIC else 0.0
     energy = synthetic(subject, program, units, rank, rng, gain=gain, j4=j4)
     values, vectors = coupled_modes(energy)
@@ -263,7 +263,7 @@ def _trained(subject: Subject, generators: list[np.random.Generator], program: s
     """Returns the times of a program's couplings at kT = 1, from all steps of the integer model."""
     energy = subject.recipes[program].energy
     stages = (
-        Stage(relaxation_steps(energy, 1.0), 1.0),
+        Stage(choose_time_step([energy], dt=1.0).steps, 1.0),
         Stage(TRAINED_STEPS, 1.0, accumulate=True, thin=1),
     )
     problem = Problem(name="mixing", energies=(energy,), entry=BIAS, stages=stages)
@@ -331,10 +331,13 @@ def _read_early(subject: Subject, program: str, steps: int | None) -> dict:
     recipe = subject.recipes[program]
     if steps is None:
         return summary(MODEL, [subject.relaxed(recipe)])
-    problem = recipe_problem(recipe, kT=0.0, samples=1)
-    stages = (Stage(steps - 1), Stage(1, accumulate=True))
-    compiled = compile_problem(replace(problem, stages=stages), REFERENCE, subject.model.x_train)
-    return summary(MODEL, [subject.score(problem.decode(run(compiled, subject.model.x_test)))])
+    stages = (
+        (Stage(steps - 1), Stage(1, accumulate=True)) if steps > 1 else (Stage(1, accumulate=True),)
+    )
+    compiled = compile_recipe(recipe, subject.model, stages=stages)
+    return summary(
+        MODEL, [subject.score(compiled.problem.decode(run(compiled, subject.model.x_test)))]
+    )
 
 
 def conclude(rows: list[dict]) -> str:
@@ -381,7 +384,7 @@ STUDY = Study(
         *grid(axis=(TRAINED,), value=(0,), program=PROGRAMS),
         *grid(
             axis=(STEPS,),
-            value=(2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128, 192),
+            value=(1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32),
             program=PROGRAMS,
         ),
     ),

@@ -28,6 +28,8 @@ from ornstein.sim.energy import Energy
 from ornstein.sim.reference import relax
 
 SAMPLES = 512
+DT = 1.0
+"""Time step: the noise of one step is defined in units of it."""
 IMBALANCE, COMMON, FLICKER = "imbalance", "common", "1/f"
 AXES = (
     Axis(IMBALANCE, "spread of temperatures, rms of ln kT"),
@@ -125,7 +127,7 @@ def temperature(recipe: Recipe, subject: Subject) -> float:
     The steps that the law of the mean asks for are proportional to kT.
     """
     hot = 1.0
-    return hot * SAMPLES / samples_needed(recipe, subject.model, hot, loss=LOSS)
+    return hot * SAMPLES / samples_needed(recipe, subject.model, hot, dt=DT, loss=LOSS)
 
 
 def measure(
@@ -134,7 +136,7 @@ def measure(
     """Returns the scores over draws of the noise, and of the temperatures if they are unequal."""
     recipe = subject.recipes[program]
     kT = temperature(recipe, subject)
-    problem = recipe_problem(recipe, kT=kT, samples=SAMPLES)
+    problem = recipe_problem(recipe, kT=kT, samples=SAMPLES, dt=DT)
     biases = problem.biases(subject.model.x_test)
     start = recipe.energy.mean(biases[:, 0])
     scores, errors = [], []

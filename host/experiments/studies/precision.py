@@ -12,7 +12,7 @@ import numpy as np
 from scipy.linalg import solve_discrete_lyapunov
 
 from ornstein.hdl.config import REFERENCE, STATE_WIDTH, FabricConfig
-from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.compiler import compile_first, compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of, thresholds
 from ornstein.host.experiments.studies.subject import (
@@ -27,7 +27,7 @@ from ornstein.host.experiments.studies.subject import (
     summary,
 )
 from ornstein.host.experiments.studies.sweep import grid
-from ornstein.host.models.run import COLD_SAMPLES, LOSS, recipe_problem, samples_needed
+from ornstein.host.models.run import LOSS, compile_recipe, recipe_problems, samples_needed
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC, Problem
 
 FACTORS, COUPLINGS, ROUNDED, DITHERED, GAIN = (
@@ -109,18 +109,18 @@ def measure(
     if axis == GAIN:
         return _gain(subject, generators, program, bits)
     if axis == COUPLINGS:
-        problem = biased(recipe, rounding=NEAREST)
+        problems = biased(recipe, subject.model, rounding=NEAREST)
         training, held_out = (
             recipe.biases(x) for x in (subject.model.x_train, subject.model.x_test)
         )
     else:
         rounding = STOCHASTIC if axis == DITHERED else NEAREST
-        problem = recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES, rounding=rounding)
+        problems = recipe_problems(recipe, subject.model, rounding=rounding)
         training, held_out = subject.model.x_train, subject.model.x_test
     fabric, spare = _format(axis, bits)
-    compiled, warm = (
-        compile_problem(form, fabric, training, spare=spare) for form in (problem, _heated(problem))
-    )
+    compiled = compile_first(problems, fabric, training, spare=spare)
+    problem = compiled.problem
+    warm = compile_problem(_heated(problem), fabric, training, spare=spare)
     draws = generators if axis == DITHERED else generators[:1]
     seeds = [int(rng.integers(1, 2**31)) for rng in draws]
     scores = [subject.score(problem.decode(run(compiled, held_out, seed))) for seed in seeds]
@@ -148,10 +148,8 @@ def _gain(subject: Subject, generators: list[np.random.Generator], program: str,
     recipe = subject.recipes[program]
     kT = GAIN_SAMPLES / samples_needed(recipe, subject.model, 1.0, loss=LOSS)
     realised = rounded_temperature(kT, bits)
-    scores = [
-        subject.relaxed(recipe, kT=realised, samples=GAIN_SAMPLES, seed=int(rng.integers(1, 2**31)))
-        for rng in generators
-    ]
+    compiled = compile_recipe(recipe, subject.model, kT=realised, samples=GAIN_SAMPLES)
+    scores = [subject.answered(compiled, int(rng.integers(1, 2**31))) for rng in generators]
     decade = np.geomspace(0.1, 1.0, 1000)
     errors = [abs(rounded_temperature(wanted, bits) / wanted - 1) for wanted in decade]
     return summary(MODEL, scores, kT=kT, realised_kT=realised, covariance_error=float(max(errors)))

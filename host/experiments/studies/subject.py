@@ -6,6 +6,7 @@ cosine on held-out inputs (:mod:`ornstein.host.experiments.scores`).
 """
 
 import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,8 +14,6 @@ import numpy as np
 from scipy.stats import sem
 from threadpoolctl import threadpool_limits
 
-from ornstein.hdl.config import REFERENCE, FabricConfig
-from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.formats import MARGIN
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.model import ModelDevice
@@ -23,7 +22,7 @@ from ornstein.host.experiments.scores import score
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.recipes import ALIGNED, FULL, PAPER, Recipe
-from ornstein.host.models.run import COLD_SAMPLES, recipe_problem
+from ornstein.host.models.run import compile_recipe, recipe_problems
 from ornstein.host.physics.problem import BIAS, Problem
 
 PROSE = Prose("ornstein.host.experiments.studies")
@@ -70,34 +69,26 @@ class Subject:
         """Returns the centred cosine of predictions (n, D_dec) for the held-out inputs."""
         return score(prediction, self.model.y_test, self.model.y_train.mean(axis=0)).centred_cosine
 
-    def relaxed(
-        self,
-        recipe: Recipe,
-        *,
-        fabric: FabricConfig = REFERENCE,
-        spare: int = 0,
-        seed: int = 1,
-        kT: float = 0.0,
-        samples: int = COLD_SAMPLES,
-        **options: Any,
-    ) -> float:
+    def relaxed(self, recipe: Recipe, **options: Any) -> float:
         """Returns the score of a recipe on the integer model, with formats from training inputs.
 
-        ``options`` are those of :func:`ornstein.host.models.run.recipe_problem`; ``spare`` is that
-        of :func:`ornstein.host.compile.compiler.compile_problem`.
+        ``options`` are those of :func:`ornstein.host.models.run.compile_recipe`.
         """
-        problem = recipe_problem(recipe, kT=kT, samples=samples, **options)
-        program = compile_problem(problem, fabric, self.model.x_train, spare=spare)
+        return self.answered(compile_recipe(recipe, self.model, **options))
+
+    def answered(self, program: Program, seed: int = 1) -> float:
+        """Returns the score of a program's answers on the integer model."""
         return self.score(program.problem.decode(run(program, self.model.x_test, seed)))
 
 
-def biased(recipe: Recipe, **options: Any) -> Problem:
-    """Returns the float problem of a recipe at kT = 0 whose inputs are its biases.
+def biased(recipe: Recipe, model: TrainedModel, **options: Any) -> Iterator[Problem]:
+    """Returns the float problems of a recipe at kT = 0 whose inputs are its biases.
 
-    It is for callers that make the biases themselves, outside of the recipe's interface.
+    They are for callers that make the biases themselves, outside of the recipe's interface or its
+    drive. ``options`` are those of :func:`ornstein.host.models.run.recipe_problems`.
     """
-    problem = recipe_problem(recipe, kT=0.0, samples=COLD_SAMPLES, **options)
-    return replace(problem, entry=BIAS, interface=None)
+    for problem in recipe_problems(recipe, model, **options):
+        yield replace(problem, entry=BIAS, interface=None, drive=None)
 
 
 def run(program: Program, inputs: np.ndarray, seed: int = 1) -> np.ndarray:

@@ -13,6 +13,9 @@ from ornstein.host.experiments.studies.subject import (
     summary,
 )
 from ornstein.host.experiments.studies.sweep import grid
+from ornstein.host.models.recipes import Recipe
+from ornstein.host.models.run import compile_recipe
+from ornstein.host.physics.problem import Problem
 from ornstein.sim.reference import average_variance
 from ornstein.sim.stages import LM
 
@@ -26,27 +29,22 @@ AXES = tuple(
 )
 
 
-def expected_score(
-    subject: Subject, program: str, cold: np.ndarray, kT: float, samples: int
-) -> float:
-    """Returns the centred cosine that the law of the mean expects of an average at ``kT``.
+def expected_score(subject: Subject, recipe: Recipe, problem: Problem) -> float:
+    """Returns the centred cosine that the law of the mean expects of a recipe's averages.
 
     Noise of total variance V is nearly orthogonal to an answer p at kT = 0 and to its target. So it
     only makes the answer longer, and the cosine changes by a factor of |p| / sqrt(|p|^2 + V).
-
-    Parameters
-    ----------
-    cold : (n, D_dec) answers at kT = 0
-    samples : averaged steps
+    ``problem`` says how many steps are averaged, of what time step and temperature.
     """
-    recipe = subject.recipes[program]
     rates, vectors = np.linalg.eigh(recipe.energy.matrix())
     seen = (
         vectors[recipe.energy.slices[recipe.energy.modules[1].name]] * recipe.readout.scale[:, None]
     )
-    spread = float(np.sum(seen**2 @ average_variance(rates, kT, 1.0, samples, LM)))
+    variance = average_variance(rates, problem.kT, problem.dt, problem.samples, LM)
+    spread = float(np.sum(seen**2 @ variance))
     centre = subject.model.y_train.mean(axis=0)
-    answer, target = cold - centre, subject.model.y_test - centre
+    answer = recipe.predict(subject.model.x_test) - centre
+    target = subject.model.y_test - centre
     length = np.sum(answer**2, axis=1)
     return float(
         np.mean(
@@ -65,18 +63,10 @@ def measure(
     if axis == IDEAL:
         return summary(MODEL, [subject.relaxed(recipe)])
     samples = int(axis.split()[0])
-    scores = [
-        subject.relaxed(recipe, kT=value, samples=samples, seed=int(rng.integers(1, 2**31)))
-        for rng in generators
-    ]
-    return summary(
-        MODEL,
-        scores,
-        samples=samples,
-        expected=expected_score(
-            subject, program, recipe.predict(subject.model.x_test), value, samples
-        ),
-    )
+    compiled = compile_recipe(recipe, subject.model, kT=value, samples=samples)
+    scores = [subject.answered(compiled, int(rng.integers(1, 2**31))) for rng in generators]
+    expected = expected_score(subject, recipe, compiled.problem)
+    return summary(MODEL, scores, samples=samples, expected=expected)
 
 
 def conclude(rows: list[dict]) -> str:

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from helpers.command_line import failure, run
+from helpers.energies import pair_energy
 from ornstein.hdl.config import TINY
 from ornstein.host.cli import exit_codes
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program_file import save_program
-from ornstein.host.physics.couplings import aligned
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.stages import Stage
 
@@ -23,7 +23,7 @@ def small(tmp_path_factory):
     """A folder with a small program for the tiny fabric and inputs for it."""
     folder = tmp_path_factory.mktemp("cli")
     rng = np.random.default_rng(5)
-    energy = aligned(rng.normal(size=(60, 8)), rng.normal(size=(60, 8)), rank=2)
+    energy = pair_energy(*rng.normal(size=(2, 60, 8)), rank=2)
     stages = Stage(30, 0.0), Stage(8, 0.0, accumulate=True)
     problem = Problem("small", (energy,), stages, entry=BIAS, target="decoder")
     inputs = rng.normal(scale=0.1, size=(7, energy.units))
@@ -193,15 +193,22 @@ def test_missing_model(tmp_path):
 
 
 def test_rank_one_is_refused_and_names_the_eigenvalue(tmp_path):
-    code, line = failure("compile", "--rank", "1", "--output", tmp_path / "x")
+    code, line = failure("compile", "--recipe", "full", "--rank", "1", "--output", tmp_path / "x")
     assert code == exit_codes.EXIT_CODES[exit_codes.EnergyError]
     assert "eigenvalue" in line and "-0.00" in line
 
 
 def test_unstable_time_step(tmp_path):
     code, line = failure("compile", "--recipe", "aligned", "--dt", "9", "--output", tmp_path / "x")
-    assert code == exit_codes.EXIT_CODES[exit_codes.ProblemError]
+    assert code == exit_codes.EXIT_CODES[exit_codes.TimeStepError]
     assert "dt = 9" in line
+
+
+@pytest.mark.parametrize("tolerance", ("0", "1.5", "nan"))
+def test_a_tolerance_out_of_range(tmp_path, tolerance):
+    code, line = failure("compile", "--tolerance", tolerance, "--output", tmp_path / "x")
+    assert code == exit_codes.EXIT_CODES[exit_codes.TimeStepError]
+    assert "must be between 0 and 1" in line
 
 
 def test_unknown_board(tmp_path):

@@ -32,6 +32,19 @@ def run(program, inputs, **options):
     return device.run(inputs, **options)
 
 
+# ---- how far it relaxes --------------------------------------------------------------------------
+
+
+def test_the_program_knows_how_far_it_relaxes_before_the_first_read():
+    """Steps, realised time step and quantized couplings against the spectrum of the realised M."""
+    program = compile_problem(toy(), TINY, toy_inputs())
+    found = program.relaxation
+    before = [stage.steps for stage in program.problem.stages if not stage.accumulate]
+    factor = np.abs(1 - program.dt * np.linalg.eigvalsh(program.matrices[0])).max()
+    assert found.steps == sum(before) + 1
+    assert found.tolerance == pytest.approx(max(factor**found.steps, 1e-12))
+
+
 # ---- what is realised ----------------------------------------------------------------------------
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import REFERENCE, STATE_WIDTH, TINY, FabricConfig
-from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.compiler import compile_first, compile_problem
 from ornstein.host.compile.conditioning import (
     BiasFormats,
     activation_table,
@@ -151,6 +151,14 @@ def test_a_layer_stronger_than_any_format_is_refused():
         FormatError, match="a layer of the interface into module 'a' is too strong for the 12-bit"
     ):
         formats_of(problem_of(layers, 1), np.ones((1, 1)))
+
+
+def test_the_first_problem_that_formats_can_hold_is_compiled():
+    refused = problem_of([linear("a", 1), linear("a", 100, source="bias:a", size=6)], 1)
+    fits, inputs = problem_of([linear("a", 1)], 1), np.ones((1, 1))
+    assert compile_first((refused, fits), TINY, inputs).problem is fits
+    with pytest.raises(FormatError, match="too strong for the 12-bit"):
+        compile_first((refused, refused), TINY, inputs)
 
 
 def test_stored_sums_beyond_the_format_are_counted_as_the_fabric_counts_them():

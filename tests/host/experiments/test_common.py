@@ -14,6 +14,7 @@ from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.experiments.common import Experiment, Runner, documents, write_csv
 from ornstein.host.physics.problem import BIAS, Problem, equilibrium
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Energy, Module
 
 
@@ -21,7 +22,7 @@ from ornstein.sim.energy import Energy, Module
 def two_units():
     """A problem of two units at a temperature, and four inputs."""
     energy = Energy((Module("encoder", 1), Module("decoder", 1)))
-    stages = equilibrium(energy, kT=0.1, samples=8)
+    stages = equilibrium(choose_time_step([energy], dt=1.0), kT=0.1, samples=8)
     return Problem("two", (energy,), stages, entry=BIAS), np.array([[0.1, 0.2]] * 4)
 
 

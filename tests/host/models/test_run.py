@@ -16,10 +16,11 @@ from ornstein.host.models.run import (
     compile_recipe,
     recipe_inputs,
     recipe_problem,
+    recipe_time_step,
     samples_needed,
 )
-from ornstein.host.physics.couplings import aligned
 from ornstein.host.physics.problem import BIAS, INTERFACE
+from ornstein.host.physics.timestep import TimeStepError
 from ornstein.sim.stages import Stage
 
 
@@ -36,13 +37,17 @@ def model():
 
 @pytest.fixture(scope="module")
 def recipe(model):
-    return recipes.ours_aligned(model, aligned(model.x_train, model.y_train, 3))
+    return recipes.ours_aligned(model, 3)
 
 
-def test_a_recipe_with_an_interface_is_given_the_input(model, recipe):
-    problem = recipe_problem(recipe, kT=0.0, samples=4)
-    assert problem.check().entry == INTERFACE
+def test_recipes_with_a_drive_or_an_interface_are_given_the_input(model, recipe):
+    problem = recipe_problem(recipe)
+    assert problem.check().entry == BIAS and problem.drive is not None
+    assert recipe_problem(recipes.ours_full(model, recipe.energy)).check().entry == INTERFACE
     assert recipe_inputs(recipe, model.x_test, model.y_test) is model.x_test
+    np.testing.assert_array_equal(
+        problem.biases(model.x_test)[:, 0], recipe.biases(model.x_test, model.y_test)
+    )
     means = np.random.default_rng(0).normal(size=(3, recipe.energy.units))
     np.testing.assert_array_equal(problem.decode(means), recipe.decode(means))
 
@@ -63,6 +68,23 @@ def test_stages_replace_the_usual_schedule(recipe):
     assert recipe_problem(recipe, kT=0.5, samples=7, stages=stages).stages == stages
 
 
+def test_the_time_step_follows_the_spectrum_unless_it_is_fixed(recipe):
+    slowest, fastest = recipe.energy.eigenvalues()[[0, -1]]
+    chosen = recipe_problem(recipe, tolerance=1e-2)
+    assert chosen.dt == pytest.approx(min(2 / (slowest + fastest), 0.98 / 0.2))
+    assert chosen.steps == recipe_time_step(recipe, tolerance=1e-2).steps
+    fixed = recipe_problem(recipe, tolerance=1e-2, dt=1.0)
+    assert fixed.dt == 1.0 and fixed.steps == chosen_steps(fixed.energy, 1.0, 1e-2)
+    with pytest.raises(TimeStepError, match="unstable"):
+        recipe_problem(recipe, dt=2 / fastest)
+
+
+def chosen_steps(energy, dt, tolerance):
+    """Steps until the slowest mode has fallen to the tolerance."""
+    factor = np.abs(1 - dt * energy.eigenvalues()).max()
+    return int(np.ceil(np.log(tolerance) / np.log(factor)))
+
+
 def test_a_compiled_recipe_answers_as_its_closed_form(model, recipe):
     with ModelDevice(REFERENCE) as device:
         device.load(program := compile_recipe(recipe, model, REFERENCE))
@@ -75,11 +97,14 @@ def test_a_compiled_recipe_answers_as_its_closed_form(model, recipe):
 def test_as_many_samples_as_are_needed_lose_what_may_be_lost(model, recipe):
     """The loss is measured with noise of the predicted size, put on the targets themselves."""
     kT = 0.01
-    samples = samples_needed(recipe, model, kT)
+    samples = samples_needed(recipe, model, kT, dt=1.0)
     assert samples_needed(recipe, model, 0.0) == 0
-    assert samples_needed(recipe, model, 2 * kT) == pytest.approx(2 * samples, abs=2)
+    assert samples_needed(recipe, model, 2 * kT, dt=1.0) == pytest.approx(2 * samples, abs=2)
     assert samples_needed(recipe, model, kT, dt=2.0) == pytest.approx(samples / 2, abs=2)
-    assert samples_needed(recipe, model, kT, loss=2 * LOSS) == pytest.approx(samples / 2, abs=2)
+    fewer = samples_needed(recipe, model, kT, dt=1.0, loss=2 * LOSS)
+    assert fewer == pytest.approx(samples / 2, abs=2)
+    chosen = samples_needed(recipe, model, kT)
+    assert chosen == pytest.approx(samples / recipe_time_step(recipe).dt, abs=2)
 
     inverse = np.linalg.inv(recipe.energy.matrix())
     covariance = 2 * kT * inverse @ inverse / samples
@@ -102,8 +127,8 @@ def test_recipes_are_told_apart_by_key_and_variant(model, recipe):
 
 
 def test_a_recipe_without_weights_needs_an_energy(model, recipe):
-    bare = replace(recipe, interface=None)
-    with pytest.raises(ValueError, match="neither an interface nor an oracle"):
+    bare = replace(recipe, drive=None)
+    with pytest.raises(ValueError, match="neither an interface nor a drive nor an oracle"):
         bare.biases(model.x_test)
 
     class Activations:

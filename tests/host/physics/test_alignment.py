@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from ornstein.host.physics.alignment import align
+from ornstein.host.physics.alignment import align, align_activations
 from ornstein.host.physics.moments import Moments, MomentSums
 from ornstein.host.physics.regression import reduced_rank, reduced_rank_of
 from ornstein.sim.energy import EnergyError
@@ -44,16 +44,29 @@ def test_the_equilibrium_is_the_regression(activations, rank, strength):
     """The couplings alone carry the rank-k map: nothing else multiplies the input."""
     x, y = activations
     moments = Moments.of(x, y)
-    aligned = align(moments, {"a": 5, "b": 7}, "d", rank, RIDGE, strength=strength)
+    aligned = align(moments, {"a": 5, "b": 7}, {"d": 6}, rank, RIDGE, strength=strength)
     energy = aligned.energy
     standard = (x - moments.x_mean) / moments.x_deviation
-    bias = np.hstack([2 * energy.j2 * standard, np.zeros_like(y)])
-    decoded = aligned.gain * moments.y_deviation * energy.mean(bias)[:, energy.slices["d"]]
-    np.testing.assert_allclose(decoded, reduced_rank_of(moments, rank, RIDGE)(standard), atol=1e-9)
+    expected = reduced_rank_of(moments, rank, RIDGE)(standard) + moments.y_mean
+    mean = energy.mean(aligned.drive.biases(energy, x))
+    np.testing.assert_allclose(aligned.readout(mean[:, energy.slices["d"]]), expected, atol=1e-9)
+    np.testing.assert_allclose(aligned.linear_map(x), expected, atol=1e-9)
+
+
+def test_several_decoders_count_alike_whatever_their_size(activations):
+    """Scaling one decoder's activations scales its answers and changes nothing else."""
+    x, y = activations
+    decoders = {"d1": 2, "d2": 4}
+    answers = align_activations(x, y, {"e": 12}, decoders, 2).linear_map(x)
+    scale = np.repeat([1.0, 1e3], [2, 4])
+    scaled = align_activations(x, y * scale, {"e": 12}, decoders, 2)
+    np.testing.assert_allclose(scaled.linear_map(x), answers * scale, rtol=1e-6)
+    mean = scaled.energy.mean(scaled.drive.biases(scaled.energy, x))
+    np.testing.assert_allclose(scaled.readout(mean[:, 12:]), scaled.linear_map(x), rtol=1e-6)
 
 
 def test_the_strongest_mode_sets_the_condition(activations):
-    energy = align(Moments.of(*activations), {"a": 12}, "d", 4, RIDGE, strength=0.5).energy
+    energy = align(Moments.of(*activations), {"a": 12}, {"d": 6}, 4, RIDGE, strength=0.5).energy
     values = energy.eigenvalues()
     assert values[0] == pytest.approx(2 * energy.j2 * 0.5)
     assert values[-1] == pytest.approx(2 * energy.j2 * 1.5)
@@ -62,4 +75,4 @@ def test_the_strongest_mode_sets_the_condition(activations):
 @pytest.mark.parametrize(("rank", "strength"), [(0, 0.5), (7, 0.5), (2, 1.0), (2, 0.0)])
 def test_values_out_of_range_are_refused(activations, rank, strength):
     with pytest.raises(EnergyError):
-        align(Moments.of(*activations), {"a": 12}, "d", rank, RIDGE, strength=strength)
+        align(Moments.of(*activations), {"a": 12}, {"d": 6}, rank, RIDGE, strength=strength)

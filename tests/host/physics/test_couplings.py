@@ -1,18 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Couplings: Gram matrices, sign convention, the bilinear skip, the aligned skip."""
+"""Couplings: Gram matrices, sign convention, the bilinear skip."""
 
 import numpy as np
 import pytest
 
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.physics.couplings import (
-    aligned,
     gram,
     gram_factors,
     hierarchical_bilinear,
     paper_energy,
     signed,
-    standardise,
     truncation,
 )
 from ornstein.sim.energy import EnergyError
@@ -112,41 +110,3 @@ def test_default_model_at_rank_one_is_judged_by_its_smallest_eigenvalue():
     model = TrainedModel.load()
     with pytest.raises(EnergyError, match=r"smallest eigenvalue is -0\.0"):
         hierarchical_bilinear(model.W_enc, model.W_dec, 1)
-
-
-def correlated(n: int = 400, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """Encoder activations of 10 units and 7 decoder activations: a rank-2 map of them plus a little
-    noise.
-    """
-    rng = np.random.default_rng(seed)
-    x = rng.normal(size=(n, 10)) * rng.uniform(0.5, 2, 10) + 3
-    y = x @ rng.normal(size=(10, 2)) @ rng.normal(size=(2, 7)) + 0.01 * rng.normal(size=(n, 7)) - 1
-    return x, y
-
-
-@pytest.mark.parametrize("rank", [1, 2, 4])
-def test_aligned_spectrum_is_the_leak_split_by_the_gain(rank):
-    x, y = correlated()
-    eigenvalues = np.linalg.eigvalsh(aligned(x, y, rank).matrix())
-    expected = np.repeat([0.04, 0.2, 0.36], [rank, 17 - 2 * rank, rank])
-    np.testing.assert_allclose(eigenvalues, expected, rtol=1e-9)
-
-
-def test_aligned_modes_carry_what_the_activations_share():
-    x, y = correlated()
-    (coupling,) = aligned(x, y, 2).couplings
-    u, v = coupling.factors
-    (x_mean, x_deviation), (y_mean, y_deviation) = standardise(x), standardise(y)
-    code, wanted = (x - x_mean) / x_deviation @ u, (y - y_mean) / y_deviation
-    np.testing.assert_allclose(wanted @ v @ v.T, wanted, atol=0.05)
-    # code times the regression's own singular values is the decoder's mode: one positive gain per
-    # mode
-    gains = np.sum(code * (wanted @ v), axis=0) / np.sum(code**2, axis=0)
-    assert (gains > 0).all()
-    np.testing.assert_allclose(code * gains, wanted @ v, atol=0.05)
-
-
-def test_aligned_gain_of_one_is_refused():
-    x, y = correlated()
-    with pytest.raises(EnergyError, match="smallest eigenvalue"):
-        aligned(x, y, 2, gain=1.05)

@@ -8,7 +8,8 @@ import pytest
 
 from helpers.programs import toy, toy_energy, toy_inputs
 from ornstein.host.physics.interface import Interface, Layer, Readout
-from ornstein.host.physics.problem import ProblemError, equilibrium, relaxation_steps
+from ornstein.host.physics.problem import ProblemError, equilibrium
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import EnergyError, Module
 from ornstein.sim.stages import Stage
 
@@ -82,20 +83,16 @@ def test_decoding_reads_the_target_through_the_readout():
     )
 
 
-def test_relaxation_steps_bring_the_slowest_mode_below_the_tolerance():
-    energy = toy_energy()
-    for dt in (0.5, 1.0, 5.0):
-        factor = np.abs(1 - dt * np.linalg.eigvalsh(energy.matrix())).max()
-        steps = relaxation_steps(energy, dt, 1e-3)
-        assert factor**steps <= 1e-3 < factor ** (steps - 1)
-    assert relaxation_steps(energy.without_couplings(), dt=5.0) == 1  # 1 - dt lambda = 0
-
-
 def test_equilibrium_burns_in_then_averages():
     energy = toy_energy()
-    burn, average = equilibrium(energy, kT=0.5, samples=40, thin=2)
-    assert burn == Stage(relaxation_steps(energy, 1.0), 0.5)
+    step = choose_time_step([energy], tolerance=1e-3, dt=1.0)
+    burn, average = equilibrium(step, kT=0.5, samples=40, thin=2)
+    assert burn == Stage(step.steps - 1, 0.5)
     assert average == Stage(40, 0.5, accumulate=True, thin=2)
+    # uncoupled units reach equilibrium in one step of 1 / (2 j2), and the first step is read
+    bare = energy.without_couplings()
+    at_once = choose_time_step([bare], dt=1 / (2 * bare.j2))
+    assert equilibrium(at_once, kT=0.0) == (Stage(1, 0.0, accumulate=True),)
 
 
 @pytest.mark.parametrize(

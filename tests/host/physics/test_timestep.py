@@ -4,9 +4,13 @@ import pytest
 
 from ornstein.host.physics.timestep import (
     LARGEST_LEAK,
+    MOST_HALVINGS,
     SHAPE_BOUND,
+    TimeStep,
+    TimeStepError,
     chebyshev_steps,
     choose_time_step,
+    time_steps,
 )
 from ornstein.sim.energy import Coupling, Energy, Module
 
@@ -48,11 +52,25 @@ def test_raw_samples_keep_a_small_step():
     assert step.dt * 0.4 == pytest.approx(SHAPE_BOUND)
 
 
+def test_smaller_steps_are_tried_unless_one_is_fixed():
+    tried = [step.dt for step in time_steps([energy_with(0.1, 0.4)])]
+    assert tried == [tried[0] / 2**halvings for halvings in range(MOST_HALVINGS + 1)]
+    assert [step.dt for step in time_steps([energy_with(0.1, 0.4)], dt=0.7)] == [0.7]
+
+
+def test_what_a_number_of_steps_reaches():
+    """Three modes of factor 1/2 a step leave an eighth after three steps."""
+    step = TimeStep.after(3, 0.5, 1.5, dt=1.0)
+    assert (step.steps, step.tolerance, step.factor) == (3, 0.125, 0.5)
+    with pytest.raises(TimeStepError, match="allows dt < 1"):
+        TimeStep.after(3, 0.5, 2.0, dt=1.0)
+
+
 def test_an_unstable_unit_step_is_none():
     assert choose_time_step([energy_with(0.5, 3.5)]).unit_steps is None
 
 
 @pytest.mark.parametrize("tolerance", [0.0, 1.0])
 def test_a_tolerance_out_of_range_is_refused(tolerance):
-    with pytest.raises(ValueError, match="between 0 and 1"):
+    with pytest.raises(TimeStepError, match="between 0 and 1"):
         choose_time_step([energy_with(0.1, 0.4)], tolerance=tolerance)

@@ -19,7 +19,7 @@ from ornstein.host.experiments.demo.figures import exhibits
 from ornstein.host.experiments.demo.report import print_table, write_report
 from ornstein.host.experiments.demo.run import (
     CONSTANT,
-    INTERFACE,
+    FIT,
     RANK,
     SHUFFLED,
     TIME_STEP,
@@ -108,14 +108,14 @@ def demo():
             _row(FULL_NAME, FULL, centred=0.9877, kT=1e-5, steps=33746, samples=33704),
         ],
         errors=[
-            ErrorShare(FULL, FULL_NAME, INTERFACE, 0.064),
+            ErrorShare(FULL, FULL_NAME, FIT, 0.064),
             ErrorShare(FULL, FULL_NAME, RANK, 1.5e-4, {"rank": 16, "lost": [0.31, 0.32]}),
             ErrorShare(FULL, FULL_NAME, TIME_STEP, 0.0, {"integrator": "LM", "dt": 1.001}),
-            ErrorShare(ALIGNED, "aligned <i>", INTERFACE, 0.098),
+            ErrorShare(ALIGNED, "aligned <i>", FIT, 0.098),
             ErrorShare(ALIGNED, "aligned <i>", TIME_STEP, 0.0, {"integrator": "LM", "dt": 1.0}),
         ],
         needs=[
-            Need(key, name, kT, 42, int(1e6 * kT * scale) + 1)
+            Need(key, name, kT, 4.9, 42, int(1e6 * kT * scale) + 1)
             for key, name, scale in ((FULL, FULL_NAME, 100), (ALIGNED, ALIGNED_NAME, 1))
             for kT in (1e-3, 0.1, 1.0)
         ],
@@ -205,7 +205,7 @@ def test_every_row_and_its_numbers_are_in_the_page(demo, page):
 def test_tables_beside_the_rows(page):
     text = _text(page)
     for words in (
-        "interface 0.064 the interface's own error: float64 closed form against the targets",
+        "fit 0.064 the fit's own error: float64 closed form against the targets",
         "rank 0.00015 Gram terms cut to rank 16, which drops 31% and 32% of their norm;",
         "time step 0 relative error of the covariance of LM at dt = 1.0010;",
         "aligned <i>",

@@ -15,7 +15,8 @@ from ornstein.host.experiments.demo.report import findings, how_measured
 from ornstein.host.experiments.demo.run import (
     COEFFICIENTS,
     CONSTANT,
-    INTERFACE,
+    FIT,
+    LINEAR,
     RANK,
     ROUNDING,
     SAMPLING,
@@ -59,9 +60,9 @@ def demo(model):
 
 def test_every_row_is_there_once(demo):
     names = [(row.key, row.variant, row.device, row.kT) for row in demo.rows]
-    assert len(names) == len(set(names)) == 20
+    assert len(names) == len(set(names)) == 21
     assert [title for title, _ in groups(demo)] == list(GROUPS)
-    assert [row.key for row in dict(groups(demo))[MAIN]] == [FULL, ALIGNED]
+    assert [row.key for row in dict(groups(demo))[MAIN]] == [ALIGNED, FULL]
     assert {row.device for row in dict(groups(demo))[ELSEWHERE]} == {
         "float",
         "float:exact",
@@ -98,7 +99,9 @@ def test_rows_score_as_their_closed_forms(model, demo):
 
 def test_reference_rows_are_those_of_the_training_mean_and_of_other_inputs(model, demo):
     centre = model.y_train.mean(axis=0)
+    linear = recipes.align_pair(model).linear_map(model.x_test)
     for row, scores in (
+        (find(demo, LINEAR), score(linear, model.y_test, centre)),
         (find(demo, CONSTANT), constant_mean(model.y_test, centre)),
         (find(demo, FULL, SHUFFLED), shuffled(demo.predictions[FULL], model.y_test, centre)),
     ):
@@ -125,7 +128,7 @@ def test_error_shares_are_what_they_say(model, demo):
     for recipe in (recipes.ours_full(model), recipes.ours_aligned(model)):
         exact = recipe.predict(model.x_test)
         own = np.sqrt(np.mean((exact - model.y_test) ** 2)) / spread
-        assert shares[recipe.key, INTERFACE].error == pytest.approx(own)
+        assert shares[recipe.key, FIT].error == pytest.approx(own)
         whole = np.sqrt(np.mean((demo.predictions[recipe.key] - exact) ** 2)) / spread
         parts = [shares[recipe.key, stage].error for stage in (COEFFICIENTS, ROUNDING)]
         assert 0 < whole <= sum(parts) and max(parts) < 0.1
@@ -175,10 +178,11 @@ def _words(demo):
     [
         (FULL, "", "model", {"centred_cosine": 0.1234}, "centred cosine of 0.1234"),
         (FULL, "", "model", {"r2": 0.2345}, "an R2 of 0.2345 on model"),
-        (FULL, "", "model", {"weights": 1234}, "1,234 weights"),
+        (FULL, "", "model", {"weights": 1234}, "1,234 digital weights"),
         (ALIGNED, "", "model", {"constants": 77}, "and 77 constants"),
         (ALIGNED, "", "model", {"top1": 0.345}, "nearest for 34.5% of the inputs"),
         (FULL, "", "float:exact", {"centred_cosine": 0.5678}, "against 0.5678 for the closed"),
+        (LINEAR, "", None, {"r2": 0.5555}, "and an R2 of 0.5555; the substrate reaches"),
         (CONSTANT, "", None, {"cosine": 0.4321}, "scores 0.4321 by it"),
         (FULL, SHUFFLED, None, {"cosine": 0.5432}, "wrong targets score 0.5432"),
         (FULL, REFITTED, "model", {"centred_cosine": 0.6543}, "weights score 0.6543 instead"),
@@ -205,6 +209,15 @@ def test_findings_and_captions_follow_the_rows(demo, key, variant, device, value
 @pytest.mark.parametrize(
     ("change", "words"),
     [
+        (
+            lambda demo: {
+                "time_steps": {
+                    name: replace(step, chebyshev_steps=432)
+                    for name, step in demo.time_steps.items()
+                }
+            },
+            "in fewer than 432 (Chebyshev's bound)",
+        ),
         (lambda demo: {"covariance_floor": 123.0}, "times the 123.0000 that"),
         (lambda demo: {"covariance": 2 * demo.covariance_exact}, "Frobenius norm is 1.0000"),
         (lambda demo: {"distance": 1.5 * demo.distance_theory}, "to within 50%"),

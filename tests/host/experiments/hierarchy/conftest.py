@@ -4,7 +4,7 @@
 import pytest
 
 from ornstein.host.experiments.common import Runner
-from ornstein.host.experiments.hierarchy.levels import Levels
+from ornstein.host.experiments.hierarchy.levels import Levels, linked_aligned
 from ornstein.host.experiments.hierarchy.run import run_recipe
 from ornstein.host.models import recipes
 
@@ -16,7 +16,7 @@ def levels():
 
 @pytest.fixture(scope="session")
 def aligned_recipe(levels):
-    return recipes.ours_aligned(levels, levels.aligned())
+    return linked_aligned(levels)
 
 
 @pytest.fixture(scope="session")

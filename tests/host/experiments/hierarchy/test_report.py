@@ -31,7 +31,7 @@ def test_report_and_results_hold_every_module(tmp_path, levels, aligned_recipe, 
         renamed,
         curves,
         {"aligned, linked": cycles},
-        links=(0.1,),
+        links={"e1-d1": 0.1},
         gain=(1e-4, 2e-4),
         large=run_large(sizes=(40, 80)),
     )
@@ -44,7 +44,7 @@ def test_report_and_results_hold_every_module(tmp_path, levels, aligned_recipe, 
     for rows in (ours, full):
         for row in rows:
             assert f"{row.gateware.centred_cosine:.4f}" in text
-    assert "strengths 0.1 of the leak" in text and "worth +1.0e-04" in text and "2.0e-04" in text
+    assert "the norms 0.1 (e1-d1)." in text and "worth +1.0e-04" in text and "2.0e-04" in text
     assert "in every bit" not in text  # no gateware has run
     found = {(entry["row"], entry["quantity"]): entry for entry in documents(result.experiments())}
     for row in ours:

@@ -8,14 +8,18 @@ from ornstein.host.devices.device import DeviceError
 from ornstein.host.experiments.paper.gateware import description, gateware_runner
 from ornstein.host.physics.couplings import DECODER
 from ornstein.host.physics.problem import BIAS, Problem, equilibrium
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Energy, Module
 
 
 def _two_units():
     energy = Energy((Module("encoder", 1), Module(DECODER, 1)))
-    return Problem("two", (energy,), equilibrium(energy, kT=0.1, samples=8), entry=BIAS), np.array(
-        [[0.1, 0.2]] * 4
-    )
+    return _problem(energy, kT=0.1), np.array([[0.1, 0.2]] * 4)
+
+
+def _problem(energy, kT):
+    stages = equilibrium(choose_time_step([energy], dt=1.0), kT=kT, samples=8)
+    return Problem("relaxation", (energy,), stages, entry=BIAS)
 
 
 def test_the_description_says_what_the_device_confirmed():
@@ -31,8 +35,7 @@ def test_the_description_says_what_the_device_confirmed():
 def test_what_does_not_fit_runs_on_the_wide_fabric(small):
     energy = small.energy()
     with gateware_runner("model:tiny", 1) as runner:
-        problem = Problem("large", (energy,), equilibrium(energy, kT=0.0, samples=4), entry=BIAS)
-        run = runner.run(problem, np.zeros((1, energy.units)) + 0.01)
+        run = runner.run(_problem(energy, kT=0.0), np.zeros((1, energy.units)) + 0.01)
     assert run.program.config.name == "wide"
 
 

@@ -44,7 +44,7 @@ def test_the_production_test_stands_beside_its_baselines(everything):
         "constant mean",
         "full, shuffled targets",
         "ours, closed form",
-        "ours, aligned skip",
+        "ours, no digital weights",
     }
     network = Network(TRAINED, SIZE)
     assert production.find(COSINE, network, "exact oracle").float64 == pytest.approx(1)

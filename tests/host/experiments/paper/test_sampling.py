@@ -8,7 +8,6 @@ from ornstein.host.experiments.paper import sampling
 from ornstein.host.experiments.paper.gateware import gateware_runner
 from ornstein.host.models import recipes
 from ornstein.host.models.run import recipe_problem
-from ornstein.host.physics.couplings import aligned
 from ornstein.sim.reference import average_variance
 from ornstein.sim.stages import EM, LM
 
@@ -36,7 +35,7 @@ def test_variance_of_an_average_is_exact(integrator):
 @pytest.mark.parametrize("integrator", [LM, EM])
 def test_the_fabrics_averages_follow_the_law(small, integrator):
     model, kT, dt, steps = small.model, 1e-3, 2.0, 300
-    recipe = recipes.ours_aligned(model, aligned(model.x_train, model.y_train, 3))
+    recipe = recipes.ours_aligned(model, 3)
     noise = sampling.Noise.of(recipe, recipe.predict(model.x_test), small.centre)
     problem = recipe_problem(recipe, kT=kT, samples=steps, dt=dt, integrator=integrator)
     with gateware_runner("model", 1) as runner:

@@ -72,7 +72,9 @@ def test_slow_noise_costs_what_white_noise_does_not(subject, monkeypatch, genera
 def test_the_temperature_is_that_at_which_ideal_noise_costs_the_loss(subject):
     recipe = subject.recipes[ALIGNED]
     kT = noise.temperature(recipe, subject)
-    assert samples_needed(recipe, subject.model, kT) == pytest.approx(noise.SAMPLES, abs=1)
+    assert samples_needed(recipe, subject.model, kT, dt=noise.DT) == pytest.approx(
+        noise.SAMPLES, abs=1
+    )
 
 
 def test_the_error_of_the_covariance_grows_with_each_imperfection(subject, generators, monkeypatch):

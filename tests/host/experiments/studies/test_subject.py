@@ -8,7 +8,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.compiler import compile_first
 from ornstein.host.compile.formats import MARGIN
 from ornstein.host.experiments.studies import mixing, temperature, wiring
 from ornstein.host.experiments.studies.subject import (
@@ -65,7 +65,7 @@ def test_the_fingerprint_changes_with_the_couplings(subject):
 def test_biases_as_inputs_give_the_score_of_the_interface(subject):
     recipe = subject.recipes[ALIGNED]
     training, held_out = (recipe.biases(x) for x in (subject.model.x_train, subject.model.x_test))
-    program = compile_problem(biased(recipe), REFERENCE, training)
+    program = compile_first(biased(recipe, subject.model), REFERENCE, training)
     score = subject.score(program.problem.decode(run(program, held_out)))
     assert score == pytest.approx(subject.relaxed(recipe), abs=2e-3)
 
