@@ -14,6 +14,7 @@ import generate
 import pytest
 import several_boards
 import typer
+from typer.testing import CliRunner
 
 from ornstein import host
 from ornstein.hdl import isa, protocol, regmap
@@ -128,6 +129,18 @@ def test_exit_codes():
 def test_examples_run(number):
     example = re.findall(r"```python\n(.*?)```", text(ROOT / "docs" / "use.md"), re.S)[number]
     exec(compile(example, f"example {number}", "exec"), {})
+
+
+def test_the_commands_on_the_committed_network_run(tmp_path, monkeypatch):
+    """Those of the section that needs nothing but the repository."""
+    section = text(ROOT / "docs" / "your-network.md").split("## Try it")[1].split("\n## ")[0]
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    lines = re.findall(r"^    ornstein (.+)$", section, re.M)
+    assert len(lines) == 4
+    for line in lines:
+        result = CliRunner().invoke(main.app, line.split(), catch_exceptions=False)
+        assert result.exit_code == 0, result.output
 
 
 # ---- generated pages -----------------------------------------------------------------------------

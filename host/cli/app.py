@@ -49,8 +49,26 @@ SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random numbe
 ModelOption = Annotated[
     Path,
     typer.Option(
-        help="Folder written by ornstein train, or a safetensors or PyTorch state dict.",
+        help="Folder of ornstein train, safetensors (or index of shards), state dict or ONNX file.",
         show_default="the model of this package",
+    ),
+]
+ActivationsOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--activations",
+        help="Activations of a skip: .npz or folder of .npy with x_train, y_train, x_test, y_test "
+        "(ornstein capture makes them); repeatable.",
+        show_default="the folder's own",
+    ),
+]
+SkipOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--skip",
+        metavar="X:Y",
+        help="Layers of encoder and decoder, see ornstein layers; repeatable.",
+        show_default="those that the activations name, or e1.conv1:d1.conv1",
     ),
 ]
 

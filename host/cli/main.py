@@ -23,6 +23,7 @@ from ornstein.host.experiments.hierarchy import command as hierarchy  # noqa: F4
 from ornstein.host.experiments.images import command as images  # noqa: F401
 from ornstein.host.experiments.noise import command as noise  # noqa: F401
 from ornstein.host.experiments.paper import command as paper  # noqa: F401
+from ornstein.host.experiments.score import command as score  # noqa: F401
 from ornstein.host.experiments.studies import command as studies  # noqa: F401
 
 

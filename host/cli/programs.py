@@ -13,16 +13,19 @@ from rich.table import Table
 
 from ornstein.hdl.config import PRESETS, preset
 from ornstein.host.cli.app import (
+    ActivationsOption,
     DeviceOption,
     JsonOption,
     ModelOption,
     SeedOption,
+    SkipOption,
     app,
     errors,
     progress,
     screen,
     write_json,
 )
+from ornstein.host.cli.skips import one_skip
 from ornstein.host.compile.program import InputError, Program
 from ornstein.host.compile.program_file import LONGEST_JOB, load_program, save_program
 from ornstein.host.devices.device import (
@@ -34,6 +37,7 @@ from ornstein.host.devices.device import (
 )
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
+from ornstein.host.models.rank import choose_rank, full_rank
 from ornstein.host.models.run import LOSS, compile_recipe
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC
 from ornstein.host.physics.timestep import TOLERANCE, TimeStep
@@ -43,6 +47,10 @@ LongOption = Annotated[
     bool,
     typer.Option("--long", help=f"Accept jobs of more than {LONGEST_JOB:,} cycles."),
 ]
+
+
+_NO_EFFECT = 1e-3
+"""Change of the answers, over the spread of the targets, below which an option has no effect."""
 
 
 class RecipeName(StrEnum):
@@ -63,20 +71,16 @@ def compile_command(
         RecipeName, typer.Option(help="How couplings and interface are derived from the weights.")
     ] = RecipeName.aligned,
     model: ModelOption = DEFAULT_MODEL,
-    encoder_layer: Annotated[
-        str, typer.Option(help="Name of the encoder convolution's weight.")
-    ] = "e1.conv1.weight",
-    decoder_layer: Annotated[
-        str, typer.Option(help="Name of the decoder convolution's weight.")
-    ] = "d1.conv1.weight",
-    activations: Annotated[
-        Path | None,
-        typer.Option(help=".npz file with the arrays x_train, y_train, x_test and y_test."),
-    ] = None,
+    activations: ActivationsOption = None,
+    skip: SkipOption = None,
     rank: Annotated[
-        int,
-        typer.Option(min=1, help="Rank of the skip coupling."),
-    ] = recipes.RANK,
+        int | None,
+        typer.Option(
+            min=1,
+            help="Rank of the skip coupling.",
+            show_default=f"aligned: what the data ask for; else {recipes.RANK}",
+        ),
+    ] = None,
     kt: Annotated[float, typer.Option(min=0.0, help="Temperature kT of all stages.")] = 0.0,
     dt: Annotated[
         float | None,
@@ -111,13 +115,18 @@ def compile_command(
     The file holds couplings, interface, number formats chosen from the training activations, and
     the contents of the fabric's memories.
     """
+    from ornstein.host.experiments.score.run import score_program
+    from ornstein.host.experiments.score.table import show_scores
+
     if integrator not in (LM, EM) or rounding not in (NEAREST, STOCHASTIC):
         raise typer.BadParameter(
             f"--integrator is {LM} or {EM}, --rounding {NEAREST} or {STOCHASTIC}"
         )
-    trained = TrainedModel.load(model, encoder_layer, decoder_layer, activations)
+    trained = one_skip(model, skip, activations)
+    used, notes = _rank(recipe, trained, rank)
+    built = recipes.of_rank(recipe, trained, used)
     program = compile_recipe(
-        recipes.of_rank(recipe, trained, rank),
+        built,
         trained,
         preset(fabric),
         kT=kt,
@@ -130,8 +139,49 @@ def compile_command(
     output.parent.mkdir(parents=True, exist_ok=True)
     save_program(program, output)
     _show_program(program)
-    write_json(json_file, _program_document(program))
+    scores = score_program(program, trained, used)
+    show_scores("Held-out activations", scores)
+    for note in (*notes, *_notes(program)):
+        errors.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    rows = [row.document() for row in scores.rows]
+    write_json(json_file, {**_program_document(program), "rank": used, "scores": rows})
     screen.print(f"Wrote {output}. Next: ornstein run {output} --input inputs.npy", soft_wrap=True)
+
+
+def _rank(recipe: str, trained: TrainedModel, rank: int | None) -> tuple[int, list[str]]:
+    """Returns the rank to use, and a note if the one that was asked for has no effect."""
+    most = full_rank(trained)
+    if rank is None:
+        return (choose_rank(trained) if recipe == recipes.ALIGNED else min(recipes.RANK, most)), []
+    if rank > most:
+        return most, [f"--rank {rank} acts as {most}, the units of the narrower side"]
+    if recipe == recipes.ALIGNED or rank == recipes.RANK:
+        return rank, []
+    asked, usual = (
+        recipes.of_rank(recipe, trained, k).predict(trained.x_test)
+        for k in (rank, min(recipes.RANK, most))
+    )
+    spread = np.sqrt(np.mean((trained.y_test - trained.y_train.mean(axis=0)) ** 2))
+    change = float(np.sqrt(np.mean((asked - usual) ** 2)) / spread)
+    if change >= _NO_EFFECT:
+        return rank, []
+    return rank, [
+        f"--rank {rank} changes the answers of recipe {recipe} by {change:.1e} of the targets' "
+        f"spread against rank {recipes.RANK}: the digital interface sets its score"
+    ]
+
+
+def _notes(program: Program) -> list[str]:
+    """Returns a line for every option that has no effect on this program."""
+    problem = program.problem
+    if problem.kT:
+        return []
+    notes = []
+    if problem.integrator == EM:
+        notes.append("--integrator em has no effect at kT = 0, where there is no noise")
+    if problem.samples > 1:
+        notes.append("--samples averages nothing but rounding at kT = 0")
+    return notes
 
 
 @app.command(epilog="Example:  ornstein inspect ornstein.program --json program.json")

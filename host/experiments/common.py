@@ -11,6 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig, preset
+from ornstein.host.compile.advice import compile_or_advise
 from ornstein.host.compile.compiler import compile_first
 from ornstein.host.compile.program import Program, ProgramError
 from ornstein.host.devices.comparison import check_equals_model
@@ -19,11 +20,15 @@ from ornstein.host.devices.model import ModelDevice
 from ornstein.host.models.model_file import Activations
 from ornstein.host.models.recipes import Recipe
 from ornstein.host.models.run import recipe_inputs, recipe_problems
-from ornstein.host.physics.problem import Problem
+from ornstein.host.physics.problem import Problem, ProblemError
+from ornstein.sim.energy import EnergyError
 
 DEVICE_KT, MODEL_KT = 1e-5, 1e-3
 """Temperatures of the rows that sample: on the device, and on the integer model, which is faster
 and so takes the longer averages."""
+
+UNABLE = (EnergyError, ProblemError, ProgramError, ValueError, np.linalg.LinAlgError)
+"""Errors of a recipe that cannot be made of a network, or of a program that no fabric holds."""
 
 Say = Callable[[str], None]
 """Is told what is being run."""
@@ -202,11 +207,12 @@ class Runner:
         self, problems: tuple[Problem, ...], calibration: np.ndarray
     ) -> tuple[str, Program]:
         """Returns the URI of the device that a problem fits, and its program."""
+        if self.fallback is None:
+            return self.uri, compile_or_advise(problems, self.fabric, calibration)
         try:
             return self.uri, compile_first(problems, self.fabric, calibration)
         except ProgramError:
-            if self.fallback is None:
-                raise
+            pass
         scheme = "rtl" if self.uri.startswith("rtl") else "model"
         program = compile_first(problems, self.fallback, calibration)
         return f"{scheme}:{self.fallback.name}", program
@@ -271,12 +277,16 @@ _COLUMNS = ("float64", "gateware", "error", "note")
 
 @dataclass
 class Experiment:
-    """The results of one experiment, and the arrays behind its figures by key."""
+    """The results of one experiment, and the arrays behind its figures by key.
+
+    ``failure`` says why it cannot run on a network; there are then no numbers.
+    """
 
     key: str
     title: str
     results: list[Result] = field(default_factory=list)
     arrays: dict[Any, np.ndarray] = field(default_factory=dict)
+    failure: str = ""
 
     def add(
         self,

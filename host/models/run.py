@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE, FabricConfig
-from ornstein.host.compile.compiler import compile_first
+from ornstein.host.compile.advice import compile_or_advise
 from ornstein.host.compile.program import Program
 from ornstein.host.models.model_file import Activations
 from ornstein.host.models.recipes import Recipe
@@ -149,7 +149,7 @@ def compile_recipe(
     """
     problems = recipe_problems(recipe, model, **options)
     calibration = recipe_inputs(recipe, model.x_train, model.y_train)
-    return compile_first(problems, fabric, calibration, spare=spare)
+    return compile_or_advise(problems, fabric, calibration, spare=spare)
 
 
 def samples_needed(

@@ -9,8 +9,10 @@ from ornstein.host.physics.moments import Moments
 
 RIDGES = tuple(10.0**exponent for exponent in range(-6, 1))
 """Ridges to choose from, in units of the mean input variance."""
+RANK_LOSS = 5e-4
+"""Share of the targets' variance that a smaller rank may lose to the best one."""
 _VALIDATION_SEED = 7
-"""Draws the quarter of the training inputs on which the ridge is chosen."""
+"""Draws the quarter of the training inputs on which the ridge and the rank are chosen."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,10 +63,33 @@ def _leading(gram: np.ndarray, cross: np.ndarray, penalty: float, rank: int) -> 
 
 def validated_ridge(x: np.ndarray, y: np.ndarray, rank: int) -> float:
     """The ridge with the least squared error on a quarter of (x, y) that the fit does not see."""
-    order = np.random.default_rng(_VALIDATION_SEED).permutation(len(x))
-    held, kept = np.split(order, [len(x) // 4])
-    errors = [
-        np.sum((y[held] - reduced_rank(x[kept], y[kept], rank, ridge)(x[held])) ** 2)
+    return RIDGES[int(np.argmin(_held_out_errors(x, y, rank)))]
+
+
+def validated_rank(x: np.ndarray, y: np.ndarray) -> int:
+    """The least power of two, or the full rank, that suffices for centred x (n, d_in) and y.
+
+    On a quarter of the inputs that the fit does not see, at the best ridge, it explains all but
+    :data:`RANK_LOSS` of the variance that the best rank explains.
+    """
+    full = min(x.shape[1], y.shape[1])
+    ranks = [2**power for power in range(full.bit_length()) if 2**power < full] + [full]
+    errors = {rank: min(_held_out_errors(x, y, rank)) for rank in ranks}
+    limit = min(errors.values()) + RANK_LOSS * float(np.sum(y[_split(len(y))[0]] ** 2))
+    return next(rank for rank in ranks if errors[rank] <= limit)
+
+
+def _held_out_errors(x: np.ndarray, y: np.ndarray, rank: int) -> list[float]:
+    """Squared error of every one of :data:`RIDGES` on a quarter that the fit does not see."""
+    held, kept = _split(len(x))
+    return [
+        float(np.sum((y[held] - reduced_rank(x[kept], y[kept], rank, ridge)(x[held])) ** 2))
         for ridge in RIDGES
     ]
-    return RIDGES[int(np.argmin(errors))]
+
+
+def _split(count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Indices of the quarter of ``count`` inputs that is held back, and of those that are kept."""
+    order = np.random.default_rng(_VALIDATION_SEED).permutation(count)
+    held, kept = np.split(order, [count // 4])
+    return held, kept

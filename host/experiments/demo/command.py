@@ -7,16 +7,19 @@ from typing import Annotated
 import typer
 
 from ornstein.host.cli.app import (
+    ActivationsOption,
     DeviceOption,
     JsonOption,
     ModelOption,
     SeedOption,
+    SkipOption,
     app,
     screen,
     stages,
     write_json,
 )
-from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
+from ornstein.host.cli.skips import one_skip
+from ornstein.host.models.model_file import DEFAULT_MODEL
 
 
 @app.command(epilog="Example:  ornstein demo --output build/demo")
@@ -24,6 +27,8 @@ def demo(
     device: DeviceOption = "rtl",
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/demo"),
     model: ModelOption = DEFAULT_MODEL,
+    activations: ActivationsOption = None,
+    skip: SkipOption = None,
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
@@ -31,7 +36,7 @@ def demo(
     from ornstein.host.experiments.demo.report import print_table, write_report
     from ornstein.host.experiments.demo.run import run_demo
 
-    trained = TrainedModel.load(model)
+    trained = one_skip(model, skip, activations)
     with stages() as say:
         result = run_demo(trained, device=device, seed=seed, progress=say)
     output.mkdir(parents=True, exist_ok=True)

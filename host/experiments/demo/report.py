@@ -101,7 +101,10 @@ def _summary(demo: Demo) -> str:
 def findings(demo: Demo) -> Iterator[tuple[str, str]]:
     """Yields what the rows say, as (lead, text); a finding is left out if a row is missing."""
     yield from _our_scores(demo)
-    constant, shuffled = find(demo, CONSTANT), find(demo, FULL, SHUFFLED)
+    constant, shuffled = (
+        find(demo, CONSTANT),
+        find(demo, FULL, SHUFFLED) or find(demo, ALIGNED, SHUFFLED),
+    )
     if constant and shuffled:
         yield PROSE("cosine_lead"), PROSE("cosine", constant=constant, shuffled=shuffled)
     yield from _linear_finding(demo)

@@ -5,6 +5,7 @@ Each row is a recipe (:mod:`ornstein.host.models.recipes`), compiled and run on 
 activations. A row that runs on gateware is held against the integer model in every bit.
 """
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from threading import Lock
@@ -14,11 +15,18 @@ import numpy as np
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.host.compile.program import FieldRange
-from ornstein.host.experiments.common import DEVICE_KT, MODEL_KT, Progress, Run, Runner
+from ornstein.host.experiments.common import (
+    DEVICE_KT,
+    MODEL_KT,
+    UNABLE,
+    Progress,
+    Run,
+    Runner,
+)
 from ornstein.host.experiments.scores import Scores, constant_mean, score, shuffled
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
-from ornstein.host.models.recipes import ALIGNED, FULL, Recipe
+from ornstein.host.models.recipes import ALIGNED, FULL, OURS, Recipe
 from ornstein.host.models.run import recipe_problem, recipe_time_step, samples_needed
 from ornstein.host.physics.couplings import gram, truncation
 from ornstein.host.physics.problem import BIAS, Problem, equilibrium
@@ -75,6 +83,15 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A row that cannot run, and why: an unstable energy, or a program that does not fit."""
+
+    recipe: str
+    device: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ErrorShare:
     """The error that one stage adds by itself.
 
@@ -114,6 +131,7 @@ class Demo:
     ----------
     device : URI of the device of the demo
     rows, errors, needs : the tables
+    failures : recipes that cannot run on this network
     ranges : the number formats of a program, by recipe name
     time_steps : what the couplings of a program as they are quantized make of its time step, by
         recipe name
@@ -127,6 +145,7 @@ class Demo:
 
     device: str | None = None
     rows: list[Row] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
     errors: list[ErrorShare] = field(default_factory=list)
     needs: list[Need] = field(default_factory=list)
     ranges: dict[str, tuple[FieldRange, ...]] = field(default_factory=dict)
@@ -143,11 +162,13 @@ class Demo:
     covariance_floor: float | None = None
 
     def results(self) -> list[dict]:
-        """Returns the rows as results.json holds them."""
-        return [
+        """Returns the rows as results.json holds them, then those that cannot run and why."""
+        rows = [
             {name: value for name, value in asdict(row).items() if name not in ("key", "variant")}
             for row in self.rows
         ]
+        empty = dict.fromkeys(rows[0]) if rows else {}
+        return rows + [{**empty, **asdict(failure)} for failure in self.failures]
 
 
 def run_demo(
@@ -164,23 +185,31 @@ def run_demo(
     ------
     ModelMismatchError
         The gateware and the integer model differ in a bit.
+    EnergyError, ProgramError
+        The aligned recipe cannot run. Another recipe that cannot is listed with its reason.
     """
     say = progress or (lambda what, done, total: None)
     with Runner(device, seed) as runner:
         fabric = runner.fabric
     say("fitting couplings and interfaces", 0, 1)
-    cold = _cold_recipes(model)
-    full, aligned = (_find(cold, key) for key in (FULL, ALIGNED))
-    plan = _plan(cold, full, aligned, model, device, fabric)
+    cold, failures = _cold_recipes(model, device)
+    ours = [recipe for key in (ALIGNED, FULL) for recipe in _find(cold, key)]
+    plan = _plan(cold, ours, device, fabric)
     say("fitting couplings and interfaces", 1, 1)
-    rows, outcomes = _run_rows(plan, model, device, fabric, seed, say)
+    rows, outcomes, errors = _run_rows(plan, model, device, fabric, seed, say)
+    failures += [Failure(job.name, job.device, str(error)) for job, error in errors]
+    for job, error in errors:
+        if (job.recipe.key, job.recipe.variant, job.kT) == (ALIGNED, "", 0.0):
+            raise error
 
-    main = {recipe.key: outcomes[recipe.key, "", device, 0.0] for recipe in (aligned, full)}
-    programs = {recipe.name: main[recipe.key].program for recipe in (aligned, full)}
+    ours = [recipe for recipe in ours if (recipe.key, "", device, 0.0) in outcomes]
+    main = {recipe.key: outcomes[recipe.key, "", device, 0.0] for recipe in ours}
+    programs = {recipe.name: main[recipe.key].program for recipe in ours}
     demo = Demo(
         device=device,
-        rows=_reference_rows(full, main[FULL].answers, model) + rows,
-        needs=[need for recipe in (aligned, full) for need in _needs(recipe, model)],
+        rows=_reference_rows(ours[-1], main[ours[-1].key].answers, model) + rows,
+        failures=failures,
+        needs=[need for recipe in ours for need in _needs(recipe, model)],
         ranges={name: program.ranges for name, program in programs.items()},
         time_steps={
             name: program.relaxation
@@ -194,13 +223,15 @@ def run_demo(
         predictions={key: run.answers for key, run in main.items()},
     )
     say("attributing the errors", 0, 2)
-    for recipe in (aligned, full):
-        warm = outcomes[recipe.key, "", device, DEVICE_KT]
-        demo.errors += _error_shares(recipe, main[recipe.key], warm, model)
+    for recipe in ours:
+        if warm := outcomes.get((recipe.key, "", device, DEVICE_KT)):
+            demo.errors += _error_shares(recipe, main[recipe.key], warm, model)
     say("attributing the errors", 1, 2)
-    demo.distance, demo.distance_theory = _relaxation(aligned, model, device, fabric, seed)
-    demo.covariance, demo.covariance_floor = _covariance(full.energy, device, fabric, seed)
-    demo.covariance_exact = full.energy.covariance(1.0)
+    demo.distance, demo.distance_theory = _relaxation(ours[0], model, device, fabric, seed)
+    if FULL in main:
+        energy = ours[-1].energy
+        demo.covariance, demo.covariance_floor = _covariance(energy, device, fabric, seed)
+        demo.covariance_exact = energy.covariance(1.0)
     say("attributing the errors", 2, 2)
     return demo
 
@@ -216,40 +247,50 @@ class _Job:
     device: str
     kT: float = 0.0
 
-
-def _cold_recipes(model: TrainedModel) -> list[Recipe]:
-    """Returns the recipes that run on the device at kT = 0, in the order of the table."""
-    full, aligned = recipes.ours_full(model), recipes.ours_aligned(model)
-    return [
-        recipes.paper_oracle(model),
-        recipes.exact_oracle(model),
-        recipes.paper_full(model),
-        recipes.paper_skip_only(model),
-        recipes.no_couplings(model),
-        recipes.ours_refitted(model),
-        aligned,
-        aligned.without_couplings(),
-        full,
-        full.without_couplings(),
-    ]
+    @property
+    def name(self) -> str:
+        """The recipe, and the temperature unless it is 0."""
+        return f"{self.recipe.name}, kT = {self.kT:g}" if self.kT else self.recipe.name
 
 
-def _find(candidates: list[Recipe], key: str) -> Recipe:
-    return next(recipe for recipe in candidates if (recipe.key, recipe.variant) == (key, ""))
+def _cold_recipes(model: TrainedModel, device: str) -> tuple[list[Recipe], list[Failure]]:
+    """Returns the recipes that run on the device at kT = 0, in the order of the table, and those
+    that cannot be made of this network.
+    """
+    builders: dict[str, Callable[[TrainedModel], Recipe]] = {
+        "paper's oracle": recipes.paper_oracle,
+        "exact oracle": recipes.exact_oracle,
+        "paper's recipe": recipes.paper_full,
+        "paper's skip only": recipes.paper_skip_only,
+        "paper's recipe, no couplings": recipes.no_couplings,
+        "ours, refitted uncoupled": recipes.ours_refitted,
+        "ours, aligned skip": recipes.ours_aligned,
+        "ours, full interface": recipes.ours_full,
+    }
+    found, failures = [], []
+    for name, build in builders.items():
+        try:
+            recipe = build(model)
+        except UNABLE as error:
+            if build is recipes.ours_aligned:
+                raise
+            failures.append(Failure(name, device, str(error)))
+            continue
+        found.append(recipe)
+        if recipe.key in OURS and not recipe.variant:
+            found.append(recipe.without_couplings())
+    return found, failures
 
 
-def _plan(
-    cold: list[Recipe],
-    full: Recipe,
-    aligned: Recipe,
-    model: TrainedModel,
-    device: str,
-    fabric: FabricConfig,
-) -> list[_Job]:
+def _find(candidates: list[Recipe], key: str) -> list[Recipe]:
+    return [recipe for recipe in candidates if (recipe.key, recipe.variant) == (key, "")]
+
+
+def _plan(cold: list[Recipe], ours: list[Recipe], device: str, fabric: FabricConfig) -> list[_Job]:
     """Returns all rows to run: cold ones on the device, ours in float64, and ours with noise."""
     jobs = [_Job(recipe, device) for recipe in cold]
-    jobs += [_Job(recipe, uri) for recipe in (aligned, full) for uri in ("float", "float:exact")]
-    for recipe in (aligned, full):
+    jobs += [_Job(recipe, uri) for recipe in ours for uri in ("float", "float:exact")]
+    for recipe in ours:
         for uri, kT in ((device, DEVICE_KT), (f"model:{fabric.name}", MODEL_KT)):
             jobs.append(_Job(recipe, uri, kT))
     return jobs
@@ -262,8 +303,8 @@ def _run_rows(
     fabric: FabricConfig,
     seed: int,
     say: Progress,
-) -> tuple[list[Row], Outcomes]:
-    """Runs the jobs, two at a time, and returns their rows and runs."""
+) -> tuple[list[Row], Outcomes, list[tuple[_Job, Exception]]]:
+    """Runs the jobs, two at a time; returns their rows and runs, and the jobs that cannot run."""
     total, lock, done = len(plan) * len(model.x_test), Lock(), 0
 
     def advance(count: int) -> None:
@@ -272,19 +313,20 @@ def _run_rows(
             done += count
             say("running on the devices", done, total)
 
-    def run(job: _Job) -> Run:
-        with Runner(job.device, seed, fabric=fabric) as runner:
-            return runner.run_recipe(job.recipe, model, kT=job.kT, progress=advance)
+    def run(job: _Job) -> Run | Exception:
+        try:
+            with Runner(job.device, seed, fabric=fabric) as runner:
+                return runner.run_recipe(job.recipe, model, kT=job.kT, progress=advance)
+        except UNABLE as error:
+            return error
 
     # A serial port has one user at a time; simulators have as many as there are processors.
     with ThreadPoolExecutor(1 if device.startswith("serial") else 2) as pool:
-        runs = list(pool.map(run, plan))
-    rows = [_row(job, run, model) for job, run in zip(plan, runs, strict=True)]
-    outcomes = {
-        (job.recipe.key, job.recipe.variant, job.device, job.kT): run
-        for job, run in zip(plan, runs, strict=True)
-    }
-    return rows, outcomes
+        results = list(zip(plan, pool.map(run, plan), strict=True))
+    runs = [(job, found) for job, found in results if isinstance(found, Run)]
+    errors = [(job, found) for job, found in results if isinstance(found, Exception)]
+    outcomes = {(job.recipe.key, job.recipe.variant, job.device, job.kT): run for job, run in runs}
+    return [_row(job, run, model) for job, run in runs], outcomes, errors
 
 
 def _row(job: _Job, run: Run, model: TrainedModel) -> Row:
@@ -313,9 +355,9 @@ def _row(job: _Job, run: Run, model: TrainedModel) -> Row:
     )
 
 
-def _reference_rows(full: Recipe, answers: np.ndarray, model: TrainedModel) -> list[Row]:
+def _reference_rows(recipe: Recipe, answers: np.ndarray, model: TrainedModel) -> list[Row]:
     """Returns the rows that need no device: the training mean, the linear map that no harmonic
-    program can beat at kT = 0, and answers to other inputs.
+    program can beat at kT = 0, and the recipe's answers to other inputs.
     """
     centre = model.y_train.mean(axis=0)
 
@@ -330,9 +372,9 @@ def _reference_rows(full: Recipe, answers: np.ndarray, model: TrainedModel) -> l
             LINEAR,
         ),
         row(
-            f"{full.name}, shuffled targets",
+            f"{recipe.name}, shuffled targets",
             shuffled(answers, model.y_test, centre),
-            full.key,
+            recipe.key,
             SHUFFLED,
         ),
     ]

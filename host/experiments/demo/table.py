@@ -105,6 +105,9 @@ def print_table(demo: Demo, console: Console) -> None:
             )
         table.add_section()
     console.print(table)
+    for failure in demo.failures:
+        line = f"{failure.recipe} [{failure.device}] cannot run: {failure.reason}"
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def _cells(row: Row, digits: int) -> tuple[str, ...]:

@@ -7,32 +7,38 @@ from typing import Annotated
 import typer
 
 from ornstein.host.cli.app import (
+    ActivationsOption,
     JsonOption,
     ModelOption,
     SeedOption,
+    SkipOption,
     app,
     screen,
     show,
     stages,
     write_json,
 )
-from ornstein.host.models.model_file import DEFAULT_MODEL
+from ornstein.host.models.model_file import DEFAULT_MODEL, load_skips
 
 
 @app.command(epilog="Example:  ornstein hierarchy --output build/hierarchy")
 def hierarchy(
     device: Annotated[
-        str, typer.Option(help="Device URI; its fabric must hold 384 units.")
+        str,
+        typer.Option(help="Device URI; its fabric must hold all modules, 384 units by default."),
     ] = "rtl:wide",
     output: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path(
         "build/hierarchy"
     ),
     model: ModelOption = DEFAULT_MODEL,
+    activations: ActivationsOption = None,
+    skip: SkipOption = None,
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
-    """Relax both skips of the U-Net at once, and the shape of Stable Diffusion 1.5."""
+    """Relax several skips of a U-Net at once, and the shape of Stable Diffusion 1.5."""
     from ornstein.host.experiments.common import documents, write_csv
+    from ornstein.host.experiments.hierarchy.levels import DEFAULT_SKIPS, Levels
     from ornstein.host.experiments.hierarchy.report import (
         conclusions,
         error_grid,
@@ -42,8 +48,10 @@ def hierarchy(
     )
     from ornstein.host.experiments.hierarchy.run import run_hierarchy
 
+    skips = skip or (() if activations else DEFAULT_SKIPS)
+    levels = Levels.of(load_skips(model, skips, activations or ()))
     with stages() as say:
-        result = run_hierarchy(model, device, seed, say)
+        result = run_hierarchy(levels, device, seed, say)
     experiments = result.experiments()
     report = write_hierarchy_page(result, output)
     for path in {output / "results.json", json_file} - {None}:

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both skips of a U-Net as one task, and the recipes of two hierarchies that solve it."""
+"""Several skips of a network as one task, and the recipes of two hierarchies that solve it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
 from ornstein.host.models import recipes
-from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
+from ornstein.host.models.model_file import ModelFileError, TrainedModel, load_skips
 from ornstein.host.models.recipes import RANK, UNLINKED, Recipe
 from ornstein.host.physics.alignment import align_activations
 from ornstein.host.physics.couplings import bilinear_hierarchy
@@ -15,17 +15,19 @@ from ornstein.host.physics.interface import Readout, sides, split
 from ornstein.host.physics.problem import Drive
 from ornstein.sim.energy import Energy, Module
 
+DEFAULT_SKIPS = "e1.conv1:d1.conv1", "e2.conv1:d2.conv1"
+"""The skips of the networks of ``ornstein train``."""
 APART, FIRST_ONLY = "apart", "first-only"
 """Variants of the aligned hierarchy: each level fitted by itself, and fitted to e1 alone."""
 
 
 @dataclass(frozen=True, eq=False)
 class Levels:
-    """Both skips of a trained model, as the recipes of :mod:`ornstein.host.models.recipes` read it.
+    """Skips of one network, as the recipes of :mod:`ornstein.host.models.recipes` read them.
 
     Attributes
     ----------
-    pairs : one model for each skip, level 1 first
+    pairs : one model for each skip, level 1 first; their activations belong to the same inputs
     x_train, x_test : (n, units) the inputs: the activations of all encoders, side by side
     y_train, y_test : (n, units) the activations of all decoders, side by side
     """
@@ -37,24 +39,39 @@ class Levels:
     y_test: np.ndarray
 
     @classmethod
-    def load(cls, path: str | Path = DEFAULT_MODEL) -> "Levels":
-        """Reads a folder of ``ornstein train``. Raises ModelFileError."""
-        pairs = tuple(
-            TrainedModel.load(path, f"e{level}.conv1.weight", f"d{level}.conv1.weight")
-            for level in (1, 2)
-        )
+    def of(cls, pairs: Sequence[TrainedModel]) -> "Levels":
+        """Returns the task of these skips, the highest resolution first.
+
+        Raises ModelFileError unless there are several, with activations of as many inputs.
+        """
+        if len(pairs) < 2:
+            raise ModelFileError(
+                "a hierarchy has two skips or more; repeat --skip or --activations"
+            )
+        for part in ("x_train", "x_test"):
+            counts = {len(getattr(pair, part)) for pair in pairs}
+            if len(counts) > 1:
+                raise ModelFileError(
+                    f"the skips have {part} of different numbers of inputs, {sorted(counts)}; "
+                    "capture them in one run"
+                )
         x_train, y_train, x_test, y_test = (
             np.hstack([getattr(pair, name) for pair in pairs])
             for name in ("x_train", "y_train", "x_test", "y_test")
         )
-        return cls(pairs, x_train, y_train, x_test, y_test)
+        return cls(tuple(pairs), x_train, y_train, x_test, y_test)
+
+    @classmethod
+    def load(cls) -> "Levels":
+        """Returns both skips of the default model."""
+        return cls.of(load_skips(skips=DEFAULT_SKIPS))
 
     def first_only(self) -> "Levels":
         """Returns the same task with the activations of e1 as the only inputs."""
         return replace(self, x_train=self.pairs[0].x_train, x_test=self.pairs[0].x_test)
 
     def by_module(self, encoder: str, decoder: str) -> dict[str, np.ndarray]:
-        """Returns two attributes of every pair under the names of the modules, e1, d1, e2, d2."""
+        """Returns two attributes of every pair by the names of the modules e1, d1, e2, d2, ..."""
         return {
             f"{side}{level}": getattr(pair, name)
             for level, pair in enumerate(self.pairs, 1)
@@ -63,7 +80,7 @@ class Levels:
 
     @property
     def units(self) -> dict[str, int]:
-        """Units of the modules e1, d1, e2, d2."""
+        """Units of the modules e1, d1, e2, d2, ..."""
         return {name: part.shape[1] for name, part in self.by_module("x_train", "y_train").items()}
 
     def bilinear(self) -> Energy:
@@ -78,13 +95,13 @@ def by_decoder(energy: Energy, values: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def linked_aligned(levels: Levels) -> Recipe:
-    """Returns the aligned recipe of both levels at once: every mode reaches both decoders."""
+    """Returns the aligned recipe of all levels at once: every mode reaches every decoder."""
     return _joint(levels, levels.units, "aligned, linked")
 
 
 def first_only_aligned(levels: Levels) -> Recipe:
-    """Returns the aligned recipe fitted to e1 as the only input; e2 takes part in no coupling."""
-    units = {name: size for name, size in levels.units.items() if name != "e2"}
+    """Returns the aligned recipe fitted to e1 as the only input; no other encoder is coupled."""
+    units = {name: size for name, size in levels.units.items() if name == "e1" or name[0] == "d"}
     recipe = _joint(levels.first_only(), units, "aligned, linked, reads e1 only")
     return replace(recipe, note="fitted to e1 alone", variant=FIRST_ONLY)
 
@@ -137,7 +154,7 @@ def separate_aligned(levels: Levels) -> Recipe:
 
 
 def linked_bilinear(levels: Levels) -> Recipe:
-    """Returns the recipe with a full interface on the bilinear energy of four modules."""
+    """Returns the recipe with a full interface on the bilinear energy of all modules."""
     return replace(recipes.ours_full(levels, levels.bilinear()), name="bilinear, linked")
 
 

@@ -35,8 +35,11 @@ from ornstein.host.pages.page import (
 from ornstein.host.physics.couplings import LINK
 
 PROSE = Prose("ornstein.host.experiments.hierarchy")
-COLOURS = {"e1": GREEN, "d1": BLUE, "e2": PURPLE, "d2": ORANGE}
-ANSWERS = ("d1", "d2")
+COLOURS = {
+    "e": (GREEN, PURPLE, ORANGE, GREY),
+    "d": (BLUE, ORANGE, GREEN, PURPLE),
+}
+"""Colours of encoders and decoders by level; further levels begin again."""
 NEAR = 0.05
 """Relative distance at which a module counts as close to equilibrium."""
 SCORE_COLUMNS = (
@@ -62,11 +65,23 @@ def write_hierarchy_page(result: Hierarchy, folder: Path) -> Path:
     -------
     Path of the page
     """
-    sections = [_scores(result), _relaxation(result)]
+    sections = [_scores(result)]
+    if result.relaxation:
+        sections.append(_relaxation(result))
     if result.large:
         sections.append(_large(result.large))
-    summary = PROSE("summary", device=result.device)
+    summary = PROSE("summary", device=result.device, levels=len(_decoders(result)))
     return write_page(folder, "A hierarchy on one substrate", summary, sections)
+
+
+def _decoders(result: Hierarchy) -> list[str]:
+    """Returns the names of the decoders, level 1 first."""
+    return list(dict.fromkeys(row.module for row in result.rows))
+
+
+def _colour(module: str) -> str:
+    colours = COLOURS[module[0]]
+    return colours[(int(module[1:]) - 1) % len(colours)]
 
 
 def score_grid(result: Hierarchy) -> Grid:
@@ -146,12 +161,16 @@ def conclusions(result: Hierarchy) -> list[str]:
             unlinked=centred[key, UNLINKED],
         )
         for key, kind in ((ALIGNED, "aligned"), (FULL, "bilinear"))
+        if {(key, ""), (key, ZEROED), (key, UNLINKED)} <= set(centred)
     ]
     gain, error = result.gain
     sentences.append(PROSE("link", norms=result.links, gain=gain, error=error))
     compared = {row.recipe for row in result.rows if row.equals_model}
     if compared:
         sentences.append(PROSE("bits", programs=len(compared), device=result.device))
+    sentences += [
+        PROSE("failure", recipe=name, reason=reason) for name, reason in result.failures.items()
+    ]
     return sentences
 
 
@@ -165,13 +184,7 @@ def _scores(result: Hierarchy) -> Section:
         _score_figure(result.rows),
         PROSE("scores_caption"),
     )
-    encoder_rank, decoder_rank = result.interface_ranks
-    method = PROSE(
-        "method",
-        rank=RANK,
-        encoder_rank=encoder_rank,
-        decoder_rank=decoder_rank,
-    )
+    method = PROSE("method", rank=RANK, interface=result.interface_ranks)
     paragraphs = [method, *conclusions(result)]
     heading = "Scores, module by module"
     return Section(heading, paragraphs, [score_grid(result)], [exhibit])
@@ -180,27 +193,32 @@ def _scores(result: Hierarchy) -> Section:
 @house_style
 def _score_figure(rows: list[Row]) -> Figure:
     names = list(dict.fromkeys(row.recipe for row in rows if row.gateware))
-    figure = new_figure(0.9 + 0.42 * len(names))
+    modules = list(dict.fromkeys(row.module for row in rows))
+    figure = new_figure(0.9 + 0.21 * len(modules) * len(names))
     axes = figure.subplots()
-    for offset, module in zip((-0.19, 0.19), ANSWERS, strict=True):
+    thickness = 0.76 / len(modules)
+    for place, module in enumerate(modules):
+        offset = thickness * (place - (len(modules) - 1) / 2)
         members = [row for row in rows if row.module == module and row.gateware]
         heights = np.array([names.index(row.recipe) for row in members]) + offset
-        _score_bars(axes, module, members, heights)
+        _score_bars(axes, module, members, heights, 0.9 * thickness)
     axes.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.12), xlabel="centred cosine")
     axes.invert_yaxis()
     axes.grid(axis="y", visible=False)
-    figure.legend(loc="outside upper right", ncols=2)
+    figure.legend(loc="outside upper right", ncols=len(modules))
     return figure
 
 
-def _score_bars(axes: Axes, module: str, rows: list[Row], heights: np.ndarray) -> None:
+def _score_bars(
+    axes: Axes, module: str, rows: list[Row], heights: np.ndarray, thickness: float
+) -> None:
     values = [row.gateware.centred_cosine if row.gateware else np.nan for row in rows]
     errors = [row.error.centred_cosine if row.error else 0.0 for row in rows]
     axes.barh(
         heights,
         values,
-        0.34,
-        color=COLOURS[module],
+        thickness,
+        color=_colour(module),
         label=module,
         xerr=errors,
         error_kw={"elinewidth": 1, "ecolor": INK},
@@ -253,17 +271,18 @@ def _relaxed(recipe: str, curves: list[Relaxation]) -> str:
 @house_style
 def _relaxation_figure(result: Hierarchy) -> Figure:
     names = list(dict.fromkeys(curve.recipe for curve in result.relaxation))
-    figure = new_figure(5.6)
-    grid = figure.subplots(len(names), 2, sharey=True, sharex="row", squeeze=False)
+    levels = max(int(curve.module[1:]) for curve in result.relaxation)
+    figure = new_figure(2.8 * len(names))
+    grid = figure.subplots(len(names), levels, sharey=True, sharex="row", squeeze=False)
     for curve in result.relaxation:
         axes = grid[names.index(curve.recipe), int(curve.module[1:]) - 1]
         count = np.arange(1, len(curve.measured) + 1)
-        axes.plot(count, curve.measured, color=COLOURS[curve.module], label=curve.module)
+        axes.plot(count, curve.measured, color=_colour(curve.module), label=curve.module)
         axes.plot(count, curve.theory, "--", color=INK, linewidth=1)
         axes.set(yscale="log", ylim=(5e-4, 1.5), title=f"{curve.recipe}, level {curve.module[1:]}")
     for axes in grid.flat:
         axes.plot([], [], "--", color=INK, linewidth=1, label="theory")
-        axes.legend(ncols=3, loc="upper right")
+        axes.legend(ncols=3 if levels < 3 else 1, loc="upper right")
     for axes in grid[-1]:
         axes.set_xlabel("step")
     for axes in grid[:, 0]:

@@ -1,22 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Numbers of ``ornstein hierarchy``: both skips of the U-Net on one substrate, scored by module.
+"""Numbers of ``ornstein hierarchy``: several skips of a U-Net on one substrate, by module.
 
-Modules are e1, d1, e2, d2: the encoder and the decoder side of each skip, level 1 at full
-resolution. Two energies join them, each with a link from the decoder of level 2 up to that of
-level 1: one from the weights, one from the activations (:mod:`.levels`). An input is the encoder
-side of both skips, e1 and e2 side by side, which is what a U-Net's decoder gets through its skips;
-the answers are d1 and d2. :mod:`.large` adds the shape of Stable Diffusion 1.5.
+Modules are e1, d1, e2, d2, ...: the encoder and the decoder side of each skip, level 1 at full
+resolution. Two energies join them across the levels: one from the activations, one from the
+weights (:mod:`.levels`). An input is the encoder side of all skips, e1, e2, ... side by side, which
+is what a U-Net's decoder gets through its skips; the answers are d1, d2, ... A recipe that cannot
+be made of a network, or that no fabric holds, is listed with the reason. :mod:`.large` adds the
+shape of Stable Diffusion 1.5.
 """
 
 from collections.abc import Callable
 from dataclasses import astuple, dataclass, field
-from pathlib import Path
 
 import numpy as np
 
 from ornstein.hdl.config import WIDE, FabricConfig
+from ornstein.host.compile.program import ProgramError
 from ornstein.host.experiments.bench.large import SD15_CHANNELS
-from ornstein.host.experiments.common import DEVICE_KT, MODEL_KT, Experiment, Progress, Runner
+from ornstein.host.experiments.common import (
+    DEVICE_KT,
+    MODEL_KT,
+    UNABLE,
+    Experiment,
+    Progress,
+    Runner,
+)
 from ornstein.host.experiments.demo.run import CONSTANT, SHUFFLED
 from ornstein.host.experiments.hierarchy.large import Large, run_large, scheduled_cycles
 from ornstein.host.experiments.hierarchy.levels import (
@@ -38,8 +46,7 @@ from ornstein.host.experiments.scores import (
     score_errors,
     shuffled,
 )
-from ornstein.host.models.model_file import DEFAULT_MODEL
-from ornstein.host.models.recipes import Recipe
+from ornstein.host.models.recipes import ALIGNED, FULL, Recipe
 from ornstein.host.models.run import recipe_problem, recipe_time_step
 from ornstein.host.physics.interface import sides
 from ornstein.sim.stages import Stage
@@ -112,7 +119,9 @@ class Hierarchy:
     links : norm of the aligned coupling between each encoder and each decoder, in units of the leak
     gain : what the aligned link adds to the centred cosine of d1 over levels apart, in float64, and
         its standard error
-    interface_ranks : hidden units of the bilinear recipe's interface, for an encoder and a decoder
+    interface_ranks : hidden units of the bilinear recipe's interface, for an encoder and a decoder;
+        None if it cannot be made
+    failures : recipes that cannot run on this network, and why
     large : the shape of Stable Diffusion 1.5
     """
 
@@ -123,12 +132,13 @@ class Hierarchy:
     cycles: dict[str, tuple[float | None, float]] = field(default_factory=dict)
     links: dict[str, float] = field(default_factory=dict)
     gain: tuple[float, float] = (0.0, 0.0)
-    interface_ranks: tuple[int, int] = (0, 0)
+    interface_ranks: tuple[int, int] | None = None
+    failures: dict[str, str] = field(default_factory=dict)
     large: Large | None = None
 
     def experiments(self) -> list[Experiment]:
         """Returns all numbers as results.json holds them; the paper has no hierarchy."""
-        both = Experiment("hierarchy", "Both skips at once")
+        both = Experiment("hierarchy", "All skips at once")
         for row in self.rows:
             _add_scores(both, row)
         for name, (measured, planned) in self.cycles.items():
@@ -161,7 +171,7 @@ def _add_scores(experiment: Experiment, row: Row) -> None:
 
 
 def run_hierarchy(
-    model_path: str | Path = DEFAULT_MODEL,
+    levels: Levels,
     device: str = f"rtl:{WIDE.name}",
     seed: int = 1,
     progress: Progress | None = None,
@@ -170,51 +180,71 @@ def run_hierarchy(
 
     Parameters
     ----------
-    model_path : folder of ``ornstein train``
+    levels : the skips
     device : URI for every row but two long averages, which run on the integer model of the same
-        fabric; the fabric must hold four modules of 384 units in all
+        fabric; the fabric must hold all modules
     progress : is told (what is being run, inputs done, inputs in all)
 
     Raises
     ------
-    ModelFileError, DeviceError, ProgramError
+    DeviceError
+    EnergyError, ProgramError
+        The aligned hierarchy cannot run. Another recipe that cannot is listed with its reason.
     ModelMismatchError
         The gateware and the integer model differ in a bit.
     """
     say = progress or (lambda what, done, total: None)
     say("fitting the interfaces", 0, 1)
-    levels = Levels.load(model_path)
-    aligned, full = linked_aligned(levels), linked_bilinear(levels)
-    apart = separate_aligned(levels)
+    aligned, apart = linked_aligned(levels), separate_aligned(levels)
     cold = [
-        bilinear_oracle(levels),
         aligned,
         unlinked(aligned),
         aligned.without_couplings(),
         apart,
         first_only_aligned(levels),
-        full,
-        unlinked(full),
-        full.without_couplings(),
     ]
+    bilinear, failures = _bilinear(levels)
     say("fitting the interfaces", 1, 1)
     with Runner(device, seed, fabric=WIDE) as runner:
-        result = Hierarchy(device, runner.fabric, rows=_references(levels, aligned))
+        result = Hierarchy(device, runner.fabric, _references(levels, aligned), failures=failures)
         result.links = _link_norms(aligned)
         result.gain = _gain(aligned, apart, levels)
-        result.interface_ranks = _interface_ranks(full)
         with Runner(f"model:{runner.fabric.name}", seed) as model:
-            plan = [(recipe, runner, 0.0) for recipe in cold]
+            plan = [(recipe, runner, 0.0) for recipe in (*cold, *bilinear)]
             plan += [(aligned, runner, DEVICE_KT), (aligned, model, MODEL_KT)]
-            plan += [(full, model, DEVICE_KT)]
+            plan += [(full, model, DEVICE_KT) for full in bilinear if full.key == FULL][:1]
             _run_rows(result, plan, levels, say)
-        for recipe in (aligned, full):
-            result.relaxation += relaxation(recipe, levels, runner)
+        for recipe in (aligned, *bilinear):
+            if recipe.name in result.cycles and (recipe.key, recipe.variant) in _FOLLOWED:
+                _follow(result, recipe, levels, runner)
+            if recipe.key == FULL and not recipe.variant:
+                result.interface_ranks = _interface_ranks(recipe)
     what = f"{2 * sum(SD15_CHANNELS):,} units on the integer model"
     say(what, 0, 1)
     result.large = run_large(seed=seed)
     say(what, 1, 1)
     return result
+
+
+def _follow(result: Hierarchy, recipe: Recipe, levels: Levels, runner: Runner) -> None:
+    """Adds the relaxation of a recipe, unless the fabric streams no samples."""
+    try:
+        result.relaxation += relaxation(recipe, levels, runner)
+    except ProgramError as error:
+        result.failures[f"{recipe.name}, step by step"] = str(error)
+
+
+_FOLLOWED = ((ALIGNED, ""), (FULL, ""))
+"""Key and variant of the recipes whose relaxation is followed step by step."""
+
+
+def _bilinear(levels: Levels) -> tuple[list[Recipe], dict[str, str]]:
+    """Returns the recipes that are made from the weights, or why they cannot be made."""
+    try:
+        full = linked_bilinear(levels)
+        return [full, unlinked(full), full.without_couplings(), bilinear_oracle(levels)], {}
+    except UNABLE as error:
+        return [], {"bilinear, linked": str(error)}
 
 
 def _run_rows(
@@ -230,7 +260,13 @@ def _run_rows(
 
     for recipe, runner, kT in plan:
         task = levels.first_only() if recipe.variant == FIRST_ONLY else levels
-        rows, cycles = run_recipe(recipe, task, runner, kT=kT, advance=advance)
+        try:
+            rows, cycles = run_recipe(recipe, task, runner, kT=kT, advance=advance)
+        except UNABLE as error:
+            if (recipe.key, recipe.variant, kT) == (ALIGNED, "", 0.0):
+                raise
+            result.failures[f"{recipe.name}, kT = {kT:g}" if kT else recipe.name] = str(error)
+            continue
         result.rows += rows
         result.cycles[rows[0].recipe] = cycles
 

@@ -9,15 +9,18 @@ from rich import box
 from rich.table import Table
 
 from ornstein.host.cli.app import (
+    ActivationsOption,
     DeviceOption,
     JsonOption,
     ModelOption,
     SeedOption,
+    SkipOption,
     app,
     progress,
     screen,
     write_json,
 )
+from ornstein.host.cli.skips import one_skip
 from ornstein.host.models.model_file import DEFAULT_MODEL
 from ornstein.sim.toolchain import ToolError
 
@@ -32,6 +35,8 @@ def paper(
         "build/paper"
     ),
     model: ModelOption = DEFAULT_MODEL,
+    activations: ActivationsOption = None,
+    skip: SkipOption = None,
     seed: SeedOption = 1,
     remake_untrained: Annotated[
         bool,
@@ -47,7 +52,7 @@ def paper(
     from ornstein.host.experiments.paper.gateware import description, gateware_runner
     from ornstein.host.experiments.paper.report import write_paper
     from ornstein.host.experiments.paper.run import run_paper
-    from ornstein.host.experiments.paper.subjects import load_trained, load_untrained
+    from ornstein.host.experiments.paper.subjects import TRAINED, Subject, load_untrained
 
     output.mkdir(parents=True, exist_ok=True)
     untrained = (
@@ -58,7 +63,7 @@ def paper(
     with progress() as bar, gateware_runner(device, seed) as runner:
         task = bar.add_task("starting", total=None)
         experiments = run_paper(
-            [load_trained(model), untrained],
+            [Subject(TRAINED, one_skip(model, skip, activations)), untrained],
             runner,
             seed,
             lambda what: bar.update(task, description=what),

@@ -40,7 +40,7 @@ def paragraphs(experiment: Experiment) -> list[str]:
         "H": _sampling,
         "I": _short_run,
     }
-    return writers[experiment.key](experiment)
+    return [experiment.failure] if experiment.failure else writers[experiment.key](experiment)
 
 
 def networks(experiment: Experiment) -> list[Network]:

@@ -57,7 +57,8 @@ def exhibits(experiment: Experiment) -> list[Exhibit]:
         "H": (_law, _inflation),
         "I": (_short_run,),
     }
-    made = (maker(experiment) for maker in makers.get(experiment.key, ()))
+    chosen = () if experiment.failure else makers.get(experiment.key, ())
+    made = (maker(experiment) for maker in chosen)
     return [exhibit for exhibit in made if exhibit]
 
 

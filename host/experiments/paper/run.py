@@ -4,7 +4,9 @@
 The baselines and the dynamics that the paper lacks are beside its own numbers.
 """
 
-from ornstein.host.experiments.common import Experiment, Runner, Say
+from string import ascii_uppercase
+
+from ornstein.host.experiments.common import UNABLE, Experiment, Runner, Say
 from ornstein.host.experiments.paper.deficit import signal_deficit
 from ornstein.host.experiments.paper.energy_account import energy_account
 from ornstein.host.experiments.paper.production import production
@@ -33,7 +35,7 @@ EXPERIMENTS = (
 def run_paper(
     subjects: list[Subject], runner: Runner, seed: int = 1, say: Say = lambda what: None
 ) -> list[Experiment]:
-    """Runs all experiments.
+    """Runs all experiments. One that cannot run on the networks gives the reason in its place.
 
     Parameters
     ----------
@@ -46,7 +48,14 @@ def run_paper(
     ------
     ModelMismatchError
         The gateware and the integer model differ in a bit.
-    ProgramError
-        No fabric holds a program.
     """
-    return [experiment(subjects, runner, seed, say) for experiment in EXPERIMENTS]
+    results = []
+    for letter, experiment in zip(ascii_uppercase, EXPERIMENTS, strict=False):
+        try:
+            results.append(experiment(subjects, runner, seed, say))
+        except UNABLE as error:
+            title = experiment.__name__.replace("_", " ").capitalize()
+            failed = Experiment(letter, title, failure=f"It cannot run on this network: {error}.")
+            failed.add(subjects[0].name, "cannot run", note=str(error))
+            results.append(failed)
+    return results

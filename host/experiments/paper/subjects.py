@@ -121,8 +121,3 @@ def load_untrained(path: Path = UNTRAINED_MODEL) -> Subject:
     with safe_open(path / WEIGHTS_FILE, framework="np") as file:
         signs = file.get_tensor(SIGNS_NAME).astype(float)
     return Subject(UNTRAINED, TrainedModel.load(path), signs)
-
-
-def load_trained(path: str | Path) -> Subject:
-    """Reads the network in a folder of ``ornstein train``."""
-    return Subject(TRAINED, TrainedModel.load(path))

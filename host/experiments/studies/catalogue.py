@@ -65,12 +65,12 @@ def run_study(
     ``NAME.jsonl`` in the same folder is the log of finished points, which a later run reads.
     Parameters and errors are those of
     :func:`ornstein.host.experiments.studies.sweep.run_sweep`; where ``draws`` is None, the study
-    has its own number.
+    has its own number. Points of programs that the subject lacks are left out.
     """
     folder.mkdir(parents=True, exist_ok=True)
     sweep = Sweep(
         study.name,
-        study.points,
+        tuple(point for point in study.points if point["program"] in subject.recipes),
         study.measure,
         subject,
         draws or study.draws,

@@ -8,22 +8,26 @@ import typer
 from rich.table import Table
 
 from ornstein.host.cli.app import (
+    ActivationsOption,
     CheckError,
     JsonOption,
     ModelOption,
     SeedOption,
+    SkipOption,
     app,
+    errors,
     progress,
     screen,
     show,
     write_json,
 )
+from ornstein.host.cli.skips import one_skip
 from ornstein.host.models.model_file import DEFAULT_MODEL
 
 if TYPE_CHECKING:  # loading the studies takes seconds, which ornstein --help must not
     from ornstein.host.experiments.studies.analysis import Study
     from ornstein.host.experiments.studies.catalogue import Answer
-    from ornstein.host.experiments.studies.subject import Subject
+    from ornstein.host.experiments.studies.subject import TITLES, Subject
 
 
 @app.command(epilog="Example:  ornstein study converters --output build/studies")
@@ -47,13 +51,14 @@ def study(
     ] = None,
     seed: SeedOption = 0,
     model: ModelOption = DEFAULT_MODEL,
+    activations: ActivationsOption = None,
+    skip: SkipOption = None,
     json_file: JsonOption = None,
 ) -> None:
     """Answer a question that the paper leaves open, by a sweep: a sentence, a table and a plot."""
     from ornstein.host.experiments.studies.catalogue import STUDIES
     from ornstein.host.experiments.studies.report import write_report
     from ornstein.host.experiments.studies.subject import Subject
-    from ornstein.host.models.model_file import TrainedModel
 
     if listing:
         _list_studies()
@@ -63,7 +68,10 @@ def study(
             f"no study is called {name!r}; there are all, {', '.join(STUDIES)}"
         )
     chosen = list(STUDIES.values()) if name == "all" else [STUDIES[name]]
-    subject = Subject.fit(TrainedModel.load(model))
+    subject = Subject.fit(one_skip(model, skip, activations))
+    for program, reason in subject.left_out.items():
+        line = f"warning: {TITLES[program]} cannot run on this network and is left out: {reason}"
+        errors.print(line, markup=False, highlight=False, soft_wrap=True)
     options = {"draws": seeds, "seed": seed, "workers": workers, "scheduler": scheduler}
     answers = [_run(selected, subject, output, options) for selected in chosen]
     page = write_report(output, "report.html" if name == "all" else f"{name}.html", answers)

@@ -7,7 +7,7 @@ cosine on held-out inputs (:mod:`ornstein.host.experiments.scores`).
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from ornstein.host.compile.formats import MARGIN
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.model import ModelDevice
+from ornstein.host.experiments.common import UNABLE
 from ornstein.host.experiments.prose import Prose
 from ornstein.host.experiments.scores import score
 from ornstein.host.models import recipes
@@ -38,10 +39,14 @@ FLOAT, EXACT, MODEL = "float", "float:exact", "model"
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """One trained model, and the recipes fitted to it by the name of the program."""
+    """One trained model, and the recipes fitted to it by the name of the program.
+
+    ``left_out`` says why a program cannot be made of this model, or does not fit the fabric.
+    """
 
     model: TrainedModel
     recipes: dict[str, Recipe]
+    left_out: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def fit(cls, model: TrainedModel) -> "Subject":
@@ -49,8 +54,17 @@ class Subject:
 
         One thread fits them, so that the result is the same in every bit.
         """
+        found, left_out = {}, {}
         with threadpool_limits(1):
-            return cls(model, {name: build(model) for name, build in BUILDERS.items()})
+            for name, build in BUILDERS.items():
+                try:
+                    recipe = build(model)
+                    compile_recipe(recipe, model)
+                except UNABLE as error:
+                    left_out[name] = str(error)
+                else:
+                    found[name] = recipe
+        return cls(model, found, left_out)
 
     @property
     def fingerprint(self) -> str:

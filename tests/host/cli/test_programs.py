@@ -3,6 +3,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,9 +16,12 @@ from ornstein.host.compile.program import FieldRange, Program
 from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.devices.model import ModelDevice
+from ornstein.host.models import recipes
 from ornstein.host.physics.problem import BIAS, STOCHASTIC, Problem
 from ornstein.sim.energy import Energy, Module
 from ornstein.sim.stages import EM, Stage
+
+DATA = Path(__file__).parents[2] / "data"
 
 
 @pytest.fixture(scope="module")
@@ -213,3 +217,43 @@ def test_run_warns_of_as_many_words_as_saturated(folder, capsys):
         )
         warning = f"warning: {count} words saturated; compile with calibration data closer to"
         assert (warning in capsys.readouterr().err) == saturates
+
+
+def compiled(tmp_path, capsys, **options):
+    """Compile the default model; returns what is shown, and the JSON."""
+    programs.compile_command(
+        output=tmp_path / "net.program", json_file=tmp_path / "net.json", **options
+    )
+    return capsys.readouterr(), json.loads((tmp_path / "net.json").read_text())
+
+
+def test_compile_shows_honest_scores(tmp_path, capsys):
+    shown, document = compiled(tmp_path, capsys)
+    names = [row["name"] for row in document["scores"]]
+    assert names == ["constant mean", "linear map of rank 16", "ridge regression",
+                     "ours, aligned skip"]  # fmt: skip
+    assert document["rank"] == 16
+    for row in document["scores"]:
+        assert f"{row['centred_cosine']:.4f}" in shown.out
+    assert "note:" not in shown.err
+
+
+@pytest.mark.parametrize(
+    ("options", "note"),
+    [
+        ({"rank": 100}, "--rank 100 acts as 64"),
+        (
+            {
+                "rank": 8,
+                "recipe": recipes.FULL,
+                "model": DATA / "terrain_l32.safetensors",
+                "activations": [DATA / "terrain_l32.npz"],
+            },
+            "--rank 8 changes the answers of recipe full by",
+        ),
+        ({"integrator": EM}, "--integrator em has no effect at kT = 0"),
+        ({"samples": 3}, "--samples averages nothing but rounding at kT = 0"),
+    ],
+)
+def test_options_without_effect_say_so(tmp_path, capsys, options, note):
+    assert f"note: {note}" in compiled(tmp_path, capsys, **options)[0].err

@@ -25,6 +25,7 @@ from ornstein.host.experiments.demo.run import (
     TIME_STEP,
     Demo,
     ErrorShare,
+    Failure,
     Need,
     Row,
 )
@@ -346,3 +347,12 @@ def test_ours_is_highlighted_in_the_terminal(demo):
     print_table(demo, console)
     styled = [line for line in console.file.getvalue().splitlines() if "\x1b[1;36m" in line]
     assert len(styled) == sum(row.recipe in (FULL_NAME, ALIGNED_NAME) for row in demo.rows)
+
+
+def test_what_cannot_run_is_listed_with_its_reason(demo, tmp_path):
+    failed = replace(demo, failures=[Failure("paper <b>", "rtl", "does not [fit]")])
+    page = write_report(failed, tmp_path).read_text()
+    assert "Cannot run on this network" in page and "paper &lt;b&gt;" in page
+    console = Console(record=True, width=120, file=io.StringIO())
+    print_table(failed, console)
+    assert "paper <b> [rtl] cannot run: does not [fit]" in console.export_text()

@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ornstein.hdl.config import TINY
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.experiments.common import DEVICE_KT, MODEL_KT
@@ -159,7 +160,7 @@ def test_gateware_that_differs_stops_the_demo(model, monkeypatch):
         return outputs
 
     monkeypatch.setattr(FabricDevice, "run", wrong)
-    monkeypatch.setattr(demo_run, "_cold_recipes", lambda model: demo_recipes)
+    monkeypatch.setattr(demo_run, "_cold_recipes", lambda model, device: (demo_recipes, []))
     demo_recipes = [recipes.ours_full(model), recipes.ours_aligned(model)]
     with pytest.raises(ModelMismatchError, match="differ"):
         run_demo(model, device="rtl")
@@ -245,3 +246,28 @@ def test_findings_and_captions_follow_the_rows(demo, key, variant, device, value
 def test_captions_follow_the_arrays(demo, change, words):
     assert words not in _words(demo)
     assert words in _words(replace(demo, **change(demo)))
+
+
+def test_baselines_that_cannot_run_are_listed_with_their_reason(model, monkeypatch):
+    """Weights of a narrow convolution have no Gram matrix, so that only the aligned recipe runs."""
+    monkeypatch.setattr(demo_run, "COVARIANCE_KEPT", 40)
+    demo = run_demo(replace(model, W_enc=model.W_enc[:, :5]), device="model")
+    assert {row.key for row in demo.rows} == {ALIGNED, CONSTANT, LINEAR}
+    assert len(demo.failures) == 7
+    assert all("need 20 columns or more" in failure.reason for failure in demo.failures)
+    assert demo.covariance is None and find(demo, ALIGNED, SHUFFLED) is not None
+    listed = [row for row in demo.results() if row.get("reason")]
+    assert [row["recipe"] for row in listed] == [failure.recipe for failure in demo.failures]
+    assert all(row["centred_cosine"] is None for row in listed)
+
+
+def test_a_program_that_does_not_fit_is_listed_with_a_fabric_that_holds_it(model, demo):
+    huge = replace(model, W_enc=300 * model.W_enc, W_dec=300 * model.W_dec)
+    rows, failures = demo_run._cold_recipes(huge, "model")
+    assert not failures
+    plan = [demo_run._Job(rows[2], "model:tiny")]
+    found, outcomes, errors = demo_run._run_rows(
+        plan, huge, "model:tiny", TINY, 1, lambda *said: None
+    )
+    assert not found and not outcomes
+    assert str(errors[0][1]).endswith("holds it")

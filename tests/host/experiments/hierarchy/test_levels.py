@@ -10,12 +10,15 @@ from scipy.linalg import block_diag
 from ornstein.hdl.config import REFERENCE, WIDE
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.experiments.hierarchy.levels import (
+    Levels,
     first_only_aligned,
+    linked_aligned,
     separate_aligned,
     unlinked,
 )
 from ornstein.host.experiments.scores import score
 from ornstein.host.models import recipes
+from ornstein.host.models.model_file import ModelFileError
 from ornstein.host.physics.alignment import align_activations
 from ornstein.host.physics.couplings import (
     bilinear_hierarchy,
@@ -174,3 +177,25 @@ def test_gateware_equals_model_with_modules_of_different_sizes_and_a_link(device
     for name in ("sums", "squares", "samples"):
         np.testing.assert_array_equal(getattr(answers[0], name), getattr(answers[1], name))
     assert answers[0].sums[:, energy.slices["d1"]].any()
+
+
+def test_levels_are_skips_of_the_same_inputs(levels):
+    first, second = levels.pairs
+    with pytest.raises(ModelFileError, match="two skips or more"):
+        Levels.of([first])
+    short = replace(second, x_train=second.x_train[:9], y_train=second.y_train[:9])
+    with pytest.raises(
+        ModelFileError, match=r"x_train of different numbers of inputs, \[9, 1733\]"
+    ):
+        Levels.of([first, short])
+
+
+def test_three_levels_make_six_modules(levels):
+    first, second = levels.pairs
+    three = Levels.of([first, second, first])
+    recipe = first_only_aligned(three)
+    assert [module.name for module in recipe.energy.modules] == ["e1", "d1", "e2", "d2", "e3", "d3"]
+    coupled = {name for coupling in recipe.energy.couplings for name in coupling.modules}
+    assert coupled == {"e1", "d1", "d2", "d3"}
+    answers = linked_aligned(three).predict(three.x_test)
+    np.testing.assert_allclose(answers[:, :64], answers[:, 192:], rtol=1e-6)

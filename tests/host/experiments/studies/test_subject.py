@@ -15,6 +15,7 @@ from ornstein.host.experiments.studies.subject import (
     ALIGNED,
     FULL,
     IDEAL,
+    PAPER,
     PROGRAMS,
     Subject,
     biased,
@@ -22,6 +23,7 @@ from ornstein.host.experiments.studies.subject import (
     run,
     summary,
 )
+from ornstein.host.models.model_file import TrainedModel
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -77,3 +79,12 @@ def test_the_units_of_a_module_share_a_range_that_holds_their_values(subject):
     ranges = full_scale(recipe, values)
     first, second = recipe.energy.slices.values()
     assert set(ranges[first]) == {MARGIN * 2.0} and set(ranges[second]) == {MARGIN * 4.0}
+
+
+def test_programs_that_cannot_run_are_left_out_of_a_study():
+    """A convolution of few inputs has no Gram matrix, and the aligned skip needs none."""
+    model = TrainedModel.load()
+    narrow = replace(model, W_enc=model.W_enc[:, :5, :1, :1])
+    subject = Subject.fit(narrow)
+    assert list(subject.recipes) == [ALIGNED] and set(subject.left_out) == {FULL, PAPER}
+    assert "need 64 columns" in subject.left_out[FULL]
