@@ -15,5 +15,4 @@ def one_skip(model: Path, skips: list[str] | None, activations: list[Path] | Non
             f"this command takes one skip, not {len(found)}; ornstein hierarchy and ornstein score "
             "take several"
         )
-    (model_of_skip,) = found
-    return model_of_skip
+    return found[0]

@@ -134,7 +134,7 @@ def load_skips(
     path: str | Path = DEFAULT_MODEL,
     skips: Sequence[str] = (),
     activations: Sequence[str | Path] = (),
-) -> tuple[TrainedModel, ...]:
+) -> list[TrainedModel]:
     """Reads one model for every skip of a network, in the order given.
 
     Parameters
@@ -153,9 +153,9 @@ def load_skips(
     weights = open_weights(path)
     layers = [weights.find_pair(skip) for skip in skips] or [(None, None)] * count
     files = list(activations) or [None] * count
-    return tuple(
+    return [
         TrainedModel.load(path, *names, file) for names, file in zip(layers, files, strict=True)
-    )
+    ]
 
 
 def open_weights(path: str | Path) -> TensorFile:
