@@ -4,7 +4,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import C, Module, Mux, Signal
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -71,16 +71,15 @@ class Readback(wiring.Component):
         def if_selected(space, word):
             return Mux(self.selected[space], word, 0)
 
+        # This is a tree of constants because from a switch with a case for each address, Yosys
+        # infers resets that decode the address in six levels of logic.
         identity = Signal(ELEMENT_BITS, reset_less=True)
-        values = regmap.identity(self._config, self._line).values()
-        m.d.sync += identity.eq(0)
-        with (
-            m.If(self.selected[Space.IDENTITY]),
-            m.Switch(self.address[: (len(values) - 1).bit_length()]),
-        ):
-            for address, value in enumerate(values):
-                with m.Case(address):
-                    m.d.sync += identity.eq(value)
+        values = [
+            C(value, ELEMENT_BITS) for value in regmap.identity(self._config, self._line).values()
+        ]
+        address_bits = (len(values) - 1).bit_length()
+        values += [C(0, ELEMENT_BITS)] * ((1 << address_bits) - len(values))
+        m.d.sync += identity.eq(if_selected(Space.IDENTITY, select(self.address, values)))
 
         # these come through more logic than others and have registers of their own
         generator = Signal(ELEMENT_BITS, reset_less=True)
