@@ -18,6 +18,7 @@ from amaranth.back import verilog as back
 from amaranth.hdl import ClockDomain, Module, Signal
 from amaranth.lib import crc, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
+from vcd import VCDWriter
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.queue import Queue
@@ -41,6 +42,7 @@ _PATIENCE = 18
 _GAP = 4
 """Bit times between packets of the host; at least two (7.1.18.1)."""
 BITS_PER_SECOND = 12_000_000
+SAMPLE_HZ = _SAMPLES * BITS_PER_SECOND
 _FRAME = BITS_PER_SECOND // 1000
 """Bit times between start-of-frame packets."""
 _RESET = 10 * _FRAME
@@ -131,6 +133,23 @@ def token(pid: Pid, field: int) -> bytes:
 def data_packet(pid: Pid, data: bytes) -> bytes:
     """Returns a data packet with its CRC."""
     return bytes([_identifier(pid)]) + data + _CRC16.compute(data).to_bytes(2, "little")
+
+
+def write_vcd(trace: bytes, file: Path) -> None:
+    """Writes wires that :attr:`UsbHost.trace` recorded, as signals ``dp`` and ``dm`` of a VCD file.
+
+    Times are whole multiples of ten nanoseconds, an eighth of a bit.
+    """
+    with file.open("w") as text, VCDWriter(text, timescale="10 ns") as writer:
+        wires = [writer.register_var("usb", name, "wire", size=1) for name in ("dp", "dm")]
+        before = None
+        for place, state in enumerate(trace):
+            if state == before:
+                continue
+            for bit, wire in enumerate(wires):
+                writer.change(wire, place * 10**8 // SAMPLE_HZ, state >> bit & 1)
+            before = state
+        writer.close(len(trace) * 10**8 // SAMPLE_HZ)
 
 
 def handshake(pid: Pid) -> bytes:
@@ -239,6 +258,8 @@ class UsbHost:
     toggles : data toggle of the next packet, by direction ("in", "out") and endpoint; 0, for DATA0,
         where there is no entry
     time : bit times since power-up
+    trace : the wires so far, a line state for each of :data:`SAMPLE_HZ` samples a second, for
+        :func:`write_vcd`; None, as at first, if they are not recorded
     naks : transactions that the device answered with NAK
     """
 
@@ -252,6 +273,7 @@ class UsbHost:
         self.address = 0
         self.toggles: dict[tuple[str, int], int] = {}
         self.time = self.naks = 0
+        self.trace: bytearray | None = None
 
     def close(self) -> None:
         if self._handle:
@@ -271,6 +293,10 @@ class UsbHost:
             ctypes.c_size_t(len(self._samples)),
         )
         samples = self._samples.raw[:count]
+        if self.trace is not None:
+            silence = self._library.usb_silence(self._handle) if count else _SAMPLES * patience
+            driven = b"".join(bytes([state]) * _SAMPLES for state in states)
+            self.trace += driven + bytes([_J]) * silence + samples
         self.time += len(states) + count // _SAMPLES
         # the first edge of the packet gives the position of its bits
         return packet_of(samples[samples.find(_K) + _SAMPLES // 2 :: _SAMPLES]) if count else None

@@ -285,7 +285,7 @@ class Bridge(wiring.Component):
             m.d.sync += sending.eq(1)
 
         # ---- execution ---------------------------------------------------------------------------
-        intact, accepted = Signal(reset_less=True), Signal(reset_less=True)
+        intact, accepted = (Signal(name=name, reset_less=True) for name in ("intact", "accepted"))
         proper = Signal()  # the request has the right number of bytes
         event = Signal()
         m.d.comb += [

@@ -121,7 +121,7 @@ def test_attaches_and_enumerates(powered):
         ENDPOINT: (2, 64),
     }
     product = powered.descriptor(3, 255, device[15])
-    assert product[2:].decode("utf-16-le") == "Ornstein thermodynamic fabric"
+    assert product[2:].decode("utf-16-le") == "Ornstein fabric"
 
 
 def test_answers_at_its_address_only(host):

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """USB descriptors of a serial port, as bytes.
 
-Universal Serial Bus Specification 2.0: 9.6 (standard descriptors); Class Definitions for
+Universal Serial Bus Specification 2.0: 9.6 (standard descriptors), and its change notice on
+interface association descriptors; Class Definitions for
 Communications Devices 1.2: 5.2.3 (functional descriptors); PSTN subclass 1.2: 5.3 (those of an
 abstract control model), 6.3.11 (line coding).
 """
@@ -32,6 +33,9 @@ STATUS_ENDPOINT = 3
 """Number of the endpoint for notifications, of which the device sends none."""
 
 _DEVICE, _CONFIGURATION, _STRING, _INTERFACE, _ENDPOINT, _CLASS = 1, 2, 3, 4, 5, 0x24
+_ASSOCIATION = 11
+_GROUPED = 0xEF, 2, 1
+"""Class, subclass and protocol of a device that describes groups of its interfaces."""
 _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, _DATA = 2, 2, 1, 10
 _TO_HOST, _BULK, _INTERRUPT = 0x80, 2, 3
 
@@ -54,18 +58,16 @@ def _endpoint(address: int, kind: int, interval: int) -> bytes:
 STRINGS = (
     _descriptor(_STRING, "H", 0x0409),
     _string("Ornstein"),
-    _string("Ornstein thermodynamic fabric"),
+    _string("Ornstein fabric"),
 )
 """The only language, English; the manufacturer; the product."""
 
-# USB 2.0; a communications device as a whole, so that its interfaces need no association descriptor
+# USB 2.0; a device whose interfaces are grouped by an association descriptor
 DEVICE = _descriptor(
     _DEVICE,
     "HBBBBHHHBBBB",
     0x0200,
-    _COMMUNICATION,
-    0,
-    0,
+    *_GROUPED,
     MAX_PACKET,
     VENDOR_ID,
     PRODUCT_ID,
@@ -78,6 +80,7 @@ DEVICE = _descriptor(
 
 _PARTS = b"".join(
     (
+        _descriptor(_ASSOCIATION, "6B", 0, 2, _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, 0),
         _descriptor(_INTERFACE, "7B", 0, 0, 1, _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, 0),
         _descriptor(_CLASS, "BH", 0, 0x0120),  # header: CDC 1.2
         _descriptor(_CLASS, "BBB", 1, 0, 1),  # call management: none; the data are on interface 1

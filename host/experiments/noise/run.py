@@ -19,6 +19,7 @@ from scipy.stats import chi2
 from ornstein.hdl.config import SEED_WIDTH
 from ornstein.hdl.engine.noise import DRAW_BITS, THRESHOLD, VARIANCE
 from ornstein.host.devices.jobs import job_seeds
+from ornstein.host.experiments.common import Progress
 from ornstein.host.experiments.noise import standard_tests
 from ornstein.sim.model import next_draw
 from ornstein.sim.toolchain import ToolError
@@ -144,7 +145,7 @@ def examine_noise(
     seed: int,
     draws: int,
     dieharder: int | None = None,
-    say: Callable[[str, int, int], None] = lambda what, done, total: None,
+    say: Progress = lambda what, done, total: None,
 ) -> NoiseReport:
     """Examines the generators of jobs.
 
@@ -153,7 +154,7 @@ def examine_noise(
     seed : of the first jobs
     draws : of each of the streams; at least :data:`LEAST_DRAWS`
     dieharder : MiB of raw bits for Debian's dieharder; None leaves it out
-    say : called before each stage with its name, its number from zero, and their number
+    say : called before each stage with what is done, its number from zero, and their number
 
     Raises
     ------
@@ -168,7 +169,7 @@ def examine_noise(
     stages = ["streams", "moments and correlations", *names, "dieharder"]
 
     def begin(stage: str) -> None:
-        say(stage, stages.index(stage), len(stages))
+        say("examining the noise", stages.index(stage), len(stages))
 
     begin("streams")
     states = np.array([stream(start, draws) for start in _starts(seed)])
@@ -180,6 +181,7 @@ def examine_noise(
     if dieharder is not None:
         begin("dieharder")
         tests += run_dieharder(int(_starts(seed)[0]), dieharder)
+    say("examining the noise", len(stages), len(stages))
     return NoiseReport(seed, draws, moments, correlations, tests)
 
 

@@ -347,6 +347,21 @@ def test_a_port_that_vanishes():
             line.write(b"1")
 
 
+def test_a_cable_that_is_pulled_out_and_plugged_in_again():
+    """The session ends with an error that says what to do; a new one works, with the same board
+    behind another port."""
+    device, values = FakeDevice(TINY), np.arange(-200, 200)
+    with Port(Answers(device)) as port:
+        link = Link(SerialTransport(port.name), timeout=0.5)
+        assert link.identify() == TINY
+        link.write(Space.FACTOR, 0, values)
+    with link, pytest.raises(LinkError, match="plug the board in again and retry"):
+        link.read(Space.FACTOR, 0, 400)
+    with Port(Answers(device)) as port, Link(SerialTransport(port.name), timeout=0.5) as link:
+        assert link.identify() == TINY
+        np.testing.assert_array_equal(link.read(Space.FACTOR, 0, 400), values)
+
+
 def test_a_port_that_does_not_exist():
     with pytest.raises(
         LinkError, match=r"cannot open the serial port /dev/nowhere at 1000000 baud \(.*\); "
