@@ -11,7 +11,7 @@
 
 namespace {
 constexpr int SAMPLES = 2;           // in a cycle of the device's clock
-constexpr int DELAY_IN = 2, DELAY_OUT = 3;  // cycles that pins take: two registers in, and out those of an ECP5
+constexpr int DELAY_IN = 2, DELAY_OUT = 2;  // cycles that an iCE40's pins take: registers in and out
 constexpr int64_t SAMPLE = 1000;     // unit of the host's time: a sample's thousandth
 constexpr uint8_t D_P = 1, D_N = 2, J = D_P;
 
