@@ -8,12 +8,9 @@ from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.run import compile_recipe
 
-KT, SAMPLES = 1e-3, 64
-"""Temperature and averaged steps of the demo's aligned program, as the benchmarks run it."""
-
 
 def demo_speed(info: BoardInfo, clock_mhz: float) -> dict[str, float | None]:
-    """Returns the speed of the demo's aligned program on a board with that clock.
+    """Returns the speed of the demo's aligned program, at kT = 0, on a board with that clock.
 
     Cycles are counted by :func:`ornstein.hdl.schedule.step_cycles`. The link takes no part.
 
@@ -21,14 +18,12 @@ def demo_speed(info: BoardInfo, clock_mhz: float) -> dict[str, float | None]:
     -------
     cycles_per_step : clock cycles of one relaxation step for one input
     steps_per_s : relaxation steps a second
-    inferences_per_s : whole inferences a second, conditioning included
+    inferences_per_s : whole inferences a second
     All are None if the program does not fit the board.
     """
     model = TrainedModel.load()
     try:
-        program = compile_recipe(
-            recipes.ours_aligned(model), model, info.config, kT=KT, samples=SAMPLES
-        )
+        program = compile_recipe(recipes.ours_aligned(model), model, info.config)
     except ProgramError:
         return dict.fromkeys(("cycles_per_step", "steps_per_s", "inferences_per_s"))
     levels = [

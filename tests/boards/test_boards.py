@@ -9,7 +9,6 @@ from ornstein.boards.build import BuildError
 from ornstein.hdl.config import TINY
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.targets import ecp5, ice40
-from ornstein.host.experiments import speed
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.run import compile_recipe
@@ -262,9 +261,7 @@ def test_plan_uses_the_device(board, pins, cell_counts):
 )
 def test_small_boards_hold_programs_of_the_demo(board, recipe):
     model = TrainedModel.load()
-    program = compile_recipe(
-        recipe(model), model, BOARDS[board].config, kT=speed.KT, samples=speed.SAMPLES
-    )
+    program = compile_recipe(recipe(model), model, BOARDS[board].config)
     program.check_fits(BOARDS[board].config)
 
 
