@@ -21,13 +21,14 @@ from ornstein.host.models.model_file import Activations
 from ornstein.host.models.recipes import Recipe
 from ornstein.host.models.run import recipe_inputs, recipe_problems
 from ornstein.host.physics.problem import Problem, ProblemError
+from ornstein.host.physics.timestep import TimeStepError
 from ornstein.sim.energy import EnergyError
 
 DEVICE_KT, MODEL_KT = 1e-5, 1e-3
 """Temperatures of the rows that sample: on the device, and on the integer model, which is faster
 and so takes the longer averages."""
 
-UNABLE = (EnergyError, ProblemError, ProgramError, ValueError, np.linalg.LinAlgError)
+UNABLE = (EnergyError, ProblemError, ProgramError, TimeStepError, np.linalg.LinAlgError)
 """Errors of a recipe that cannot be made of a network, or of a program that no fabric holds."""
 
 Say = Callable[[str], None]

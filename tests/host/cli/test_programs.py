@@ -117,7 +117,7 @@ def elements(program: Program) -> int:
 def test_load_prints_how_many_elements_it_compared(folder, capsys, name, fabric, scheme):
     device = f"{scheme}:{fabric}"
     program = load_program(folder / f"{name}.program")
-    programs.load(folder / f"{name}.program", device, folder / "load.json")
+    programs.load(folder / f"{name}.program", device, json_file=folder / "load.json")
     count = elements(program)
     expected = f"{program.name} is on {device}; {count} elements read back equal\n"
     assert capsys.readouterr().out == expected
