@@ -70,6 +70,15 @@ def selftest(
         float,
         typer.Option(min=0.0, max=1.0, help="With --faults: share of operations with a reset."),
     ] = 0.1,
+    rate: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            max=0.1,
+            help="With --faults: faults per byte of the line.",
+            show_default="from 0 to 0.01, at random",
+        ),
+    ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
@@ -77,7 +86,7 @@ def selftest(
         if files:
             _try_files(files, seed, json_file)
         if faults:
-            _try_faults(faults, seed, resets, json_file)
+            _try_faults(faults, seed, resets, rate, json_file)
         return
     from ornstein.host.cli.devices import show
     from ornstein.host.devices.device import open_device
@@ -109,16 +118,18 @@ def _try_files(count: int, seed: int, json_file: Path | None) -> None:
         raise CheckError(f"a program file was not handled: {campaign.failures[0]}")
 
 
-def _try_faults(count: int, seed: int, resets: float, json_file: Path | None) -> None:
+def _try_faults(
+    count: int, seed: int, resets: float, rate: float | None, json_file: Path | None
+) -> None:
     """Runs programs over a failing line. Raises CheckError if a fault was not mended or said."""
-    from ornstein.host.devices.link_faults import LinkCampaign, attack_link
+    from ornstein.host.devices.link_faults import RATES, LinkCampaign, attack_link
 
-    campaign = LinkCampaign()
+    campaign, rates = LinkCampaign(), RATES if rate is None else (rate,)
     with progress() as bar:
         task = bar.add_task("operations under faults", total=count)
-        for campaign in attack_link(count, seed, resets=resets):  # noqa: B007 - the last is kept
+        for campaign in attack_link(count, seed, resets=resets, rates=rates):  # noqa: B007 - the last is kept
             bar.update(task, advance=1)
-    write_json(json_file, asdict(campaign))
+    write_json(json_file, vars(campaign))
     screen.print(str(campaign), soft_wrap=True)
     if campaign.failures:
         raise CheckError(f"a fault was not handled: {campaign.failures[0]}")

@@ -255,8 +255,8 @@ def _relaxation_text(step: TimeStep) -> str:
 def load(
     program: Annotated[Path, typer.Argument(help="A program file.")],
     device: DeviceOption = "rtl",
-    long: LongOption = False,
     json_file: JsonOption = None,
+    long: LongOption = False,
 ) -> None:
     """Load a program onto a device, and compare what the device's memories then hold with it."""
     loaded = load_program(program, long=long)
@@ -302,8 +302,8 @@ def run(
             "--warm", help="Start from the states that earlier inputs left, instead of from zero."
         ),
     ] = False,
-    long: LongOption = False,
     json_file: JsonOption = None,
+    long: LongOption = False,
 ) -> None:
     """Run inputs through a program, and write each block of outputs as soon as it is there."""
     from ornstein.host.cli.streams import read_blocks, writer
@@ -324,6 +324,7 @@ def run(
                 write(_rows(what, loaded, outputs))
                 done, counters = done + len(outputs.mean), outputs.counters
                 bar.update(task, completed=done)
+        reloads = opened.reloads
     if not done:
         raise InputError("there were no inputs")
     write_json(
@@ -331,6 +332,12 @@ def run(
         {"device": device, "program": loaded.name, "inputs": done, "seed": seed, **counters},
     )
     _warn_of_saturation(counters)
+    if reloads:
+        errors.print(
+            f"warning: the device lost its program {reloads} times, which was loaded again; check "
+            "its supply and its cable",
+            soft_wrap=True,
+        )
 
 
 def _selection(what: str, program: Program) -> Selection:

@@ -126,6 +126,7 @@ class Device(ABC):
     uri : the name by which the user opened it
     config : its fabric; None for the float device
     program : the loaded program; None before :meth:`load`, and after one that failed
+    reloads : how often the program was loaded again because the device had lost it
     """
 
     uri: str
@@ -133,6 +134,7 @@ class Device(ABC):
 
     def __init__(self) -> None:
         self.program: Program | None = None
+        self.reloads = 0
         self._closed = False
         # what may use the device now: the last run or stream that began, until the next one or a
         # load

@@ -39,7 +39,6 @@ class FabricDevice(Device):
     session : what the device's status shows as long as the loaded program is in its memories; None
         if it is not known to be there
     verified_repairs : ``link.repairs`` when the memories were last compared with the program
-    reloads : how often the program was loaded again because the device had lost it
 
     Raises
     ------
@@ -53,7 +52,7 @@ class FabricDevice(Device):
         super().__init__()
         self.uri = uri
         self.session: int | None = None
-        self.verified_repairs = self.reloads = 0
+        self.verified_repairs = 0
         self.link = Link(transport, timeout=timeout)
         try:
             self.config = self.link.identify()

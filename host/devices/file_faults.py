@@ -197,12 +197,14 @@ def _change_array(arrays: dict[str, np.ndarray], rng: np.random.Generator) -> st
     names = sorted(arrays)
     name = "image.descriptors" if rng.random() < 0.5 else names[int(rng.integers(len(names)))]
     array = arrays[name]
-    choice = rng.integers(6) if array.size else 5
+    choice = rng.integers(6) if array.size and array.ndim else 5
     if choice < 3:
         flat = array.reshape(-1)
         place = int(rng.integers(flat.size))
         if array.dtype.kind == "f":
-            flat[place] = rng.choice([np.nan, np.inf, -1.0, 0.0, 1e300, -flat[place]])
+            value = rng.choice([np.nan, np.inf, -1.0, 0.0, 1e300, -flat[place]])
+            with np.errstate(over="ignore"):  # the array may have been narrowed before
+                flat[place] = value
         else:
             limits = np.iinfo(array.dtype)
             flat[place] = rng.choice([limits.min, limits.max, 0, flat[place] ^ 1, flat[place] >> 1])

@@ -28,7 +28,7 @@ TIMEOUT = 0.02
 """Seconds until a request is repeated; the simulated device answers at once."""
 _INPUTS = 5
 _MOST_WRITES = 20
-"""A reset comes before one of so many writes."""
+"""A reset comes before one of the next so many writes: about as many as a run does."""
 _ARRAYS = "mean", "second", "samples", "sums", "squares"
 
 
@@ -85,7 +85,7 @@ def attack_link(
 
     An operation loads one of four programs, or goes on with the one that is loaded, and runs it.
     Its line has faults of one of the kinds of :class:`LineFault`, or of all of them. A share
-    ``resets`` of the operations meets a reset.
+    ``resets`` of the operations meets a reset, or leaves it to the next one.
     """
     rng = np.random.default_rng(seed)
     cases = programs()
@@ -96,7 +96,7 @@ def attack_link(
             expected[program] = [model.run(inputs, seed=k) for k in range(2)]
     campaign = LinkCampaign()
     simulated = RtlTransport(TINY)
-    line = FaultyLine(simulated, rng)
+    line, storm = FaultyLine(simulated, rng), _ResetStorm(simulated)
     with FabricDevice(line, "rtl:tiny", timeout=TIMEOUT) as device:
         for number in range(count):
             program, inputs = cases[int(rng.integers(len(cases)))]
@@ -106,8 +106,9 @@ def attack_link(
             kind = list(LineFault)[int(rng.integers(len(LineFault)))]
             line.kinds = tuple(LineFault) if rng.random() < 0.2 else (kind,)
             line.rate = float(rng.choice(rates))
-            if rng.random() < resets:
-                _reset_later(campaign, line, simulated, int(rng.integers(_MOST_WRITES)))
+            if rng.random() < resets and storm.left is None:
+                storm.left = int(rng.integers(_MOST_WRITES))
+            line.before_write = storm.before_write
             what = f"operation {number}, {line.rate:g} of {[k.name for k in line.kinds]}"
             run_seed = int(rng.integers(2))
             outcome = _operate(device, program, inputs, run_seed, expected[program][run_seed])
@@ -120,24 +121,25 @@ def attack_link(
                 outcome = _operate(device, program, inputs, 0, expected[program][0])
                 if outcome != "right":
                     campaign.failures.append(f"{what}: a clean operation behind it: {outcome}")
-            campaign.faults, campaign.reloads = line.injected, device.reloads
+            campaign.faults, campaign.resets = line.injected, storm.resets
+            campaign.reloads = device.reloads
             yield campaign
 
 
-def _reset_later(
-    campaign: LinkCampaign, line: FaultyLine, simulated: RtlTransport, writes: int
-) -> None:
-    """Resets the device before one of the next writes."""
-    left = writes
+class _ResetStorm:
+    """Resets a device once ``left`` more writes have been done; None is never."""
 
-    def count_down() -> None:
-        nonlocal left
-        if left == 0:
-            simulated.reset()
-            campaign.resets += 1
-        left -= 1
+    def __init__(self, simulated: RtlTransport):
+        self._simulated = simulated
+        self.left: int | None = None
+        self.resets = 0
 
-    line.before_write = count_down
+    def before_write(self) -> None:
+        if self.left == 0:
+            self._simulated.reset()
+            self.resets += 1
+        if self.left is not None:
+            self.left = self.left - 1 if self.left else None
 
 
 def _operate(

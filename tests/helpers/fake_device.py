@@ -53,6 +53,8 @@ class FakeDevice:
         if space not in spaces(self.config):
             return Status.ADDRESS, b""
         size = spaces(self.config)[Space(space)].bytes
+        if len(data) != (count * size if opcode == Opcode.WRITE else 0):
+            return Status.MALFORMED, b""
         out = b""
         for n in range(count):
             value = int.from_bytes(data[n * size : (n + 1) * size], "little")

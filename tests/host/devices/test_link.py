@@ -1,9 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
+import contextlib
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from helpers.fake_device import FakeDevice, FakeTransport, damaged
 from helpers.link_bench import framed, seeded
@@ -251,3 +254,130 @@ def test_dead_lines_end_in_an_error(babble, message):
 def test_wait_on_a_dead_line():
     with pytest.raises(LinkError, match="wait for IDLE failed: the device is silent"):
         Link(DeadLine(lambda: b""), timeout=QUICK, retries=1).wait(Event.IDLE, 100)
+
+
+# ---- what no answer may be taken for ------------------------------------------------------------
+
+
+def test_no_number_is_used_again_while_its_request_can_be_answered():
+    """The first request is lost three times on a line with room for hundreds behind it. The answer
+    to the request 255 places later, of the same number, once counted for it.
+    """
+    unanswered, lost = {}, []
+
+    def on_request(frame):
+        other = unanswered.setdefault(frame[0], frame)
+        assert other == frame, "a number stands for two requests"
+        if frame[2] == Space.FACTOR and frame[3:6] == bytes(3) and len(lost) < 3:
+            lost.append(frame)
+            return None
+        return framed(frame)
+
+    def on_answer(frame):
+        unanswered.pop(frame[0])
+        return framed(frame)
+
+    link = connected(on_request=on_request, on_answer=on_answer)
+    link.identify()
+    link._transport.window = 2  # a request for each element
+    values = np.arange(512) % 2000
+    requests = []
+    exchange = link._exchange
+
+    def wide(batch):
+        requests.extend(batch)
+        link._transport.window = 1 << 16
+        return exchange(batch)
+
+    link._exchange = wide
+    link.write(Space.FACTOR, 0, values)
+    assert len(requests) == 512 and len(lost) == 3
+    np.testing.assert_array_equal(link.read(Space.FACTOR, 0, 512), values)
+
+
+def test_what_was_not_understood_is_asked_again():
+    """A byte 0 more behind a frame leaves its CRC right, so that its length contradicts it."""
+    damage = []
+
+    def once(frame):
+        return damage.pop()(frame) if damage else framed(frame)
+
+    for hook in ("on_request", "on_answer"):
+        link = connected()
+        link.identify()
+        setattr(link._transport, f"_{hook}", once)
+        damage = [lambda frame: framed(frame + b"\0")]
+        link.write(Space.STATE, 0, [5, 6])
+        damage = [lambda frame: framed(frame + b"\0")]
+        assert list(link.read(Space.STATE, 0, 2)) == [5, 6]
+        assert link.repairs == 2
+
+
+def test_what_is_never_understood_is_an_error():
+    link = connected()
+    link.identify()
+    link._transport._on_request = lambda frame: framed(protocol.sealed(frame[:-2] + b"\0"))
+    with pytest.raises(RefusedError, match="was refused as MALFORMED: the device did not"):
+        link.write(Space.STATE, 0, [5])
+
+
+def test_a_line_that_echoes_is_no_device():
+    """A read looks like an answer BUSY, but refusals carry no data."""
+    link = connected(on_request=lambda frame: None)
+    transport = link._transport
+    transport.read = lambda timeout: (
+        framed(transport._requests.popleft()[0]) if transport._requests else b""
+    )
+    with pytest.raises(LinkError, match="no valid answer"):
+        link.identify()
+
+
+# ---- anything at all ----------------------------------------------------------------------------
+
+FRAMES = st.one_of(
+    st.binary(max_size=40),
+    st.binary(max_size=30).map(framed),
+    st.builds(
+        lambda number, status, body: framed(protocol.answer(number, status, body)),
+        st.integers(0, 255),
+        st.integers(0, 255),
+        st.binary(max_size=20),
+    ),
+    st.sampled_from([b"\xc0", b"\xdb", b"\xc0\xc0", b"\xdb\xc0", b"login: "]),
+)
+
+
+@given(st.lists(FRAMES, max_size=12), st.integers(1, 50))
+def test_any_bytes_are_answers_or_nothing(pieces, chunk):
+    """However the bytes are divided, the same answers come out, each with its right CRC."""
+    line = b"".join(pieces)
+    whole = list(connected()._answers(line + b"\xc0"))
+    link, found = connected(), []
+    for first in range(0, len(line), chunk):
+        found += link._answers(line[first : first + chunk])
+    found += link._answers(b"\xc0")
+    assert found == whole
+    for number, status, body in found:
+        assert framed(protocol.answer(number, status, body)) in line + b"\xc0"
+
+
+@given(st.binary(max_size=400))
+def test_any_answers_to_a_request_end_it(line):
+    """A request ends with its data or with a LinkError, whatever a device says."""
+    link = connected(on_answer=lambda frame: line, on_request=framed)
+    link._timeout, link._retries = 0.0, 1
+    with contextlib.suppress(LinkError):
+        link.identify()
+
+
+@given(st.dictionaries(st.sampled_from(list(identity(TINY))), st.integers(0, 2**32 - 1)))
+def test_any_identity_is_a_fabric_or_an_error(changes):
+    device = FakeDevice(TINY)
+    device.bus.memory |= {register(name): value for name, value in changes.items()}
+    link = Link(FakeTransport(device), timeout=QUICK)
+    try:
+        config = link.identify()
+    except LinkError as error:
+        assert "\n" not in str(error)
+    else:
+        assert config.build_hash == TINY.build_hash

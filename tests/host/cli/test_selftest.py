@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``ornstein selftest`` with damaged files and failing lines; the test of a device itself is in
+tests/host/devices/test_selftest.py.
+"""
+
+import json
+
+import pytest
+
+from ornstein.host.cli import flash
+from ornstein.host.cli.app import CheckError
+from ornstein.host.devices import file_faults, link_faults
+
+OPTIONS = {"device": "rtl", "seed": 3, "files": 0, "faults": 0, "resets": 0.3, "rate": 1e-4}
+
+
+def test_damaged_files_are_counted(capsys, tmp_path):
+    flash.selftest(**OPTIONS | {"files": 30}, json_file=tmp_path / "files.json")
+    found = json.loads((tmp_path / "files.json").read_text())
+    assert sum(found["files"].values()) == 30 and found["failures"] == []
+    assert capsys.readouterr().out.strip().endswith("0 handled wrongly")
+
+
+def test_operations_under_faults_are_counted(capsys, tmp_path):
+    flash.selftest(**OPTIONS | {"faults": 8}, json_file=tmp_path / "faults.json")
+    found = json.loads((tmp_path / "faults.json").read_text())
+    assert sum(found["outcomes"].values()) == 8 and found["failures"] == []
+    assert "8 right" in capsys.readouterr().out
+
+
+def test_what_is_handled_wrongly_fails_the_check(monkeypatch):
+    """A loader that lets damage through, and a device whose answers change, are found."""
+    monkeypatch.setattr(file_faults, "_outcome", lambda *_: "other")
+    with pytest.raises(CheckError, match=r"a program file was not handled: file 0 \(damaged"):
+        flash.selftest(**OPTIONS | {"files": 3}, json_file=None)
+    monkeypatch.setattr(link_faults, "_operate", lambda *_: "wrong sums")
+    with pytest.raises(CheckError, match=r"a fault was not handled: operation 0, .*wrong sums"):
+        flash.selftest(**OPTIONS | {"faults": 2}, json_file=None)
