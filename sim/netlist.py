@@ -27,8 +27,9 @@ from ornstein.sim.transport import LinkError, Transport
 _HARNESS, _SERIAL, _USB = (
     Path(__file__).with_name(name) for name in ("netlist.cpp", "netlist_serial.v", "netlist_usb.v")
 )
-_CLOCKS = "sync_clk", "usb_clk"
-"""Names of the simulation's clocks, in the order of a netlist's clock ports."""
+_CLOCKS = "sync_pin", "usb_pin"
+"""Wires that carry the simulation's clocks, in the order of a netlist's clock ports. A port of a
+netlist may be bidirectional, so that it cannot be an input of the surroundings itself."""
 _CHUNK = 10_000
 """Cycles that are simulated before the host looks at its clock."""
 _QUIET = 20

@@ -2,6 +2,7 @@
 // What stands around the netlist of a board with a UART.
 
 module top(input sync_clk, input rx, output tx);
+  wire sync_pin = sync_clk;
   wire rx_pin = rx;
   wire tx_pin;
   assign tx = tx_pin;

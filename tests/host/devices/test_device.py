@@ -26,6 +26,7 @@ from ornstein.host.devices.link import LinkError
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.recipes import ours_full
 from ornstein.host.physics.problem import BIAS, NEAREST, STATE, STOCHASTIC, Problem, equilibrium
+from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
 from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
 from ornstein.sim.stages import EM, LM, Stage
@@ -457,7 +458,8 @@ def test_stationary_covariance(device, trained, integrator, uri):
 @pytest.mark.parametrize("kT", [1.0, 0.01])
 def test_means_within_four_standard_errors(device, uri, kT):
     inputs, samples = toy_inputs(6), 4000
-    problem = toy(stages=equilibrium(toy_energy(), kT=kT, samples=samples))
+    step = choose_time_step([toy_energy()], dt=1.0)
+    problem = toy(stages=equilibrium(step, kT=kT, samples=samples))
     program, outputs = run(device(uri), problem, inputs, TINY)
     deviations = (outputs.mean - problem.energy.mean(inputs)) / mean_error(
         problem.energy.matrix(), kT=kT, dt=program.dt, samples=samples
