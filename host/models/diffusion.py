@@ -25,7 +25,7 @@ from ornstein.host.physics.timestep import choose_time_step
 UNET, SUBSTRATE = "unet", "substrate"
 DECODERS = (UNET, SUBSTRATE)
 """What a diffusion model can be trained with as its decoder."""
-RANKS = (16,)
+RANKS = (16, 32)
 """Ranks of the substrates that were trained for this package."""
 COUPLING_FILE = "coupling.safetensors"
 SIDE, HELD_OUT = 16, 360

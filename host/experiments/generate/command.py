@@ -6,23 +6,31 @@ from typing import Annotated
 
 import typer
 
-from ornstein.host.cli.app import JsonOption, SeedOption, app, screen, stages, write_json
+from ornstein.host.cli.app import JsonOption, SeedOption, app, screen, show, stages, write_json
 
 
-@app.command(epilog="Example:  ornstein generate --count 64 --output build/generate")
+@app.command(
+    epilog="Examples:  ornstein generate --count 64 --output build/digits\n\n"
+    "ornstein generate --benchmark --output build/generate"
+)
 def generate(
-    count: Annotated[int, typer.Option(help="Images to make.")] = 64,
+    count: Annotated[
+        int | None,
+        typer.Option(help="Images to make; default 64, for each row of the benchmark 1,000."),
+    ] = None,
     output: Annotated[Path, typer.Option(help="Folder of images, results and report.")] = Path(
         "build/generate"
     ),
     device: Annotated[
         str,
         typer.Option(
-            help="Device URI: model, rtl, serial\\[:PORT]; model and rtl take the smallest of "
-            "their fabrics with room unless one is named."
+            help="Device URI: model, rtl, float:exact, serial\\[:PORT]; model and rtl take the "
+            "smallest of their fabrics with room unless one is named."
         ),
     ] = "model",
-    rank: Annotated[int | None, typer.Option(help="Modes of the coupling: 16 (default).")] = None,
+    rank: Annotated[
+        int | None, typer.Option(help="Modes of the coupling: 16 (default) or 32.")
+    ] = None,
     model: Annotated[
         Path | None, typer.Option(help="Folder of ornstein train --decoder substrate.")
     ] = None,
@@ -31,6 +39,9 @@ def generate(
         str,
         typer.Option(help="Where noise comes from: host, or substrate for its own temperature."),
     ] = "host",
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Score all generators, ours at ranks 16 and 32.")
+    ] = False,
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
@@ -39,7 +50,7 @@ def generate(
     from ornstein.host.models.data import DataError
 
     for value, least, option in ((count, 1, "--count"), (levels, 2, "--levels")):
-        if value < least:
+        if value is not None and value < least:
             raise typer.BadParameter(f"{value} is less than {least}", param_hint=option)
     if noise not in NOISES:
         raise typer.BadParameter(
@@ -51,7 +62,10 @@ def generate(
         )
     if output.exists() and not output.is_dir():
         raise DataError(f"{output}: is a file; name a folder for the images")
-    _images(count, output, device, rank or 16, model, levels, noise, seed, json_file)
+    if benchmark:
+        _benchmark(count or 1000, output, device, seed, json_file)
+    else:
+        _images(count or 64, output, device, rank or 16, model, levels, noise, seed, json_file)
 
 
 def _images(count, output, device, rank, folder, levels, noise, seed, json_file) -> None:
@@ -91,3 +105,34 @@ def _images(count, output, device, rank, folder, levels, noise, seed, json_file)
         f"report: {page}",
         soft_wrap=True,
     )
+
+
+def _benchmark(count, output, device, seed, json_file) -> None:
+    from ornstein.host.experiments.generate.benchmark import run_benchmark
+    from ornstein.host.experiments.generate.report import conclusions, table, write_benchmark_page
+    from ornstein.host.models.diffusion import (
+        RANKS,
+        SUBSTRATE,
+        UNET,
+        Diffusion,
+        diffusion_digits,
+        trained_model,
+    )
+
+    with stages() as say:
+        result = run_benchmark(
+            Diffusion.load(trained_model(UNET)),
+            {rank: Diffusion.load(trained_model(SUBSTRATE, rank)) for rank in RANKS},
+            diffusion_digits(),
+            count=count,
+            device=device,
+            seed=seed,
+            progress=say,
+        )
+    page = write_benchmark_page(result, output)
+    for path in {output / "results.json", json_file} - {None}:
+        write_json(path, result.results())
+    show(table(result))
+    for paragraph in conclusions(result):
+        screen.print(paragraph, highlight=False)
+    screen.print(f"Report: {page}, results: {output / 'results.json'}", soft_wrap=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ornstein.hdl.config import FabricConfig, preset
 from ornstein.host.compile.program import Program, ProgramError
-from ornstein.host.devices.device import Device, open_device
+from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.experiments.generate.noise import host_bits, noise_program, substrate_noise
 from ornstein.host.experiments.generate.sampler import host_noise, sample
 from ornstein.host.models.data import add_noise
@@ -20,6 +20,8 @@ from ornstein.host.models.pixel_decoder import Features
 
 FABRICS = ("reference", "ulx3s")
 """Fabrics tried for a device that names none, from small to large."""
+EXACT = "float:exact"
+"""The device that answers with the equilibrium in closed form."""
 HOST, SUBSTRATE = "host", "substrate"
 NOISES = (HOST, SUBSTRATE)
 """Where the noise of the ancestral steps comes from."""
@@ -81,6 +83,7 @@ def generate(
     count: int,
     levels: np.ndarray | None = None,
     noise: str = HOST,
+    noise_device: str | None = None,
     seed: int = 1,
     progress: Progress | None = None,
 ) -> Generated:
@@ -92,12 +95,15 @@ def generate(
     count : number of images, 1 or more
     levels : noise levels in falling order, by default those of :func:`noise_levels`
     noise : one of :data:`NOISES`
+    noise_device : URI of the device whose temperature makes the noise; None for ``device``
     progress : told (what, images done, images to do), each image counted once a level
 
     Raises
     ------
     ProgramError
         The device has no room for the decoder, or for the units of the noise.
+    DeviceError
+        The noise is to come from the closed form, which has no temperature.
     """
     coupling = model.coupling
     if coupling is None or count < 1:
@@ -106,9 +112,12 @@ def generate(
     say = progress or (lambda what, done, total: None)
     features = calibration_features(model, levels)
     uri, program = fitting_program(model, device, features)
+    if noise == HOST:
+        made = host_noise(len(levels), count, SIDE, seed)
+    else:
+        made = _thermal_noise(noise_device or uri, program.config, len(levels), count, seed)
     clipped = 0
     with open_device(uri) as opened:
-        made = _noise(opened, program.config, noise, len(levels), count, seed)
         opened.load(program)
         seeds = itertools.count(seed)
 
@@ -203,11 +212,12 @@ def fitting_program(model: Diffusion, uri: str, features: Features) -> tuple[str
     return f"{uri}:{FABRICS[-1]}", coupling.program_for(preset(FABRICS[-1]), features)
 
 
-def _noise(
-    device: Device, fabric: FabricConfig, kind: str, levels: int, count: int, seed: int
+def _thermal_noise(
+    uri: str, fabric: FabricConfig, levels: int, count: int, seed: int
 ) -> np.ndarray:
-    """Standard normal noise (levels, count, side, side) of a kind in :data:`NOISES`."""
-    if kind == HOST:
-        return host_noise(levels, count, SIDE, seed)
-    program = noise_program(fabric, SIDE**2)
-    return substrate_noise(device, program, levels, count, SIDE, seed)
+    """Noise (levels, count, side, side) of a device's temperature, see :func:`generate`."""
+    if uri == EXACT:
+        raise DeviceError(f"{uri} has no temperature, so it makes no noise; name another device")
+    with open_device(uri) as device:
+        program = noise_program(device.config or fabric, SIDE**2)
+        return substrate_noise(device, program, levels, count, SIDE, seed)

@@ -8,10 +8,12 @@ from safetensors.numpy import load_file, save_file
 from ornstein.host.devices.device import open_device
 from ornstein.host.models.diffusion import (
     COUPLING_FILE,
+    DECODERS,
     HELD_OUT,
     RANKS,
     SIDE,
     SUBSTRATE,
+    UNET,
     Diffusion,
     centred,
     diffusion_digits,
@@ -62,7 +64,7 @@ def test_the_decoder_relaxes_to_the_equilibrium_of_its_training(model):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("decoder", [SUBSTRATE])
+@pytest.mark.parametrize("decoder", DECODERS)
 def test_a_model_removes_noise_at_every_level(decoder):
     """Better than the best constant: the mean of the training digits."""
     model = Diffusion.load(trained_model(decoder, 16))
@@ -117,6 +119,10 @@ def test_strengths_that_reach_one_are_refused(copy):
     save_file(arrays, copy / COUPLING_FILE)
     with pytest.raises(EnergyError, match="not positive definite"):
         Diffusion.load(copy)
+
+
+def test_the_unet_has_its_own_decoder():
+    assert Diffusion.load(trained_model(UNET)).coupling is None
 
 
 def _reference():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,14 +9,30 @@ from helpers.command_line import failure, run
 from ornstein.hdl.config import preset
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import prediction_only
-from ornstein.host.experiments.generate.report import sheet
+from ornstein.host.experiments.generate.benchmark import (
+    GAUSSIAN,
+    NOISE,
+    OURS,
+    REAL,
+    UNET,
+    ZEROED,
+    run_benchmark,
+)
+from ornstein.host.experiments.generate.report import (
+    ZOOM,
+    conclusions,
+    sheet,
+    table,
+    write_benchmark_page,
+)
 from ornstein.host.experiments.generate.run import (
     SUBSTRATE,
     calibration_features,
+    fitting_program,
     generate,
     with_skips,
 )
-from ornstein.host.models.diffusion import Diffusion, trained_model
+from ornstein.host.models.diffusion import Diffusion, diffusion_digits, trained_model
 from ornstein.host.models.model_file import WEIGHTS
 from ornstein.host.models.noise_levels import noise_levels
 
@@ -32,6 +49,18 @@ def made(model):
     return generate(model, "model", count=COUNT, levels=noise_levels(3))
 
 
+@pytest.fixture(scope="module")
+def benchmark(model):
+    """Few images, and the gateware's image on the model: the simulator is tested below."""
+    return run_benchmark(
+        Diffusion.load(trained_model("unet")),
+        {16: model},
+        diffusion_digits(),
+        count=12,
+        gateware="model:ulx3s",
+    )
+
+
 def test_the_integer_model_makes_the_images_of_the_equilibrium(model, made):
     """The arithmetic moves no pixel by more than 0.01 of its range."""
     exact = generate(model, "float:exact", count=COUNT, levels=noise_levels(3))
@@ -43,6 +72,12 @@ def test_the_integer_model_makes_the_images_of_the_equilibrium(model, made):
 def test_rank_16_fits_the_reference_fabric(made):
     assert made.device == "model:reference" and made.rank == 16
     assert made.steps == 8 and made.cycles > 0
+
+
+def test_rank_32_fits_the_reference_fabric_too():
+    model = Diffusion.load(trained_model(SUBSTRATE, 32))
+    uri, program = fitting_program(model, "model", calibration_features(model, noise_levels(2)))
+    assert uri == "model:reference" and program.config == preset("reference")
 
 
 def test_seeds_decide_and_images_do_not_depend_on_the_count(model, made):
@@ -76,10 +111,40 @@ def test_zeroed_couplings_leave_nothing_to_the_pixels(model):
     assert not kept[:96].any() and kept[96:].any()
 
 
+def test_the_benchmark_has_all_rows(benchmark):
+    assert [row.what for row in benchmark.rows[:3]] == [REAL, UNET, OURS]
+    assert benchmark.find(ZEROED).scores.distance > benchmark.find(GAUSSIAN).scores.distance
+    assert benchmark.find(OURS).scores.distance < benchmark.find(ZEROED).scores.distance
+    assert benchmark.find(NOISE).host_bits == 0
+    for row in benchmark.results():
+        assert {"what", "rank", "device", "distance", "pixel_distance", "images"} <= row.keys()
+        assert "scores" not in row
+    assert all(row.scores.images == 12 for row in benchmark.rows[1:])
+    assert benchmark.checked == 12 * 256
+    assert benchmark.compared == 12 and benchmark.differences[16] < 0.02
+
+
+def test_the_report_states_the_ratios_and_the_table(benchmark, tmp_path):
+    page = write_benchmark_page(benchmark, tmp_path).read_text()
+    ratio = benchmark.find(OURS).scores.distance / benchmark.find(UNET).scores.distance
+    assert f"{ratio:.2f} times the distance of the U-Net" in page
+    assert len(table(benchmark).rows) == len(benchmark.rows)
+    assert any("bars" in sentence for sentence in conclusions(benchmark))
+    json.dumps(benchmark.results())
+
+
+def test_a_better_generator_meets_the_bars(benchmark):
+    """The sentence follows the numbers."""
+    first = benchmark.rows[2]
+    near = replace(first, scores=replace(first.scores, distance=1e-3))
+    better = replace(benchmark, rows=[*benchmark.rows[:2], near, *benchmark.rows[3:]])
+    assert any("both met" in s and "not" not in s for s in conclusions(better))
+
+
 def test_a_sheet_holds_every_image_in_its_place():
     images = np.zeros((17, 16, 16))
     images[16] = 1
-    picture = sheet(images)
+    picture = sheet(images)[::ZOOM, ::ZOOM]
     assert picture.shape == (2 + 2 * 18, 2 + 16 * 18)
     assert not picture[20:36, 2:18].any() and picture[:20].all()
 
@@ -105,8 +170,10 @@ def test_the_command_writes_everything(tmp_path):
     [
         (("--device", "model:tiny"), 4, "tiny"),
         (("--device", "nonsense"), 3, "nonsense"),
+        (("--device", "float:exact", "--noise", "substrate"), 3, "no temperature"),
         (("--rank", 5), 6, "--rank 5"),
         (("--model", WEIGHTS / "default"), 6, "no layer e1.shift.weight"),
+        (("--model", WEIGHTS / "generator-unet"), 6, "not a substrate"),
     ],
 )
 def test_what_cannot_be_done_is_one_line_and_writes_nothing(tmp_path, arguments, code, words):
