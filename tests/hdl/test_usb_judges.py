@@ -113,7 +113,7 @@ def test_sigrok_finds_a_damaged_packet(echo, tmp_path):
     assert echo.out(DATA_ENDPOINT, FRAME)
     trace = bytes(echo.trace)
     assert errors(decoded(trace, tmp_path)) == []
-    place = trace.index(bytes([SE0])) + 130  # in the data, behind the end of the token
+    place = trace.index(bytes([SE0])) + 132  # a whole bit of the data, behind the token
     damaged = trace[:place] + bytes([trace[place] ^ 3]) * 4 + trace[place + 4 :]
     assert errors(decoded(damaged, tmp_path))
 

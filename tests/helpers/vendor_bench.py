@@ -70,6 +70,7 @@ def _converted(component, name: str, platform) -> str:
     text = verilog.convert(
         component, name=name, platform=platform, strip_internal_attrs=True, emit_src=False
     )
+    text = text.replace(" = {0{1'b0}}", "")  # a target's block_ram_output has no initial value
     # Verilator confuses the modules' names, which begin with that of the top, with paths
     return re.sub(rf"\\({name}\.\S+)", lambda match: match[1].replace(".", "_"), text)
 
