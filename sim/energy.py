@@ -12,7 +12,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy.linalg import block_diag
+
+from ornstein.sim.factoring import choose_leak, factor_symmetric
+
+_SYMMETRY = 1e-9
+"""Largest asymmetry of a precision matrix, as a share of its largest entry."""
 
 
 class EnergyError(ValueError):
@@ -52,6 +58,24 @@ class Coupling:
     factors: tuple[np.ndarray, ...]
     mix: np.ndarray
 
+    def __post_init__(self):
+        """Raises EnergyError, which names the argument, unless each has its type and axes."""
+        if not _all_of(self.modules, str):
+            raise EnergyError(
+                f"modules of a coupling must be a tuple of names, not {self.modules!r}"
+            )
+        label = f"coupling {'-'.join(self.modules)}"
+        if not isinstance(self.factors, tuple) or any(np.ndim(f) != 2 for f in self.factors):
+            raise EnergyError(
+                f"{label}: factors must be a tuple of matrices (units, rank), one for each of the "
+                f"{len(self.modules)} modules, not {_described(self.factors)}"
+            )
+        if np.ndim(self.mix) != 3:
+            raise EnergyError(
+                f"{label}: mix must have the shape (modules, modules, rank), not "
+                f"{np.shape(self.mix)}; one coefficient a mode of one module is mix[None, None]"
+            )
+
     @property
     def rank(self) -> int:
         """Number of modes the modules are coupled through."""
@@ -79,6 +103,101 @@ class Energy:
     j2: float = 0.1
     j4: float = 0.0
 
+    @classmethod
+    def from_precision(
+        cls,
+        precision: ArrayLike,
+        *,
+        j4: float = 0.0,
+        j2: float | None = None,
+        rank: int | None = None,
+        modules: tuple[Module, ...] | None = None,
+    ) -> "Energy":
+        """The energy z' P z / 2 - b.z + j4 sum z_i^4 of a precision matrix P.
+
+        The matrix is divided into a leak 2 j2 and one coupling of its eigenvectors.
+
+        Parameters
+        ----------
+        precision : P, (units, units), symmetric and finite; positive definite unless j4 > 0, which
+            bounds directions of negative eigenvalue too
+        j4 : quartic coefficient
+        j2 : half the leak; by default the one whose couplings are least
+            (:func:`ornstein.sim.factoring.choose_leak`)
+        rank : modes that are kept, those of largest magnitude; by default the numerical rank.
+            :meth:`loss` tells what was left out
+        modules : the modules that share the units, in their order; by default one, named "z"
+
+        Raises EnergyError, which names the argument.
+        """
+        matrix = _symmetric("the precision matrix", precision)
+        units = len(matrix)
+        modules = modules or (Module("z", units),)
+        if (total := sum(module.units for module in modules)) != units:
+            raise EnergyError(f"modules have {total} units, but the precision matrix has {units}")
+        if rank is not None and not 0 <= rank <= units:
+            raise EnergyError(f"rank {rank} must lie in 0..{units}")
+        leak = choose_leak(np.linalg.eigvalsh(matrix)) if j2 is None else 2 * j2
+        factors = factor_symmetric(matrix - leak * np.eye(units), rank)
+        bare = cls(modules, (), leak / 2, j4)
+        if not len(factors.values):
+            return bare.check()
+        size = len(modules)
+        coupling = Coupling(
+            tuple(module.name for module in modules),
+            tuple(factors.vectors[part] for part in bare.slices.values()),
+            np.broadcast_to(factors.values, (size, size, len(factors.values))).copy(),
+        )
+        return replace(bare, couplings=(coupling,)).check()
+
+    @classmethod
+    def from_edges(
+        cls,
+        units: int,
+        edges: ArrayLike,
+        weights: ArrayLike,
+        *,
+        diagonal: ArrayLike = 1.0,
+        j4: float = 0.0,
+        j2: float | None = None,
+    ) -> "Energy":
+        """The energy of a graph: sum_i d_i z_i^2 / 2 - sum_edges w z_i z_j - b.z + j4 sum z_i^4.
+
+        A positive weight makes two units agree, as in the Ising model.
+
+        Parameters
+        ----------
+        units : number of units
+        edges : (edges, 2) integers, the two different units of each; an edge that is given twice
+            counts twice
+        weights : (edges,), or one number for all
+        diagonal : d, (units,), or one number for all
+        j4, j2 : see :meth:`from_precision`
+
+        Raises EnergyError, which names the argument.
+        """
+        pairs = np.asarray(edges)
+        if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+            raise EnergyError(
+                f"edges must be pairs of units, integers of shape (edges, 2), not "
+                f"{_described(pairs)}"
+            )
+        first, second = pairs.T
+        if ((pairs < 0) | (pairs >= units)).any() or (first == second).any():
+            raise EnergyError(f"edges must join two different units out of 0..{units - 1}")
+        try:
+            strengths = np.broadcast_to(np.asarray(weights, float), (len(pairs),))
+            own = np.broadcast_to(np.asarray(diagonal, float), (units,))
+        except ValueError:
+            raise EnergyError(
+                f"weights must be one number or {len(pairs)}, and diagonal one or {units}, not of "
+                f"shapes {np.shape(weights)} and {np.shape(diagonal)}"
+            ) from None
+        matrix = np.diag(own)
+        np.subtract.at(matrix, (first, second), strengths)
+        np.subtract.at(matrix, (second, first), strengths)
+        return cls.from_precision(matrix, j4=j4, j2=j2)
+
     @property
     def units(self) -> int:
         """Total number of units, the length of z."""
@@ -102,6 +221,17 @@ class Energy:
                 for j, column in enumerate(coupling.modules):
                     matrix[slices[row], slices[column]] += coupling.block(i, j)
         return matrix
+
+    def loss(self, precision: ArrayLike) -> float:
+        """|P - M| / |P| in Frobenius norms: what the factors leave out of a precision matrix P."""
+        matrix = np.asarray(precision, float)
+        return float(np.linalg.norm(matrix - self.matrix()) / np.linalg.norm(matrix))
+
+    def value(self, states: np.ndarray, bias: np.ndarray | None = None) -> np.ndarray:
+        """The energy (...,) of states (..., units) under a bias (units,), by default none."""
+        quadratic = np.sum(states @ self.matrix() * states, axis=-1) / 2
+        linear = 0.0 if bias is None else states @ bias
+        return quadratic - linear + self.j4 * np.sum(states**4, axis=-1)
 
     def without_couplings(self) -> "Energy":
         """The energy of the same units without couplings: M = 2 j2 I."""
@@ -130,6 +260,15 @@ class Energy:
         """Raises EnergyError, which names the field, unless all parts fit each other and are
         finite.
         """
+        for name, values, kind in (
+            ("modules", self.modules, Module),
+            ("couplings", self.couplings, Coupling),
+        ):
+            if not _all_of(values, kind):
+                raise EnergyError(
+                    f"{name} of an energy must be a tuple of {kind.__name__}, not "
+                    f"{_described(values)}"
+                )
         names = [module.name for module in self.modules]
         if (
             len(set(names)) != len(names)
@@ -141,7 +280,8 @@ class Energy:
             )
         if not (np.isfinite([self.j2, self.j4]).all() and self.j2 > 0 and self.j4 >= 0):
             raise EnergyError(
-                f"j2 = {self.j2} must be positive and j4 = {self.j4} not negative, both finite"
+                f"j2 = {self.j2} must be positive and j4 = {self.j4} not negative, both finite; "
+                "Energy.from_precision chooses j2 for any matrix"
             )
         for index, coupling in enumerate(self.couplings):
             self._check_coupling(f"coupling {index} ({'-'.join(coupling.modules)})", coupling)
@@ -239,3 +379,36 @@ class Energy:
                 f"closed forms hold for j4 = 0 only, not {self.j4}; relax the quartic energy "
                 "instead"
             )
+
+
+def _all_of(values: object, kind: type) -> bool:
+    """Whether the values are a tuple of that type."""
+    return isinstance(values, tuple) and all(isinstance(value, kind) for value in values)
+
+
+def _described(value: object) -> str:
+    """An argument in a few words, for messages."""
+    if isinstance(value, np.ndarray):
+        return f"an array of shape {value.shape} and type {value.dtype}"
+    if isinstance(value, tuple):
+        return f"({', '.join(_described(part) for part in value)})"
+    return type(value).__name__
+
+
+def _symmetric(label: str, given: ArrayLike) -> np.ndarray:
+    """The matrix as float64, its two halves averaged. Raises EnergyError unless it is square,
+    finite and symmetric up to rounding.
+    """
+    matrix = np.asarray(given, float)
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
+        raise EnergyError(f"{label} must be square, not of shape {matrix.shape}")
+    if not np.isfinite(matrix).all():
+        row, column = np.argwhere(~np.isfinite(matrix))[0]
+        raise EnergyError(f"{label} is not finite at [{row}, {column}]")
+    gap = float(np.abs(matrix - matrix.T).max())
+    if gap > _SYMMETRY * np.abs(matrix).max():
+        raise EnergyError(
+            f"{label} is not symmetric: it differs from its transpose by up to {gap:.4g}; "
+            "use (P + P.T) / 2"
+        )
+    return (matrix + matrix.T) / 2

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from ornstein.hdl.config import PRESETS, FabricConfig
-from ornstein.host.compile.compiler import compile_first
+from ornstein.hdl.config import FabricConfig
+from ornstein.host.compile.compiler import compile_first, compile_smallest
 from ornstein.host.compile.program import Program, ProgramError
 from ornstein.host.physics.problem import Problem
 
@@ -35,14 +35,7 @@ def preset_for(
 
     Calibration inputs are those of the compiler.
     """
-    by_size = sorted(
-        PRESETS.values(),
-        key=lambda c: (c.factor_width < factor_width, c.state_depth, c.factor_depth),
-    )
-    for config in by_size:
-        try:
-            compile_first(problems, config, calibration)
-        except ProgramError:
-            continue
-        return config.name
-    return None
+    try:
+        return compile_smallest(problems, calibration, factor_width=factor_width).config.name
+    except ProgramError:
+        return None

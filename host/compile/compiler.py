@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.config import PRESETS, REFERENCE, FabricConfig, preset
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile import formats
 from ornstein.host.compile.allocation import VectorMemory, allocate_vectors, store_factors
@@ -46,13 +46,20 @@ LSB.
 
 
 def compile_problem(
-    problem: Problem, config: FabricConfig, calibration: np.ndarray, *, spare: int = 0
+    problem: Problem,
+    config: FabricConfig | str | None = None,
+    calibration: np.ndarray | None = None,
+    *,
+    spare: int = 0,
 ) -> Program:
     """Compile for one fabric.
 
     Parameters
     ----------
-    calibration : inputs (n, input_size) like those to come; they set every range
+    config : the fabric, or the name of a preset; by default the smallest preset that holds it
+    calibration : inputs (n, input_size) like those to come; they set every range. By default
+        standard normal numbers; they are biases, initial states, or centred and scaled inputs of
+        an interface
     spare : top bits of the state to leave unused at least, as on a fabric whose state has so many
         bits fewer
 
@@ -62,13 +69,48 @@ def compile_problem(
         The float program is inconsistent.
     ProgramError
         It does not fit the fabric; the message names the memory or the field, and what there is.
+    ConfigError
+        No preset has that name.
     """
+    if config is None:
+        return compile_smallest([problem], calibration, spare=spare)
+    if isinstance(config, str):
+        config = preset(config)
     request = check_request(problem, config, calibration)
     return _fastest(request, _quantize(request, spare))
 
 
+def compile_smallest(
+    problems: Iterable[Problem],
+    calibration: np.ndarray | None = None,
+    *,
+    factor_width: int = REFERENCE.factor_width,
+    spare: int = 0,
+) -> Program:
+    """Compile for the preset with the least state and factor memory that holds one of the problems.
+
+    A preset with couplings of ``factor_width`` bits is preferred. The other parameters and errors
+    are those of :func:`compile_problem`; ProgramError says why the last preset does not hold it.
+    """
+    problems = tuple(problems)
+    refused = ProgramError("there is no problem to compile")
+    for config in sorted(
+        PRESETS.values(),
+        key=lambda c: (c.factor_width < factor_width, c.state_depth, c.factor_depth),
+    ):
+        try:
+            return compile_first(problems, config, calibration, spare=spare)
+        except ProgramError as error:
+            refused = error
+    raise type(refused)(f"no preset holds the program: {refused}")
+
+
 def compile_first(
-    problems: Iterable[Problem], config: FabricConfig, calibration: np.ndarray, *, spare: int = 0
+    problems: Iterable[Problem],
+    config: FabricConfig,
+    calibration: np.ndarray | None,
+    *,
+    spare: int = 0,
 ) -> Program:
     """Compile the first of one or more problems that the fabric's number formats can hold.
 

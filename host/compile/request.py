@@ -9,7 +9,7 @@ import numpy as np
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.host.compile.program import ProgramError
-from ornstein.host.physics.problem import Problem
+from ornstein.host.physics.problem import Problem, ProblemError
 
 MOST_THINNED = (1 << 11) - 1
 """Largest ``thin`` of a stage; a level's descriptor holds it in 11 bits."""
@@ -27,8 +27,16 @@ class Request:
     calibration: np.ndarray
 
 
-def check_request(problem: Problem, config: FabricConfig, calibration: np.ndarray) -> Request:
-    """First pass: refuse what no choice of formats can help.
+DEFAULT_INPUTS = 64
+"""Calibration inputs that are drawn where the user names none."""
+
+
+def check_request(
+    problem: Problem, config: FabricConfig, calibration: np.ndarray | None
+) -> Request:
+    """First pass: refuse what no choice of formats can help, and what no memory can hold.
+
+    Calibration inputs of None are drawn (:func:`default_inputs`).
 
     Raises
     ------
@@ -38,8 +46,15 @@ def check_request(problem: Problem, config: FabricConfig, calibration: np.ndarra
         The calibration inputs are unusable, or the problem needs an option that the fabric was
         built without.
     """
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"problem must be a Problem, not {type(problem).__name__}")
+    if not isinstance(config, FabricConfig):
+        raise ProgramError(
+            f"config must be a FabricConfig or the name of a preset, not {type(config).__name__}"
+        )
     problem.check()
-    calibration = np.asarray(calibration, float)
+    _check_memory(problem, config)
+    calibration = default_inputs(problem) if calibration is None else np.asarray(calibration, float)
     if (
         calibration.ndim != 2
         or not len(calibration)
@@ -68,3 +83,43 @@ def check_request(problem: Problem, config: FabricConfig, calibration: np.ndarra
             f"which hold {config.max_samples}"
         )
     return Request(problem, config, calibration)
+
+
+def default_inputs(problem: Problem) -> np.ndarray:
+    """Calibration inputs (n, input_size) of standard normal numbers.
+
+    They are the biases or the initial states, or the inputs of an interface once they are centred
+    and scaled. Raises ProgramError for a problem with a drive, which no default suits.
+    """
+    if problem.drive is not None:
+        raise ProgramError(
+            f"{problem.name}: a problem with a drive needs calibration inputs; they set its ranges"
+        )
+    normal = np.random.default_rng(0).normal(size=(DEFAULT_INPUTS, problem.input_size))
+    if problem.interface is None:
+        return normal
+    return problem.interface.centre + problem.interface.scale * normal
+
+
+def _check_memory(problem: Problem, config: FabricConfig) -> None:
+    """Raise ProgramError if the units or the factors alone exceed the fabric's memories.
+
+    The passes that place them find out too, but only after all formats are chosen, which takes
+    minutes for thousands of units.
+    """
+    units = problem.energies[0].units
+    factors = sum(
+        factor.size
+        for energy in problem.energies
+        for coupling in energy.couplings
+        for factor in coupling.factors
+    )
+    for name, needed, width in (
+        ("state_depth", units, config.unit_lanes),
+        ("factor_depth", factors, config.lanes),
+    ):
+        if needed > getattr(config, name) * width:
+            raise ProgramError(
+                f"the program needs {name} >= {-(-needed // width)}, but fabric {config.name!r} "
+                f"has {getattr(config, name)}; lower the rank or choose a larger fabric"
+            )

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The float reference as a device: the float program itself, without any number format."""
+"""The float reference as a device: the float program itself, in float64.
+
+Of the fabric's number formats only the realised time step enters, so that both take the same steps.
+"""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -52,19 +55,19 @@ class FloatDevice(Device):
             if self._exact:
                 outputs = _closed_form(program.problem, block.values)
             else:
-                outputs = self._relax(program.problem, block.values, seed, first, warm)
+                outputs = self._relax(program, block.values, seed, first, warm)
             first += len(block)
             yield _selected(program, outputs, selection)
 
     def _relax(
-        self, problem: Problem, values: np.ndarray, seed: int, first: int, warm: bool
+        self, program: Program, values: np.ndarray, seed: int, first: int, warm: bool
     ) -> Outputs:
         """Returns the outputs of the dynamics for inputs (n, input_size).
 
         ``first`` is the number of inputs before them in the stream. Warm inputs run as many at once
         as there are chains, each from its chain's last state.
         """
-        chains = len(self._states)
+        problem, chains = program.problem, len(self._states)
         size = chains if warm else len(values)
         parts = []
         for start in range(0, len(values), size):
@@ -75,9 +78,8 @@ class FloatDevice(Device):
                 initial = part
             else:
                 initial = np.zeros((len(part), problem.energies[0].units))
-            result = _trajectory(
-                problem, part, initial, _InputNoise(seed, first + start, len(part))
-            )
+            noise = _InputNoise(seed, first + start, len(part))
+            result = _trajectory(problem, program.dt, part, initial, noise)
             last = np.arange(max(0, len(part) - chains), len(part))
             self._states[last % chains] = result.final[last]
             parts.append(Outputs(result.mean, result.second, result.samples))
@@ -109,16 +111,16 @@ class _InputNoise:
 
 
 def _trajectory(
-    problem: Problem, values: np.ndarray, initial: np.ndarray, noise: _InputNoise
+    problem: Problem, dt: float, values: np.ndarray, initial: np.ndarray, noise: _InputNoise
 ) -> Trajectory:
-    """Relaxes inputs (n, input_size) from states (n, units)."""
+    """Relaxes inputs (n, input_size) from states (n, units) in steps of ``dt``."""
     # The added axis of length one makes the products with M separate for each input. Otherwise
     # their rounding would depend on the number of inputs that are relaxed together.
     result = relax(
         problem.energies,
         problem.biases(values)[:, :, None],
         problem.stages,
-        dt=problem.dt,
+        dt=dt,
         integrator=problem.integrator,
         initial=initial[:, None],
         rng=noise,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ornstein.host.physics.interface import Interface, Readout
-from ornstein.host.physics.timestep import TimeStep
+from ornstein.host.physics.timestep import TimeStep, largest_curvature
 from ornstein.sim.energy import Energy
 from ornstein.sim.stages import EM, LM, Stage
 
@@ -128,6 +128,15 @@ class Problem:
 
     def check(self) -> "Problem":
         """Return this problem. Raises ProblemError, or EnergyError for one of its energies."""
+        for name, values, kind, single in (
+            ("energies", self.energies, Energy, "(energy,)"),
+            ("stages", self.stages, Stage, "(stage,)"),
+        ):
+            if not isinstance(values, tuple) or not all(isinstance(v, kind) for v in values):
+                raise ProblemError(
+                    f"{self.name}: {name} must be a tuple of {kind.__name__}, not "
+                    f"{type(values).__name__}; a single one is written {single}"
+                )
         if not self.energies or not self.stages:
             raise ProblemError(f"{self.name}: needs at least one energy and one stage")
         for energy in self.energies:
@@ -142,10 +151,10 @@ class Problem:
         self._check_options()
         self._check_drive()
         self._check_parts()
-        fastest = max(float(energy.eigenvalues()[-1]) for energy in self.energies)
+        fastest = max(largest_curvature(energy) for energy in self.energies)
         if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
             raise ProblemError(
-                f"{self.name}: dt = {self.dt} is unstable or not positive; the largest eigenvalue "
+                f"{self.name}: dt = {self.dt} is unstable or not positive; the largest curvature "
                 f"{fastest:.4g} allows dt < {2 / fastest:.4g}"
             )
         return self
@@ -214,19 +223,29 @@ class Problem:
             self.interface.check(modules)
         if self.bias_sets < 1 or (self.entry != BIAS and self.bias_sets != 1):
             raise ProblemError(f"{self.name}: bias_sets = {self.bias_sets} does not fit the entry")
-        units = {module.name: module.units for module in modules}
-        if self.target is not None and self.target not in units:
-            raise ProblemError(f"{self.name}: the target {self.target!r} is none of {list(units)}")
-        sizes = [(self.offset, self.energies[0].units)]
+        part = self._target_units()
+        sizes = [("offset", self.offset, self.energies[0].units)]
         if self.readout is not None:
-            read = units[self.target] if self.target is not None else self.energies[0].units
-            sizes += [(self.readout.scale, read), (self.readout.offset, read)]
-        for array, size in sizes:
-            if array is not None and (array.shape != (size,) or not np.isfinite(array).all()):
+            read = len(range(self.energies[0].units)[part])
+            sizes += [
+                ("readout.scale", self.readout.scale, read),
+                ("readout.offset", self.readout.offset, read),
+            ]
+        for name, array, size in sizes:
+            if array is not None and (np.shape(array) != (size,) or not np.isfinite(array).all()):
                 raise ProblemError(
-                    f"{self.name}: offset and read-out must be finite, {size} numbers here, not "
-                    f"{array.shape}"
+                    f"{self.name}: {name} must be {size} finite numbers, not an array of shape "
+                    f"{np.shape(array)}"
                 )
+
+    def _target_units(self) -> slice:
+        """The units of the target. Raises ProblemError if there is no such module."""
+        if self.target is None:
+            return slice(None)
+        slices = self.energies[0].slices
+        if self.target not in slices:
+            raise ProblemError(f"{self.name}: the target {self.target!r} is none of {list(slices)}")
+        return slices[self.target]
 
     def biases(self, inputs: np.ndarray) -> np.ndarray:
         """Biases (n, bias_sets, units) of inputs (n, input_size), float64."""
@@ -246,13 +265,18 @@ class Problem:
         if self.entry == BIAS:
             return np.asarray(inputs, float).reshape(len(inputs), self.bias_sets, energy.units)
         offset = np.zeros(energy.units) if self.offset is None else self.offset
+        if np.shape(offset) != (energy.units,):
+            raise ProblemError(
+                f"{self.name}: offset must be {energy.units} finite numbers, not an array of shape "
+                f"{np.shape(offset)}"
+            )
         return np.broadcast_to(offset, (len(inputs), 1, energy.units))
 
     def decode(self, means: np.ndarray) -> np.ndarray:
         """The prediction from mean states (n, units): those of the target module, read out."""
         if self.target is None:
             return means
-        return self.decode_target(means[:, self.energies[0].slices[self.target]])
+        return self.decode_target(means[:, self._target_units()])
 
     def decode_target(self, means: np.ndarray) -> np.ndarray:
         """The prediction from the target module's mean states (n, units of the target)."""

@@ -9,6 +9,7 @@ polynomial, whose factor a step tends to (sqrt(c) - 1) / (sqrt(c) + 1) [Golub an
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from math import gamma
 
 import numpy as np
 
@@ -24,6 +25,9 @@ values, and at this bound the distribution of the states differs from a normal o
 Kolmogorov-Smirnov distance of 0.008; at 0.95 it is 0.218."""
 MOST_HALVINGS = 5
 """How often a time step is halved before no number format is found."""
+MOST_CONDITION = 1e4
+"""Largest ratio of the rates that a quartic energy is given time for: at kT = 0 a direction without
+curvature comes to rest ever more slowly."""
 _LEAST_DISTANCE = 1e-12
 """Smallest share of a distance that is told apart from none."""
 
@@ -145,6 +149,35 @@ def spectrum(energies: Iterable[Energy]) -> tuple[float, float]:
     """The smallest and the largest eigenvalue of the energies' matrices M."""
     values = np.concatenate([energy.eigenvalues() for energy in energies])
     return float(values.min()), float(values.max())
+
+
+def largest_curvature(energy: Energy) -> float:
+    """The largest curvature that a state at rest meets.
+
+    It is the largest eigenvalue of M. Under a quartic term a direction of negative eigenvalue has
+    two wells, in which the curvature is -2 times the eigenvalue.
+    """
+    values = energy.eigenvalues()
+    return float(max(values[-1], -2 * values[0] if energy.j4 else values[-1]))
+
+
+def relaxation_rates(energy: Energy, kT: float) -> tuple[float, float]:
+    """The slowest and the fastest rate at which an energy relaxes at a temperature.
+
+    Those of a harmonic energy are the extreme eigenvalues of M. Under a quartic term they are
+    estimates, which tell a single unit's rates within a factor of about two: the curvature in the
+    wells of a direction of negative eigenvalue, and the stiffness that the thermal motion of a
+    quartic unit adds, 12 j4 <z^2> with <z^2> = Gamma(3/4) / Gamma(1/4) sqrt(kT / j4). Hopping from
+    well to well is slower by far, and no rate tells of it.
+    """
+    values = energy.eigenvalues()
+    if not energy.j4:
+        return float(values[0]), float(values[-1])
+    thermal = 12 * gamma(0.75) / gamma(0.25) * np.sqrt(kT * energy.j4)
+    rates = np.where(values > 0, values, -2 * values) + thermal
+    # wells lie at z_i^2 = -lambda / (4 j4), where the quartic term adds -3 lambda everywhere
+    fastest = max(values[-1], 0.0) + 3 * max(-values[0], 0.0) + 3 * thermal
+    return float(max(rates.min(), fastest / MOST_CONDITION)), float(fastest)
 
 
 def chebyshev_steps(condition: float, tolerance: float) -> int:

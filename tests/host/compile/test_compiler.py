@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from helpers.programs import random_program, toy, toy_energy, toy_inputs
-from ornstein.hdl.config import ICEBREAKER, REFERENCE, TINY, WIDE
+from ornstein.hdl.config import ICEBREAKER, REFERENCE, TINY, WIDE, ConfigError
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.formats import FILL, TOP
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.physics.interface import Interface, Layer
+from ornstein.host.physics.problem import Problem
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import EM, LM, Stage
 
@@ -363,13 +364,38 @@ def test_a_layer_that_reads_a_bias_which_is_zero_adds_nothing():
     np.testing.assert_allclose(biases, problem.biases(inputs)[:, 0], atol=0.02)
 
 
+# ---- the fabric is chosen ------------------------------------------------------------------------
+
+
+def test_the_smallest_preset_that_holds_a_problem_is_chosen():
+    assert compile_problem(toy()).config is TINY
+    larger = Energy.from_precision(np.diag(np.linspace(1.0, 2.0, 40)))
+    problem = Problem("larger", (larger,), toy().stages, dt=0.5, entry="bias")
+    chosen = compile_problem(problem).config
+    assert chosen.name == "bitsy" and 40 * 40 <= chosen.factor_depth * chosen.lanes
+    with pytest.raises(ProgramError, match="needs factor_depth >= 800, but fabric 'tiny' has 256"):
+        compile_problem(problem, "tiny")
+
+
+def test_a_fabric_can_be_named():
+    assert compile_problem(toy(), "reference", toy_inputs()).config is REFERENCE
+    with pytest.raises(ConfigError, match="no fabric is called 'huge'; there are tiny, "):
+        compile_problem(toy(), "huge")
+
+
+def test_the_error_names_what_the_last_preset_lacks():
+    problem = toy(stages=(Stage(65_537, accumulate=True),))
+    with pytest.raises(ProgramError, match="no preset holds the program: 65537 averaged steps"):
+        compile_problem(problem)
+
+
 # ---- refusals ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
     ("field", "depth", "needed"),
     [
-        ("factor_depth", 4, 5),
+        ("factor_depth", 4, 8),
         ("state_depth", 4, 8),
         ("drive_depth", 8, 16),
         ("rank_depth", 1, 2),

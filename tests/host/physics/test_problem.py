@@ -8,9 +8,9 @@ import pytest
 
 from helpers.programs import toy, toy_energy, toy_inputs
 from ornstein.host.physics.interface import Interface, Layer, Readout
-from ornstein.host.physics.problem import ProblemError, equilibrium
+from ornstein.host.physics.problem import Problem, ProblemError, equilibrium
 from ornstein.host.physics.timestep import choose_time_step
-from ornstein.sim.energy import EnergyError, Module
+from ornstein.sim.energy import Energy, EnergyError, Module
 from ornstein.sim.stages import Stage
 
 AVERAGE = Stage(5, 0.1, accumulate=True)
@@ -129,17 +129,48 @@ def test_equilibrium_burns_in_then_averages():
         ({"interface": small_interface()}, "an interface belongs to entry 'interface'"),
         (
             {"dt": 6.0},
-            "dt = 6.0 is unstable or not positive; the largest eigenvalue 0.35 allows dt < 5.714",
+            "dt = 6.0 is unstable or not positive; the largest curvature 0.35 allows dt < 5.714",
         ),
         ({"dt": 0.0}, "dt = 0.0 is unstable or not positive"),
         ({"dt": -1.0}, "dt = -1.0 is unstable or not positive"),
         ({"dt": np.nan}, "dt = nan is unstable"),
+        (
+            {"energies": toy_energy()},
+            r"energies must be a tuple of Energy, not Energy; a single one is written \(energy,\)",
+        ),
+        ({"stages": AVERAGE}, r"stages must be a tuple of Stage, not Stage"),
+        ({"target": "c"}, r"the target 'c' is none of \['a', 'b'\]"),
+        (
+            {"entry": "state", "offset": np.zeros(3)},
+            r"offset must be 8 finite numbers, not an array of shape \(3,\)",
+        ),
+        ({"entry": "state", "offset": [1.0]}, "offset must be 8 finite numbers"),
+        (
+            {"target": "b", "readout": Readout(np.ones(5), np.zeros(3))},
+            r"readout.scale must be 3 finite numbers, not an array of shape \(5,\)",
+        ),
     ],
 )
 def test_nonsense_is_refused_in_one_line(changes, message):
     with pytest.raises(ProblemError, match=message) as caught:
         toy(**changes).check()
     assert "\n" not in str(caught.value) and "toy" in str(caught.value)
+
+
+def test_wrong_arguments_are_named_before_a_problem_is_checked_too():
+    with pytest.raises(ProblemError, match="the target 'c' is none of"):
+        toy(target="c").decode(np.zeros((1, 8)))
+    with pytest.raises(ProblemError, match="offset must be 8 finite numbers"):
+        toy(entry="state", offset=np.zeros(3)).biases(np.zeros((1, 8)))
+
+
+def test_wells_bound_the_time_step():
+    """With all of M negative, the curvature is that in the wells, twice the eigenvalue."""
+    wells = Energy.from_precision(-np.eye(3), j4=0.25)
+    problem = Problem("wells", (wells,), (AVERAGE,), dt=0.9, entry="bias")
+    assert problem.check() is problem
+    with pytest.raises(ProblemError, match="the largest curvature 2 allows dt < 1"):
+        replace(problem, dt=1.1).check()
 
 
 def test_an_energy_that_is_not_positive_definite_is_refused_by_its_eigenvalue():

@@ -4,12 +4,15 @@ import pytest
 
 from ornstein.host.physics.timestep import (
     LARGEST_LEAK,
+    MOST_CONDITION,
     MOST_HALVINGS,
     SHAPE_BOUND,
     TimeStep,
     TimeStepError,
     chebyshev_steps,
     choose_time_step,
+    largest_curvature,
+    relaxation_rates,
     time_steps,
 )
 from ornstein.sim.energy import Coupling, Energy, Module
@@ -74,3 +77,35 @@ def test_an_unstable_unit_step_is_none():
 def test_a_tolerance_out_of_range_is_refused(tolerance):
     with pytest.raises(TimeStepError, match="between 0 and 1"):
         choose_time_step([energy_with(0.1, 0.4)], tolerance=tolerance)
+
+
+def test_the_rates_of_a_harmonic_energy_are_its_eigenvalues():
+    energy = energy_with(0.5, 1.5)
+    assert relaxation_rates(energy, 0.1) == pytest.approx((0.5, 1.5))
+    assert largest_curvature(energy) == pytest.approx(1.5)
+
+
+def test_the_curvature_of_a_double_well():
+    """E = -z^2 / 2 + z^4 / 4 has its wells at +-1, where E'' = -1 + 3 = 2."""
+    energy = Energy.from_precision([[-1.0]], j4=0.25)
+    assert largest_curvature(energy) == pytest.approx(2.0)
+    slowest, fastest = relaxation_rates(energy, 0.0)
+    assert slowest == pytest.approx(2.0) and fastest == pytest.approx(3.0)
+
+
+@pytest.mark.parametrize("kT", [0.01, 1.0])
+def test_thermal_motion_stiffens_a_quartic_unit(kT):
+    """Without a harmonic part the mean curvature is 12 j4 <z^2>, here by quadrature."""
+    j4 = 0.3
+    energy = Energy.from_precision([[0.0]], j4=j4)
+    z = np.linspace(-1, 1, 20_001) * 4 * (kT / j4) ** 0.25
+    weight = np.exp(-j4 * z**4 / kT)
+    mean_curvature = 12 * j4 * np.sum(z**2 * weight) / np.sum(weight)
+    slowest, fastest = relaxation_rates(energy, kT)
+    assert slowest == pytest.approx(mean_curvature, rel=1e-6)
+    assert fastest == pytest.approx(3 * slowest)
+
+
+def test_a_direction_without_curvature_still_has_a_rate():
+    slowest, fastest = relaxation_rates(Energy.from_precision(np.diag([0.0, 2.0]), j4=0.1), 0.0)
+    assert fastest == pytest.approx(2.0) and slowest == pytest.approx(fastest / MOST_CONDITION)
