@@ -78,9 +78,9 @@ $(VENV)/.docs: $(VENV)/.base
 	$(INSTALL) '.[docs]'
 	touch $@
 
-# PyTorch and ONNX, for `ornstein train`, `ornstein capture` and the tests of them
+# PyTorch, ONNX and ncnn, for `ornstein train`, `ornstein capture` and the tests of them
 $(VENV)/.train: $(VENV)/.test
-	$(INSTALL) '.[train,onnx]'
+	$(INSTALL) '.[train,onnx,ncnn]'
 	touch $@
 
 clean:

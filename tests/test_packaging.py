@@ -56,4 +56,6 @@ def test_every_package_is_pinned():
     """The extra ``bench`` is left out: no command of the Makefile installs it."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonical(line.partition("==")[0]) for line in lines if "==" in line}
-    assert requirements(["test", "synth", "study", "lint", "docs", "train", "onnx"]) <= pinned
+    assert (
+        requirements(["test", "synth", "study", "lint", "docs", "train", "onnx", "ncnn"]) <= pinned
+    )

@@ -12,11 +12,13 @@ from rich.table import Table
 from ornstein.host.cli.app import JsonOption, SeedOption, app, progress, screen, write_json
 from ornstein.host.models.graph_skips import Skip
 from ornstein.host.models.model_file import open_weights
+from ornstein.host.models.ncnn_files import SUFFIX as NCNN_SUFFIX
 from ornstein.host.models.tensor_files import ModelFileError
 from ornstein.sim.toolchain import ToolError
 
 if TYPE_CHECKING:  # PyTorch is imported for a network of it only
     from ornstein.host.models.capture import OnnxNetwork
+    from ornstein.host.models.ncnn_network import NcnnNetwork
     from ornstein.host.models.torch_network import TorchNetwork
 
 
@@ -24,7 +26,10 @@ if TYPE_CHECKING:  # PyTorch is imported for a network of it only
 def layers(
     weights: Annotated[
         Path,
-        typer.Argument(help="safetensors, its index of shards, PyTorch state dict, or ONNX file."),
+        typer.Argument(
+            help="safetensors, its index of shards, PyTorch state dict, ONNX file, or .param file "
+            "of ncnn."
+        ),
     ],
     match: Annotated[str, typer.Option(help="List only names that hold this text.")] = "",
     json_file: JsonOption = None,
@@ -49,7 +54,8 @@ def capture(
     network: Annotated[
         str,
         typer.Argument(
-            help="ONNX file, or package.module:name of a torch.nn.Module or of what makes one."
+            help="ONNX file, .param file of ncnn, or package.module:name of a torch.nn.Module or "
+            "of what makes one."
         ),
     ],
     inputs: Annotated[
@@ -81,7 +87,9 @@ def capture(
     if isinstance(opened, OnnxNetwork):
         found = opened.skips()
     elif samples is None:
-        raise typer.BadParameter("a torch.nn.Module shows its skips when it runs; add --inputs")
+        raise typer.BadParameter(
+            "a network of PyTorch or ncnn shows its skips when it runs; add --inputs"
+        )
     else:
         found = opened.skips(samples)
     if listing or not skip:
@@ -107,17 +115,20 @@ def capture(
     write_json(json_file, {str(path): asdict(chosen[name]) for name, path in written.items()})
 
 
-def _open_network(network: str, weights: Path | None) -> "OnnxNetwork | TorchNetwork":
-    """Opens an ONNX file or an import path. Raises ModelFileError, ToolError."""
+def _open_network(network: str, weights: Path | None) -> "OnnxNetwork | NcnnNetwork | TorchNetwork":
+    """Opens an ONNX file, one of ncnn, or an import path. Raises ModelFileError, ToolError."""
     from ornstein.host.models.capture import OnnxNetwork
+    from ornstein.host.models.ncnn_network import NcnnNetwork
 
-    if Path(network).suffix == ".onnx":
-        if weights is not None:
-            raise typer.BadParameter("an ONNX file holds its weights; leave --weights out")
-        return OnnxNetwork.load(Path(network))
+    for kind, suffix in ((OnnxNetwork, ".onnx"), (NcnnNetwork, NCNN_SUFFIX)):
+        if Path(network).suffix == suffix:
+            if weights is not None:
+                raise typer.BadParameter(f"{network} has its own weights; leave --weights out")
+            return kind.load(Path(network))
     if ":" not in network:
         raise ModelFileError(
-            f"{network}: neither an .onnx file nor an import path like package.module:Network"
+            f"{network}: neither an .onnx file, a {NCNN_SUFFIX} file of ncnn, nor an import path "
+            "like package.module:Network"
         )
     try:
         from ornstein.host.models.torch_network import TorchNetwork

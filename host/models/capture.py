@@ -151,7 +151,7 @@ class OnnxNetwork:
         """Returns the skips that the graph shows, the innermost first."""
         from ornstein.host.models.graph_skips import Graph
 
-        return Graph(self.model).skips()
+        return Graph.of_onnx(self.model).skips()
 
     def runner(self, inputs: Inputs, tensors: Sequence[str]) -> tuple[Run, dict[str, np.ndarray]]:
         """Returns the network as a function, and the inputs as it takes them.

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The skips of a network in an ONNX graph, found by where a short path meets a long one.
+"""The skips of a network in its graph, found by where a short path meets a long one.
 
-A joint is a Concat of feature maps, one of which took at least :data:`SHORTEST_PATH` more
-convolutions than the other, or such an Add whose longer path crosses an upsampling. (The Add of a
-residual block crosses none.) Its shorter input is the encoder's side x of a skip. The decoder's
-side y is what the block behind the joint gives out.
+Nodes are named by the operations of ONNX, whatever the file is of. A joint is a Concat of feature
+maps, one of which took at least :data:`SHORTEST_PATH` more convolutions than the other, or such an
+Add whose longer path crosses an upsampling. (The Add of a residual block crosses none.) Its shorter
+input is the encoder's side x of a skip. The decoder's side y is what the block behind the joint
+gives out.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -42,28 +43,71 @@ class Skip:
     layers: tuple[str | None, str | None] = (None, None)
 
 
-class Graph:
-    """Paths of features through the graph of an onnx.ModelProto; its nodes must be sorted."""
+@dataclass(frozen=True)
+class Node:
+    """An operation on tensors.
 
-    def __init__(self, model: Any):
+    Attributes
+    ----------
+    op_type : of ONNX, such as Conv
+    name : of the node
+    input, output : names of tensors, the weight of a convolution second
+    stride : of a convolution
+    """
+
+    op_type: str
+    name: str
+    input: tuple[str, ...]
+    output: tuple[str, ...]
+    stride: int = 1
+
+
+class Graph:
+    """Paths of features through a graph.
+
+    Parameters
+    ----------
+    nodes : sorted, so that each comes behind those whose outputs it takes
+    weights : shapes of the trained tensors, by name
+    inputs, outputs : names of the tensors that go into the network and come out
+    shapes : of the other tensors, by name, as far as they are known; a size may be a word
+    """
+
+    def __init__(
+        self,
+        nodes: Sequence[Node],
+        weights: dict[str, tuple[int, ...]],
+        inputs: Sequence[str],
+        outputs: Iterable[str],
+        shapes: dict[str, tuple[int | str, ...]],
+    ):
+        self.nodes, self.weights, self.inputs = nodes, weights, inputs
+        self.outputs, self.shapes = set(outputs), shapes
+        self._trace()
+
+    @classmethod
+    def of_onnx(cls, model: Any) -> "Graph":
+        """Returns the graph of an onnx.ModelProto."""
         from onnx.shape_inference import infer_shapes
 
         graph = model.graph
-        self.weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
-        self.inputs = [value.name for value in graph.input if value.name not in self.weights]
-        self.outputs = {value.name for value in graph.output}
-        self.nodes = list(graph.node)
+        weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
         inferred = infer_shapes(model).graph
         values = (*inferred.value_info, *inferred.input, *inferred.output)
-        self.shapes = {value.name: _shape(value) for value in values}
-        self._trace()
+        return cls(
+            [_node(node) for node in graph.node],
+            weights,
+            [value.name for value in graph.input if value.name not in weights],
+            [value.name for value in graph.output],
+            {value.name: _shape(value) for value in values},
+        )
 
     def _trace(self) -> None:
         """Follows features from the inputs: who makes a tensor, and its depth."""
         self.depth = dict.fromkeys(self.inputs, 0)
         """Convolutions on the longest path to every tensor that depends on an input."""
         self.upsamplings = dict.fromkeys(self.inputs, 0)
-        self.maker: dict[str, Any] = {}
+        self.maker: dict[str, Node] = {}
         self.users: Counter[str] = Counter()
         for node in self.nodes:
             sources = self.features(node)
@@ -77,7 +121,7 @@ class Graph:
                 self.upsamplings[name] = ups + (node.op_type in _UPSAMPLING)
                 self.maker[name] = node
 
-    def features(self, node: Any) -> list[str]:
+    def features(self, node: Node) -> list[str]:
         """Returns the inputs of a node that depend on an input of the graph, each once."""
         return [name for name in dict.fromkeys(node.input) if name in self.depth]
 
@@ -87,11 +131,11 @@ class Graph:
         return shape[1] if len(shape) > 2 and isinstance(shape[1], int) else None
 
     @cached_property
-    def joints(self) -> dict[str, Any]:
+    def joints(self) -> dict[str, Node]:
         """The nodes at which a skip ends, by their first output."""
         return {node.output[0]: node for node in self.nodes if self._joins(node)}
 
-    def _joins(self, node: Any) -> bool:
+    def _joins(self, node: Node) -> bool:
         sources = self.features(node)
         if node.op_type not in ("Concat", "Add") or len(sources) < 2:
             return False
@@ -113,7 +157,7 @@ class Graph:
             and all(a == b for a, b in pairs if isinstance(a, int) and isinstance(b, int))
         )
 
-    def _ends(self, node: Any) -> tuple[str, str]:
+    def _ends(self, node: Node) -> tuple[str, str]:
         """Returns the inputs of a joint with the shortest and the longest path."""
         ordered = sorted(self.features(node), key=self.depth.__getitem__)
         return ordered[0], ordered[-1]
@@ -158,7 +202,7 @@ class Graph:
                 break
         return end, self._of_width(first, end)
 
-    def _passing(self, start: str) -> Iterator[tuple[Any, str | None]]:
+    def _passing(self, start: str) -> Iterator[tuple[Node, str | None]]:
         """Gives every node behind a tensor, and its output if all paths from there pass it."""
         waiting = {start: self.users[start]}
         reached = {start}
@@ -189,7 +233,7 @@ class Graph:
                 if self._of_width(weight, x) is None:
                     break
                 found.append(weight)
-                if _attribute(node, "strides", [1])[0] > 1:
+                if node.stride > 1:
                     break
             name = max(self.features(node), key=lambda name: (self._is_map(name), self.depth[name]))
         return found[-1] if found else None
@@ -198,7 +242,7 @@ class Graph:
         """Whether a tensor has more than one pixel, unlike an embedding that is added to it."""
         return any(size != 1 for size in self.shapes.get(name, ())[2:])
 
-    def _square_weight(self, node: Any) -> str | None:
+    def _square_weight(self, node: Node) -> str | None:
         """Returns the weight of a convolution of more than one pixel, None for another node."""
         if node.op_type != "Conv" or len(node.input) < 2:
             return None
@@ -216,5 +260,7 @@ def _shape(value: Any) -> tuple[int | str, ...]:
     return tuple(d.dim_value if d.HasField("dim_value") else d.dim_param or "?" for d in dimensions)
 
 
-def _attribute(node: Any, name: str, default: list[int]) -> list[int]:
-    return next((list(a.ints) for a in node.attribute if a.name == name), default)
+def _node(node: Any) -> Node:
+    """Returns an onnx.NodeProto as a node."""
+    strides = next((a.ints[0] for a in node.attribute if a.name == "strides" and a.ints), 1)
+    return Node(node.op_type, node.name, tuple(node.input), tuple(node.output), strides)

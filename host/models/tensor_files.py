@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files of named tensors as NumPy arrays: safetensors, PyTorch state dicts, ONNX and .npz.
+"""Files of named tensors as NumPy arrays: safetensors, PyTorch state dicts, ONNX, ncnn, .npz.
 
 A file of shards comes in as its index, ``model.safetensors.index.json``, or as the folder of it.
 PyTorch is imported for a PyTorch file only, and onnx for an ONNX file only.
@@ -17,6 +17,8 @@ from pathlib import Path
 import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy, so that safetensors reads it
 import numpy as np
 from safetensors import SafetensorError, safe_open
+
+from ornstein.host.models import ncnn_files
 
 INDEX_SUFFIX = ".safetensors.index.json"
 PYTORCH_SUFFIXES = (".pt", ".pth", ".bin", ".ckpt")
@@ -125,6 +127,8 @@ def open_tensors(path: Path) -> TensorFile:
         return _open_npz(path)
     if path.suffix == ".onnx":
         return _open_onnx(path)
+    if path.suffix == ncnn_files.SUFFIX:
+        return _open_ncnn(path)
     return _open_pytorch(path) if path.suffix in PYTORCH_SUFFIXES else _open_safetensors(path)
 
 
@@ -250,6 +254,24 @@ def load_onnx(path: Path):
     if not model.graph.node:
         raise ModelFileError(f"{path}: not a readable ONNX file (it has no graph)")
     return model
+
+
+def _open_ncnn(path: Path) -> TensorFile:
+    load_ncnn_layers(path)
+    try:
+        return _in_memory(path, ncnn_files.read_weights(path))
+    except (ValueError, ArithmeticError, OSError) as error:  # sizes that make no array too
+        raise ModelFileError(f"{path}: its weights cannot be read ({_first_line(error)})") from None
+
+
+def load_ncnn_layers(path: Path) -> list[ncnn_files.NcnnLayer]:
+    """Returns the layers of an ncnn .param file. Raises ModelFileError."""
+    try:
+        return ncnn_files.read_layers(path)
+    except (ncnn_files.NcnnFileError, OSError) as error:
+        raise ModelFileError(
+            f"{path}: not a readable .param file of ncnn ({_first_line(error)})"
+        ) from None
 
 
 def _in_memory(path: Path, arrays: dict[str, np.ndarray]) -> TensorFile:

@@ -63,4 +63,4 @@ def test_capture_fails_in_one_line(net, arguments, code, words):
 
 def test_a_network_is_a_file_or_an_import_path():
     code, line = failure("capture", "net")
-    assert code == 6 and "neither an .onnx file nor an import path" in line
+    assert code == 6 and "neither an .onnx file, a .param file of ncnn, nor an import path" in line
