@@ -18,6 +18,7 @@ from ornstein.boards import BOARDS, BoardInfo
 from ornstein.boards.floorplan import floorplan
 from ornstein.boards.timing import critical_path, missed_mhz
 from ornstein.hdl.config import FabricConfig
+from ornstein.sim.toolchain import install_command
 
 REPORT = "report.json"
 NETLIST = "netlist.json"
@@ -235,8 +236,7 @@ def _environment(toolchain: Toolchain) -> dict[str, str]:
         environment.setdefault(variable, program)
         if shutil.which(environment[variable], path=environment["PATH"]) is None:
             raise BuildError(
-                f"{environment[variable]} is missing; install it with: "
-                "pip install 'ornstein[synth]'"
+                f"{environment[variable]} is missing; install it with: {install_command('synth')}"
             )
     return environment
 
@@ -247,7 +247,7 @@ def tool_versions(toolchain: Toolchain) -> dict[str, str]:
         return {package: importlib.metadata.version(package) for package in toolchain.packages}
     except importlib.metadata.PackageNotFoundError as error:
         raise BuildError(
-            f"the package {error.name} is missing; install it with: pip install 'ornstein[synth]'"
+            f"the package {error.name} is missing; install it with: {install_command('synth')}"
         ) from None
 
 

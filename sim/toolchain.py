@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """External tools: finds them, and runs them with the environment that they need."""
 
+import importlib.metadata
 import importlib.util
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -63,12 +65,23 @@ def icarus_environment() -> dict[str, str]:
     return dict(os.environ)
 
 
+def install_command(extra: str) -> str:
+    """Returns the command that installs the packages of an extra of this project's.
+
+    The packages are named themselves, so that the command works wherever this package came from.
+    """
+    marker = re.compile(rf"""([\w.-]+(?:\[[\w,-]+\])?).*;\s*extra\s*==\s*["']{extra}["']""")
+    found = (marker.match(line) for line in importlib.metadata.requires("ornstein") or ())
+    packages = [match[1] for match in found if match]
+    return shlex.join([sys.executable, "-m", "pip", "install", *packages])
+
+
 def synth_package(package: str) -> Path:
     """Returns the folder of a package of the ``synth`` extra. Raises ToolError if it is missing."""
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
         raise ToolError(
-            f"the package {package} is missing; install it with: pip install 'ornstein[synth]'"
+            f"the package {package} is missing; install it with: {install_command('synth')}"
         )
     return Path(spec.origin).parent
 

@@ -13,7 +13,6 @@ import drawings
 import generate
 import pytest
 import several_boards
-import typer
 from typer.testing import CliRunner
 
 from ornstein import host
@@ -23,7 +22,8 @@ from ornstein.hdl.isa import Operation, Pass
 from ornstein.hdl.schedule import reads, writes
 from ornstein.hdl.spaces import spaces
 from ornstein.hdl.timing import Timing
-from ornstein.host.cli import main
+from ornstein.host.cli.app import app
+from ornstein.host.cli.commands import COMMANDS, load_command
 from ornstein.host.cli.exit_codes import EXIT_CODES
 
 ROOT = Path(__file__).parents[1]
@@ -49,11 +49,13 @@ def ids(path: Path) -> str:
 
 def commands() -> dict[str, set[str]]:
     """Every command of the application and its options."""
-    group = typer.main.get_command(main.app)
     return {
-        name: {option for parameter in command.params for option in parameter.opts}
-        | {option for parameter in command.params for option in parameter.secondary_opts}
-        for name, command in group.commands.items()
+        name: {
+            option
+            for parameter in load_command(name).params
+            for option in (*parameter.opts, *parameter.secondary_opts)
+        }
+        for name in COMMANDS
     }
 
 
@@ -139,7 +141,7 @@ def test_the_commands_on_the_committed_network_run(tmp_path, monkeypatch):
     lines = re.findall(r"^    ornstein (.+)$", section, re.M)
     assert len(lines) == 4
     for line in lines:
-        result = CliRunner().invoke(main.app, line.split(), catch_exceptions=False)
+        result = CliRunner().invoke(app, line.split(), catch_exceptions=False)
         assert result.exit_code == 0, result.output
 
 

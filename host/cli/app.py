@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the commands share: the application, common options, and output.
 
-Each other module of this package holds a group of commands, which importing it registers. Libraries
-that take long to load are imported inside a command, so that ``ornstein --help`` answers at once.
+Each other module of this package holds commands, which importing it registers; a command also
+stands in :data:`ornstein.host.cli.commands.COMMANDS`. Nothing that takes long to load is imported
+here, so that ``ornstein --help`` answers at once.
 """
 
 import json
@@ -24,12 +25,15 @@ from rich.progress import (
 )
 from rich.table import Table
 
+from ornstein.host.cli.commands import CommandGroup
+
 
 class CheckError(RuntimeError):
     """A check failed; one line that says what was checked and what was found."""
 
 
 app = typer.Typer(
+    cls=CommandGroup,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -37,7 +41,28 @@ app = typer.Typer(
     help="Run trained diffusion weights on a substrate that answers by relaxing to equilibrium.",
 )
 errors = Console(stderr=True)
-screen = Console(width=None if sys.stdout.isatty() else 140)
+screen = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else 140)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        screen.print(f"ornstein {version('ornstein')}", highlight=False)
+        raise typer.Exit
+
+
+@app.callback()
+def _common_options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    pass
+
 
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write machine-readable results to this file.")

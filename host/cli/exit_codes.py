@@ -44,3 +44,8 @@ EXIT_CODES: dict[type[Exception], int] = {
     FlashError: 11,
 }
 """Exit code of each layer's errors; 2 is wrong usage, 130 an interrupt, 1 a bug."""
+
+
+def exit_code(error: Exception) -> int | None:
+    """Returns the exit code of an error's layer, or None for an error of no layer: a bug."""
+    return next((code for kind, code in EXIT_CODES.items() if isinstance(error, kind)), None)

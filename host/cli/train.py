@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ornstein.host.cli.app import JsonOption, SeedOption, app, progress, screen, write_json
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import ToolError, install_command
 
 
 @app.command(
@@ -125,7 +125,7 @@ def _pytorch():
         if error.name != "torch":
             raise
         raise ToolError(
-            "training needs PyTorch; install it with: pip install 'ornstein[train]'"
+            f"training needs PyTorch; install it with: {install_command('train')}"
         ) from None
 
 

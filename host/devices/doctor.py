@@ -13,7 +13,7 @@ from ornstein.host.devices.comparison import ModelMismatchError, check_equals_mo
 from ornstein.host.devices.device import open_device
 from ornstein.host.devices.selftest import builtin_program
 from ornstein.host.models.model_file import ModelFileError, TrainedModel
-from ornstein.sim.toolchain import ToolError, verilator_environment
+from ornstein.sim.toolchain import ToolError, install_command, verilator_environment
 from ornstein.sim.verilated import cache_folder
 
 _OPTIONAL_PACKAGES = (
@@ -34,7 +34,7 @@ def examine() -> Iterator[Check]:
     yield from ports.examine()
     for name, package, extra in _OPTIONAL_PACKAGES:
         installed = importlib.util.find_spec(package) is not None
-        detail = "installed" if installed else f"optional; pip install 'ornstein[{extra}]'"
+        detail = "installed" if installed else f"optional; {install_command(extra)}"
         yield Check(name, installed, detail, needed=False)
 
 

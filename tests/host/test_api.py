@@ -29,8 +29,26 @@ def test_importing_the_api_loads_nothing():
     assert found.stdout.strip() == "[]"
 
 
-def test_the_command_line_loads_no_compiler_and_no_plots():
-    code = "import sys, ornstein.host.cli.main; print({'numba', 'matplotlib'} & set(sys.modules))"
+def test_help_loads_no_command_and_no_numbers():
+    code = (
+        "import sys, ornstein.host.cli.main as cli; sys.argv = ['ornstein', '--help']\n"
+        "try: cli.main()\n"
+        "finally: print('loaded:', sorted(name for name in sys.modules"
+        " if name.startswith('ornstein.') or name == 'numpy'))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.splitlines()[-1] == (
+        "loaded: ['ornstein.host', 'ornstein.host.cli', 'ornstein.host.cli.app', "
+        "'ornstein.host.cli.commands', 'ornstein.host.cli.main']"
+    )
+
+
+def test_no_command_loads_a_compiler_or_plots_before_it_runs():
+    code = (
+        "import sys; from ornstein.host.cli.commands import COMMANDS, load_command\n"
+        "for name in COMMANDS: load_command(name)\n"
+        "print({'numba', 'matplotlib'} & set(sys.modules))"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "set()"
 

@@ -5,7 +5,9 @@ found.
 
 import importlib.util
 import os
+import shlex
 import shutil
+import sys
 
 import pytest
 
@@ -39,6 +41,14 @@ def refusal(function) -> str:
         function()
     assert "\n" not in str(caught.value)
     return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("extra", "packages"), [("train", ["torch"]), ("study", ["distributed", "emcee"])]
+)
+def test_the_packages_of_an_extra_are_installed_by_name(extra, packages):
+    command = shlex.split(toolchain.install_command(extra))
+    assert command == [sys.executable, "-m", "pip", "install", *packages]
 
 
 def test_without_verilator(bare):

@@ -18,6 +18,7 @@ from ornstein.host.physics.problem import Problem
 from ornstein.sim import reference
 from ornstein.sim.rtl import RtlTransport
 from ornstein.sim.stages import LM
+from ornstein.sim.toolchain import install_command
 
 STREAM, BLOCK = 1_000_000, 1_000
 """Inputs of the stream over which memory is watched, and inputs of one of its blocks."""
@@ -78,7 +79,7 @@ def thermox_figure(program: Program, inputs: np.ndarray, model_speed: float) -> 
     model_speed : steps of one input that the model makes a second
     """
     if importlib.util.find_spec("thermox") is None:
-        outcome = "thermox is not installed (pip install 'ornstein[bench]')"
+        outcome = f"thermox is not installed ({install_command('bench')})"
         return figure("model_over_thermox", None, outcome=outcome)
     problem = program.problem
     bias = problem.biases(inputs)[0, 0]

@@ -22,7 +22,7 @@ from ornstein.host.cli.app import (
 )
 from ornstein.host.cli.skips import one_skip
 from ornstein.host.models.model_file import DEFAULT_MODEL
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import ToolError, install_command
 
 if TYPE_CHECKING:
     from ornstein.host.experiments.common import Experiment
@@ -109,8 +109,8 @@ def _remade(folder: Path) -> Path:
         if error.name != "torch":
             raise
         raise ToolError(
-            "making the untrained network needs PyTorch; install it with: "
-            "pip install 'ornstein[train]', or leave --remake-untrained out to use the stored one"
+            "making the untrained network needs PyTorch; leave --remake-untrained out to use the "
+            f"stored one, or install it with: {install_command('train')}"
         ) from None
     save_untrained(folder)
     return folder

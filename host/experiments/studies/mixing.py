@@ -35,7 +35,7 @@ from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.host.physics.timestep import choose_time_step
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import Stage
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import ToolError, install_command
 
 DIMENSION, RANK, GAP, QUARTIC, TRAINED, STEPS = (
     "dimension",
@@ -187,7 +187,7 @@ def autocorrelation_time(series: np.ndarray) -> float:
         from emcee.autocorr import integrated_time
     except ModuleNotFoundError:
         raise ToolError(
-            "autocorrelation times need emcee; install it with: pip install 'ornstein[study]'"
+            f"autocorrelation times need emcee; install it with: {install_command('study')}"
         ) from None
     return float(integrated_time(series.reshape(len(series), -1, 1), tol=50)[0])
 

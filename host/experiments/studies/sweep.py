@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import ToolError, install_command
 
 TIMEOUT = 10
 """Seconds in which a scheduler has to answer."""
@@ -195,8 +195,8 @@ def _remote(
         from distributed import as_completed
     except ModuleNotFoundError:
         raise ToolError(
-            "a sweep on several workers needs Dask; install it with: pip install "
-            "'ornstein[study]', or run here with --workers 0"
+            "a sweep on several workers needs Dask; run here with --workers 0, or install it "
+            f"with: {install_command('study')}"
         ) from None
     with _client(workers, scheduler) as client:
         # It is the result of a task, not scattered data, so that Dask makes it again if the worker

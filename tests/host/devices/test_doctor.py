@@ -9,7 +9,7 @@ from ornstein.host.devices import doctor
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.models.model_file import ModelFileError, TrainedModel
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import ToolError, install_command
 
 
 @pytest.fixture
@@ -94,5 +94,5 @@ def test_optional_packages(no_ports, monkeypatch):
     for check in ("_verilator", "_cache", "_default_model", "_gateware_against_model"):
         monkeypatch.setattr(doctor, check, lambda: None)
     *_, routing, training = doctor.examine()
-    assert not routing.ok and routing.detail == "optional; pip install 'ornstein[synth]'"
-    assert not training.ok and training.detail == "optional; pip install 'ornstein[train]'"
+    assert not routing.ok and routing.detail == f"optional; {install_command('synth')}"
+    assert not training.ok and training.detail == f"optional; {install_command('train')}"

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from ornstein.host.cli import main as cli
 from ornstein.host.cli.app import app
+from ornstein.host.cli.exit_codes import EXIT_CODES
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.experiments.bench import run
 from ornstein.host.experiments.bench.figures import figure
@@ -51,5 +52,5 @@ def test_a_fabric_that_differs_from_the_model_is_a_failed_check(monkeypatch, tmp
     monkeypatch.setattr(sys, "argv", ["ornstein", "bench", "--output", str(tmp_path)])
     with pytest.raises(SystemExit) as caught:
         cli.main()
-    assert caught.value.code == cli.EXIT_CODES[ModelMismatchError]
+    assert caught.value.code == EXIT_CODES[ModelMismatchError]
     assert capsys.readouterr().err.strip() == "ornstein: one sum differs"
