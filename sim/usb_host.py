@@ -23,7 +23,7 @@ from vcd import VCDWriter
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.queue import Queue
 from ornstein.hdl.link.usb import UsbSerial
-from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET
+from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET, TO_HOST
 from ornstein.hdl.link.usb.transceiver import CLOCK_HZ
 from ornstein.hdl.top import Top
 from ornstein.sim import verilated
@@ -469,6 +469,29 @@ class UsbHost:
     def descriptor(self, kind: int, length: int, number: int = 0) -> bytes:
         """Returns up to ``length`` bytes of a descriptor."""
         return self.control(0x80, 6, kind << 8 | number, length=length)
+
+    def halt(self, address: int) -> None:
+        """Halts the endpoint of that address, of which bit 7 is set for one that sends to the host.
+
+        It answers with STALL from then on (SET_FEATURE of ENDPOINT_HALT). Raises Stalled, UsbError.
+        """
+        self.control(0x02, 3, 0, address)
+
+    def clear_halt(self, address: int) -> None:
+        """Ends the halt of an endpoint (9.4.5), after which its next packet is a DATA0.
+
+        Raises Stalled, UsbError.
+        """
+        self.control(0x02, 1, 0, address)
+        way = "in" if address & TO_HOST else "out"
+        self.toggles.pop((way, address & ~TO_HOST), None)
+
+    def halted(self, address: int) -> bool:
+        """Returns whether an endpoint is halted, as it says itself. Raises Stalled, UsbError."""
+        status = self.control(0x82, 0, 0, address, length=2)
+        if status not in (b"\0\0", b"\1\0"):
+            raise UsbError(f"endpoint {address:#04x} has the status {status.hex()}")
+        return status == b"\1\0"
 
     def enumerate(self, address: int = 5) -> tuple[bytes, bytes]:
         """Resets, addresses and configures the device as a host does.

@@ -216,6 +216,18 @@ def test_a_full_device_puts_the_host_off(host, request_):
     assert not any(host.in_(ENDPOINT) for _ in range(5))
 
 
+def test_a_halted_endpoint_ends_an_operation_with_an_error(host):
+    """That says which endpoint it is. Once the halt is cleared the device answers as before."""
+    machine = FabricDevice(usb.UsbTransport(host), "usb", timeout=1.0)
+    for address in (ENDPOINT, 0x80 | ENDPOINT):
+        before = machine.link.read(Space.IDENTITY, 0, 4)
+        host.halt(address)
+        with pytest.raises(usb.Stalled, match=f"endpoint {ENDPOINT} stalls"):
+            machine.link.read(Space.IDENTITY, 0, 4)
+        host.clear_halt(address)
+        np.testing.assert_array_equal(machine.link.read(Space.IDENTITY, 0, 4), before)
+
+
 # ---- the machine behind it -----------------------------------------------------------------------
 
 

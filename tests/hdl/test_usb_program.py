@@ -108,6 +108,14 @@ def test_words_follow_each_other_unless_told():
     assert [(word["go"], word["then"]) for word in a.program()] == [(1, 0), (2, 3), (1, 0), (3, 0)]
 
 
+def test_a_condition_alone_chooses_the_word_written_next():
+    a = Assembler()
+    a.label("other")
+    a.clear(test=When.ZERO, go="other")
+    a.clear(go="other")
+    assert [(word["go"], word["then"]) for word in a.program()] == [(0, 1), (0, 0)]
+
+
 def test_bytes_have_places_of_their_own():
     a = Assembler()
     places = a.constant(7), a.variable("seven", 7), a.constant(7 - 256), a.constant(8)

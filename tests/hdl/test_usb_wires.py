@@ -8,7 +8,12 @@ import random
 import pytest
 
 from ornstein.hdl.link.usb import descriptors
-from ornstein.hdl.link.usb.descriptors import DATA_ENDPOINT, MAX_PACKET, STATUS_ENDPOINT
+from ornstein.hdl.link.usb.descriptors import (
+    DATA_ENDPOINT,
+    MAX_PACKET,
+    STATUS_ENDPOINT,
+    TO_HOST,
+)
 from ornstein.hdl.protocol import END
 from ornstein.sim import usb_host
 from ornstein.sim.usb_host import Pid, Stalled, data_packet, handshake, line_states, token
@@ -16,7 +21,9 @@ from ornstein.sim.usb_host import Pid, Stalled, data_packet, handshake, line_sta
 J, K, SE0 = 0b01, 0b10, 0b00
 ADDRESS = 5  # that enumerate() gives
 OUT, IN = (token(pid, ADDRESS | DATA_ENDPOINT << 7) for pid in (Pid.OUT, Pid.IN))
-ACK, NAK = handshake(Pid.ACK), handshake(Pid.NAK)
+ACK, NAK, STALL = handshake(Pid.ACK), handshake(Pid.NAK), handshake(Pid.STALL)
+BULK_OUT, BULK_IN, STATUS = DATA_ENDPOINT, TO_HOST | DATA_ENDPOINT, TO_HOST | STATUS_ENDPOINT
+ENDPOINTS = BULK_OUT, BULK_IN, STATUS
 FRAME = b"frame" + bytes([END])
 
 GET_STATUS, CLEAR_FEATURE, SET_FEATURE, SET_ADDRESS, GET_DESCRIPTOR = 0, 1, 3, 5, 6
@@ -474,28 +481,47 @@ def test_an_address_that_was_not_confirmed_is_forgotten(host):
 
 
 @pytest.mark.parametrize(
-    "kind, request_, value, length",
+    "kind, request_, value, index, length",
     [
-        (0x80, GET_DESCRIPTOR, QUALIFIER << 8, 10),  # a device of full speed only has none
-        (0x80, GET_DESCRIPTOR, STRING << 8 | 0xEE, 18),  # Windows asks for it
-        (0x80, GET_DESCRIPTOR, STRING << 8 | 3, 255),
-        (0x80, GET_DESCRIPTOR, 0x2200, 64),
-        (0x81, GET_DESCRIPTOR, 0, 64),
-        (0x00, SET_FEATURE, 1, 0),
-        (0x02, SET_FEATURE, 0, 0),
-        (0x00, 7, DEVICE << 8, 0),
-        (0xC0, 0x20, 4, 16),
-        (0x40, 1, 0, 0),
-        (0xA1, 0x22, 0, 7),
-        (0x21, 0x00, 0, 0),
-        (0x80, 12, 0, 2),
-        (0x82, 12, 0, 2),
+        (0x80, GET_DESCRIPTOR, QUALIFIER << 8, 0, 10),  # a device of full speed only has none
+        (0x80, GET_DESCRIPTOR, STRING << 8 | 0xEE, 0, 18),  # Windows asks for it
+        (0x80, GET_DESCRIPTOR, STRING << 8 | 3, 0, 255),
+        (0x80, GET_DESCRIPTOR, 0x2200, 0, 64),
+        (0x81, GET_DESCRIPTOR, 0, 0, 64),
+        (0x00, SET_FEATURE, 1, 0, 0),  # it does not wake the host
+        (0x00, CLEAR_FEATURE, 1, 0, 0),
+        (0x00, GET_STATUS, 0, 0, 0),
+        (0x01, SET_FEATURE, 0, 0, 0),
+        (0x01, GET_STATUS, 0, 0, 0),
+        (0x01, SET_INTERFACE, 0, 2, 0),
+        (0x81, SET_INTERFACE, 0, 1, 1),
+        (0x81, GET_STATUS, 0, 2, 2),
+        (0x81, GET_INTERFACE, 0, 0xFF, 1),
+        (0x02, SET_FEATURE, 0, 0, 0),  # the control endpoint is never halted
+        (0x02, SET_FEATURE, 1, BULK_IN, 0),
+        (0x02, CLEAR_FEATURE, 0x100, BULK_IN, 0),
+        (0x02, SET_FEATURE, 0, STATUS_ENDPOINT, 0),
+        (0x02, CLEAR_FEATURE, 0, BULK_IN + 1, 0),
+        (0x02, GET_STATUS, 0, BULK_IN, 0),
+        (0x02, 2, 0, BULK_IN, 0),
+        (0x82, GET_STATUS, 0, BULK_OUT + 1, 2),
+        (0x82, SET_FEATURE, 0, BULK_IN, 2),
+        (0x00, 7, DEVICE << 8, 0, 0),
+        (0xC0, 0x20, 4, 0, 16),
+        (0x40, 1, 0, 0, 0),
+        (0xA1, 0x22, 0, 0, 7),
+        (0x21, 0x00, 0, 0, 0),
+        (0x80, 12, 0, 0, 2),
+        (0x82, 12, 0, 0, 2),
     ],
 )
-def test_refuses_what_it_does_not_know(host, kind, request_, value, length):
+def test_refuses_what_it_does_not_know(host, kind, request_, value, index, length):
     """With a STALL of the data or status stage, until the next request; the rest goes on."""
     with pytest.raises(Stalled):
-        host.control(kind, request_, value, length=length)
+        host.control(kind, request_, value, index, length=length)
+    assert not any(map(host.halted, ENDPOINTS))
+    with pytest.raises(Stalled):
+        host.control(kind, request_, value, index, length=length)
     for _ in range(2):
         with pytest.raises(Stalled):
             host.in_(0)
@@ -506,6 +532,147 @@ def test_refuses_what_it_does_not_know(host, kind, request_, value, length):
 def test_refuses_data_too(host):
     with pytest.raises(Stalled):
         host.control(0x40, 1, data=bytes(8))
+
+
+# ---- halted endpoints (USB 2.0, 9.4.5) -----------------------------------------------------------
+
+
+def stalls(host, address):
+    """Whether an endpoint answers one transaction with STALL."""
+    try:
+        if address & TO_HOST:
+            host.in_(address & ~TO_HOST)
+        else:
+            host.out(address, b"")
+    except Stalled:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("address", ENDPOINTS)
+def test_a_halted_endpoint_stalls_until_it_is_cleared(host, address):
+    """Every transaction, as often as it is halted; the endpoint says so, and no other stalls."""
+    assert comes_back(host, FRAME)
+    for _ in range(2):
+        host.halt(address)
+        for _ in range(3):
+            assert [stalls(host, each) for each in ENDPOINTS] == [
+                each == address for each in ENDPOINTS
+            ]
+        assert [host.halted(each) for each in (0, *ENDPOINTS)] == [
+            each == address for each in (0, *ENDPOINTS)
+        ]
+        assert host.control(0x80, GET_STATUS, length=2) == bytes(2)
+        assert host.control(0x81, GET_STATUS, index=1, length=2) == bytes(2)
+    host.clear_halt(address)
+    assert not any(host.halted(each) or stalls(host, each) for each in ENDPOINTS)
+    assert comes_back(host, FRAME) and comes_back(host, FRAME)
+
+
+def test_a_halted_endpoint_keeps_what_waits_in_it(host):
+    """A packet for the host, whole or not sent yet; after the halt it is a DATA0."""
+    assert host.out(DATA_ENDPOINT, FRAME)
+    host.idle(500)
+    assert host.in_(DATA_ENDPOINT, acknowledge=False) == FRAME
+    host.halt(BULK_IN)
+    assert stalls(host, BULK_IN)
+    assert host.out(DATA_ENDPOINT, FRAME)
+    host.clear_halt(BULK_IN)
+    assert arrived(host, 2 * len(FRAME)) == [FRAME, FRAME] and nothing_came(host)
+
+
+@pytest.mark.parametrize("pid", [Pid.DATA0, Pid.DATA1])
+def test_a_halted_endpoint_takes_no_data(host, pid):
+    """With either toggle. Data that are damaged or too long it does not answer."""
+    host.halt(BULK_OUT)
+    packet = data_packet(pid, FRAME)
+    for wrong in (packet[:-1] + bytes([packet[-1] ^ 1]), data_packet(pid, bytes(200))[:150]):
+        host.send(OUT)
+        assert host.send(wrong, wait=True) is None
+        host.idle(20)
+    host.send(OUT)
+    assert host.send(packet, wait=True) == STALL
+    assert nothing_came(host)
+    host.clear_halt(BULK_OUT)
+    assert comes_back(host, FRAME)
+
+
+@pytest.mark.parametrize(
+    "begin_anew, cleared",
+    [
+        (lambda host: host.enumerate(ADDRESS), ENDPOINTS),
+        (lambda host: host.control(0x00, SET_CONFIGURATION, 1), ENDPOINTS),
+        (lambda host: host.control(0x01, SET_INTERFACE, 0, 0), (STATUS,)),
+        (lambda host: host.control(0x01, SET_INTERFACE, 0, 1), (BULK_OUT, BULK_IN)),
+    ],
+    ids=["reset", "configuration", "interface 0", "interface 1"],
+)
+def test_what_else_ends_a_halt(host, begin_anew, cleared):
+    for address in ENDPOINTS:
+        host.halt(address)
+    begin_anew(host)
+    assert [each for each in ENDPOINTS if not host.halted(each)] == [
+        each for each in ENDPOINTS if each in cleared
+    ]
+    for address in ENDPOINTS:
+        host.clear_halt(address)
+    assert comes_back(host, FRAME)
+
+
+def test_only_the_control_endpoint_is_there_before_configuration(host):
+    host.control(0x00, SET_CONFIGURATION, 0)
+    assert not host.halted(0)
+    for address in ENDPOINTS:
+        for request in (host.halt, host.halted, host.clear_halt):
+            with pytest.raises(Stalled):
+                request(address)
+    for kind, request, length in (
+        (0x81, GET_STATUS, 2),
+        (0x81, GET_INTERFACE, 1),
+        (0x01, SET_INTERFACE, 0),
+    ):
+        with pytest.raises(Stalled):
+            host.control(kind, request, length=length)
+    host.control(0x00, SET_CONFIGURATION, 1)
+    for way in ("in", "out"):
+        host.toggles.pop((way, DATA_ENDPOINT), None)
+    assert not any(map(host.halted, ENDPOINTS)) and comes_back(host, FRAME)
+
+
+def test_halts_at_random(host):
+    """Between transactions of every kind: each answer is the one expected, and no byte is lost."""
+    rng = random.Random(13)
+    halted, sent, back, counts = set(), b"", b"", {"stalled": 0, "taken": 0, "came": 0}
+    for step in range(600):
+        address, choice = rng.choice(ENDPOINTS), rng.randrange(8)
+        if choice == 0:
+            host.halt(address)
+            halted.add(address)
+        elif choice <= 2:
+            host.clear_halt(address)
+            halted.discard(address)
+        elif choice == 3:
+            assert host.halted(address) == (address in halted)
+        elif address in halted:
+            assert stalls(host, address)
+            counts["stalled"] += 1
+        elif address == BULK_OUT:
+            frame = bytes([step % END]) * rng.randrange(MAX_PACKET) + bytes([END])
+            if host.out(DATA_ENDPOINT, frame):
+                sent += frame
+                counts["taken"] += 1
+        elif address == BULK_IN:
+            packet = host.in_(DATA_ENDPOINT)
+            back += packet or b""
+            counts["came"] += packet is not None
+        else:
+            assert host.in_(STATUS_ENDPOINT) is None
+        host.idle(rng.randrange(20))
+    assert min(counts.values()) > 20, counts
+    host.clear_halt(BULK_IN)
+    while (packet := host.in_(DATA_ENDPOINT)) is not None or not nothing_came(host):
+        back += packet or b""
+    assert back == sent
 
 
 # ---- what hosts do when they find a device -------------------------------------------------------

@@ -12,10 +12,10 @@ class Assembler:
     """Collects the words of a microprogram, in order.
 
     Every method that writes a word takes these keywords: ``test``, a condition; ``then``, the label
-    of the next word if the condition is true; ``go``, the label of the next word otherwise, by
-    default the word written next; and the fields of a ``Word``. An address is one of the memory's
-    lower half, unless ``half`` is given: 0 or 1 selects the lower or the upper half, and the
-    pointer is the address in it.
+    of the next word if the condition is true; ``go``, the label of the next word otherwise; and the
+    fields of a ``Word``. Either label is by default the word written next. An address is one of the
+    memory's lower half, unless ``half`` is given: 0 or 1 selects the lower or the upper half, and
+    the pointer is the address in it.
 
     Attributes
     ----------
@@ -69,8 +69,8 @@ class Assembler:
                 "address": address if half is None else half,
                 "pointed": int(half is not None),
                 "test": test,
-                "then": then or "",
-                "go": go or "",
+                "then": then,
+                "go": go,
             }
         )
 
@@ -128,12 +128,15 @@ class Assembler:
             raise ValueError(
                 f"the microprogram takes {len(self._written)} words, there are {WORDS}"
             )
-        labels = self._labels
+
+        def place_of(label: str | None, default: int) -> int:
+            return default if label is None else self._labels[label]
+
         return [
             {
                 **word,
-                "go": labels[word["go"]] if word["go"] else place + 1,
-                "then": labels[word["then"]] if word["then"] else 0,
+                "go": place_of(word["go"], place + 1),
+                "then": place_of(word["then"], place + 1 if word["test"] != When.NEVER else 0),
             }
             for place, word in enumerate(self._written)
         ]

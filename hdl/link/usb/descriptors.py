@@ -13,11 +13,13 @@ __all__ = [
     "CONFIGURATION",
     "DATA_ENDPOINT",
     "DEVICE",
+    "INTERFACES",
     "LINE_CODING",
     "MAX_PACKET",
     "PRODUCT_ID",
     "STATUS_ENDPOINT",
     "STRINGS",
+    "TO_HOST",
     "VENDOR_ID",
 ]
 
@@ -31,13 +33,17 @@ DATA_ENDPOINT = 4
 """Number of the endpoint that carries the bytes, in both directions."""
 STATUS_ENDPOINT = 3
 """Number of the endpoint for notifications, of which the device sends none."""
+TO_HOST = 0x80
+"""Part of the address of an endpoint that sends to the host."""
+INTERFACES = 2
+"""Number of interfaces: number 0 for communication, number 1 for data."""
 
 _DEVICE, _CONFIGURATION, _STRING, _INTERFACE, _ENDPOINT, _CLASS = 1, 2, 3, 4, 5, 0x24
 _ASSOCIATION = 11
 _GROUPED = 0xEF, 2, 1
 """Class, subclass and protocol of a device that describes groups of its interfaces."""
 _COMMUNICATION, _ABSTRACT_CONTROL, _AT_COMMANDS, _DATA = 2, 2, 1, 10
-_TO_HOST, _BULK, _INTERRUPT = 0x80, 2, 3
+_BULK, _INTERRUPT = 2, 3
 
 
 def _descriptor(kind: int, layout: str, *fields: int) -> bytes:
@@ -86,9 +92,9 @@ _PARTS = b"".join(
         _descriptor(_CLASS, "BBB", 1, 0, 1),  # call management: none; the data are on interface 1
         _descriptor(_CLASS, "BB", 2, 0b0110),  # abstract control: line coding and state, break
         _descriptor(_CLASS, "BBB", 6, 0, 1),  # union of interfaces 0 and 1
-        _endpoint(_TO_HOST | STATUS_ENDPOINT, _INTERRUPT, 255),
+        _endpoint(TO_HOST | STATUS_ENDPOINT, _INTERRUPT, 255),
         _descriptor(_INTERFACE, "7B", 1, 0, 2, _DATA, 0, 0, 0),
-        _endpoint(_TO_HOST | DATA_ENDPOINT, _BULK, 0),
+        _endpoint(TO_HOST | DATA_ENDPOINT, _BULK, 0),
         _endpoint(DATA_ENDPOINT, _BULK, 0),
     )
 )
@@ -98,7 +104,7 @@ _HEAD = 9
 # Bus-powered, 100 mA; the number of the configuration is 1.
 CONFIGURATION = (
     bytes([_HEAD, _CONFIGURATION])
-    + struct.pack("<HBBBBB", _HEAD + len(_PARTS), 2, 1, 0, 0x80, 50)
+    + struct.pack("<HBBBBB", _HEAD + len(_PARTS), INTERFACES, 1, 0, 0x80, 50)
     + _PARTS
 )
 

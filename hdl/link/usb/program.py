@@ -2,14 +2,17 @@
 """The microprogram of the USB serial port: packets, data toggles, and control requests.
 
 Universal Serial Bus Specification 2.0: 8.3.1 (packet identifiers), 8.4.6 (handshakes), 8.5
-(transactions), 8.6 (data toggles), 9.2.6.3 (setting an address), 9.4 (requests); Communications
-Device Class, PSTN subclass 1.2: 6.3 (its requests).
+(transactions), 8.6 (data toggles), 9.2.6.3 (setting an address), 9.4 (requests), 9.4.5 (halted
+endpoints); Communications Device Class, PSTN subclass 1.2: 6.3 (its requests).
 
 Between packets the device passes on the bytes that it has received from the host. From the start of
 a packet on, the program must keep pace with the wires: a byte lasts 16 cycles, the time of eight
 microprogram words. The device sends the sync pattern of an answer as soon as it is certain that it
 will answer. This leaves seven words in which to choose the answer.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 from ornstein.hdl.link.usb import descriptors
 from ornstein.hdl.link.usb.assembler import Assembler
@@ -22,6 +25,7 @@ _SYNC = 0x80
 _OUT, _IN, _SETUP = 0xE1, 0x69, 0x2D
 _DATA0, _DATA1 = 0xC3, 0x4B
 _ACK, _NAK, _STALL = 0xD2, 0x5A, 0x1E
+_CLEAR_FEATURE, _SET_FEATURE, _SET_INTERFACE = 1, 3, 11
 
 _RESET_ROUNDS = 20
 """Rounds of four cycles, 3.3 us in all, after which SE0 counts as a bus reset. The specification
@@ -41,13 +45,40 @@ _LOWER, _UPPER = 0, 1
 assert _FROM_HOST % 2 == 1 and _REQUEST >= PAGE // 2
 
 
+class _Endpoint(NamedTuple):
+    """Addresses of three bytes in a row: whether the endpoint answers with STALL, zero if it does
+    not; the first value of the toggle; and the toggle, which decides on the next data packet.
+    """
+
+    halted: int
+    first: int
+    toggle: int
+
+
 class _Bytes:
     """Addresses in the lower half of the memory: constants, variables, and the bytes of the last
     request.
     """
 
     def __init__(self, a: Assembler):
-        self.one, self.zero, self.packet = a.constant(1), a.constant(0), a.constant(MAX_PACKET)
+        def endpoint(name: str, first: int) -> _Endpoint:
+            return _Endpoint(
+                a.variable(f"{name} halted"),
+                a.variable(f"{name} first toggle", first),
+                a.variable(f"{name} toggle", first),
+            )
+
+        self.one = a.constant(1)
+        self.refused = a.variable("refused")  # whether the last request is refused
+        # The toggles are: nothing, since the status endpoint sends no data; whether the next packet
+        # from the host is a DATA1; the identifier of the next packet to the host.
+        self.status = endpoint("status", 0)
+        self.bulk_out = endpoint("bulk out", 0)
+        self.bulk_in = endpoint("bulk in", _DATA0)
+        # When.ODD tells them from _FROM_HOST.
+        assert self.refused % 2 == 0 and self.bulk_out.halted % 2 == 0
+
+        self.zero, self.packet = a.constant(0), a.constant(MAX_PACKET)
         self.sync, self.ack, self.patience = (
             a.constant(_SYNC),
             a.constant(_ACK),
@@ -61,20 +92,16 @@ class _Bytes:
         )
 
         self.address, self.next_address = a.variable("address"), a.variable("next address")
+        self.configured = a.variable("configured")  # the number of the configuration
         # Bulk endpoint: the number of bytes from the host that are not passed on yet, and the
-        # address of the next one; whether the next packet from the host is a DATA1; the identifier
-        # of the next packet to the host.
+        # address of the next one.
         self.held, self.held_at = a.variable("held"), a.variable("held at")
-        self.expects_data1, self.bulk_data = (
-            a.variable("expects DATA1"),
-            a.variable("bulk data", _DATA0),
-        )
         # Control endpoint: the number of bytes left to answer, and their address; the identifier of
-        # the next packet to the host; whether the last request is refused.
+        # the next packet to the host.
         self.left, self.left_at = a.variable("left"), a.variable("left at")
-        self.control_data, self.refused = a.variable("control data"), a.variable("refused")
-        # whether the data packet sent last was the bulk endpoint's
-        self.of_bulk = a.variable("of bulk")
+        self.control_data = a.variable("control data")
+        # whether the data packet sent last was the control endpoint's
+        self.of_control = a.variable("of control")
 
         (
             self.kind,
@@ -127,14 +154,18 @@ def _between_packets(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     a.store(at.address)
     a.store(at.next_address)
     a.label("configure")  # the accumulator holds the number of the configuration
+    a.store(at.configured)
     a.point(a.constant(answers["configuration"] + 1))
     a.store(half=_UPPER)
-    a.label("first data")
     a.clear()
-    a.store(at.expects_data1)
-    a.label("first data in")
+    a.store(at.status.halted)
+    a.label("restart data endpoints")
     a.load(at.data0)
-    a.store(at.bulk_data, go="idle")
+    a.store(at.bulk_in.toggle)
+    a.clear()
+    a.store(at.bulk_out.toggle)
+    a.store(at.bulk_in.halted)
+    a.store(at.bulk_out.halted, go="idle")
 
 
 def _tokens(a: Assembler, at: _Bytes) -> None:
@@ -170,41 +201,44 @@ def _tokens(a: Assembler, at: _Bytes) -> None:
     a.pass_(test=When.UPPER, then="from host")
     a.send(at.sync, test=When.ENDPOINT, then="bulk in", go="control in")
     a.label("from host")
-    a.pass_(test=When.ODD, then="out", go="await control data")
+    a.pass_(test=When.ODD, then="out", go="await data")
     a.label("out")
-    a.pass_(test=When.ENDPOINT, then="await bulk data")
-    a.point(at.zero, go="await control data")
+    a.load(at.bulk_out.halted, test=When.ENDPOINT, then="bulk out")
+    a.point(a.constant(at.refused), go="await data")
+    a.label("bulk out")
+    a.pass_(test=When.ZERO, then="await data")
+    a.point(a.constant(at.bulk_out.halted), go="await data")
     a.label("odd endpoint")
-    a.pass_(wait=1)
+    a.load(at.status.halted, wait=1)
     a.pass_(wait=1, test=When.ACTIVE, then="skip")
     a.pass_(test=When.GOOD_5, then="status in", go="idle")
     a.label("status in")
     a.pass_(test=When.UPPER, then="idle")
-    a.send(at.sync, go="nak")
+    a.send(at.sync, test=When.ZERO, then="nak", go="stall")
 
 
 def _in_transactions(a: Assembler, at: _Bytes) -> None:
     """Data packets to the host, and its acknowledgement."""
     a.label("bulk in")
-    a.load(at.one, test=When.CLOSED, then="packet ready", go="nak")
+    a.load(at.bulk_in.halted, test=When.CLOSED, then="packet ready")
+    a.pass_(test=When.ZERO, then="nak", go="stall")
     a.label("packet ready")
-    a.store(at.of_bulk)
-    a.send(at.bulk_data)
+    a.store(at.of_control, test=When.ZERO, then="bulk packet", go="stall")
+    a.label("bulk packet")
+    a.send(at.bulk_in.toggle)
     a.word(source=Source.FILLED, load=1)
     a.point(at.to_host, test=When.ZERO, then="no data", go="data")
 
     a.label("control in")
     a.load(at.refused)
-    a.load(at.left, test=When.ZERO, then="answer", go="stall")
+    a.load(at.one, test=When.ZERO, then="answer", go="stall")
     a.label("answer")
+    a.store(at.of_control)
+    a.send(at.control_data)
+    a.load(at.left)
     a.subtract(at.packet)
-    a.clear(test=When.CARRY, then="long answer")
-    a.store(at.of_bulk)
-    a.send(at.control_data)
-    a.load(at.left, go="chunk")
+    a.load(at.left, test=When.CARRY, then="long answer", go="chunk")
     a.label("long answer")
-    a.store(at.of_bulk)
-    a.send(at.control_data)
     a.load(at.packet)
     a.label("chunk")
     a.point(at.left_at, test=When.ZERO, then="no data")
@@ -232,20 +266,19 @@ def _in_transactions(a: Assembler, at: _Bytes) -> None:
     a.subtract(a.constant(_ACK))
     a.subtract(a.constant(_IN - _ACK), test=When.ZERO, then="acknowledged", go="less IN")
     a.label("acknowledged")
-    a.load(at.of_bulk, wait=1, test=When.ACTIVE, then="skip")
-    a.load(at.both_data, test=When.ZERO, then="control acknowledged")
+    a.load(at.of_control, wait=1, test=When.ACTIVE, then="skip")
+    a.load(at.both_data, test=When.ZERO, then="bulk acknowledged", go="control acknowledged")
 
-    a.subtract(at.bulk_data)
-    a.store(at.bulk_data, release=1, go="idle")
+    a.label("bulk acknowledged")
+    a.subtract(at.bulk_in.toggle)
+    a.store(at.bulk_in.toggle, release=1, go="idle")
 
-    a.label("control acknowledged")
+    a.label("control acknowledged")  # the pointer is behind the last byte sent
+    a.store_pointer(at.left_at)
     a.subtract(at.control_data)
     a.store(at.control_data)
     a.load(at.next_address)
     a.store(at.address)
-    a.load(at.left_at)
-    a.add(at.packet)
-    a.store(at.left_at)
     a.load(at.left)
     a.subtract(at.packet)
     a.pass_(test=When.CARRY, then="left")
@@ -256,29 +289,36 @@ def _in_transactions(a: Assembler, at: _Bytes) -> None:
 
 def _out_transactions(a: Assembler, at: _Bytes) -> None:
     """Data packets from the host: bytes for the serial port, data of a request, and requests."""
-    _await_data(a, at, "bulk")
+    _await_data(a, at)
     _bulk_data(a, at)
     _busy(a, at)
-    _repeated_data(a, at)
-    _await_data(a, at, "control")
-    _control_data(a, at)
+    _discarded_data(a, at)
     _receive(a, at, "request")
     _new_request(a, at)
 
 
-def _await_data(a: Assembler, at: _Bytes, what: str) -> None:
-    """Waits for the data packet that follows a token, and goes where its identifier says."""
-    a.label(f"await {what} data")
+def _await_data(a: Assembler, at: _Bytes) -> None:
+    """Waits for the data packet that follows a token, and goes where its identifier and the pointer
+    say. The pointer is where the bytes are to be stored or, for data that are discarded, the byte
+    that says whether they are answered with STALL. It is odd for the serial port's bytes only.
+    """
+    a.label("await data")
     a.load(at.patience)
-    a.label(f"awaiting {what} data")
-    a.subtract(at.one, test=When.ACTIVE, then=f"{what} packet")
-    a.pass_(test=When.ZERO, then="idle", go=f"awaiting {what} data")
-    a.label(f"{what} packet")
-    a.load_byte(start=1, test=When.ACTIVE, then=f"{what} identifier", go="idle")
-    a.label(f"{what} identifier")
+    a.label("awaiting data")
+    a.subtract(at.one, test=When.ACTIVE, then="data packet")
+    a.pass_(test=When.ZERO, then="idle", go="awaiting data")
+    a.label("data packet")
+    a.load_byte(start=1, test=When.ACTIVE, then="data identifier", go="idle")
+    a.label("data identifier")
     a.subtract(at.data0)
-    a.subtract(a.constant(_DATA1 - _DATA0), test=When.ZERO, then=f"{what} DATA0")
-    a.subtract(a.constant(_IN - _DATA1), test=When.ZERO, then=f"{what} DATA1", go="less IN")
+    a.subtract(a.constant(_DATA1 - _DATA0), test=When.ZERO, then="data DATA0")
+    a.subtract(a.constant(_IN - _DATA1), test=When.ZERO, then="data DATA1", go="less IN")
+    a.label("data DATA0")
+    a.load(at.bulk_out.toggle, test=When.ODD, then="bulk DATA0", go="control data")
+    a.label("data DATA1")
+    a.load(at.bulk_out.toggle, test=When.ODD, then="bulk DATA1", go="control data")
+    a.label("control data")
+    a.pass_(test=When.UPPER, then="receive request", go="ignore")
 
 
 def _receive(a: Assembler, at: _Bytes, what: str) -> None:
@@ -307,11 +347,9 @@ def _receive(a: Assembler, at: _Bytes, what: str) -> None:
 def _bulk_data(a: Assembler, at: _Bytes) -> None:
     """Bytes for the serial port, if they are new and the last ones have been passed on."""
     a.label("bulk DATA1")
-    a.load(at.expects_data1)
-    a.load(at.held, test=When.ZERO, then="discard", go="fresh")
+    a.load(at.held, test=When.ZERO, then="repeated", go="fresh")
     a.label("bulk DATA0")
-    a.load(at.expects_data1)
-    a.load(at.held, test=When.ZERO, then="fresh", go="discard")
+    a.load(at.held, test=When.ZERO, then="fresh", go="repeated")
     a.label("fresh")
     a.pass_(test=When.ZERO, then="receive bulk", go="busy")
     _receive(a, at, "bulk")
@@ -322,8 +360,8 @@ def _bulk_data(a: Assembler, at: _Bytes) -> None:
     a.point(at.from_host)
     a.store_pointer(at.held_at)
     a.load(at.one)
-    a.subtract(at.expects_data1)
-    a.store(at.expects_data1, go="idle")
+    a.subtract(at.bulk_out.toggle)
+    a.store(at.bulk_out.toggle, go="idle")
 
 
 def _busy(a: Assembler, at: _Bytes) -> None:
@@ -331,15 +369,12 @@ def _busy(a: Assembler, at: _Bytes) -> None:
     Bytes that are held are passed on meanwhile, so that there will be room."""
     a.label("busy")  # the accumulator holds the number of bytes held
     a.point(at.held_at)
-    a.label("busy give")
+    a.label("busy wait")
+    a.pass_(test=When.ACTIVE, go="busy end")
+    a.pass_(test=When.ZERO, then="busy wait")
     a.pass_(test=When.FULL, then="busy wait")
     a.word(half=_LOWER, source=Source.MEMORY, put=1, step=1)
-    a.subtract(at.one)
-    a.pass_(test=When.ZERO, then="busy all given")
-    a.label("busy wait")
-    a.pass_(test=When.ACTIVE, then="busy give", go="busy end")
-    a.label("busy all given")
-    a.pass_(test=When.ACTIVE, then="busy all given")
+    a.subtract(at.one, go="busy wait")
     a.label("busy end")
     a.store(at.held)
     a.store_pointer(at.held_at, test=When.GOOD_16, then="put off", go="idle")
@@ -349,33 +384,23 @@ def _busy(a: Assembler, at: _Bytes) -> None:
     a.send(a.constant(_NAK), go="idle")
 
 
-def _repeated_data(a: Assembler, at: _Bytes) -> None:
-    """A packet that was received before, because the host missed its acknowledgement: it is
-    discarded and acknowledged again."""
-    a.label("discard")
-    a.pass_(test=When.ACTIVE, then="discard")
-    a.pass_(test=When.GOOD_16, then="discarded", go="idle")
-    a.label("discarded")
-    a.send(at.sync)
-    a.label("ack")
-    a.send(at.ack, go="idle")
-
-
-def _control_data(a: Assembler, at: _Bytes) -> None:
-    """Tells a request from the data of one. Such data change nothing: they are acknowledged, or
-    answered with STALL if the request was refused."""
-    a.label("control DATA1")
-    a.label("control DATA0")
-    a.pass_(test=When.UPPER, then="receive request")
+def _discarded_data(a: Assembler, at: _Bytes) -> None:
+    """Data that change nothing: those of a request, those for a halted endpoint, and a packet that
+    was received before, because the host missed its acknowledgement. They are acknowledged, or
+    answered with STALL if the request was refused or the endpoint is halted."""
+    a.label("repeated")  # the endpoint is not halted, or its data would not come this way
+    a.point(a.constant(at.bulk_out.halted))
     a.label("ignore")
     a.pass_(test=When.ACTIVE, then="ignore")
     a.pass_(test=When.GOOD_16, then="ignored", go="idle")
     a.label("ignored")
     a.send(at.sync)
-    a.load(at.refused)
+    a.load(half=_LOWER)
     a.pass_(test=When.ZERO, then="ack")
     a.label("stall")
     a.send(a.constant(_STALL), go="idle")
+    a.label("ack")
+    a.send(at.ack, go="idle")
 
 
 def _new_request(a: Assembler, at: _Bytes) -> None:
@@ -394,9 +419,10 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     packet."""
     a.store(at.refused)
 
-    def choose(where: int, choices: dict[int, str], otherwise: str = "refuse"):
-        """Goes to the label of the choice that equals the byte at that address of the memory."""
-        a.load(where)
+    def choose(where: int, choices: dict[int, str], otherwise: str = "refuse", **first):
+        """Goes to the label of the choice that equals the byte at that address of the memory. The
+        word that reads it takes the keywords ``first``."""
+        a.load(where, **first)
         known, test = 0, {}
         for number, then in choices.items():
             if number != known:
@@ -404,53 +430,49 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
             known, test = number, {"test": When.ZERO, "then": then}
         a.pass_(**test, go=otherwise)
 
-    choose(
+    choose(  # those that take longest come first
         at.kind,
         {
-            0x80: "of device",
             0x00: "to device",
+            0x80: "of device",
+            0x02: "to endpoint",
+            0x82: "of endpoint",
+            0x81: "of interface",
+            0x01: "to interface",
             0x21: "to port",
             0xA1: "of port",
-            0x02: "to endpoint",
-            0x81: "of interface",
-            0x82: "of interface",
-            0x01: "to interface",
         },
     )
     a.label("of device")
-    choose(at.request, {6: "descriptor", 8: "configuration", 0: "status"})
+    choose(at.request, {0: "status", 6: "descriptor", 8: "configuration"})
     a.label("descriptor")
     choose(at.value_kind, {1: "device", 2: "configurations", 3: "string"})
     a.label("string")
     choose(at.value, {number: f"string {number}" for number in range(len(descriptors.STRINGS))})
-    a.label("of interface")  # or of an endpoint
-    choose(at.request, {0: "status", 10: "alternate setting"})
-    a.label("to interface")
-    choose(at.request, {11: "set interface"})
-    a.label("set interface")  # there is only one setting
-    choose(at.value, {0: "which interface"})
-    a.label("which interface")
-    choose(at.index, {1: "first data"}, otherwise="idle")
     a.label("of port")
     choose(at.request, {0x21: "line coding"})
     a.label("to device")
     choose(at.request, {5: "set address", 9: "set configuration"})
     a.label("to port")  # line coding, control line state and break: accepted, without effect
     choose(at.request, {0x20: "idle", 0x22: "idle", 0x23: "idle"})
-    a.label("to endpoint")
-    choose(at.request, {1: "clear halt"})
-    a.label("clear halt")
-    choose(
-        at.index,
-        {
-            0x80 | descriptors.DATA_ENDPOINT: "first data in",
-            descriptors.DATA_ENDPOINT: "first data out",
-        },
-        otherwise="idle",
+
+    a.label("of interface")  # there are none before the device is configured
+    a.load(at.configured)
+    a.load(at.index, test=When.ZERO, then="refuse")
+    a.subtract(a.constant(descriptors.INTERFACES))
+    choose(at.request, {0: "status", 10: "alternate setting"}, test=When.CARRY, then="refuse")
+    a.label("to interface")
+    a.load(at.configured)
+    a.load(at.request, test=When.ZERO, then="refuse")
+    a.subtract(a.constant(_SET_INTERFACE))
+    a.load(at.value, test=When.ZERO, go="refuse")
+    choose(  # there is only setting zero
+        at.index, {0: "communication", 1: "restart data endpoints"}, test=When.ZERO, go="refuse"
     )
-    a.label("first data out")
+    a.label("communication")
     a.clear()
-    a.store(at.expects_data1, go="idle")
+    a.store(at.status.halted, go="idle")
+    _endpoint_requests(a, at, choose)
 
     a.label("refuse")
     a.load(at.one)
@@ -481,6 +503,59 @@ def _requests(a: Assembler, at: _Bytes, answers: dict[str, int]) -> None:
     a.store_pointer(at.left_at, go="idle")
 
 
+def _endpoint_requests(a: Assembler, at: _Bytes, choose: Callable[..., None]) -> None:
+    """GET_STATUS of an endpoint; SET_FEATURE and CLEAR_FEATURE of its only feature, ENDPOINT_HALT.
+
+    Both of these put the toggle back to its first value. The control endpoint has no such feature,
+    and is the only one before the device is configured.
+    """
+    bulk_out = descriptors.DATA_ENDPOINT
+    status, bulk_in = (
+        descriptors.TO_HOST | number
+        for number in (descriptors.STATUS_ENDPOINT, descriptors.DATA_ENDPOINT)
+    )
+    endpoints = {bulk_out: at.bulk_out, status: at.status, bulk_in: at.bulk_in}
+
+    a.label("of endpoint")
+    a.load(at.request)  # zero is GET_STATUS
+    a.load(at.configured, test=When.ZERO, go="refuse")
+    choose(
+        at.index,
+        {0: "status", **{address: f"status of {address}" for address in endpoints}},
+        test=When.ZERO,
+        then="not configured",
+    )
+    a.label("not configured")  # the accumulator holds the endpoint's address
+    a.pass_(test=When.ZERO, then="status", go="refuse")
+    for address, endpoint in endpoints.items():
+        a.label(f"status of {address}")
+        a.load(endpoint.halted, go="status or halted")
+    a.label("status or halted")
+    a.pass_(test=When.ZERO, then="status", go="halted")
+
+    a.label("to endpoint")
+    choose(at.request, {_CLEAR_FEATURE: "feature", _SET_FEATURE: "feature"})
+    a.label("feature")
+    a.load(at.value)
+    a.load(at.value_kind, test=When.ZERO, go="refuse")
+    a.load(at.configured, test=When.ZERO, go="refuse")
+    choose(
+        at.index,
+        {address: f"halt {address}" for address in endpoints},
+        test=When.ZERO,
+        then="refuse",
+    )
+    for address, endpoint in endpoints.items():
+        a.label(f"halt {address}")
+        a.point(a.constant(endpoint.halted), go="halt")
+    a.label("halt")
+    a.load(at.request)
+    a.subtract(a.constant(_CLEAR_FEATURE))
+    a.store(half=_LOWER, step=1)
+    a.load(half=_LOWER, step=1)
+    a.store(half=_LOWER, go="idle")
+
+
 def _answers(a: Assembler) -> dict[str, int]:
     """Writes the answers to requests into the upper half of the memory, each after a byte with its
     length. Returns the address of that byte for each answer.
@@ -490,7 +565,8 @@ def _answers(a: Assembler) -> dict[str, int]:
         "configurations": descriptors.CONFIGURATION,
         **{f"string {number}": string for number, string in enumerate(descriptors.STRINGS)},
         "line coding": descriptors.LINE_CODING,
-        "status": bytes(2),  # bus-powered, no endpoint halted
+        "status": bytes(2),  # bus-powered; not halted
+        "halted": bytes([1, 0]),
         "alternate setting": bytes(1),
         "configuration": bytes(1),  # the number of the configuration that is set
     }
