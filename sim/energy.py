@@ -301,7 +301,7 @@ class Energy:
 
     def eigenvalues(self) -> np.ndarray:
         """Eigenvalues of M in rising order, that of the modes without coupling, 2 j2, only once."""
-        values, vectors = self._modes
+        values, vectors = self.modes
         rest = [2 * self.j2] if vectors.shape[1] < self.units else []
         return np.sort(np.concatenate([values, rest]))
 
@@ -310,7 +310,7 @@ class Energy:
 
         The cost follows the rank of the couplings, not the cube of the number of units.
         """
-        values, vectors = self._modes
+        values, vectors = self.modes
         bias, leak = np.asarray(bias, float), 2 * self.j2
         return bias / leak + (bias @ vectors * (1 / values - 1 / leak)) @ vectors.T
 
@@ -319,18 +319,18 @@ class Energy:
 
         Outside ``part`` of z the directions are zero.
         """
-        values, vectors = self._modes
+        values, vectors = self.modes
         return np.sum(directions**2, axis=0) / (2 * self.j2) + np.sum(
             (vectors[part].T @ directions) ** 2 * (1 / values - 1 / (2 * self.j2))[:, None], axis=0
         )
 
     def variances(self) -> np.ndarray:
         """Diagonal of M^-1, (units,)."""
-        values, vectors = self._modes
+        values, vectors = self.modes
         return 1 / (2 * self.j2) + vectors**2 @ (1 / values - 1 / (2 * self.j2))
 
     @cached_property
-    def _modes(self) -> tuple[np.ndarray, np.ndarray]:
+    def modes(self) -> tuple[np.ndarray, np.ndarray]:
         """Eigenvalues (m,) and orthonormal eigenvectors (units, m) of M.
 
         They span all couplings. On every vector orthogonal to them M is 2 j2.

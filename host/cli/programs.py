@@ -26,7 +26,7 @@ from ornstein.host.cli.app import (
     write_json,
 )
 from ornstein.host.cli.skips import one_skip
-from ornstein.host.compile.program import InputError, Program
+from ornstein.host.compile.program import AccuracyCheck, InputError, Program
 from ornstein.host.compile.program_file import LONGEST_JOB, load_program, save_program
 from ornstein.host.devices.device import (
     DeviceError,
@@ -209,6 +209,8 @@ def _program_document(program: Program) -> dict:
         "layout": asdict(program.layout),
         "words": {"factor": len(program.factor), "descriptors": len(program.descriptors)},
         "ranges": [asdict(row) for row in program.ranges],
+        "checks": [asdict(check) for check in program.checks],
+        "warnings": list(program.warnings()),
     }
 
 
@@ -237,8 +239,28 @@ def _show_program(program: Program) -> None:
             *("-" if value is None else f"{value:.6g}" for value in (row.requested, row.realised)),
         )
     screen.print(table)
+    if program.checks:
+        screen.print(_checks_table(program.checks))
     if (relaxation := program.relaxation) is not None:
         screen.print(_relaxation_text(relaxation), soft_wrap=True)
+    _show_warnings(program)
+
+
+def _checks_table(checks: tuple[AccuracyCheck, ...]) -> Table:
+    """Returns the table of what the compiler measured of a program."""
+    table = Table("check", "measured", "tolerance")
+    for check in checks:
+        bound = "at least" if check.least else "at most"
+        table.add_row(escape(check.name), f"{check.measured:.3g}", f"{bound} {check.tolerance:g}")
+    return table
+
+
+def _show_warnings(program: Program) -> None:
+    """Prints a line on standard error for everything that a program holds less well than asked."""
+    for warning in program.warnings():
+        errors.print(
+            f"warning: {program.name}: {warning}", markup=False, highlight=False, soft_wrap=True
+        )
 
 
 def _relaxation_text(step: TimeStep) -> str:
@@ -260,6 +282,7 @@ def load(
 ) -> None:
     """Load a program onto a device, and compare what the device's memories then hold with it."""
     loaded = load_program(program, long=long)
+    _show_warnings(loaded)
     with open_device(device) as opened:
         opened.load(loaded)
         verified = opened.verify()
@@ -309,6 +332,7 @@ def run(
     from ornstein.host.cli.streams import read_blocks, writer
 
     loaded = load_program(program, long=long)
+    _show_warnings(loaded)
     selection = _selection(what, loaded)
     blocks, count = read_blocks(source, key)
     with open_device(device) as opened, progress() as bar:

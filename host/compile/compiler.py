@@ -7,13 +7,14 @@ the second places the integers in the fabric's memories and writes the schedule.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ornstein.hdl.config import PRESETS, REFERENCE, FabricConfig, preset
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile import formats
+from ornstein.host.compile.accuracy import check_accuracy
 from ornstein.host.compile.allocation import VectorMemory, allocate_vectors, store_factors
 from ornstein.host.compile.conditioning import (
     BiasFormats,
@@ -33,7 +34,7 @@ from ornstein.host.compile.schedule import (
     schedule_levels,
     step_passes,
 )
-from ornstein.host.physics.problem import Problem
+from ornstein.host.physics.problem import STOCHASTIC, Problem
 
 CHAINS = (1, 2, 4, 8)
 """Inputs relaxed at once that are tried: more hide the pipeline's latency and take more memory."""
@@ -53,6 +54,9 @@ def compile_problem(
     spare: int = 0,
 ) -> Program:
     """Compile for one fabric.
+
+    What the formats cannot hold as asked is refused; what they hold less well than the tolerances
+    of :mod:`ornstein.host.compile.accuracy` say is in :meth:`Program.warnings`.
 
     Parameters
     ----------
@@ -77,7 +81,18 @@ def compile_problem(
     if isinstance(config, str):
         config = preset(config)
     request = check_request(problem, config, calibration)
-    return _fastest(request, _quantize(request, spare))
+    quantized = _quantize(request, spare)
+    request = _with_rounding(request, quantized)
+    program = _fastest(request, quantized)
+    checks = check_accuracy(
+        request,
+        quantized.step,
+        quantized.states,
+        quantized.state,
+        program.realised,
+        program.ranges,
+    )
+    return replace(program, checks=checks)
 
 
 def compile_smallest(
@@ -133,6 +148,7 @@ class _Quantized:
     """The results of the passes that choose number formats."""
 
     step: formats.RealisedStep
+    states: formats.ExpectedStates
     state: formats.StateFormat
     amplitudes: formats.Amplitudes
     biases: BiasFormats
@@ -165,7 +181,17 @@ def _quantize_with(request: Request, unused: int) -> _Quantized:
         quantize_energy(request, index, step, state, states)
         for index in range(len(request.problem.energies))
     )
-    return _Quantized(step, state, amplitudes, biases, interface, energies)
+    return _Quantized(step, states, state, amplitudes, biases, interface, energies)
+
+
+def _with_rounding(request: Request, quantized: _Quantized) -> Request:
+    """The request, with stochastic rounding where rounding to nearest would drop the drift of
+    thermal motion.
+    """
+    drift = quantized.states.least_drift
+    if drift is None or drift / quantized.state.lsb >= formats.LEAST_DRIFT:
+        return request
+    return replace(request, problem=replace(request.problem, rounding=STOCHASTIC))
 
 
 def _fastest(request: Request, quantized: _Quantized) -> Program:

@@ -16,9 +16,9 @@ from ornstein.hdl.engine.noise import VARIANCE
 from ornstein.hdl.engine.update import SQUARE_SHIFT
 from ornstein.host.compile.program import FieldRange, ProgramError
 from ornstein.host.compile.request import Request
-from ornstein.host.physics.problem import STATE
+from ornstein.host.physics.problem import STATE, Problem
 from ornstein.sim.reference import relax
-from ornstein.sim.stages import LM
+from ornstein.sim.stages import LM, Stage
 
 TOP = (1 << STATE_WIDTH - 1) - 1
 """Largest 16-bit word."""
@@ -33,6 +33,17 @@ OBSERVED = 64
 """
 QUARTIC_WIDTH = 16
 """Bits of the quartic coefficient in a level's descriptor, unsigned."""
+J4_TOLERANCE = 0.01
+"""Relative error of the realised j4 beyond which a coarser state is tried, and then warned of."""
+J4_REFUSED = 0.1
+"""Relative error of the realised j4 beyond which a program is refused."""
+MOST_COARSENED = 4
+"""Top bits of the state that may be left unused so that j4 is realised within its tolerance."""
+LEAST_SPREAD = 8.0
+"""Standard deviation of thermal motion, in LSBs of the state, below which rounding shows."""
+LEAST_DRIFT = 0.5
+"""Drift of a step at one standard deviation of thermal motion, in LSBs of the state, below which
+rounding to nearest drops it."""
 
 
 class FormatError(ProgramError):
@@ -95,11 +106,17 @@ class ExpectedStates:
     heat : per energy, the kT that its thermal fluctuations follow; 0 for a quartic energy, whose
         ``values`` contain them
     reach : bound on the magnitude of any unit
+    least_spread : standard deviation of the unit that moves least in the thermal stages that are
+        read, estimated for a quartic energy from its curvature; None if none of them is thermal
+    least_drift : change by the drift, in one step, of the mode that moves least in these stages,
+        one standard deviation from its mean; for a quartic energy that of a unit's leak
     """
 
     values: tuple[np.ndarray, ...]
     heat: tuple[float, ...]
     reach: float
+    least_spread: float | None
+    least_drift: float | None
 
 
 def expect_states(request: Request, step: RealisedStep) -> ExpectedStates:
@@ -133,7 +150,43 @@ def expect_states(request: Request, step: RealisedStep) -> ExpectedStates:
         reach = max(reach, float(MARGIN * np.abs(states).max(initial=0) + SIGMAS * thermal))
     if problem.entry == STATE:
         reach = max(reach, float(MARGIN * np.abs(request.calibration).max()))
-    return ExpectedStates(tuple(values), tuple(heats), reach or 1.0)
+    return ExpectedStates(
+        tuple(values),
+        tuple(heats),
+        reach or 1.0,
+        _least_spread(problem, tuple(values)),
+        _least_drift(problem, step.dt),
+    )
+
+
+def thermal_stages(problem: Problem) -> tuple[Stage, ...]:
+    """Returns the stages at a temperature that are averaged or sampled."""
+    return tuple(stage for stage in problem.stages if stage.kT and (stage.accumulate or stage.thin))
+
+
+def _least_spread(problem: Problem, values: tuple[np.ndarray, ...]) -> float | None:
+    """``least_spread`` of ExpectedStates, given its ``values``."""
+    variances = []
+    for stage in thermal_stages(problem):
+        energy = problem.energies[stage.energy]
+        if energy.j4:
+            curvature = energy.eigenvalues()[-1] + 12 * energy.j4 * np.median(
+                values[stage.energy] ** 2, axis=0
+            )
+            variances.append(stage.kT / curvature.max())
+        else:
+            variances.append(stage.kT * energy.variances().min())
+    return float(np.sqrt(min(variances))) if variances else None
+
+
+def _least_drift(problem: Problem, dt: float) -> float | None:
+    """``least_drift`` of ExpectedStates: dt lambda times sqrt(kT / lambda)."""
+    drifts = []
+    for stage in thermal_stages(problem):
+        energy = problem.energies[stage.energy]
+        slowest = 2 * energy.j2 if energy.j4 else float(energy.eigenvalues()[0])
+        drifts.append(dt * np.sqrt(stage.kT * slowest))
+    return float(min(drifts)) if drifts else None
 
 
 def _visited_states(request: Request, dt: float) -> list[np.ndarray]:
@@ -188,16 +241,23 @@ def choose_state(
     """Compiler pass: the finest state LSB that leaves ``spare`` top bits of every state unused.
 
     A strong quartic term may need a finer one, because its coefficient has to fit its bits; then
-    some states can be clipped. Refuses a j4 whose coefficient rounds to zero.
+    some states can be clipped. A weak one may need a coarser one, so that its coefficient rounds to
+    j4 within :data:`J4_TOLERANCE`. Refuses a j4 that is realised more than :data:`J4_REFUSED` off.
     """
     j4 = request.problem.energies[0].j4
     fraction = int(np.floor(np.log2(TOP * FILL / states.reach))) - spare
     per_square = 4 * j4 * step.dt * 2.0 ** (SQUARE_SHIFT + 2 * GUARD_BITS)
     while round(per_square * 4.0**-fraction) >= 1 << QUARTIC_WIDTH:
         fraction += 1
+    if j4:
+        fraction = _coarsened(per_square, fraction, states.least_spread)
     quartic = round(per_square * 4.0**-fraction)
-    if j4 and not quartic:
-        raise ProgramError(f"j4 = {j4} is too small for the state's range of {states.reach:.4g}")
+    realised = quartic / per_square * 4.0**fraction * j4 if j4 else 0.0
+    if j4 and abs(realised / j4 - 1) > J4_REFUSED:
+        raise ProgramError(
+            f"j4 = {j4} is too small for the state's range of {states.reach:.4g}: it would be "
+            f"realised as {realised:.4g}; raise j4 or dt = {step.dt:.4g}, or narrow the inputs"
+        )
     lsb = 2.0**-fraction
     held = [*states.values]
     if request.problem.entry == STATE:
@@ -213,7 +273,6 @@ def choose_state(
         )
     ]
     if j4:
-        realised = quartic / per_square * 4.0**fraction * j4
         rows.append(
             FieldRange(
                 "j4",
@@ -226,6 +285,23 @@ def choose_state(
             )
         )
     return StateFormat(lsb, quartic, tuple(rows))
+
+
+def _coarsened(per_square: float, fraction: int, least_spread: float | None) -> int:
+    """The bits of the state's fraction with which j4 is realised within its tolerance.
+
+    These are ``fraction`` or as few bits less as help, as far as thermal motion still spans enough
+    LSBs; otherwise those that come nearest to j4. ``per_square`` is the coefficient at an LSB of 1.
+    """
+    found = {}
+    for bits in range(fraction, fraction - MOST_COARSENED - 1, -1):
+        if found and least_spread and least_spread * 2.0**bits < LEAST_SPREAD:
+            break
+        exact = per_square * 4.0**-bits
+        found[bits] = abs(round(exact) / exact - 1)
+        if found[bits] <= J4_TOLERANCE:
+            return bits
+    return min(found, key=lambda bits: found[bits])
 
 
 @dataclass(frozen=True)
@@ -246,7 +322,7 @@ def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) 
     """Compiler pass: the noise amplitude of every temperature.
 
     An amplitude is sqrt(2 kT dt) in steps of the noise source. Refuses one beyond the descriptor's
-    bits.
+    bits, and a temperature whose amplitude rounds to zero.
     """
     unit = noise_unit(request.problem.integrator, state.lsb)
     amplitudes: dict[float, int] = {}
@@ -255,6 +331,11 @@ def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) 
         amplitude = round(np.sqrt(2 * kT * step.dt) / unit)
         if amplitude >= 1 << AMPLITUDE_WIDTH:
             raise ProgramError(f"kT = {kT} needs a noise amplitude beyond {AMPLITUDE_WIDTH} bits")
+        if kT and not amplitude:
+            raise ProgramError(
+                f"kT = {kT:.4g} is too small for the state's LSB of {state.lsb:.4g} and would be "
+                f"realised as 0; ask for kT = 0, or for {unit**2 / (2 * step.dt):.4g} or more"
+            )
         amplitudes[kT] = amplitude
         rows.append(
             FieldRange(

@@ -80,6 +80,34 @@ class FieldRange:
 
 
 @dataclass(frozen=True)
+class AccuracyCheck:
+    """A measured figure of how well a program holds what was asked for, beside its tolerance.
+
+    Attributes
+    ----------
+    name : what is measured
+    measured : the figure
+    tolerance : the largest figure that needs no warning or, with ``least``, the smallest
+    warning : one line for the user if the figure is beyond the tolerance, which says what was found
+        and what was or can be done; else empty
+    """
+
+    name: str
+    measured: float
+    tolerance: float
+    warning: str
+    least: bool = False
+
+    @classmethod
+    def of(
+        cls, name: str, measured: float, tolerance: float, warning: str, *, least: bool = False
+    ) -> "AccuracyCheck":
+        """A check that keeps the warning only if the figure is beyond the tolerance."""
+        passed = measured >= tolerance if least else measured <= tolerance
+        return cls(name, float(measured), tolerance, "" if passed else warning, least)
+
+
+@dataclass(frozen=True)
 class Layout:
     """Where the parts of a program lie in the fabric's memories.
 
@@ -127,6 +155,7 @@ class Program:
     dt : the realised time step
     realised : the energies as the quantized factors make them
     ranges : the range report
+    checks : what the compiler measured of the program's accuracy
     """
 
     name: str
@@ -142,6 +171,11 @@ class Program:
     dt: float
     realised: tuple[Energy, ...]
     ranges: tuple[FieldRange, ...]
+    checks: tuple[AccuracyCheck, ...] = ()
+
+    def warnings(self) -> tuple[str, ...]:
+        """Returns a line for every check of the compiler that is beyond its tolerance."""
+        return tuple(check.warning for check in self.checks if check.warning)
 
     @property
     def matrices(self) -> np.ndarray:

@@ -23,13 +23,20 @@ from safetensors.numpy import save_file
 
 from ornstein.hdl.config import ConfigError, FabricConfig
 from ornstein.host.compile.consistency import check_program
-from ornstein.host.compile.program import FieldRange, Layout, Program, ProgramError, job_issues
+from ornstein.host.compile.program import (
+    AccuracyCheck,
+    FieldRange,
+    Layout,
+    Program,
+    ProgramError,
+    job_issues,
+)
 from ornstein.host.physics.interface import Interface, Layer, Readout
 from ornstein.host.physics.problem import Drive, Problem, ProblemError
 from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
 from ornstein.sim.stages import Stage
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 LONGEST_JOB = 100_000_000
 """Cycles in which a job of a file may multiply unless it is loaded as a long one: two seconds at 48
 MHz, and some minutes in a simulation.
@@ -72,6 +79,7 @@ def save_program(program: Program, path: str | Path) -> None:
         "state_lsb": program.state_lsb,
         "dt": program.dt,
         "ranges": [asdict(row) for row in program.ranges],
+        "checks": [asdict(check) for check in program.checks],
         "problem": _problem_document(program.problem, arrays),
         "realised": [
             _energy_document(energy, f"realised{index}", arrays)
@@ -278,6 +286,7 @@ def _read_program(document: dict, arrays: dict[str, np.ndarray]) -> Program:
         state_lsb=_typed(float, document["state_lsb"], "state_lsb"),
         dt=_typed(float, document["dt"], "dt"),
         ranges=_typed(tuple[FieldRange, ...], document["ranges"], "ranges"),
+        checks=_typed(tuple[AccuracyCheck, ...], document["checks"], "checks"),
         realised=tuple(_read_energy(part, arrays) for part in _list(document, "realised")),
         **images,
     )

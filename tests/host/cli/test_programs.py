@@ -12,7 +12,7 @@ from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.host.cli import programs
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.program import FieldRange, Program
+from ornstein.host.compile.program import AccuracyCheck, FieldRange, Program
 from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.devices.model import ModelDevice
@@ -103,6 +103,33 @@ def test_inspect_shows_every_column_of_the_range_report(folder, capsys):
     more = next(line for line in lines if line[:1] == ["more"])
     assert field[1:] == ["-1.25", "to", "2.5", "13", "0.125", "1.23%", "0.3", "0.29"]
     assert more[1:] == ["-1.25", "to", "2.5", "9", "0.125", "0.00%", "0.3", "-"]
+
+
+def test_what_a_program_holds_less_well_is_said_on_standard_error(folder, capsys):
+    """By every command that takes a program: a line a warning, and nothing for a sound one."""
+    checks = (
+        AccuracyCheck.of("figure", 0.25, 0.1, "the figure is [far] off"),
+        AccuracyCheck.of("other", 9.0, 8.0, "too few", least=True),
+    )
+    path = folder / "warned.program"
+    save_program(replace(load_program(folder / "first.program"), checks=checks), path)
+    np.save(folder / "one.npy", np.load(folder / "inputs.npy")[:1])
+    line = "warning: toy: the figure is [far] off\n"
+    programs.inspect(path, folder / "warned.json")
+    shown = capsys.readouterr()
+    assert shown.err == line
+    words = [text.replace("│", " ").split() for text in shown.out.splitlines()]
+    assert ["figure", "0.25", "at", "most", "0.1"] in words
+    assert ["other", "9", "at", "least", "8"] in words
+    assert json.loads((folder / "warned.json").read_text())["warnings"] == [
+        "the figure is [far] off"
+    ]
+    programs.load(path, "model:tiny")
+    assert capsys.readouterr().err == line
+    programs.run(path, "model:tiny", str(folder / "one.npy"))
+    assert line in capsys.readouterr().err
+    programs.inspect(folder / "first.program")
+    assert capsys.readouterr().err == ""
 
 
 def elements(program: Program) -> int:
