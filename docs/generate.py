@@ -152,7 +152,12 @@ def registers_page() -> str:
         "## Control registers",
         enum_table(regmap.Control),
     ]
-    for kind in (regmap.StartRegister, regmap.StatusRegister):
+    for kind in (
+        regmap.StartRegister,
+        regmap.StatusRegister,
+        regmap.ScrubRegister,
+        regmap.WordsRegister,
+    ):
         notes = attribute_notes(kind, "Members")
         parts += [
             summary(kind),

@@ -54,7 +54,9 @@ class FabricConfig:
     statistics has ``unit_lanes`` and a rank word ``rank_lanes``. Depths count words, of descriptors
     the whole 128 bits, which are fetched ``descriptor_width`` bits a cycle. Lanes must be powers of
     two, so that an element's address on the link is its word and its lane side by side, and so must
-    ``state_depth``, because the statistics hold two banks of it.
+    ``state_depth``, because the statistics hold two banks of it. With ``scrub`` the fabric verifies
+    the memories that hold a program after each job and while none runs, see
+    :mod:`ornstein.hdl.scrub`; no answer depends on it.
     """
 
     name: str
@@ -76,6 +78,7 @@ class FabricConfig:
     second_moment: bool = True
     sample_depth: int = 4096
     quartic: bool = True
+    scrub: bool = False
 
     def __post_init__(self):
         for name in (
@@ -178,8 +181,14 @@ class FabricConfig:
 
     @property
     def build_hash(self) -> int:
-        """32-bit digest of every field but the name: equal configurations have equal hashes."""
+        """32-bit digest of every field but the name: equal configurations have equal hashes.
+
+        ``scrub`` counts only where it is set, so that a build without it keeps the hash that it had
+        before there was this option.
+        """
         body = {key: value for key, value in asdict(self).items() if key != "name"}
+        if not self.scrub:
+            del body["scrub"]
         return int.from_bytes(
             hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()[:4], "little"
         )
@@ -234,6 +243,7 @@ TINY = FabricConfig(
     drive_depth=128,
     rank_depth=32,
     sample_depth=64,
+    scrub=True,
 )
 """Small enough for exhaustive and interpreted simulation."""
 
@@ -277,6 +287,7 @@ WIDE = FabricConfig(
     descriptor_depth=256,
     descriptor_width=128,
     accumulator_width=40,
+    scrub=True,
 )
 """Several units a cycle: the grid of lanes that larger boards use, and room for dense couplings."""
 
@@ -294,6 +305,7 @@ ULX3S = FabricConfig(
     second_moment=False,
     sample_depth=0,
     quartic=False,
+    scrub=True,
 )
 """128 lanes and 8,192 units: what an ECP5-85F has multipliers and block RAM for."""
 

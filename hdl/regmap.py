@@ -135,6 +135,36 @@ class Control(enum.IntEnum):
     TAKEN = 9
     RATE = 10  # W: number of the line's divisor, from zero; set once this request is answered
     ABORT = 11  # W: any value drops the job that waits, and ends the one that runs
+    # The rest is only there in fabrics with a scrubber. RW: ScrubRegister; a write sets its field
+    # ``memories`` alone, clears ``mismatch``, and begins a pass anew
+    SCRUB = 12
+    FACTOR_WORDS = 13  # W: WordsRegister of FACTOR: the words that are verified
+    DRIVE_WORDS = 14  # W: the same of DRIVE
+    DESCRIPTOR_WORDS = 15  # W: the same of DESCRIPTOR
+    ACTIVATION_WORDS = 16  # W: the same of ACTIVATION
+    FACTOR_CHECKSUM = 17  # W: the checksum that FACTOR must have; R: the one it had last
+    DRIVE_CHECKSUM = 18  # RW: the same of DRIVE
+    DESCRIPTOR_CHECKSUM = 19  # RW: the same of DESCRIPTOR
+    ACTIVATION_CHECKSUM = 20  # RW: the same of ACTIVATION
+
+
+def registers(config: FabricConfig) -> tuple[Control, ...]:
+    """The control registers of that fabric, in the order of their addresses."""
+    return tuple(name for name in Control if config.scrub or name < Control.SCRUB)
+
+
+SCRUBBED = (Space.FACTOR, Space.DRIVE, Space.DESCRIPTOR, Space.ACTIVATION)
+"""The memories that a scrubber verifies, in the order of their bits and registers."""
+
+
+def words_register(space: Space) -> Control:
+    """The register that holds the verified words of a memory of :data:`SCRUBBED`."""
+    return Control(Control.FACTOR_WORDS + SCRUBBED.index(space))
+
+
+def checksum_register(space: Space) -> Control:
+    """The register of the checksum of a memory of :data:`SCRUBBED`."""
+    return Control(Control.FACTOR_CHECKSUM + SCRUBBED.index(space))
 
 
 COUNTERS = (
@@ -188,6 +218,33 @@ class StatusRegister(data.Struct):
     session: 8
 
 
+class ScrubRegister(data.Struct):
+    """Fields of :attr:`Control.SCRUB`; a bit a memory in the order of :data:`SCRUBBED`.
+
+    Members
+    -------
+    memories : those that are verified; none after a reset
+    mismatch : those whose checksum differed since the register was last written
+    passes : over all of these memories that have ended, modulo 2**24
+    """
+
+    memories: 4
+    mismatch: 4
+    passes: 24
+
+
+class WordsRegister(data.Struct):
+    """Fields of the registers from :attr:`Control.FACTOR_WORDS` to ``ACTIVATION_WORDS``.
+
+    Members
+    -------
+    first, last : of the words that the scrubber verifies
+    """
+
+    first: 16
+    last: 16
+
+
 class Event(enum.IntFlag):
     """Conditions that the WAIT command can wait for; any one of the mask ends the wait."""
 
@@ -201,6 +258,11 @@ EVENTS = data.StructLayout({event.name.lower(): 1 for event in Event})
 
 
 def identity(config: FabricConfig, line: Line = NO_LINE) -> dict[str, int]:
-    """Returns the identity registers in the order of their addresses."""
+    """Returns the identity registers in the order of their addresses.
+
+    ``scrub`` comes last: gateware that is older than this field answers zero there.
+    """
     head = {"magic": MAGIC, "protocol": PROTOCOL_VERSION, "build_hash": config.build_hash}
-    return head | config.identity() | line.identity()
+    fields = config.identity()
+    last = {"scrub": fields.pop("scrub")}
+    return head | fields | line.identity() | last

@@ -16,7 +16,7 @@ from ornstein.hdl.config import (
     STATE_WIDTH,
     FabricConfig,
 )
-from ornstein.hdl.regmap import ELEMENT_BITS, Control, Space, identity
+from ornstein.hdl.regmap import ELEMENT_BITS, Space, identity, registers
 
 
 class When(enum.Enum):
@@ -87,7 +87,7 @@ def spaces(config: FabricConfig) -> dict[Space, SpaceInfo]:
     """
     units, ranks = config.unit_lanes, config.rank_lanes
     state = {"bits": STATE_WIDTH, "signed": True, "lanes": units}
-    registers = {"read": When.ALWAYS, "write": When.ALWAYS, "memory": False}
+    always = {"read": When.ALWAYS, "write": When.ALWAYS, "memory": False}
     statistics = {
         "lanes": units,
         "depth": 2 * config.state_depth,  # a bank of each job that may be in work
@@ -103,7 +103,7 @@ def spaces(config: FabricConfig) -> dict[Space, SpaceInfo]:
             write=When.NEVER,
             memory=False,
         ),
-        SpaceInfo(space=Space.CONTROL, bits=ELEMENT_BITS, depth=len(Control), **registers),
+        SpaceInfo(space=Space.CONTROL, bits=ELEMENT_BITS, depth=len(registers(config)), **always),
         SpaceInfo(
             space=Space.FACTOR,
             bits=config.factor_width,
@@ -128,7 +128,7 @@ def spaces(config: FabricConfig) -> dict[Space, SpaceInfo]:
             bits=ELEMENT_BITS,
             lanes=units * SEED_WIDTH // ELEMENT_BITS,
             depth=1,
-            **registers,
+            **always,
         ),
         SpaceInfo(space=Space.NOISE, bits=2, signed=True, lanes=units, depth=config.state_depth),
         SpaceInfo(space=Space.SUM, bits=config.sum_width, signed=True, **statistics),

@@ -172,7 +172,8 @@ def test_registers():
     page = generate.registers_page()
     for kind in (regmap.Space, regmap.Control, regmap.Event):
         assert_has(page, kind.__members__)
-    for kind in (regmap.StartRegister, regmap.StatusRegister):
+    registers = "StartRegister", "StatusRegister", "ScrubRegister", "WordsRegister"
+    for kind in (getattr(regmap, name) for name in registers):
         assert_has(page, [name for name, _ in kind.as_shape()])
     assert_has(page, regmap.identity(REFERENCE))
 

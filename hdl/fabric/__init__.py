@@ -8,7 +8,7 @@ and units are all there is.
 from collections.abc import Callable
 from dataclasses import replace
 
-from amaranth.hdl import Cat, Module, Mux
+from amaranth.hdl import Cat, Module, Mux, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -24,13 +24,14 @@ from ornstein.hdl.fabric.factors import FactorBank
 from ornstein.hdl.fabric.ranks import ActivationTable, RankBank
 from ornstein.hdl.fabric.readback import Readback
 from ornstein.hdl.fabric.samples import SampleRing
+from ornstein.hdl.fabric.scrubber import Scrubber
 from ornstein.hdl.fabric.statistics import Accumulator
 from ornstein.hdl.fabric.units import Units
 from ornstein.hdl.hops import Far, Near, hops
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import MicroPipe, Stage
 from ornstein.hdl.parts import Substitute, as_designed
-from ornstein.hdl.regmap import COUNTERS, Control, Space
+from ornstein.hdl.regmap import COUNTERS, SCRUBBED, Control, Space
 from ornstein.hdl.spaces import When, bus_width, spaces
 from ornstein.hdl.timing import Timing
 
@@ -76,6 +77,7 @@ class Fabric(wiring.Component):
         self._sequencer = Sequencer(config)
         self._lanes = Lanes(config, substitute=substitute)
         self._readback = Readback(config, line)
+        self._scrubber = Scrubber(config) if config.scrub else None
         # (space, component) of each name on the bus; those with an element can be read back
         self._with_element = {
             space.name.lower(): (space, bank) for space, bank in self._banks.items()
@@ -117,7 +119,12 @@ class Fabric(wiring.Component):
     def _connect_bus(self, m: Module):
         """The bus, its users, and what a read returns."""
         access, readback, control = self._access, self._readback, self._control
-        connect(m, flipped(self.bus), access.bus)
+        scrubber, idle = self._scrubber, control.idle
+        if scrubber:
+            self._connect_scrubber(m, scrubber)
+            idle |= scrubber.owns
+        else:
+            connect(m, flipped(self.bus), access.bus)
         for name, (_, user) in self._users.items():
             connect(m, getattr(access, name), user.access)
         for name, (_, bank) in self._with_element.items():
@@ -127,18 +134,37 @@ class Fabric(wiring.Component):
             readback.selected.eq(access.selected),
             readback.control.eq(control.word),
             access.rdata.eq(readback.rdata),
-            access.idle.eq(control.idle),
+            access.idle.eq(idle),
             access.start_refused.eq(control.start_refused),
             self.events.eq(control.events),
         ]
+
+    def _connect_scrubber(self, m: Module, scrubber: Scrubber):
+        """The scrubber between the link and the memories, and between the end of a job and what the
+        registers say of it."""
+        access, control, sequencer = self._access, self._control, self._sequencer
+        m.submodules.scrubber = scrubber
+        connect(m, flipped(self.bus), scrubber.bus)
+        connect(m, scrubber.onward, access.bus)
+        connect(m, control.scrub, scrubber.registers)
+        m.d.comb += [
+            scrubber.idle.eq(control.idle),
+            scrubber.job_running.eq(sequencer.running),
+            scrubber.job_finished.eq(sequencer.finished),
+        ]
+        for space in SCRUBBED:
+            banks = self._factors if space == Space.FACTOR else [self._banks[space]]
+            elements = Value.cast(scrubber.elements[space.name.lower()])
+            m.d.comb += elements.eq(Cat(bank.element for bank in banks))
 
     def _connect_jobs(self, m: Module, distance: Near | Far):
         """Jobs to the sequencer, and descriptors to it from their memory."""
         sequencer, control = self._sequencer, self._control
         descriptor = self._banks[Space.DESCRIPTOR]
+        ends = self._scrubber or sequencer  # who says that a job has ended
         m.d.comb += [
-            control.running.eq(sequencer.running),
-            control.finished.eq(sequencer.finished),
+            control.running.eq(ends.running),
+            control.finished.eq(ends.finished),
             sequencer.start.eq(control.start),
             sequencer.first.eq(control.job.first),
             sequencer.levels.eq(control.job.levels),

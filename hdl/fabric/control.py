@@ -4,7 +4,7 @@
 from functools import reduce
 from operator import or_
 
-from amaranth.hdl import Module, Mux, Signal
+from amaranth.hdl import Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
@@ -12,15 +12,21 @@ from ornstein.hdl.arithmetic import select
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.fabric.bank import AccessSignature, BusView
 from ornstein.hdl.fabric.jobs import Jobs
+from ornstein.hdl.fabric.scrubber import ScrubSignature
 from ornstein.hdl.hops import hops
 from ornstein.hdl.regmap import (
     COUNTERS,
     ELEMENT_BITS,
     EVENTS,
+    SCRUBBED,
     Control,
+    ScrubRegister,
     Space,
     StartRegister,
     StatusRegister,
+    checksum_register,
+    registers,
+    words_register,
 )
 from ornstein.hdl.spaces import spaces
 from ornstein.hdl.timing import Timing
@@ -35,7 +41,8 @@ class ControlRegisters(wiring.Component):
     word : unsigned(32), out; the register that the bus reads, zero if it reads another space
     start_refused : out; a write of the present word to START would be one job too many
     running, finished, start, job, bank, idle, aborting : as in
-        :class:`ornstein.hdl.fabric.jobs.Jobs`
+        :class:`ornstein.hdl.fabric.jobs.Jobs`; with a scrubber, a job also runs while the memories
+        are verified behind it, which CYCLES does not count
     bank_offset : out; register BANK_OFFSET
     counted : one bit for each of :data:`ornstein.hdl.regmap.COUNTERS` but CYCLES, in; counts in
         this cycle
@@ -43,12 +50,15 @@ class ControlRegisters(wiring.Component):
     taken : unsigned(32), out; register TAKEN
     half_full : in; the sample ring is at least half full
     events : EVENTS, out
+    scrub : ScrubSignature, out; only of fabrics with a scrubber
     """
 
     def __init__(self, config: FabricConfig):
         self._config = config
+        scrub = {"scrub": Out(ScrubSignature())} if config.scrub else {}
         super().__init__(
-            {
+            scrub
+            | {
                 "access": In(AccessSignature(config)),
                 "word": Out(ELEMENT_BITS),
                 "start_refused": Out(1),
@@ -106,7 +116,7 @@ class ControlRegisters(wiring.Component):
         clear = Signal()
         m.d.sync += clear.eq(written(Control.CLEAR)[1])
         for position, (register, counter) in enumerate(counters.items()):
-            counts = self.running
+            counts = self._job_runs()
             if register != Control.CYCLES:
                 counts = Signal(name=f"counts_{register.name.lower()}")
                 m.d.sync += counts.eq(self.counted[position - 1])
@@ -131,8 +141,10 @@ class ControlRegisters(wiring.Component):
             Control.SAMPLES: self.samples,
             Control.TAKEN: self.taken,
         }
+        if self._config.scrub:
+            values |= self._scrub_registers(m, written, view)
         # A pair that is not read is zero, which takes a register's reset and no logic for its bits.
-        ordered = [values.get(register, 0) for register in Control]
+        ordered = [values.get(register, 0) for register in registers(self._config)]
         pairs = []
         for first in range(0, len(ordered), 2):
             pair = Signal(ELEMENT_BITS, name=f"registers_{first}", reset_less=True)
@@ -141,3 +153,31 @@ class ControlRegisters(wiring.Component):
             pairs.append(pair)
         m.d.sync += self.word.eq(reduce(or_, pairs))
         return m
+
+    def _job_runs(self):
+        """What CYCLES counts: not the cycles in which a scrubber keeps a job from ending."""
+        return self.running & ~self.scrub.checking if self._config.scrub else self.running
+
+    def _scrub_registers(self, m: Module, written, view: BusView) -> dict[Control, Value]:
+        """The registers that the scrubber uses. Returns what the bus reads of them."""
+        scrub = self.scrub
+        register = Signal(ScrubRegister)
+        m.d.comb += [
+            register.memories.eq(scrub.memories),
+            register.mismatch.eq(scrub.mismatch),
+            register.passes.eq(scrub.passes),
+        ]
+        wanted = written(Control.SCRUB)[1]
+        m.d.sync += scrub.restart.eq(wanted)
+        with m.If(wanted):
+            m.d.sync += scrub.memories.eq(ScrubRegister(view.wdata).memories)
+        for memory, space in enumerate(SCRUBBED):
+            with m.If(written(words_register(space))[1]):
+                m.d.sync += Value.cast(scrub.words[memory]).eq(view.wdata)
+            with m.If(written(checksum_register(space))[1]):
+                m.d.sync += scrub.expected[memory].eq(view.wdata)
+        computed = {
+            checksum_register(space): scrub.checksum[memory]
+            for memory, space in enumerate(SCRUBBED)
+        }
+        return {Control.SCRUB: register.as_value()} | computed

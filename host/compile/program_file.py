@@ -74,7 +74,7 @@ def save_program(program: Program, path: str | Path) -> None:
     document = {
         "version": FORMAT_VERSION,
         "name": program.name,
-        "config": asdict(program.config),
+        "config": _config_document(program.config),
         "layout": asdict(program.layout),
         "state_lsb": program.state_lsb,
         "dt": program.dt,
@@ -273,6 +273,16 @@ def _array(
     return array
 
 
+def _config_document(config: FabricConfig) -> dict:
+    """The configuration as JSON. ``scrub``, on which no answer depends, is only there where it is
+    set, so that files from before there was this field can be read, and others are as they were.
+    """
+    document = asdict(config)
+    if not config.scrub:
+        del document["scrub"]
+    return document
+
+
 def _read_program(document: dict, arrays: dict[str, np.ndarray]) -> Program:
     images = {
         name: _array(arrays, f"image.{name}", dtype, dimensions=1 if name == "input_lsb" else 2)
@@ -280,7 +290,11 @@ def _read_program(document: dict, arrays: dict[str, np.ndarray]) -> Program:
     }
     return Program(
         name=_typed(str, document["name"], "name"),
-        config=_typed(FabricConfig, document["config"], "config"),
+        config=_typed(
+            FabricConfig,
+            {"scrub": False} | _typed(dict, document["config"], "config"),
+            "config",
+        ),
         problem=_read_problem(_typed(dict, document["problem"], "problem"), arrays),
         layout=_typed(Layout, document["layout"], "layout"),
         state_lsb=_typed(float, document["state_lsb"], "state_lsb"),

@@ -190,6 +190,7 @@ def test_build_hash_sees_every_field_but_the_name():
         "second_moment": False,
         "sample_depth": 128,
         "quartic": False,
+        "scrub": False,
     }
     assert list(changes) == list(TINY.identity())
     hashes = {replace(TINY, **{name: value}).build_hash for name, value in changes.items()} | {
@@ -197,6 +198,12 @@ def test_build_hash_sees_every_field_but_the_name():
     }
     assert len(hashes) == len(changes) + 1
     assert all(0 <= value < 1 << 32 for value in hashes)
+
+
+def test_a_build_without_a_scrubber_has_the_hash_from_before_there_was_one():
+    """Bitstreams of earlier releases are still recognised."""
+    assert ICEBREAKER.build_hash == 0x44CF93A6
+    assert ICEBREAKER.identity()["scrub"] == 0
 
 
 def test_presets_differ():

@@ -9,7 +9,17 @@ from helpers.fabric_bench import SETTLE, bus_write
 from helpers.link_bench import simulate
 from ornstein.hdl.config import TINY, WIDE
 from ornstein.hdl.fabric.control import ControlRegisters
-from ornstein.hdl.regmap import COUNTERS, Control, StartRegister, StatusRegister
+from ornstein.hdl.regmap import (
+    COUNTERS,
+    SCRUBBED,
+    Control,
+    ScrubRegister,
+    StartRegister,
+    StatusRegister,
+    WordsRegister,
+    checksum_register,
+    words_register,
+)
 
 BOTH = pytest.mark.parametrize("config", [TINY, WIDE], ids=["near", "far"])
 
@@ -194,5 +204,50 @@ def test_an_abort_is_passed_on_while_a_job_runs():
         await bus_write(ctx, dut, Control.ABORT, 1)
         await ctx.tick()
         assert ctx.get(dut.aborting)
+
+    simulate(dut, bench)
+
+
+@BOTH
+def test_the_scrubber_gets_what_the_host_writes_and_answers_beside_it(config):
+    dut = ControlRegisters(config)
+    restarts = []
+
+    async def watch_restarts(ctx):
+        async for _, _, restart in ctx.tick().sample(dut.scrub.restart):
+            restarts.extend([1] * restart)
+
+    async def bench(ctx):
+        await bus_write(ctx, dut, Control.SCRUB, ScrubRegister.const({"memories": 5}).as_bits())
+        assert ctx.get(dut.scrub.memories) == 5 and len(restarts) == 1
+        ctx.set(dut.scrub.mismatch, 4)
+        ctx.set(dut.scrub.passes, 0xABCDEF)
+        found = ScrubRegister.from_bits(await read(ctx, dut, Control.SCRUB))
+        assert (found.memories, found.mismatch, found.passes) == (5, 4, 0xABCDEF)
+        for memory, space in enumerate(SCRUBBED):
+            words = WordsRegister.const({"first": 7 + memory, "last": 500})
+            await bus_write(ctx, dut, words_register(space), words.as_bits())
+            await bus_write(ctx, dut, checksum_register(space), 0x80000000 + memory)
+            ctx.set(dut.scrub.checksum[memory], 0x12340000 + memory)
+        for memory, space in enumerate(SCRUBBED):
+            assert ctx.get(dut.scrub.words[memory].first) == 7 + memory
+            assert ctx.get(dut.scrub.words[memory].last) == 500
+            assert ctx.get(dut.scrub.expected[memory]) == 0x80000000 + memory
+            assert await read(ctx, dut, checksum_register(space)) == 0x12340000 + memory
+            assert await read(ctx, dut, words_register(space)) == 0
+
+    simulate(dut, bench, background=[watch_restarts])
+
+
+def test_a_job_that_waits_for_the_scrubber_counts_no_cycles():
+    dut = ControlRegisters(TINY)
+
+    async def bench(ctx):
+        ctx.set(dut.running, 1)
+        await ctx.tick().repeat(3)
+        ctx.set(dut.scrub.checking, 1)
+        await ctx.tick().repeat(5)
+        ctx.set(dut.running, 0)
+        assert await read(ctx, dut, Control.CYCLES) == 3
 
     simulate(dut, bench)

@@ -10,11 +10,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from helpers.fabric_bench import access
 from helpers.link_bench import simulate
 from ornstein.hdl.config import TINY
 from ornstein.hdl.fabric import Fabric
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister
 from ornstein.hdl.schedule import place_waits
 from ornstein.hdl.spaces import spaces
@@ -22,20 +22,6 @@ from ornstein.sim.model import FabricModel
 
 WORDS = 4
 FABRICS = {"near": TINY, "far": replace(TINY, name="far", unit_lanes=2)}
-
-
-async def access(ctx, bus, space, address, data=None):
-    """Writes an element, or reads one; waits for as long as the fabric takes."""
-    ctx.set(bus.space, space)
-    ctx.set(bus.address, address)
-    ctx.set(bus.write, data is not None)
-    ctx.set(bus.wdata, data or 0)
-    await ctx.tick().repeat(2)
-    ctx.set(bus.request, 1)
-    status, value = await ctx.tick().sample(bus.status, bus.rdata).until(bus.done)
-    ctx.set(bus.request, 0)
-    assert status == Status.OK, (space, address)
-    return value
 
 
 def elements(config, space, values):

@@ -55,6 +55,7 @@ def test_space_sizes_by_hand():
 
 
 def test_options_that_are_left_out_have_no_row():
+    assert spaces(ICEBREAKER)[Space.CONTROL].size == Control.SCRUB
     assert set(Space) - set(spaces(ICEBREAKER)) == {Space.SQUARE, Space.SAMPLE}
 
 
