@@ -131,8 +131,11 @@ def stages():
 def write_json(path: Path | None, document) -> None:
     """Writes ``document`` to ``path`` and makes its folder; does nothing if ``path`` is None."""
     if path is not None:
+        from ornstein.host.files.replace import replacing
+
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(document, indent=1) + "\n")
+        with replacing(path, text=True) as file:
+            file.write(json.dumps(document, indent=1) + "\n")
 
 
 def show(grid) -> None:

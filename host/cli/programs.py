@@ -4,7 +4,7 @@
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
@@ -35,6 +35,7 @@ from ornstein.host.devices.device import (
     open_device,
     prediction_only,
 )
+from ornstein.host.files.replace import check_distinct
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
 from ornstein.host.models.rank import choose_rank, full_rank
@@ -42,6 +43,9 @@ from ornstein.host.models.run import LOSS, compile_recipe
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC
 from ornstein.host.physics.timestep import TOLERANCE, TimeStep
 from ornstein.sim.stages import EM, LM
+
+if TYPE_CHECKING:  # only the command run needs it
+    from ornstein.host.files.inputs import Clipping
 
 LongOption = Annotated[
     bool,
@@ -122,6 +126,7 @@ def compile_command(
         raise typer.BadParameter(
             f"--integrator is {LM} or {EM}, --rounding {NEAREST} or {STOCHASTIC}"
         )
+    check_distinct(output, model, *(activations or ()))
     trained = one_skip(model, skip, activations)
     used, notes = _rank(recipe, trained, rank)
     built = recipes.of_rank(recipe, trained, used)
@@ -303,14 +308,21 @@ def run(
     device: DeviceOption = "rtl",
     source: Annotated[
         str,
-        typer.Option("--input", help=".npy, .npz or CSV file; - reads CSV from standard input."),
+        typer.Option(
+            "--input",
+            help="CSV, .npy, .npz or .safetensors, packed with gzip or not; a pipe, or - for "
+            "standard input.",
+        ),
     ] = "-",
     key: Annotated[
         str | None,
-        typer.Option(help="Name of the array in an .npz file.", show_default="the first"),
+        typer.Option(help="Name of the array, in a file of several."),
     ] = None,
     output: Annotated[
-        str, typer.Option(help=".npy or CSV file; - writes CSV to standard output.")
+        str,
+        typer.Option(
+            help=".csv, .npy, .npz or .safetensors file; - writes CSV to standard output."
+        ),
     ] = "-",
     what: Annotated[
         str,
@@ -325,36 +337,56 @@ def run(
             "--warm", help="Start from the states that earlier inputs left, instead of from zero."
         ),
     ] = False,
+    clip: Annotated[
+        bool,
+        typer.Option(
+            "--clip", help="Take the nearest value for one that the program's inputs cannot hold."
+        ),
+    ] = False,
     json_file: JsonOption = None,
     long: LongOption = False,
 ) -> None:
     """Run inputs through a program, and write each block of outputs as soon as it is there."""
-    from ornstein.host.cli.streams import read_blocks, writer
+    from ornstein.host.files.inputs import Clipping, open_inputs
+    from ornstein.host.files.outputs import check_output, open_outputs
 
     loaded = load_program(program, long=long)
     _show_warnings(loaded)
     selection = _selection(what, loaded)
-    blocks, count = read_blocks(source, key)
-    with open_device(device) as opened, progress() as bar:
+    check_output(output)
+    check_distinct(output, source, program)
+    problem, clipping = loaded.problem, Clipping(loaded) if clip else None
+    with (
+        open_inputs(source, problem.input_size, key=key, job=loaded.layout.chains) as inputs,
+        open_device(device) as opened,
+        progress() as bar,
+    ):
         if selection.second and opened.config is not None and not opened.config.second_moment:
             raise DeviceError(
                 f"device {device!r} was built without second moments; ask for prediction or mean"
             )
         opened.load(loaded)
-        task = bar.add_task(f"running on {device}", total=count)
+        task = bar.add_task(f"running on {device}", total=inputs.count)
         done, counters = 0, {}
-        with writer(output, count) as write:
-            for outputs in opened.stream(blocks, seed=seed, warm=warm, selection=selection):
-                write(_rows(what, loaded, outputs))
-                done, counters = done + len(outputs.mean), outputs.counters
-                bar.update(task, completed=done)
+        blocks = clipping.blocks(inputs.blocks) if clipping else inputs.blocks
+        with open_outputs(output, what) as write:
+            try:
+                for outputs in opened.stream(blocks, seed=seed, warm=warm, selection=selection):
+                    write(_rows(what, loaded, outputs))
+                    done, counters = done + len(outputs.mean), outputs.counters
+                    bar.update(task, completed=done)
+            except InputError as error:
+                raise inputs.located(error) from None
+            if not done:
+                raise InputError(f"there were no inputs in {inputs.name}")
         reloads = opened.reloads
-    if not done:
-        raise InputError("there were no inputs")
-    write_json(
-        json_file,
-        {"device": device, "program": loaded.name, "inputs": done, "seed": seed, **counters},
-    )
+    report = {"device": device, "program": loaded.name, "inputs": done, "seed": seed, **counters}
+    if clipping:
+        report["clipped_inputs"] = clipping.rows
+        inputs.notes.append(_clipping_note(clipping, done))
+    write_json(json_file, report)
+    for note in inputs.notes:
+        errors.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
     _warn_of_saturation(counters)
     if reloads:
         errors.print(
@@ -362,6 +394,12 @@ def run(
             "its supply and its cable",
             soft_wrap=True,
         )
+
+
+def _clipping_note(clipping: "Clipping", done: int) -> str:
+    if not clipping.rows:
+        return "--clip had no effect: the program holds every input"
+    return f"--clip changed {clipping.rows:,} of {done:,} inputs, row {clipping.first} from 0 first"
 
 
 def _selection(what: str, program: Program) -> Selection:

@@ -28,7 +28,23 @@ class ProgramError(ValueError):
 class InputError(ValueError):
     """Inputs that a program cannot take: of a wrong shape, not finite, or out of range. Nothing has
     been written to a device.
+
+    Attributes
+    ----------
+    what : what is wrong with them
+    row : number of the input that is wrong, from 0, in all that were given; None if it is not one
     """
+
+    def __init__(self, what: str, row: int | None = None):
+        super().__init__(what, row)
+        self.what, self.row = what, row
+
+    def __str__(self) -> str:
+        return self.what if self.row is None else f"input {self.row} {self.what}"
+
+
+class InputRangeError(InputError):
+    """A value beyond what a program's inputs can hold; :meth:`Program.clip` brings it within."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -197,18 +213,34 @@ class Program:
         steps = sum(stage.steps for stage in stages) + 1
         return TimeStep.after(steps, *spectrum([self.realised[used.pop()]]), self.dt)
 
-    def encode(self, inputs: ArrayLike) -> EncodedInputs:
+    def clip(self, inputs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+        """Takes for every finite value of inputs (n, input_size) the nearest that the program can
+        hold (:meth:`input_limits`).
+
+        Returns the inputs, float64, and which of them (n,) were changed. Raises InputError if the
+        shape is wrong; a value that is not finite stays for :meth:`encode` to refuse.
+        """
+        values = self._checked_shape(inputs)
+        clipped = np.where(np.isfinite(values), np.clip(values, *self.input_limits()), values)
+        return clipped, (np.isfinite(values) & (clipped != values)).any(axis=1)
+
+    def encode(self, inputs: ArrayLike, *, first: int = 0) -> EncodedInputs:
         """Checks inputs (n, input_size) and quantises them to drive words.
 
-        Inputs of the entry ``bias`` may also have the shape (n, bias_sets, units).
+        Inputs of the entry ``bias`` may also have the shape (n, bias_sets, units). ``first`` is the
+        number that errors give the first of them.
 
         Raises
         ------
         InputError
-            The shape is wrong, or a value is not finite or out of range. The message names the
-            first such value and the limit.
+            The shape is wrong, or a value is not finite.
+        InputRangeError
+            A value is out of range. The message names the first such value and the limits.
         """
-        values = self._checked_values(inputs)
+        values = self._checked_shape(inputs)
+        if not np.isfinite(values).all():
+            row, column = np.argwhere(~np.isfinite(values))[0]
+            raise InputError(f"is not finite at position {column}", first + int(row))
         interface = self.problem.interface
         if interface is not None:
             scaled = (values - interface.centre) / interface.scale
@@ -220,9 +252,10 @@ class Program:
         if (np.abs(steps) > INPUT_LIMIT).any():
             row, column = np.argwhere(np.abs(self._of_inputs(steps)) > INPUT_LIMIT)[0]
             low, high = (limits[column] for limits in self.input_limits())
-            raise InputError(
-                f"input {row} is {values[row, column]:.6g} at position {column}; program "
-                f"{self.name!r} takes {low:.6g} to {high:.6g} there"
+            raise InputRangeError(
+                f"is {values[row, column]:.6g} at position {column}; program {self.name!r} takes "
+                f"{low:.6g} to {high:.6g} there",
+                first + int(row),
             )
         lanes = self.config.unit_lanes
         words = np.zeros((len(values), self.layout.input_words * lanes), np.int16)
@@ -233,7 +266,7 @@ class Program:
             column += length
         return EncodedInputs(values, words.reshape(len(values), self.layout.input_words, lanes))
 
-    def _checked_values(self, inputs: ArrayLike) -> np.ndarray:
+    def _checked_shape(self, inputs: ArrayLike) -> np.ndarray:
         """Returns the inputs as float64 (n, input_size). Raises InputError if they are not."""
         given = np.asarray(inputs)
         if given.dtype.kind not in "fiu":
@@ -245,11 +278,7 @@ class Program:
             raise InputError(
                 f"inputs have shape {given.shape}; program {self.name!r} takes (n, {size})"
             )
-        values = given.astype(float)
-        if not np.isfinite(values).all():
-            row, column = np.argwhere(~np.isfinite(values))[0]
-            raise InputError(f"input {row} is not finite at position {column}")
-        return values
+        return given.astype(float)
 
     def input_limits(self) -> tuple[np.ndarray, np.ndarray]:
         """Returns the lowest and the highest value, (input_size,) each, that an input may have."""

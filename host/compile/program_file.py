@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from ornstein.hdl.config import ConfigError, FabricConfig
 from ornstein.host.compile.consistency import check_program
@@ -31,6 +31,7 @@ from ornstein.host.compile.program import (
     ProgramError,
     job_issues,
 )
+from ornstein.host.files.replace import replacing
 from ornstein.host.physics.interface import Interface, Layer, Readout
 from ornstein.host.physics.problem import Drive, Problem, ProblemError
 from ornstein.sim.energy import Coupling, Energy, EnergyError, Module
@@ -66,7 +67,9 @@ class _DamageError(ValueError):
 
 
 def save_program(program: Program, path: str | Path) -> None:
-    """Write the program file. Raises FileNotFoundError naming the folder if it is missing."""
+    """Write the program file, whole or not at all. Raises OSError if it cannot be written, and
+    FileNotFoundError naming the folder if that is missing.
+    """
     folder = Path(path).parent
     if not folder.is_dir():
         raise FileNotFoundError(f"{path} cannot be written: there is no folder {folder}")
@@ -88,7 +91,8 @@ def save_program(program: Program, path: str | Path) -> None:
     }
     text = json.dumps(document, allow_nan=False)
     metadata = {"ornstein": text, "checksum": checksum(text, arrays)}
-    save_file(arrays, str(path), metadata=metadata)
+    with replacing(path) as file:
+        file.write(save(arrays, metadata=metadata))
 
 
 def load_program(path: str | Path, *, long: bool = False) -> Program:

@@ -205,7 +205,8 @@ class Device(ABC):
 
         Parameters
         ----------
-        blocks : inputs; a block without inputs gives no outputs
+        blocks : inputs. A block without inputs gives no outputs; it says that the next one may be
+            long in coming, so that the outputs of all before it are given first
         seed : fixes every random number
         warm : start each input from the state in which its chain was left, by the input
             ``program.layout.chains`` places before it or by the last run, instead of from zero
@@ -214,7 +215,8 @@ class Device(ABC):
         Raises
         ------
         InputError
-            A block cannot be encoded; none of its inputs has reached the device.
+            A block cannot be encoded; none of its inputs has reached the device. Its number counts
+            from the beginning of the stream.
         DeviceError
             The device is closed, no program is loaded, the seed is no non-negative integer, or the
             program has no module of the selected name. While the stream is read: another run, a
@@ -223,8 +225,7 @@ class Device(ABC):
         """
         program = self._loaded()
         selection.units(program)
-        encoded = (program.encode(block) for block in blocks)
-        return self._owned(encoded, _checked_seed(seed), warm, selection)
+        return self._owned(_encoded(program, blocks), _checked_seed(seed), warm, selection)
 
     def _owned(
         self, blocks: Iterator[EncodedInputs], seed: int, warm: bool, selection: Selection
@@ -311,6 +312,14 @@ class Device(ABC):
 
     def __exit__(self, *exception: object) -> None:
         self.close()
+
+
+def _encoded(program: Program, blocks: Iterable[ArrayLike]) -> Iterator[EncodedInputs]:
+    first = 0
+    for block in blocks:
+        encoded = program.encode(block, first=first)
+        first += len(encoded)
+        yield encoded
 
 
 def _checked_seed(seed: int) -> int:

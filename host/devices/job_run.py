@@ -69,6 +69,11 @@ class JobRun:
                 while len(self._started) >= most_started:
                     self._attempt(self._finish)
                 yield from self._complete()
+            if not len(block):  # the next one may be long in coming
+                yield from self._finish_all()
+        yield from self._finish_all()
+
+    def _finish_all(self) -> Iterator[Outputs]:
         while self._started:
             self._attempt(self._finish)
             yield from self._complete()

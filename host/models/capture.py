@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from ornstein.host.compile.program import InputError
+from ornstein.host.files.arrays import ArrayFileError, load_arrays
+from ornstein.host.files.replace import replacing
 from ornstein.host.models.graph_skips import Skip
 from ornstein.host.models.model_file import ARRAYS, LAYERS
 from ornstein.host.models.tensor_files import ModelFileError, brief, load_onnx
@@ -87,7 +89,7 @@ def save_activations(
     if None not in layers:
         arrays[LAYERS] = np.array(layers)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("wb") as file:
+    with replacing(path) as file:
         np.savez(file, **arrays)
 
 
@@ -96,9 +98,8 @@ def read_inputs(path: Path) -> dict[str, np.ndarray]:
     of one input, which is then named "". Raises InputError.
     """
     try:
-        loaded = np.load(path, allow_pickle=False)
-        arrays = {"": loaded} if isinstance(loaded, np.ndarray) else {n: loaded[n] for n in loaded}
-    except (OSError, ValueError, EOFError) as error:
+        arrays = load_arrays(path)
+    except (OSError, ArrayFileError) as error:
         raise InputError(f"{path}: not a readable .npy or .npz file ({error})") from None
     for name, values in arrays.items():
         if not values.ndim or not len(values):

@@ -13,6 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
+from ornstein.host.files.arrays import ArrayFileError, load_arrays
 from ornstein.host.models.tensor_files import ModelFileError, TensorFile, brief, open_tensors
 
 WEIGHTS_FILE = "weights.safetensors"
@@ -180,8 +181,8 @@ def open_activations(path: Path) -> TensorFile:
     arrays = {}
     for name in ARRAYS:
         try:
-            arrays[name] = np.load(path / f"{name}.npy", allow_pickle=False)
-        except (OSError, ValueError, EOFError) as error:
+            (arrays[name],) = load_arrays(path / f"{name}.npy").values()
+        except (OSError, ArrayFileError) as error:
             raise ModelFileError(f"{path / name}.npy: not a readable array ({error})") from None
     shapes = {name: array.shape for name, array in arrays.items()}
     return TensorFile(path, shapes, arrays.__getitem__, {})

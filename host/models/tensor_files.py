@@ -5,10 +5,7 @@ A file of shards comes in as its index, ``model.safetensors.index.json``, or as 
 PyTorch is imported for a PyTorch file only, and onnx for an ONNX file only.
 """
 
-import io
 import json
-import zipfile
-import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -18,6 +15,7 @@ import ml_dtypes  # noqa: F401  registers bfloat16 with NumPy, so that safetenso
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
+from ornstein.host.files.arrays import ArrayArchive, ArrayFileError
 from ornstein.host.models import ncnn_files
 
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -188,14 +186,20 @@ def _open_shards(path: Path) -> TensorFile:
 
 
 def _open_npz(path: Path) -> TensorFile:
+    def load(name: str) -> np.ndarray:
+        try:
+            with path.open("rb") as file:
+                return ArrayArchive(file).read(name)
+        except (OSError, ArrayFileError) as error:
+            raise ModelFileError(f"{path}: {name} cannot be read ({_first_line(error)})") from None
+
     try:
-        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file}
-    except (OSError, ValueError, TypeError, EOFError, zlib.error, zipfile.BadZipFile) as error:
-        raise ModelFileError(
-            f"{path}: not a readable .npz file ({_first_line(error)}); is it complete?"
-        ) from None
-    return _in_memory(path, arrays)
+        with path.open("rb") as file:
+            archive = ArrayArchive(file)
+            shapes = {name: archive.header(name).shape for name in archive.names}
+    except (OSError, ArrayFileError) as error:
+        raise ModelFileError(f"{path}: not a readable .npz file ({_first_line(error)})") from None
+    return TensorFile(path, shapes, load, {})
 
 
 def _open_pytorch(path: Path) -> TensorFile:

@@ -62,13 +62,13 @@ def test_outputs_do_not_depend_on_the_form_of_the_input(small):
     csv = (small / "inputs.csv").read_text()
     answers = [
         run(
-            "run", small / "small.program", "--device", "model:tiny", "--input", source, stdin=stdin
+            *("run", small / "small.program", "--device", "model:tiny", "--input", *source),
+            stdin=stdin,
         ).stdout
         for source, stdin in (
-            (small / "inputs.npy", None),
-            (small / "inputs.npz", None),
-            (small / "inputs.csv", None),
-            ("-", csv),
+            ([small / "inputs.npy"], None),
+            ([small / "inputs.npz", "--key", "first"], None),
+            (["-"], csv),
         )
     ]
     assert answers[0].count("\n") == 7
@@ -164,12 +164,12 @@ def test_truncated_program_file(small, tmp_path):
 @pytest.mark.parametrize(
     "text, word",
     [
-        ("1,2,3\n", "shape"),
+        ("1,2,3\n", "has 3 numbers; the program takes 16"),
         ("1,x\n", "line 1"),
         ("nan," * 15 + "1\n", "finite"),
-        ("1e9," * 15 + "1\n", "takes"),
-        ("", "no inputs"),
-        ("1,2\n3\n", "line 2"),
+        ("1e9," * 15 + "1\n", "there; --clip takes the nearest value that it can hold"),
+        ("", "no inputs in standard input"),
+        ("0," * 15 + "0\n" + "0," * 14 + "0\n", "line 2, row 1 from 0: has 15 numbers"),
     ],
 )
 def test_bad_inputs(small, text, word):

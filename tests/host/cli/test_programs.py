@@ -2,6 +2,8 @@
 """The commands on programs: every figure that they print is that of the program or the run."""
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,10 +14,11 @@ from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.host.cli import programs
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.program import AccuracyCheck, FieldRange, Program
+from ornstein.host.compile.program import AccuracyCheck, FieldRange, InputError, Program
 from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.devices.model import ModelDevice
+from ornstein.host.files.replace import OutputError
 from ornstein.host.models import recipes
 from ornstein.host.physics.problem import BIAS, STOCHASTIC, Problem
 from ornstein.sim.energy import Energy, Module
@@ -244,6 +247,144 @@ def test_run_warns_of_as_many_words_as_saturated(folder, capsys):
         )
         warning = f"warning: {count} words saturated; compile with calibration data closer to"
         assert (warning in capsys.readouterr().err) == saturates
+
+
+def test_run_names_the_row_of_the_file_and_clips(folder, capsys):
+    """A value that the program cannot hold is named with its row; --clip takes the nearest."""
+    rows = toy_inputs(90)
+    program = load_program(folder / "first.program")
+    rows[80, 3] = 1e6
+    np.save(folder / "outlier.npy", rows)
+    arguments = folder / "first.program", "model:tiny", str(folder / "outlier.npy")
+    answer = folder / "clipped.npy"
+    with pytest.raises(
+        InputError, match=r"outlier\.npy, row 80 from 0: is 1e\+06 at position 3; .*; --clip takes"
+    ):
+        programs.run(*arguments, output=str(answer))
+    assert not answer.exists()
+    programs.run(*arguments, output=str(answer), clip=True, json_file=folder / "clipped.json")
+    assert "note: --clip changed 1 of 90 inputs, row 80 from 0 first" in capsys.readouterr().err
+    assert json.loads((folder / "clipped.json").read_text())["clipped_inputs"] == 1
+    rows[80, 3] = program.input_limits()[1][3]
+    np.save(folder / "outlier.npy", rows)
+    expected = np.load(answer)
+    programs.run(*arguments, output=str(answer), clip=True)
+    assert "note: --clip had no effect" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load(answer), expected)
+
+
+def test_run_never_writes_over_what_it_reads(folder):
+    rows = toy_inputs(6)
+    np.save(folder / "own.npy", rows)
+    (folder / "link.npy").unlink(missing_ok=True)
+    (folder / "link.npy").symlink_to(folder / "own.npy")
+    for output in ("own.npy", "link.npy"):
+        with pytest.raises(OutputError, match="is the file that is read"):
+            programs.run(
+                folder / "first.program",
+                "model:tiny",
+                str(folder / "own.npy"),
+                output=str(folder / output),
+            )
+    np.testing.assert_array_equal(np.load(folder / "own.npy"), rows)
+
+
+@pytest.mark.parametrize("device", ["rtl:tiny", "model:tiny"])
+def test_run_answers_a_live_stream_job_by_job(folder, device):
+    """Each job is answered before the inputs of the next one are there."""
+    program = load_program(folder / "first.program")
+    chains, rows = program.layout.chains, toy_inputs(3 * program.layout.chains)
+    command = [sys.executable, "-m", "ornstein.host.cli.main", "run", folder / "first.program"]
+    with subprocess.Popen(
+        [*command, "--device", device], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin and process.stdout
+        answers = []
+        for first in range(0, len(rows), chains):
+            np.savetxt(process.stdin, rows[first : first + chains], delimiter=",", fmt="%.17g")
+            process.stdin.flush()
+            answers += [process.stdout.readline() for _ in range(chains)]
+        process.stdin.close()
+        assert process.stdout.read() == "" and process.wait(timeout=30) == 0
+    np.save(folder / "rows.npy", rows)
+        programs.run(
+            folder / "pushed.program",
+            "model:tiny",
+            str(folder / "rows.npy"),
+            output=str(folder / "answer.npy"),
+        )
+        warning = f"warning: {count} words saturated; compile with calibration data closer to"
+        assert (warning in capsys.readouterr().err) == saturates
+
+
+def test_run_names_the_row_of_the_file_and_clips(folder, capsys):
+    """A value that the program cannot hold is named with its row; --clip takes the nearest."""
+    rows = toy_inputs(90)
+    program = load_program(folder / "first.program")
+    rows[80, 3] = 1e6
+    np.save(folder / "outlier.npy", rows)
+    arguments = folder / "first.program", "model:tiny", str(folder / "outlier.npy")
+    answer = folder / "clipped.npy"
+    with pytest.raises(
+        InputError, match=r"outlier\.npy, row 80 from 0: is 1e\+06 at position 3; .*; --clip takes"
+    ):
+        programs.run(*arguments, output=str(answer))
+    assert not answer.exists()
+    programs.run(*arguments, output=str(answer), clip=True, json_file=folder / "clipped.json")
+    assert "note: --clip changed 1 of 90 inputs, row 80 from 0 first" in capsys.readouterr().err
+    assert json.loads((folder / "clipped.json").read_text())["clipped_inputs"] == 1
+    rows[80, 3] = program.input_limits()[1][3]
+    np.save(folder / "outlier.npy", rows)
+    expected = np.load(answer)
+    programs.run(*arguments, output=str(answer), clip=True)
+    assert "note: --clip had no effect" in capsys.readouterr().err
+    np.testing.assert_array_equal(np.load(answer), expected)
+
+
+def test_run_never_writes_over_what_it_reads(folder):
+    rows = toy_inputs(6)
+    np.save(folder / "own.npy", rows)
+    (folder / "link.npy").unlink(missing_ok=True)
+    (folder / "link.npy").symlink_to(folder / "own.npy")
+    for output in ("own.npy", "link.npy"):
+        with pytest.raises(OutputError, match="is the file that is read"):
+            programs.run(
+                folder / "first.program",
+                "model:tiny",
+                str(folder / "own.npy"),
+                output=str(folder / output),
+            )
+    np.testing.assert_array_equal(np.load(folder / "own.npy"), rows)
+
+
+@pytest.mark.parametrize("device", ["rtl:tiny", "model:tiny"])
+def test_run_answers_a_live_stream_job_by_job(folder, device):
+    """Each job is answered before the inputs of the next one are there."""
+    program = load_program(folder / "first.program")
+    chains, rows = program.layout.chains, toy_inputs(3 * program.layout.chains)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ornstein.host.cli.main", "run", folder / "first.program"]
+        + ["--device", device],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin and process.stdout
+    answers = []
+    for first in range(0, len(rows), chains):
+        np.savetxt(process.stdin, rows[first : first + chains], delimiter=",", fmt="%.17g")
+        process.stdin.flush()
+        answers += [process.stdout.readline() for _ in range(chains)]
+    process.stdin.close()
+    assert process.stdout.read() == "" and process.wait(timeout=30) == 0
+    np.save(folder / "rows.npy", rows)
+    programs.run(
+        folder / "first.program",
+        device,
+        str(folder / "rows.npy"),
+        output=str(folder / "rows.csv"),
+    )
+    assert "".join(answers) == (folder / "rows.csv").read_text()
 
 
 def compiled(tmp_path, capsys, **options):

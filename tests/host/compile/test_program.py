@@ -190,3 +190,23 @@ def test_the_limits_behind_an_interface_are_in_the_inputs_own_units():
         match=f"at position 0; program 'toy' takes {10 - 2 * reach:.6g} to {10 + 2 * reach:.6g}",
     ):
         program.encode([[10 + 2.1 * reach, 0.0]])
+    clipped, changed = program.clip([[10 + 2.1 * reach, 0.0], [10 - 9 * reach, 0.0], [10.0, 0.0]])
+    np.testing.assert_allclose(clipped[:, 0], [10 + 2 * reach, 10 - 2 * reach, 10.0])
+    assert changed.tolist() == [True, True, False]
+    program.encode(clipped)
+
+
+def test_clipping_changes_only_what_is_beyond_the_limits(program):
+    low, high = program.input_limits()
+    inputs = toy_inputs(4)
+    inputs[1] = high * 1.5
+    inputs[2, 3] = low[3] * 9
+    inputs[3, 0] = np.nan
+    clipped, changed = program.clip(inputs)
+    assert changed.tolist() == [False, True, True, False]
+    np.testing.assert_array_equal(clipped[0], inputs[0])
+    np.testing.assert_array_equal(clipped[1], high)
+    assert clipped[2, 3] == low[3] and np.isnan(clipped[3, 0])
+    program.encode(clipped[:3])
+    with pytest.raises(InputError, match="input 13 is not finite at position 0"):
+        program.encode(clipped, first=10)

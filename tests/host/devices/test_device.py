@@ -391,6 +391,34 @@ def test_a_device_goes_on_after_a_refusal(device, program, uri):
         np.testing.assert_array_equal(one.run(toy_inputs(), seed=5).mean, expected)
 
 
+@pytest.mark.parametrize("uri", ["rtl:tiny", "model:tiny", "float"])
+def test_a_block_without_inputs_ends_what_runs(device, program, uri):
+    """Its outputs are given before the next block is asked for, and are as without it."""
+    one = device(uri)
+    one.load(program)
+    expected = one.run(toy_inputs(9), seed=5).mean
+    given = []
+
+    def blocks():
+        for first in (0, 4, 8):
+            yield toy_inputs(9)[first : first + 4]
+            yield np.zeros((0, 8))
+            assert sum(map(len, given)) == min(first + 4, 9)
+
+    for outputs in one.stream(blocks(), seed=5):
+        given.append(outputs.mean)
+    np.testing.assert_array_equal(np.concatenate(given), expected)
+
+
+def test_the_number_of_a_refused_input_counts_from_the_beginning(device, program):
+    one = device("model:tiny")
+    one.load(program)
+    inputs = toy_inputs(12)
+    inputs[9, 2] = np.nan
+    with pytest.raises(InputError, match="input 9 is not finite at position 2"):
+        list(one.stream(np.split(inputs, 3)))
+
+
 def test_a_stream_may_be_left(device, program):
     one = device("rtl:tiny")
     one.load(program)
