@@ -47,6 +47,29 @@ def check_program(program: Program) -> None:
         raise ProgramError(f"program {program.name!r}: {error}") from None
 
 
+def check_same_but_factors(loaded: Program, program: Program) -> None:
+    """Raises ProgramError unless a program equals the loaded one in everything but its factors, and
+    its factors have the fabric's bits.
+    """
+    same = {
+        "config": program.config == loaded.config,
+        "layout": program.layout == loaded.layout,
+        "factor": program.factor.shape == loaded.factor.shape,
+        "stages": program.problem.stages == loaded.problem.stages,
+        "state_lsb": program.state_lsb == loaded.state_lsb,
+        "dt": program.dt == loaded.dt,
+    } | {
+        name: np.array_equal(getattr(program, name), getattr(loaded, name))
+        for name in ("constants", "descriptors", "activation", "input_lsb")
+    }
+    if other := [name for name, equal in same.items() if not equal]:
+        raise ProgramError(
+            f"program {program.name!r} differs from the loaded one in {other[0]}, not in its "
+            "factors alone; load it"
+        )
+    _check_arrays(program)
+
+
 def _need(holds: object, program: Program, what: str) -> None:
     """Raises ProgramError that says ``what`` is wrong, unless it ``holds``."""
     if not holds:

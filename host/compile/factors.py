@@ -62,6 +62,11 @@ def projection_fits(config: FabricConfig, columns: np.ndarray) -> bool:
     return bool((_column_sums(columns) < _projection_room(config)).all())
 
 
+def column_limit(config: FabricConfig) -> float:
+    """Largest sum of the magnitudes of a column's integers with which projections always fit."""
+    return np.nextafter(_projection_room(config) / (TOP + 1), 0)
+
+
 def expansion_fits(config: FabricConfig, columns: np.ndarray) -> bool:
     """Whether no sum over the integer columns (units, rank), a row each, can overflow the
     accumulator.

@@ -18,7 +18,7 @@ from numpy.typing import ArrayLike
 
 from ornstein.hdl import regmap
 from ornstein.hdl.config import PRESETS, FabricConfig, preset
-from ornstein.host.compile.consistency import check_program
+from ornstein.host.compile.consistency import check_program, check_same_but_factors
 from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.physics.problem import Problem
 
@@ -127,6 +127,7 @@ class Device(ABC):
     config : its fabric; None for the float device
     program : the loaded program; None before :meth:`load`, and after one that failed
     reloads : how often the program was loaded again because the device had lost it
+    warm_start : whether it keeps states from which a warm run starts
     """
 
     uri: str
@@ -135,6 +136,7 @@ class Device(ABC):
     def __init__(self) -> None:
         self.program: Program | None = None
         self.reloads = 0
+        self.warm_start = True
         self._closed = False
         # what may use the device now: the last run or stream that began, until the next one or a
         # load
@@ -166,6 +168,37 @@ class Device(ABC):
     @abstractmethod
     def _load(self, program: Program) -> None:
         """Puts a program that fits onto the device, with all states zero."""
+
+    def update(self, program: Program) -> int:
+        """Replaces the loaded program by one that has other factors and is the same in all else.
+
+        Only factor words that changed are written, and read back. The states are kept, so that a
+        warm run starts from them. A stream that was not read to its end cannot go on afterwards.
+
+        Returns
+        -------
+        The number of words that changed.
+
+        Raises
+        ------
+        ProgramError
+            The program differs in more than its factors, or they exceed the factor bits. Nothing
+            was written.
+        DeviceError
+            The device is closed, no program is loaded, or its memory does not hold what was
+            written; the program must then be loaded again.
+        """
+        loaded = self._loaded()
+        check_same_but_factors(loaded, program)
+        changed = np.flatnonzero((program.factor != loaded.factor).any(axis=1))
+        self._owner, self.program = None, None
+        self._update(program, changed)
+        self.program = program
+        return len(changed)
+
+    @abstractmethod
+    def _update(self, program: Program, changed: np.ndarray) -> None:
+        """Writes the factor words (n,) of those numbers, and leaves everything else."""
 
     @abstractmethod
     def verify(self) -> int:
@@ -360,6 +393,7 @@ URIS = {
     "float": "float64 Langevin dynamics; float:exact gives the closed form",
     "serial:PORT[?baud=N]": "a board at that serial port; without N the rate is negotiated",
     "serial[:auto[?ports=all]]": "the one board that answers at a USB serial port, or at any port",
+    "URI?imperfections=FILE": "any of these as the imperfect chip that a TOML file describes",
 }
 
 
@@ -370,12 +404,18 @@ def open_device(uri: str) -> Device:
     Raises
     ------
     DeviceError
-        There is no such device.
+        There is no such device, or the file of its imperfections is wrong.
     ToolError
         A tool that the simulator is built with is missing.
     LinkError
         The port cannot be opened, or nothing at it answers as a device.
     """
+    ideal, imperfections = _without_imperfections(uri)
+    if imperfections is not None:
+        from ornstein.host.devices.imperfect import open_imperfect
+        from ornstein.host.devices.imperfections import Chip
+
+        return open_imperfect(ideal, Chip.read(imperfections), uri)
     scheme, _, rest = uri.partition(":")
     if scheme in ("rtl", "model") and (rest or "reference") in PRESETS:
         config = preset(rest or "reference")
@@ -405,3 +445,12 @@ def open_device(uri: str) -> Device:
         f"no device is called {uri!r}; there are {', '.join(URIS)} with FABRIC one of "
         f"{', '.join(PRESETS)}"
     )
+
+
+def _without_imperfections(uri: str) -> tuple[str, str | None]:
+    """Returns the URI without its option ``imperfections``, and that option."""
+    for separator in "?", "&":
+        ideal, found, path = uri.partition(f"{separator}imperfections=")
+        if found:
+            return ideal, path
+    return uri, None

@@ -73,6 +73,28 @@ class FabricDevice(Device):
         except DeviceError:
             self._write(program)
 
+    def _update(self, program: Program, changed: np.ndarray) -> None:
+        """Writes each group of neighbouring words and reads it back, a second time if it differs.
+
+        A device that was reset since is found by the next run, which loads the program again.
+        """
+        self.settle()
+        lanes = self.config.lanes
+        for words in np.split(changed, np.flatnonzero(np.diff(changed) > 1) + 1):
+            if not len(words):
+                continue
+            start, elements = int(words[0]) * lanes, program.factor[words].ravel().astype(np.int64)
+            for _ in range(2):
+                self.link.write(Space.FACTOR, start, elements)
+                if np.array_equal(self.link.read(Space.FACTOR, start, len(elements)), elements):
+                    break
+            else:
+                self.session = None
+                raise DeviceError(
+                    f"device {self.uri!r} does not hold the factors that were written from element "
+                    f"{start} on; load the program again"
+                )
+
     def _write(self, program: Program) -> None:
         """Writes the program, zeroes all states, and compares the memories with the program.
 

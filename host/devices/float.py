@@ -4,7 +4,7 @@
 Of the fabric's number formats only the realised time step enters, so that both take the same steps.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -13,27 +13,38 @@ from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.devices.device import Device, Outputs, Selection
 from ornstein.host.devices.jobs import seed_words
 from ornstein.host.physics.problem import STATE, Problem
-from ornstein.sim.reference import Trajectory, relax
+from ornstein.sim.reference import NormalSource, Trajectory, relax
 
 _DRAWN_AT_ONCE = 32
 """Steps for which each input's normals are drawn at once, since a draw of few is slow."""
+
+
+NoiseMaker = Callable[[np.random.Generator], NormalSource]
+"""Makes the noise of one input from its generator."""
 
 
 class FloatDevice(Device):
     """float64 Langevin dynamics, or with ``exact`` the closed form that it averages to.
 
     See :class:`ornstein.host.devices.device.Device`. All counters are None. The closed form exists
-    for harmonic energies only; others raise EnergyError.
+    for harmonic energies only; others raise EnergyError. ``source`` makes each input's noise from a
+    generator; by default it is the generator's own, which is white.
     """
 
-    def __init__(self, uri: str = "float", *, exact: bool = False):
+    def __init__(
+        self, uri: str = "float", *, exact: bool = False, source: NoiseMaker | None = None
+    ):
         super().__init__()
         self.uri, self.config = uri, None
-        self._exact = exact
+        self._exact, self.warm_start = exact, not exact
+        self._source = source
         self._states = np.zeros((0, 0))  # (chains, units) in which the last run left the chains
 
     def _load(self, program: Program) -> None:
         self._states = np.zeros((program.layout.chains, program.problem.energies[0].units))
+
+    def _update(self, program: Program, changed: np.ndarray) -> None:
+        """Does nothing: the next run takes the energies of the program."""
 
     def verify(self) -> int:
         """Returns 0: the program is used as it is, and there are no memories to read back."""
@@ -78,7 +89,7 @@ class FloatDevice(Device):
                 initial = part
             else:
                 initial = np.zeros((len(part), problem.energies[0].units))
-            noise = _InputNoise(seed, first + start, len(part))
+            noise = _InputNoise(seed, first + start, len(part), self._source)
             result = _trajectory(problem, program.dt, part, initial, noise)
             last = np.arange(max(0, len(part) - chains), len(part))
             self._states[last % chains] = result.final[last]
@@ -93,18 +104,18 @@ class _InputNoise:
     its noise does not depend on the inputs beside it.
     """
 
-    def __init__(self, seed: int, first: int, count: int):
-        self._generators = [
-            np.random.default_rng(seed_words(seed, first + row)) for row in range(count)
-        ]
+    def __init__(self, seed: int, first: int, count: int, source: NoiseMaker | None = None):
+        generators = [np.random.default_rng(seed_words(seed, first + row)) for row in range(count)]
+        self._sources: Sequence[NormalSource] = [*map(source, generators)] if source else generators
+        self._at_once = 1 if source else _DRAWN_AT_ONCE  # other noise depends on earlier steps
         self._drawn = np.zeros((0, count))
         self._used = 0
 
     def standard_normal(self, shape: tuple[int, ...]) -> np.ndarray:
         """Returns the next normals (inputs, ...); all calls must ask for the same shape."""
         if self._used == len(self._drawn):
-            size = (_DRAWN_AT_ONCE, *shape[1:])
-            drawn = [generator.standard_normal(size) for generator in self._generators]
+            size = (self._at_once, *shape[1:])
+            drawn = [source.standard_normal(size) for source in self._sources]
             self._drawn, self._used = np.stack(drawn, axis=1), 0
         self._used += 1
         return self._drawn[self._used - 1]

@@ -47,6 +47,9 @@ class ModelDevice(Device):
         model.activation[:] = program.activation
         model.bank_offset = layout.bank_offset
 
+    def _update(self, program: Program, changed: np.ndarray) -> None:
+        self._model.factor[changed] = program.factor[changed]
+
     def verify(self) -> int:
         return compare_images(self.uri, self._loaded(), self._read)
 

@@ -14,6 +14,7 @@ import numpy as np
 from ornstein.hdl.config import REFERENCE
 from ornstein.host.compile.compiler import compile_first
 from ornstein.host.compile.formats import MARGIN
+from ornstein.host.devices.imperfections import Converter
 from ornstein.host.experiments.studies.analysis import Axis, Study, percent, sentence_of
 from ornstein.host.experiments.studies.subject import (
     IDEAL,
@@ -40,37 +41,6 @@ AXES = (
 )
 
 
-def convert(
-    values: np.ndarray,
-    scale: np.ndarray,
-    rng: np.random.Generator,
-    *,
-    bits: int | None = None,
-    offset: float = 0.0,
-    gain: float = 0.0,
-) -> np.ndarray:
-    """Returns values (n, units) after a converter for each unit.
-
-    The errors act first; then the value is rounded to the nearest of 2^bits levels and saturates.
-
-    Parameters
-    ----------
-    scale : (units,) range of each converter; 0 is a unit without one
-    bits : None does not round
-    offset, gain : standard deviations of the errors, the offset's in units of the range
-    """
-    units = values.shape[1]
-    gains = 1 + gain * rng.standard_normal(units)
-    offsets = offset * scale * rng.standard_normal(units)
-    value = values * gains + offsets
-    if bits is None:
-        return np.clip(value, -scale, scale)
-    half = 1 << bits - 1
-    step = scale / half
-    codes = np.rint(np.divide(value, step, out=np.zeros_like(value), where=step > 0))
-    return np.clip(codes, -half, half - 1) * step
-
-
 def measure(
     subject: Subject, generators: list[np.random.Generator], program: str, axis: str, value: float
 ) -> dict:
@@ -89,10 +59,13 @@ def measure(
         ranges = full_scale(recipe, recipe.energy.mean(training))
         undisturbed = run(compiled, biases)
 
+    def converters(rng: np.random.Generator) -> Converter:
+        return Converter.drawn(rng, len(ranges), **error)
+
     def means(rng: np.random.Generator) -> np.ndarray:
         if converter == "DAC":
-            return run(compiled, convert(biases, ranges, rng, **error))
-        return convert(undisturbed, ranges, rng, **error) if converter == "ADC" else undisturbed
+            return run(compiled, converters(rng)(biases, ranges))
+        return converters(rng)(undisturbed, ranges) if converter == "ADC" else undisturbed
 
     drawn = generators[:1] if kind in ("", "bits") else generators
     scores = [subject.score(compiled.problem.decode(means(rng))) for rng in drawn]

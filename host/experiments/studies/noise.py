@@ -2,16 +2,21 @@
 """Noise that is not ideal: unequal temperatures, correlated units, and a 1/f part.
 
 The noise of the fabric is white and independent by construction. So this study runs on the float
-reference, whose integrator takes its random numbers from :class:`Imperfect`. Each program averages
+reference, whose integrator takes its random numbers from
+:class:`ornstein.host.devices.imperfections.ImperfectNoise`. Each program averages
 `SAMPLES` steps at the temperature at which that many steps of ideal noise cost
 :data:`ornstein.host.models.run.LOSS` by the law of the mean.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.linalg import solve_continuous_lyapunov
 
+from ornstein.host.devices.imperfections import (
+    TIMES,
+    ImperfectNoise,
+    flicker_variance,
+    unequal_temperatures,
+)
 from ornstein.host.experiments.studies.analysis import Axis, Study, sentence_of
 from ornstein.host.experiments.studies.subject import (
     FLOAT,
@@ -41,68 +46,16 @@ VALUES = {
     COMMON: (0.1, 0.3, 0.5, 0.7, 0.9, 0.99),
     FLICKER: (1e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1),
 }
-TIMES = 4.0 ** np.arange(9)
-"""Correlation times, in steps, of the processes whose sum is 1/f noise. The density follows 1/f
-down to a frequency of 1 / (2 pi 65,536)."""
 
 
-@dataclass
-class Imperfect:
-    """Random numbers that replace the independent normal ones of a generator.
-
-    Attributes
-    ----------
-    temperatures : (units,) variance of each unit, 1 on average over the units
-    correlation : of the white parts of any two units
-    corner : frequency, in cycles a step, below which 1/f noise is stronger than white noise; it is
-        added to the white noise. 0 for none
-    """
-
-    rng: np.random.Generator
-    temperatures: np.ndarray
-    correlation: float = 0.0
-    corner: float = 0.0
-    _slow: np.ndarray | None = None
-
-    def standard_normal(self, shape: tuple[int, ...], /) -> np.ndarray:
-        """Returns the numbers (n, units) of the next step.
-
-        Rows are independent histories, which start in the stationary state.
-        """
-        white = np.sqrt(1 - self.correlation) * self.rng.standard_normal(shape)
-        if self.correlation:
-            white += np.sqrt(self.correlation) * self.rng.standard_normal((shape[0], 1))
-        if self.corner:
-            white += self._flicker(shape)
-        return white * np.sqrt(self.temperatures)
-
-    def _flicker(self, shape: tuple[int, ...]) -> np.ndarray:
-        """Returns 1/f noise: a sum of equally strong first-order processes of different times."""
-        drawn = self.rng.standard_normal((len(TIMES), *shape))
-        keep = np.exp(-1 / TIMES)[:, None, None]
-        self._slow = (
-            drawn if self._slow is None else keep * self._slow + np.sqrt(1 - keep**2) * drawn
-        )
-        return np.sqrt(flicker_variance(self.corner)) * self._slow.sum(axis=0)
-
-
-def flicker_variance(corner: float) -> float:
-    """Returns the variance of each process for a sum of density ``corner`` / f.
-
-    White noise has a density of 1. Processes of variance v whose times differ by factors of r have
-    a density of v / (2 f ln r) between the frequencies of the slowest and the fastest.
-    """
-    return 2 * corner * float(np.log(TIMES[1] / TIMES[0]))
-
-
-def force_covariance(noise: Imperfect) -> np.ndarray:
+def force_covariance(noise: ImperfectNoise) -> np.ndarray:
     """Returns the covariance (units, units) of the numbers of one step, without 1/f noise."""
     units = len(noise.temperatures)
     correlation = (1 - noise.correlation) * np.eye(units) + noise.correlation
     return np.sqrt(np.outer(noise.temperatures, noise.temperatures)) * correlation
 
 
-def covariance_error(energy: Energy, noise: Imperfect) -> float:
+def covariance_error(energy: Energy, noise: ImperfectNoise) -> float:
     """Returns the relative Frobenius distance of the stationary covariance from kT M^-1.
 
     It is exact in continuous time, where one step is one unit. White noise of covariance Q gives
@@ -141,14 +94,13 @@ def measure(
     start = recipe.energy.mean(biases[:, 0])
     scores, errors = [], []
     for rng in generators:
+        units = recipe.energy.units
         temperatures = (
-            np.exp(value * rng.standard_normal(recipe.energy.units))
-            if axis == IMBALANCE
-            else np.ones(recipe.energy.units)
+            unequal_temperatures(rng, units, value) if axis == IMBALANCE else np.ones(units)
         )
-        noise = Imperfect(
+        noise = ImperfectNoise(
             rng,
-            temperatures / temperatures.mean(),
+            temperatures,
             correlation=value if axis == COMMON else 0.0,
             corner=value if axis == FLICKER else 0.0,
         )

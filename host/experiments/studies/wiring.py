@@ -13,6 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE
+from ornstein.host.devices.imperfections import lost, mismatched
 from ornstein.host.experiments.studies.analysis import Axis, Study, percent, sentence_of
 from ornstein.host.experiments.studies.subject import (
     FULL,
@@ -59,7 +60,7 @@ def disturbed(energy: Energy, change: Callable[[np.ndarray], np.ndarray]) -> Ene
 def varied(energy: Energy, variation: float, rng: np.random.Generator) -> Energy:
     """Returns the energy with every connection times 1 + ``variation`` x a normal number."""
     return disturbed(
-        energy, lambda factor: factor * (1 + variation * rng.standard_normal(factor.shape))
+        energy, lambda factor: mismatched(factor, variation, rng.standard_normal(factor.shape))
     )
 
 
@@ -71,9 +72,10 @@ def broken(energy: Energy, fraction: float, stuck: bool, rng: np.random.Generato
     """
 
     def change(factor: np.ndarray) -> np.ndarray:
-        lost = rng.random(factor.shape) < fraction
-        value = np.abs(factor).max(axis=0) * rng.choice((-1.0, 1.0), factor.shape) if stuck else 0.0
-        return np.where(lost, value, factor)
+        uniform = rng.random(factor.shape)
+        return lost(
+            factor, fraction, uniform, rng.choice((-1.0, 1.0), factor.shape) if stuck else None
+        )
 
     return disturbed(energy, change)
 

@@ -15,9 +15,12 @@ import pytest
 from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import TINY
 from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.coupling_memory import AdjustableCouplings
 from ornstein.host.compile.program import InputError, Program, ProgramError
 from ornstein.host.devices.device import Device, DeviceError, Outputs, Selection, open_device
 from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.imperfect import open_imperfect
+from ornstein.host.devices.imperfections import Chip, Connections, ConverterErrors
 from ornstein.host.devices.serial import SerialTransport
 from ornstein.sim.port import Port
 from ornstein.sim.rtl import RtlTransport
@@ -48,12 +51,20 @@ def serial() -> Iterator[Device]:
         yield device
 
 
+CHIP = Chip(
+    seed=3,
+    connections=Connections(mismatch=0.1),
+    bias_converter=ConverterErrors(gain=0.1),
+    read_converter=ConverterErrors(bits=14, noise=0.001),
+)
+
 OPENERS = {
     "rtl": rtl,
     "model": lambda: open_device("model:tiny"),
     "float": lambda: open_device("float"),
     "exact": lambda: open_device("float:exact"),
     "serial": serial,
+    "imperfect": lambda: open_imperfect("model:tiny", CHIP),
 }
 
 
@@ -152,6 +163,49 @@ def test_a_selection_changes_nothing(loaded):
         toy_inputs(), seed=5, selection=Selection(second=False, samples=False, module="b")
     )
     np.testing.assert_array_equal(found.mean, expected.mean[:, 5:])
+    assert_same(loaded.run(toy_inputs(), seed=5), expected)
+
+
+# ---- other factors -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def weaker(program) -> Program:
+    """The program with weaker couplings in one of its two factors."""
+    couplings = AdjustableCouplings.of(program)
+    factors = couplings.factors()
+    return couplings.with_factors({**factors, (0, 1): 0.7 * factors[0, 1]})
+
+
+def test_an_updated_program_answers_as_if_it_was_loaded(loaded, weaker):
+    before = loaded.run(toy_inputs(), seed=5)
+    changed = np.count_nonzero((weaker.factor != loaded.program.factor).any(axis=1))
+    assert 0 < changed < len(weaker.factor)
+    assert loaded.update(weaker) == changed and loaded.update(weaker) == 0
+    assert loaded.program is weaker
+    after = loaded.run(toy_inputs(), seed=5)
+    assert not same(after, before)
+    loaded.load(weaker)
+    assert_same(loaded.run(toy_inputs(), seed=5), after)
+
+
+def test_an_update_keeps_the_states(loaded, weaker):
+    program = loaded.program
+    loaded.run(toy_inputs(4), seed=5)
+    kept = loaded.run(toy_inputs(4), seed=6, warm=True)
+    loaded.load(program)
+    loaded.run(toy_inputs(4), seed=5)
+    loaded.update(weaker)
+    loaded.update(program)
+    assert_same(loaded.run(toy_inputs(4), seed=6, warm=True), kept)
+
+
+def test_an_update_of_more_than_factors_is_refused(loaded, other, program):
+    expected = loaded.run(toy_inputs(), seed=5)
+    with pytest.raises(ProgramError, match="differs from the loaded one in"):
+        loaded.update(other)
+    with pytest.raises(ProgramError, match="factor holds values beyond 12 bits"):
+        loaded.update(replace(program, factor=program.factor + np.int16(4096)))
     assert_same(loaded.run(toy_inputs(), seed=5), expected)
 
 

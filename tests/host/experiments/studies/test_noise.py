@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from helpers.study_rows import falling_scores
+from ornstein.host.devices.imperfections import ImperfectNoise
 from ornstein.host.experiments.studies import noise
 from ornstein.host.experiments.studies.subject import ALIGNED, IDEAL
 from ornstein.host.models.run import samples_needed
@@ -16,16 +17,16 @@ def drawn(source, steps, shape=(200, 4)):
 
 
 def test_ideal_noise_is_white_and_leaves_the_covariance(subject):
-    source = noise.Imperfect(np.random.default_rng(0), np.ones(128))
+    source = ImperfectNoise(np.random.default_rng(0), np.ones(128))
     assert noise.covariance_error(subject.recipes[ALIGNED].energy, source) < 1e-12
-    values = drawn(noise.Imperfect(np.random.default_rng(0), np.ones(4)), 50)
+    values = drawn(ImperfectNoise(np.random.default_rng(0), np.ones(4)), 50)
     assert np.mean(values**2) == pytest.approx(1, abs=4 * np.sqrt(2 / values.size))
     assert abs(np.mean(values[1:] * values[:-1])) < 4 / np.sqrt(values.size)
 
 
 def test_common_noise_has_the_correlation_asked_for():
     values = drawn(
-        noise.Imperfect(np.random.default_rng(0), np.ones(4), correlation=0.6), 50
+        ImperfectNoise(np.random.default_rng(0), np.ones(4), correlation=0.6), 50
     ).reshape(-1, 4)
     assert np.cov(values.T) == pytest.approx(np.full((4, 4), 0.6) + 0.4 * np.eye(4), abs=0.05)
 
@@ -33,7 +34,7 @@ def test_common_noise_has_the_correlation_asked_for():
 def test_flicker_noise_has_the_density_asked_for():
     corner, steps = 0.02, 4096
     values = drawn(
-        noise.Imperfect(np.random.default_rng(0), np.ones(8), corner=corner), steps, (64, 8)
+        ImperfectNoise(np.random.default_rng(0), np.ones(8), corner=corner), steps, (64, 8)
     )
     density = np.mean(np.abs(np.fft.rfft(values, axis=0)) ** 2, axis=(1, 2)) / steps
     frequency = np.fft.rfftfreq(steps)
@@ -46,7 +47,7 @@ def test_unequal_temperatures_give_the_covariance_of_lyapunov_s_equation():
     energy = Energy(
         (Module("a", 2),), (Coupling(("a",), (np.array([[1.0], [1.0]]),), np.full((1, 1, 1), 0.1)),)
     )
-    source = noise.Imperfect(np.random.default_rng(0), np.array([0.5, 1.5]))
+    source = ImperfectNoise(np.random.default_rng(0), np.array([0.5, 1.5]))
     matrix, exact = energy.matrix(), energy.covariance(1.0)
     # for 2 x 2: C = T^-1 solves by hand on the symmetric and antisymmetric modes
     modes = np.array([[1, 1], [1, -1]]) / np.sqrt(2)
