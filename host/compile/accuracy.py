@@ -19,7 +19,8 @@ from ornstein.host.compile.formats import (
     thermal_stages,
 )
 from ornstein.host.compile.program import AccuracyCheck, FieldRange
-from ornstein.host.compile.request import Request
+from ornstein.host.compile.request import Request, spaced_rows
+from ornstein.host.physics.outliers import RATIO
 from ornstein.sim.energy import Energy
 from ornstein.sim.stages import LM
 
@@ -52,23 +53,41 @@ def check_accuracy(
     range report. Refuses nothing.
     """
     return (
-        *_check_clipping(ranges),
+        *_check_outliers(request),
+        *_check_clipping(request, ranges),
         *_check_quartic(state),
         *_check_equilibria(request, realised),
         *_check_spread(request, step, states, state),
     )
 
 
-def _check_clipping(ranges: tuple[FieldRange, ...]) -> Checks:
-    """The largest fraction of a field's values that lie beyond its format."""
+def _check_outliers(request: Request) -> Checks:
+    """The share of the calibration inputs that the ranges leave out."""
+    total = len(request.all_inputs)
+    left_out = total - len(request.calibration)
+    warning = (
+        f"{left_out} of {total:,} calibration inputs reach more than {RATIO:g} times as "
+        "far as the rest and were left out of all ranges; inputs like them are refused, or "
+        "saturate and are counted"
+    )
+    return (
+        AccuracyCheck.of("inputs left out of the ranges, fraction", left_out / total, 0.0, warning),
+    )
+
+
+def _check_clipping(request: Request, ranges: tuple[FieldRange, ...]) -> Checks:
+    """The largest fraction of a field's values that lie beyond its format. No more than the share
+    of the outliers are expected there.
+    """
+    expected = 1 - len(request.calibration) / len(request.all_inputs)
     measured = [row for row in ranges if row.clipped is not None]
     worst = max(measured, key=lambda row: row.clipped or 0.0)
     clipped = worst.clipped or 0.0
     warning = (
         f"{clipped:.2g} of the values of {worst.name!r} on the calibration inputs lie beyond its "
-        "format and are clipped; narrow the range of the inputs"
+        "format; narrow the range of the inputs"
     )
-    return (AccuracyCheck.of("values beyond their format, fraction", clipped, 0.0, warning),)
+    return (AccuracyCheck.of("values beyond their format, fraction", clipped, expected, warning),)
 
 
 def _check_quartic(state: StateFormat) -> Checks:
@@ -116,12 +135,6 @@ def _check_equilibria(request: Request, realised: tuple[Energy, ...]) -> Checks:
     )
 
 
-def spaced_rows(inputs: np.ndarray, count: int) -> np.ndarray:
-    """Returns at most ``count`` of the inputs (n, input_size), evenly spaced."""
-    chosen = np.linspace(0, len(inputs) - 1, min(count, len(inputs)))
-    return inputs[np.unique(np.rint(chosen).astype(int))]
-
-
 def _mean_error(asked: Energy, made: Energy, biases: np.ndarray) -> float:
     """Relative error of the equilibrium means for biases (n, units), 0 if all of them are 0."""
     means = asked.mean(biases)
@@ -166,7 +179,7 @@ def _check_spread(
             spread,
             LEAST_SPREAD,
             f"thermal motion spans {spread:.2g} LSBs of the state, less than {LEAST_SPREAD:g}, and "
-            f"rounding puts its variance about {added:.2g} times itself off: {advice}",
+            f"rounding adds about {added:.1%} to its variance: {advice}",
             least=True,
         ),
         AccuracyCheck.of(
@@ -181,8 +194,10 @@ def _check_spread(
             "variance added by rounding, relative",
             added,
             VARIANCE_TOLERANCE,
-            f"rounding the state adds about {added:.1%} to the variance of thermal motion: "
-            f"{advice}",
+            # of motion that spans too few LSBs the first check has said it
+            f"rounding the state adds about {added:.1%} to the variance of thermal motion: {advice}"
+            if spread >= LEAST_SPREAD
+            else "",
         ),
     )
 

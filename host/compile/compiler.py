@@ -24,7 +24,7 @@ from ornstein.host.compile.conditioning import (
     quantize_interface,
 )
 from ornstein.host.compile.descriptors import encode_descriptors
-from ornstein.host.compile.program import Layout, Program, ProgramError
+from ornstein.host.compile.program import AccuracyCheck, Layout, Program, ProgramError
 from ornstein.host.compile.relaxing import QuantizedEnergy, quantize_energy
 from ornstein.host.compile.request import Request, check_request
 from ornstein.host.compile.schedule import (
@@ -34,7 +34,14 @@ from ornstein.host.compile.schedule import (
     schedule_levels,
     step_passes,
 )
-from ornstein.host.physics.problem import STOCHASTIC, Problem
+from ornstein.host.compile.selfcheck import (
+    LOSS_TOLERANCE,
+    Loss,
+    cold_problem,
+    loss_checks,
+    measure_loss,
+)
+from ornstein.host.physics.problem import NEAREST, STOCHASTIC, Problem
 
 CHAINS = (1, 2, 4, 8)
 """Inputs relaxed at once that are tried: more hide the pipeline's latency and take more memory."""
@@ -84,7 +91,10 @@ def compile_problem(
     quantized = _quantize(request, spare)
     request = _with_rounding(request, quantized)
     program = _fastest(request, quantized)
-    checks = check_accuracy(
+    request, checked = _self_check(request, quantized, program)
+    if request.problem is not program.problem:
+        program = _fastest(request, quantized)
+    accuracy = check_accuracy(
         request,
         quantized.step,
         quantized.states,
@@ -92,7 +102,7 @@ def compile_problem(
         program.realised,
         program.ranges,
     )
-    return replace(program, checks=checks)
+    return replace(program, checks=(*accuracy, *checked))
 
 
 def compile_smallest(
@@ -192,6 +202,33 @@ def _with_rounding(request: Request, quantized: _Quantized) -> Request:
     if drift is None or drift / quantized.state.lsb >= formats.LEAST_DRIFT:
         return request
     return replace(request, problem=replace(request.problem, rounding=STOCHASTIC))
+
+
+def _self_check(
+    request: Request, quantized: _Quantized, program: Program
+) -> tuple[Request, tuple[AccuracyCheck, ...]]:
+    """The loss of the program on calibration inputs, and the request with stochastic rounding if
+    that halves a loss beyond its tolerance.
+    """
+    loss = _loss(request, quantized, program)
+    if loss is None:
+        return request, ()
+    problem = request.problem
+    if loss.answers > LOSS_TOLERANCE and problem.rounding == NEAREST and not problem.kT:
+        dithered = replace(request, problem=replace(problem, rounding=STOCHASTIC))
+        other = _loss(dithered, quantized, program)
+        if other is not None and other.answers <= loss.answers / 2:
+            return dithered, loss_checks(other, loss)
+    return request, loss_checks(loss, None)
+
+
+def _loss(request: Request, quantized: _Quantized, program: Program) -> Loss | None:
+    """The loss of a program whose number of chains is that of ``program``."""
+    problem = cold_problem(replace(program, problem=request.problem))
+    if problem is None:
+        return None
+    cold = replace(quantized, amplitudes=formats.Amplitudes({0.0: 0}, ()))
+    return measure_loss(request, _place(replace(request, problem=problem), cold, CHAINS[0]))
 
 
 def _fastest(request: Request, quantized: _Quantized) -> Program:

@@ -128,7 +128,10 @@ def choose_biases(
     }
     rows = []
     if problem.interface is not None:
-        row = _input_row(problem.interface.standard(request.calibration))
+        row = _input_row(
+            problem.interface.standard(request.calibration),
+            problem.interface.standard(request.all_inputs),
+        )
         shifts = _widened(request, layers, row.lsb, shifts, scale_of)
         rows.append(row)
     scales = {name: scale_of[shift] for name, shift in shifts.items()}
@@ -184,8 +187,10 @@ def _finest_bias_shift(
     )
 
 
-def _input_row(standard: np.ndarray) -> FieldRange:
-    """The format of inputs, given the calibration inputs centred and scaled."""
+def _input_row(standard: np.ndarray, everything: np.ndarray) -> FieldRange:
+    """The format of inputs, given the calibration inputs centred and scaled, without outliers and
+    with them.
+    """
     reach = float(MARGIN * np.abs(standard).max()) or 1.0
     lsb = float(2.0 ** np.ceil(np.log2(reach / INPUT_LIMIT)))
     return FieldRange(
@@ -194,7 +199,7 @@ def _input_row(standard: np.ndarray) -> FieldRange:
         high=reach,
         bits=STATE_WIDTH,
         lsb=lsb,
-        clipped=clipped_fraction(standard, lsb=lsb),
+        clipped=clipped_fraction(everything, lsb=lsb),
     )
 
 
@@ -206,7 +211,7 @@ def _stored_biases(
     """
     problem = request.problem
     if problem.entry == BIAS:
-        return [problem.biases(request.calibration)[..., problem.energies[0].slices[name]]]
+        return [problem.biases(request.all_inputs)[..., problem.energies[0].slices[name]]]
     return [evaluated.produced for evaluated in layers if evaluated.layer.target == name]
 
 

@@ -261,7 +261,7 @@ def choose_state(
     lsb = 2.0**-fraction
     held = [*states.values]
     if request.problem.entry == STATE:
-        held.append(request.calibration)
+        held.append(request.all_inputs)
     rows = [
         FieldRange(
             "state",

@@ -80,7 +80,8 @@ class FieldRange:
         beyond the format; None for a field without such values. Of the state these are equilibrium
         means, or the states that a quartic energy visits, and initial states. Of a bias they are
         all sums that layers of the interface store. A layer's row counts its hidden values, which
-        are 16-bit rank words, and a coupling's row its projections, before and after mixing.
+        are 16-bit rank words, and a coupling's row its projections, before and after mixing. Inputs
+        that the ranges leave out count where they enter, as inputs, biases or initial states.
     requested, realised : what was asked for and what the format makes of it, where one quantity
         stands for the field
     """

@@ -9,7 +9,8 @@ import numpy as np
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.host.compile.program import ProgramError
-from ornstein.host.physics.problem import Problem, ProblemError
+from ornstein.host.physics.outliers import find_outliers
+from ornstein.host.physics.problem import STATE, Problem, ProblemError
 
 MOST_THINNED = (1 << 11) - 1
 """Largest ``thin`` of a stage; a level's descriptor holds it in 11 bits."""
@@ -20,11 +21,21 @@ class Request:
     """What every pass of the compiler reads.
 
     ``calibration`` is (n, input_size) float64, n >= 1: inputs like those that the program will get.
+    They set the ranges. ``outliers`` (m, input_size) are those that were given with them and would
+    make the ranges much larger; they are counted where they are clipped.
     """
 
     problem: Problem
     config: FabricConfig
     calibration: np.ndarray
+    outliers: np.ndarray | None = None
+
+    @property
+    def all_inputs(self) -> np.ndarray:
+        """The calibration inputs, and the outliers behind them."""
+        if self.outliers is None:
+            return self.calibration
+        return np.concatenate([self.calibration, self.outliers])
 
 
 DEFAULT_INPUTS = 64
@@ -82,7 +93,26 @@ def check_request(
             f"{problem.samples} averaged steps could overflow the sums of fabric {config.name!r}, "
             f"which hold {config.max_samples}"
         )
-    return Request(problem, config, calibration)
+    outliers = _outliers(problem, calibration)
+    if not outliers.any():
+        return Request(problem, config, calibration)
+    return Request(problem, config, calibration[~outliers], calibration[outliers])
+
+
+def _outliers(problem: Problem, inputs: np.ndarray) -> np.ndarray:
+    """(n,) which of the inputs (n, input_size) reach much farther than the rest: in their numbers,
+    centred and scaled, or in their biases.
+    """
+    found = find_outliers(problem.biases(inputs).reshape(len(inputs), -1))
+    if problem.interface is not None:
+        return found | find_outliers(problem.interface.standard(inputs))
+    return find_outliers(inputs) if problem.entry == STATE else found
+
+
+def spaced_rows(inputs: np.ndarray, count: int) -> np.ndarray:
+    """Returns at most ``count`` of the inputs (n, input_size), evenly spaced."""
+    chosen = np.linspace(0, len(inputs) - 1, min(count, len(inputs)))
+    return inputs[np.unique(np.rint(chosen).astype(int))]
 
 
 def default_inputs(problem: Problem) -> np.ndarray:

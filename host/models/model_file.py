@@ -7,7 +7,7 @@ The folder written by ``ornstein train`` holds ``weights.safetensors`` and
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +15,7 @@ import numpy as np
 
 from ornstein.host.files.arrays import ArrayFileError, load_arrays
 from ornstein.host.models.tensor_files import ModelFileError, TensorFile, brief, open_tensors
+from ornstein.host.physics.outliers import find_outliers
 
 WEIGHTS_FILE = "weights.safetensors"
 ACTIVATIONS_FILE = "activations.safetensors"
@@ -129,6 +130,32 @@ class TrainedModel:
 
 _FEWEST = {"train": 8, "test": 1}
 """Rows of activations that a fit, with a quarter held back for the ridge, and a score need."""
+
+
+def without_outliers(model: TrainedModel) -> TrainedModel:
+    """Returns the model without the training samples that reach much farther than the rest.
+
+    A sample reaches as far as the largest of its inputs and targets, each centred on its median and
+    divided by its standard deviation over all but the outermost hundredths. See
+    :func:`ornstein.host.physics.outliers.find_outliers`.
+    """
+    found = find_outliers(
+        np.hstack([_robust_standard(model.x_train), _robust_standard(model.y_train)])
+    )
+    if not found.any():
+        return model
+    return replace(model, x_train=model.x_train[~found], y_train=model.y_train[~found])
+
+
+def _robust_standard(values: np.ndarray) -> np.ndarray:
+    """The values (n, d) centred and scaled, column by column, so that few of them have no part in
+    the scale.
+    """
+    low, middle, high = np.percentile(values, (1, 50, 99), axis=0)
+    deviation = np.clip(values, low, high).std(axis=0)
+    plain = values.std(axis=0)
+    deviation = np.where(deviation > 0, deviation, np.where(plain > 0, plain, 1.0))
+    return (values - middle) / deviation
 
 
 def load_skips(

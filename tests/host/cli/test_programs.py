@@ -20,6 +20,7 @@ from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.files.replace import OutputError
 from ornstein.host.models import recipes
+from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.physics.problem import BIAS, STOCHASTIC, Problem
 from ornstein.sim.energy import Energy, Module
 from ornstein.sim.stages import EM, Stage
@@ -354,3 +355,29 @@ def test_compile_shows_honest_scores(tmp_path, capsys):
 )
 def test_options_without_effect_say_so(tmp_path, capsys, options, note):
     assert f"note: {note}" in compiled(tmp_path, capsys, **options)[0].err
+
+
+def test_compile_leaves_outliers_out_of_the_fit(tmp_path, capsys):
+    """One entry + 1000 took the score of the full recipe from 0.994 to 0.14."""
+    model = TrainedModel.load()
+    x = model.x_train.copy()
+    x[90, 26] += 1000
+    arrays = {"x_train": x} | {
+        name: getattr(model, name) for name in ("y_train", "x_test", "y_test")
+    }
+    np.savez(tmp_path / "spoilt.npz", **arrays)
+    output, json_file = tmp_path / "full.program", tmp_path / "full.json"
+    programs.compile_command(
+        recipe=recipes.FULL,
+        activations=[tmp_path / "spoilt.npz"],
+        rank=recipes.RANK,
+        output=output,
+        json_file=json_file,
+    )
+    shown = capsys.readouterr().err
+    assert shown == (
+        "warning: 1 of 1,733 training samples reach more than 4 times as far as the rest; fit and "
+        "ranges leave them out\n"
+    )
+    rows = json.loads(json_file.read_text())["scores"]
+    assert rows[-1]["centred_cosine"] > 0.993

@@ -3,6 +3,8 @@
 skips, and one-line errors for everything else.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -14,6 +16,7 @@ from ornstein.host.models.model_file import (
     ModelFileError,
     TrainedModel,
     load_skips,
+    without_outliers,
 )
 
 LAYERS = {"encoder_layer": "down.conv", "decoder_layer": "up.conv"}
@@ -201,3 +204,17 @@ def test_weights_of_zero_are_refused(files):
     save_file({**weights, "up.conv": np.zeros_like(weights["up.conv"])}, path)
     with pytest.raises(ModelFileError, match=r"weights of layer up\.conv are all zero"):
         TrainedModel.load(path, **LAYERS, activations=activations)
+
+
+@pytest.mark.parametrize("size", [100.0, 1000.0])
+def test_training_samples_far_from_the_rest_are_left_out(size):
+    """One entry of an input, and one of a target."""
+    model = TrainedModel.load()
+    assert without_outliers(model) is model
+    x, y = model.x_train.copy(), model.y_train.copy()
+    x[90, 26] += size
+    y[7, 3] -= size
+    kept = without_outliers(replace(model, x_train=x, y_train=y))
+    np.testing.assert_array_equal(kept.x_train, np.delete(model.x_train, [7, 90], axis=0))
+    np.testing.assert_array_equal(kept.y_train, np.delete(model.y_train, [7, 90], axis=0))
+    assert kept.x_test is model.x_test
