@@ -14,17 +14,27 @@ from pathlib import Path
 import drawings
 import several_boards
 
+from ornstein import host
 from ornstein.hdl import isa, protocol, regmap
 from ornstein.hdl.config import PRESETS, REFERENCE, ULX3S
 from ornstein.hdl.spaces import When, spaces
-from ornstein.host import recipes
+from ornstein.host import linalg, recipes
 
 ROOT = Path(__file__).parents[1]
 
 API = {
+    "Sampling and linear algebra": ("sample", "Samples", "linalg", "anneal", "Annealed"),
     "Devices": ("open_device", "Device", "Outputs"),
     "Programs": ("compile_recipe", "compile_problem", "Program"),
-    "Problems": ("Problem", "Stage", "Energy", "Module", "Coupling", "Interface"),
+    "Problems": (
+        "Problem",
+        "Stage",
+        "Energy",
+        "EnergyBuilder",
+        "Module",
+        "Coupling",
+        "Interface",
+    ),
     "Models and recipes": ("TrainedModel", "recipes"),
     "Beside them": ("FabricConfig", "Recipe", "Layer", "Readout", "Scores", "score"),
 }
@@ -198,6 +208,9 @@ def api_page() -> str:
             if name == "recipes":
                 parts.append(recipes_table())
                 continue
+            if name == "linalg":
+                parts.append(module_text(linalg, members=True))
+                continue
             module, kind = definition(name)
             members = "   :members:\n" if kind == "class" else ""
             parts.append(f"```{{eval-rst}}\n.. auto{kind}:: {module}.{name}\n{members}```")
@@ -220,8 +233,8 @@ def recipes_table() -> str:
 
 
 def definition(name: str) -> tuple[str, str]:
-    """(module, "class" or "function") of a public name, defined in ``host``, else in ``sim``, else
-    in ``hdl``.
+    """(module, "class" or "function") of a public name: the one of :mod:`ornstein.host`, else the
+    one that is defined in ``host``, else in ``sim``, else in ``hdl``.
 
     Raises
     ------
@@ -230,6 +243,9 @@ def definition(name: str) -> tuple[str, str]:
     """
     for room in ("host", "sim", "hdl"):
         found = public_definitions(room).get(name, [])
+        if name in host.__all__:
+            module = getattr(host, name).__module__
+            found = [(place, kind) for place, kind in found if place == module]
         if len(found) == 1:
             return found[0]
         if found:
@@ -310,9 +326,12 @@ def page(parts: Iterable[str]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def module_text(module) -> str:
-    """A module's docstring, which is in reStructuredText, for Sphinx to render."""
-    return f"```{{eval-rst}}\n.. automodule:: {module.__name__}\n```"
+def module_text(module, *, members: bool = False) -> str:
+    """A module's docstring, which is in reStructuredText, for Sphinx to render; with ``members``
+    those of its functions and classes too.
+    """
+    options = "   :members:\n" if members else ""
+    return f"```{{eval-rst}}\n.. automodule:: {module.__name__}\n{options}```"
 
 
 def table(columns: Iterable[str], rows: Iterable[Iterable]) -> str:

@@ -14,8 +14,10 @@
         outputs = device.run(model.x_test, seed=1)
     answers = program.problem.decode(outputs.mean)
 
-For an energy of your own, make an `Energy` of `Module` and `Coupling`, put it into a `Problem` with
-its `Stage` schedule, and compile it with `compile_problem`.
+For an energy of your own, `sample`, `linalg.solve`, `linalg.inv` and `anneal` choose the fabric,
+the time step and the schedule. `Energy.from_precision`, `Energy.from_edges` and `EnergyBuilder`
+make energies of matrices; `Module` and `Coupling` are what they consist of. For a schedule of your
+own put an energy into a `Problem` with its `Stage` list and compile it with `compile_problem`.
 """
 
 from importlib import import_module
@@ -28,39 +30,51 @@ if TYPE_CHECKING:
     from ornstein.host.models import recipes
     from ornstein.host.models.model_file import TrainedModel
     from ornstein.host.models.run import compile_recipe
+    from ornstein.host.physics.builder import EnergyBuilder
     from ornstein.host.physics.interface import Interface
     from ornstein.host.physics.problem import Problem
+    from ornstein.host.sampling import linalg
+    from ornstein.host.sampling.annealing import anneal
+    from ornstein.host.sampling.equilibrium import sample
     from ornstein.sim.energy import Coupling, Energy, Module
     from ornstein.sim.stages import Stage
 
 __all__ = [
     "Coupling",
     "Energy",
+    "EnergyBuilder",
     "Interface",
     "Module",
     "Problem",
     "Program",
     "Stage",
     "TrainedModel",
+    "anneal",
     "compile_problem",
     "compile_recipe",
+    "linalg",
     "open_device",
     "recipes",
+    "sample",
 ]
 
 _MODULES = {
     "Coupling": "ornstein.sim.energy",
     "Energy": "ornstein.sim.energy",
+    "EnergyBuilder": "ornstein.host.physics.builder",
     "Interface": "ornstein.host.physics.interface",
     "Module": "ornstein.sim.energy",
     "Problem": "ornstein.host.physics.problem",
     "Program": "ornstein.host.compile.program",
     "Stage": "ornstein.sim.stages",
     "TrainedModel": "ornstein.host.models.model_file",
+    "anneal": "ornstein.host.sampling.annealing",
     "compile_problem": "ornstein.host.compile.compiler",
     "compile_recipe": "ornstein.host.models.run",
+    "linalg": "ornstein.host.sampling",
     "open_device": "ornstein.host.devices.device",
     "recipes": "ornstein.host.models",
+    "sample": "ornstein.host.sampling.equilibrium",
 }
 """The module that each public name is in. It is imported when the name is first used, so that
 ``ornstein --help`` does not load the compiler."""
@@ -69,7 +83,7 @@ _MODULES = {
 def __getattr__(name: str) -> Any:
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    if name == "recipes":
+    if name in ("linalg", "recipes"):  # modules themselves
         return import_module(f"{_MODULES[name]}.{name}")
     return getattr(import_module(_MODULES[name]), name)
 

@@ -112,21 +112,30 @@ def compile_smallest(
     factor_width: int = REFERENCE.factor_width,
     spare: int = 0,
 ) -> Program:
-    """Compile for the preset with the least state and factor memory that holds one of the problems.
+    """Compile the first of the problems that a preset holds, for the one with the least state and
+    factor memory that does.
 
     A preset with couplings of ``factor_width`` bits is preferred. The other parameters and errors
-    are those of :func:`compile_problem`; ProgramError says why the last preset does not hold it.
+    are those of :func:`compile_problem`; ProgramError says why the last preset does not hold the
+    first problem.
     """
-    problems = tuple(problems)
-    refused = ProgramError("there is no problem to compile")
-    for config in sorted(
+    presets = sorted(
         PRESETS.values(),
         key=lambda c: (c.factor_width < factor_width, c.state_depth, c.factor_depth),
-    ):
-        try:
-            return compile_first(problems, config, calibration, spare=spare)
-        except ProgramError as error:
-            refused = error
+    )
+    refused: ProgramError | None = None
+    for problem in problems:
+        errors = []
+        for config in presets:
+            try:
+                return compile_problem(problem, config, calibration, spare=spare)
+            except ProgramError as error:
+                errors.append(error)
+        refused = refused or errors[-1]
+        if not any(isinstance(error, formats.FormatError) for error in errors):
+            break  # the next problem has the same size
+    if refused is None:
+        raise ValueError("there is no problem to compile")
     raise type(refused)(f"no preset holds the program: {refused}")
 
 

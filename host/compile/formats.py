@@ -173,7 +173,8 @@ def _least_spread(problem: Problem, values: tuple[np.ndarray, ...]) -> float | N
             curvature = energy.eigenvalues()[-1] + 12 * energy.j4 * np.median(
                 values[stage.energy] ** 2, axis=0
             )
-            variances.append(stage.kT / curvature.max())
+            if curvature.max() > 0:  # else the states are still between the wells
+                variances.append(stage.kT / curvature.max())
         else:
             variances.append(stage.kT * energy.variances().min())
     return float(np.sqrt(min(variances))) if variances else None

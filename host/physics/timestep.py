@@ -25,7 +25,7 @@ values, and at this bound the distribution of the states differs from a normal o
 Kolmogorov-Smirnov distance of 0.008; at 0.95 it is 0.218."""
 MOST_HALVINGS = 5
 """How often a time step is halved before no number format is found."""
-MOST_CONDITION = 1e4
+MOST_CONDITION = 1e2
 """Largest ratio of the rates that a quartic energy is given time for: at kT = 0 a direction without
 curvature comes to rest ever more slowly."""
 _LEAST_DISTANCE = 1e-12

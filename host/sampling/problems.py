@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From an energy to problems whose time step, leak and number of steps are chosen."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ornstein.host.physics.problem import BIAS, NEAREST, Problem
+from ornstein.host.physics.timestep import (
+    LARGEST_LEAK,
+    MOST_HALVINGS,
+    SHAPE_BOUND,
+    TimeStep,
+    largest_curvature,
+    relaxation_rates,
+)
+from ornstein.sim.energy import Energy, EnergyError
+from ornstein.sim.factoring import choose_leak
+from ornstein.sim.stages import Stage
+
+QUARTIC_CALIBRATION = 16
+"""Runs from which the range of a quartic energy is taken: several, so that they visit all wells."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """A time step, and the rates (1 / time) of the slowest and the fastest motion under it."""
+
+    step: TimeStep
+    slowest: float
+    fastest: float
+
+    @property
+    def relaxation_steps(self) -> int:
+        """Steps in which the slowest motion decays by a factor e."""
+        return max(1, round(1 / (self.step.dt * self.slowest)))
+
+
+def paces(
+    energy: Energy, *, kT: float, tolerance: float, shape_matters: bool, dt: float | None
+) -> Iterator[Pace]:
+    """The time steps to try in turn: ``dt`` alone, or the one with the fewest steps and its halves.
+
+    Parameters
+    ----------
+    kT : the lowest temperature, which relaxes a quartic energy slowest
+    tolerance : share of the distance from equilibrium left at the first read
+    shape_matters : keep steps small, for raw samples; a quartic energy always does
+
+    Raises TimeStepError if ``dt`` is unstable.
+    """
+    slowest, fastest = relaxation_rates(energy, kT)
+    if dt is not None:
+        fastest = largest_curvature(energy)
+        slowest = min(slowest, fastest)
+        yield Pace(TimeStep.of(slowest, fastest, dt, tolerance), slowest, fastest)
+        return
+    first = min(2 / (slowest + fastest), LARGEST_LEAK / (2 * energy.j2))
+    if shape_matters or energy.j4:
+        first = min(first, SHAPE_BOUND / fastest)
+    for halvings in range(MOST_HALVINGS + 1):
+        step = TimeStep.of(slowest, fastest, first / 2**halvings, tolerance)
+        yield Pace(step, slowest, fastest)
+
+
+def splits(energy: Energy) -> Iterator[Energy]:
+    """The energy as it is, then the same one with other leaks, as one coupling of all modules.
+
+    They are for fabrics whose formats hold no time step of the first.
+    """
+    yield energy
+    matrix = energy.matrix()
+    values = np.linalg.eigvalsh(matrix)
+    for leak in (choose_leak(values), float(np.abs(values).max())):
+        if leak > 0 and not np.isclose(leak, 2 * energy.j2):
+            yield Energy.from_precision(matrix, j2=leak / 2, j4=energy.j4, modules=energy.modules)
+
+
+def candidates(
+    name: str,
+    energy: Energy,
+    schedule: Callable[[Pace], tuple[Stage, ...]],
+    *,
+    kT: float,
+    tolerance: float,
+    shape_matters: bool = True,
+    dt: float | None = None,
+    rounding: str = NEAREST,
+) -> Iterator[Problem]:
+    """The problems to try in turn, whose inputs are biases; see :func:`paces` and :func:`splits`.
+
+    ``schedule`` makes the stages of a pace. ``kT`` is the lowest temperature.
+    """
+    for split in splits(energy):
+        for pace in paces(split, kT=kT, tolerance=tolerance, shape_matters=shape_matters, dt=dt):
+            yield Problem(
+                name, (split,), schedule(pace), dt=pace.step.dt, rounding=rounding, entry=BIAS
+            )
+
+
+def checked_bias(energy: Energy, bias: np.ndarray | None) -> np.ndarray:
+    """The bias (units,), by default zero. Raises EnergyError unless it has that shape and is
+    finite.
+    """
+    if bias is None:
+        return np.zeros(energy.units)
+    checked = np.asarray(bias, float)
+    if checked.shape != (energy.units,) or not np.isfinite(checked).all():
+        raise EnergyError(
+            f"bias must be {energy.units} finite numbers, one for each unit, not an array of shape "
+            f"{checked.shape}"
+        )
+    return checked
+
+
+def calibration(energy: Energy, bias: np.ndarray) -> np.ndarray:
+    """Calibration inputs (n, units) of runs under one bias (units,)."""
+    return np.tile(bias, (QUARTIC_CALIBRATION if energy.j4 else 1, 1))
