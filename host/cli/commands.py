@@ -63,6 +63,10 @@ COMMANDS = {
         f"{_EXPERIMENTS}.denoise.command",
         "Remove noise from images with a trained network whose decoder relaxes on the substrate.",
     ),
+    "score-images": Place(
+        f"{_EXPERIMENTS}.denoise.command",
+        "Score a network's images in dB with its decoder on the substrate.",
+    ),
     "generate": Place(
         f"{_EXPERIMENTS}.generate.command",
         "Make images of digits from noise with a network whose decoder relaxes on the substrate.",

@@ -154,11 +154,22 @@ class OnnxNetwork:
 
         return Graph.of_onnx(self.model).skips()
 
+    @property
+    def inputs(self) -> list[str]:
+        """Names of the tensors that go into the graph."""
+        weights = {tensor.name for tensor in self.model.graph.initializer}
+        return [value.name for value in self.model.graph.input if value.name not in weights]
+
+    @property
+    def outputs(self) -> list[str]:
+        """Names of the tensors that come out of the graph."""
+        return [value.name for value in self.model.graph.output]
+
     def runner(self, inputs: Inputs, tensors: Sequence[str]) -> tuple[Run, dict[str, np.ndarray]]:
         """Returns the network as a function, and the inputs as it takes them.
 
-        Raises ModelFileError if the graph lacks a tensor or cannot be run, InputError if inputs do
-        not fit.
+        ``inputs`` that are tensors within the graph replace what it computes. Raises ModelFileError
+        if the graph lacks a tensor or cannot be run, InputError if inputs do not fit.
         """
         try:
             import onnxruntime
@@ -166,14 +177,15 @@ class OnnxNetwork:
             raise ModelFileError(
                 f"{self.path}: capturing needs onnxruntime; pip install onnxruntime"
             ) from None
-        session = self._session(onnxruntime, tensors)
+        replaced = [name for name in inputs if name in self.tensors]
+        session = self._session(onnxruntime, tensors, replaced)
         types = {value.name: value for value in session.get_inputs()}
         fed = {
             name: values.astype(_NUMPY_TYPES.get(types[name].type, np.float32))
             for name, values in match_inputs(inputs, list(types)).items()
         }
-        for name, values in fed.items():
-            _check_shape(name, values.shape, types[name].shape)
+        for name in set(fed) - set(replaced):
+            _check_shape(name, fed[name].shape, types[name].shape)
 
         def run(chunk: Inputs, names: Sequence[str]) -> dict[str, np.ndarray]:
             try:
@@ -185,9 +197,11 @@ class OnnxNetwork:
 
         return run, fed
 
-    def _session(self, onnxruntime: Any, tensors: Sequence[str]) -> Any:
-        """Returns a session that gives out the tensors, which need not be outputs of the graph."""
-        from onnx import ValueInfoProto
+    def _session(self, onnxruntime: Any, tensors: Sequence[str], replaced: Sequence[str]) -> Any:
+        """Returns a session that gives out the tensors, which need not be outputs of the graph, and
+        takes those that are ``replaced``.
+        """
+        from onnx import TensorProto, ValueInfoProto, helper
 
         known = self.tensors
         for name in tensors:
@@ -199,6 +213,10 @@ class OnnxNetwork:
         outputs = {value.name for value in self.model.graph.output}
         model = type(self.model)()
         model.CopyFrom(self.model)
+        for name in replaced:
+            for node in model.graph.node:
+                node.output[:] = [f"{n} as computed" if n == name else n for n in node.output]
+            model.graph.input.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, None))
         model.graph.output.extend(
             ValueInfoProto(name=name) for name in dict.fromkeys(tensors) if name not in outputs
         )

@@ -26,8 +26,6 @@ from ornstein.host.physics.regression import RIDGES, reduced_rank_of
 MOMENTS_FILE = "decoder_moments.safetensors"
 TRAIN_NOISE_SEED = 1001
 """The noise on the images whose spatial means ornstein train keeps."""
-_BATCH = 16
-"""Images whose pixels are added to the sums at once."""
 _HELD_OUT = 8
 """Every eighth image is held back to choose the ridge."""
 
@@ -59,21 +57,13 @@ class DecoderMoments:
     ) -> "DecoderMoments":
         """Moments over every pixel of ``images`` (n, side, side) under one noise draw each."""
         noisy = add_noise(images, sigma, seed)
-        held = np.arange(len(images)) % _HELD_OUT == 0
-        parts: dict[bool, MomentSums] = {}
-        done = 0
-        for is_held in (False, True):
-            chosen = noisy[held == is_held]
-            for first in range(0, len(chosen), _BATCH):
-                features = network.features(chosen[first : first + _BATCH])
-                sums = MomentSums.of(pixels(features), rows(network.decode(features)))
-                parts[is_held] = parts[is_held] + sums if is_held in parts else sums
-                done += len(chosen[first : first + _BATCH])
-                if progress:
-                    progress(done, len(images))
-        ridge = _best_ridge(parts[False], parts[True])
-        provenance = {"sigma": sigma, "noise_seed": seed, "images": len(images)}
-        return cls((parts[False] + parts[True]).moments(), ridge, provenance)
+
+        def values(first: int, last: int) -> tuple[np.ndarray, np.ndarray]:
+            features = network.features(noisy[first:last])
+            return pixels(features), rows(network.decode(features))
+
+        moments, ridge = measure(values, len(noisy), progress)
+        return cls(moments, ridge, {"sigma": sigma, "noise_seed": seed, "images": len(images)})
 
     def save(self, folder: Path) -> None:
         """Write the file into a model's folder; moments are rounded to float32."""
@@ -100,6 +90,33 @@ class DecoderMoments:
             return cls(Moments(count, **arrays), ridge, document)
         except (SafetensorError, OSError, KeyError, TypeError, ValueError) as error:
             raise ModelFileError(f"{path}: damaged ({error}); make it again with --refit") from None
+
+
+def measure(
+    values: Callable[[int, int], tuple[np.ndarray, np.ndarray]],
+    images: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> tuple[Moments, float]:
+    """Moments over all pixels of images, and the relative ridge.
+
+    Parameters
+    ----------
+    values : from the first image and the one behind the last to inputs (pixels, D_in) and targets
+        (pixels, D_out) of some images
+    images : how many there are, 2 or more; every eighth is held back to choose the ridge
+    progress : is told (images done, images in all)
+    """
+    sums: dict[bool, MomentSums] = {}
+    first = 0
+    while first < images:
+        is_held = first % _HELD_OUT == 0  # one image by itself, then those up to the next such one
+        last = first + 1 if is_held else min(first - 1 + _HELD_OUT, images)
+        part = MomentSums.of(*values(first, last))
+        sums[is_held] = sums[is_held] + part if is_held in sums else part
+        first = last
+        if progress:
+            progress(first, images)
+    return (sums[False] + sums[True]).moments(), _best_ridge(sums[False], sums[True])
 
 
 def _best_ridge(kept: MomentSums, held: MomentSums) -> float:

@@ -176,8 +176,7 @@ class Diffusion:
             f"{folder / WEIGHTS_FILE}",
             "ornstein generate takes networks of ornstein train --decoder",
         )
-        encoders = {block: network.channels[block] for block in SKIPS}
-        coupling = None if own else TrainedCoupling.load(folder, encoders)
+        coupling = None if own else TrainedCoupling.load(folder, network.encoders)
         return cls(network, coupling, provenance)
 
     def denoise(self, noisy: np.ndarray, sigma: float, decode: Decode) -> np.ndarray:

@@ -133,8 +133,9 @@ class NcnnNetwork:
 
     def _run_one(self, ncnn: Any, sample: Inputs, names: Sequence[str]) -> dict[str, np.ndarray]:
         """Returns the tensors of one sample; ncnn has no axis for several."""
-        # clone: a Mat of an array borrows its memory
-        mats = {name: ncnn.Mat(np.ascontiguousarray(v)).clone() for name, v in sample.items()}
+        # a Mat borrows the memory of its array, which must outlive the run
+        arrays = {name: np.ascontiguousarray(values) for name, values in sample.items()}
+        mats = {name: ncnn.Mat(values).clone() for name, values in arrays.items()}
         found = {}
         with self.net.create_extractor() as extractor:
             for name, mat in mats.items():

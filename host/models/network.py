@@ -72,6 +72,11 @@ class Network:
         names = {block: f"{block}.conv2.weight" for block in (*SKIPS, *DECODER_BLOCKS)}
         return {b: len(self.weights[name]) for b, name in names.items() if name in self.weights}
 
+    @property
+    def encoders(self) -> dict[str, int]:
+        """Channels of the output of the blocks in :data:`SKIPS`, in their order."""
+        return {block: self.channels[block] for block in SKIPS}
+
     def features(
         self, images: np.ndarray, condition: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
@@ -177,12 +182,19 @@ def upsampled(x: np.ndarray, factor: int) -> np.ndarray:
     return x.repeat(factor, axis=2).repeat(factor, axis=3)
 
 
+def full_size(features: dict[str, np.ndarray]) -> tuple[int, int]:
+    """(height, width) of the finest of some features."""
+    return max(part.shape[2:] for part in features.values())
+
+
 def pixels(features: dict[str, np.ndarray], blocks: tuple[str, ...] = SKIPS) -> np.ndarray:
-    """(n * height * width, channels): the features of ``blocks`` at every pixel of the image.
+    """(n * height * width, channels): the features of ``blocks`` at every pixel of the finest one.
 
     Coarser features are repeated up to full resolution; columns follow the order of ``blocks``.
     """
-    return np.concatenate([rows(upsampled(features[b], SCALE[b])) for b in blocks], axis=1)
+    height, _ = full_size(features)
+    parts = [upsampled(features[b], height // features[b].shape[2]) for b in blocks]
+    return np.concatenate([rows(part) for part in parts], axis=1)
 
 
 def rows(features: np.ndarray) -> np.ndarray:

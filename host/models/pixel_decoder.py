@@ -14,7 +14,7 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device, DeviceError, prediction_only
-from ornstein.host.models.network import image_of, pixels
+from ornstein.host.models.network import full_size, image_of, pixels
 from ornstein.host.physics.interface import Readout
 from ornstein.host.physics.problem import BIAS, Drive, Problem, equilibrium
 from ornstein.host.physics.timestep import TimeStep
@@ -106,7 +106,7 @@ class PixelDecoder(ABC):
         """
         if device.program is None:
             raise DeviceError("load the decoder's program before decoding")
-        height, width = features["e1"].shape[2:]
+        height, width = full_size(features)
         inputs, clipped = self.inputs_within(device.program, features)
         selection = prediction_only(self.problem)
         outputs = device.run(inputs, seed=seed, selection=selection, progress=progress)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``ornstein denoise``: noisy images in, clean images out, with the decoder on the substrate."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -142,10 +143,11 @@ def _images(network, model, source, output, uri, rank, skip, tolerance, seed) ->
 
     measured = DecoderMoments.load(model)
     decoder = SubstrateDecoder.fit(
-        network, measured, rank=rank, skips=checked_skips(skip), tolerance=tolerance
+        network.encoders, measured, rank=rank, skips=checked_skips(skip), tolerance=tolerance
     )
     pairs = list(outputs_for(source, image_files(source), output))
-    program = decoder.compile(fabric_of(uri), calibration_images(measured.provenance["sigma"]))
+    calibration = network.features(calibration_images(measured.provenance["sigma"]))
+    program = decoder.program_for(fabric_of(uri), calibration)
     if source.is_dir():
         output.mkdir(parents=True, exist_ok=True)
     failures: list[str] = []
@@ -198,3 +200,62 @@ def checked_skips(names: list[str] | None) -> tuple[str, ...]:
                 param_hint="--skip",
             )
     return tuple(skip for skip in SKIPS if not names or skip in names)
+
+
+@app.command(
+    "score-images",
+    epilog="Example:  ornstein score-images net.param --inputs noisy.npy --clean clean.npy "
+    "--source e1 --source e2=2 --target d1",
+)
+def score_images_command(
+    network: Annotated[Path, typer.Argument(help="ONNX file, or .param file of ncnn.")],
+    inputs: Annotated[
+        Path, typer.Option(help=".npy of noisy images (n, channels, height, width).")
+    ],
+    clean: Annotated[Path, typer.Option(help=".npy of what should come out, as many images.")],
+    source: Annotated[
+        list[str],
+        typer.Option(help="Tensor of the encoder; NAME=2 for half the resolution; repeat it."),
+    ],
+    target: Annotated[str, typer.Option(help="Tensor that the decoder block gives out.")],
+    rank: Annotated[
+        list[int] | None, typer.Option(min=1, help="Modes of the coupling; repeat it. Default 32.")
+    ] = None,
+    held_out: Annotated[int, typer.Option(min=1, help="Images held out for scores.")] = 16,
+    device: Annotated[
+        str, typer.Option(help="Device URI: model, rtl, float:exact, serial\\[:PORT].")
+    ] = "model:ulx3s",
+    seed: SeedOption = 1,
+    json_file: JsonOption = None,
+) -> None:
+    """Score a network's images in dB with its decoder on the substrate."""
+    from ornstein.host.compile.program import InputError
+    from ornstein.host.experiments.denoise.decoder import RANK
+    from ornstein.host.experiments.denoise.foreign import score_images
+    from ornstein.host.experiments.denoise.report import table_of
+    from ornstein.host.models.capture import OnnxNetwork, read_inputs
+    from ornstein.host.models.image_network import ImageNetwork, Source
+    from ornstein.host.models.ncnn_files import SUFFIX
+    from ornstein.host.models.ncnn_network import NcnnNetwork
+
+    arrays = []
+    for path in (inputs, clean):
+        read = read_inputs(path)
+        if set(read) != {""}:
+            raise InputError(f"{path}: an .npz; one array of images is needed, as an .npy")
+        arrays.append(read[""])
+    kind = NcnnNetwork if network.suffix == SUFFIX else OnnxNetwork
+    sources = tuple(Source.parse(text) for text in source)
+    cut = ImageNetwork(kind.load(network), sources, target)
+    with stages() as say:
+        found = score_images(
+            cut,
+            *arrays,
+            ranks=sorted(set(rank or (RANK,))),
+            held_out=held_out,
+            device=device,
+            seed=seed,
+            progress=say,
+        )
+    write_json(json_file, [asdict(row) for row in found])
+    show(table_of(f"{network.name}, {held_out} held-out images", found))

@@ -13,11 +13,9 @@ from functools import cached_property
 
 import numpy as np
 
-from ornstein.hdl.config import FabricConfig
-from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device
 from ornstein.host.models.decoder_moments import DecoderMoments
-from ornstein.host.models.network import SKIPS, Network
+from ornstein.host.models.network import full_size
 from ornstein.host.models.pixel_decoder import DECODER, Features, PixelDecoder, decoder_problem
 from ornstein.host.physics.alignment import Alignment, align
 from ornstein.host.physics.problem import Problem
@@ -32,14 +30,12 @@ class SubstrateDecoder(PixelDecoder):
 
     Attributes
     ----------
-    network : the encoder and the head
     skips : encoder blocks that reach the decoder
     alignment : the energy, what drives it and its read-out
     step : the time step that the spectrum asks for
     kT, samples : temperature, and steps that are averaged
     """
 
-    network: Network
     skips: tuple[str, ...]
     alignment: Alignment
     step: TimeStep
@@ -49,28 +45,33 @@ class SubstrateDecoder(PixelDecoder):
     @classmethod
     def fit(
         cls,
-        network: Network,
+        encoders: dict[str, int],
         measured: DecoderMoments,
         *,
         rank: int = RANK,
-        skips: tuple[str, ...] = SKIPS,
+        skips: tuple[str, ...] | None = None,
         tolerance: float = TOLERANCE,
         kT: float = 0.0,
         samples: int = 1,
     ) -> "SubstrateDecoder":
         """Fit couplings of a rank between some of the encoder blocks and the decoder.
 
+        Parameters
+        ----------
+        encoders : units of every encoder block, in the order of the inputs that were measured
+        skips : blocks that reach the decoder, by default all
+
         Raises EnergyError if the rank is out of range.
         """
-        sizes = {block: network.channels[block] for block in SKIPS}
-        ends = dict(zip(sizes, np.cumsum(list(sizes.values())), strict=True))
-        columns = np.concatenate([np.arange(ends[s] - sizes[s], ends[s]) for s in skips])
+        skips = tuple(encoders) if skips is None else skips
+        ends = dict(zip(encoders, np.cumsum(list(encoders.values())), strict=True))
+        columns = np.concatenate([np.arange(ends[s] - encoders[s], ends[s]) for s in skips])
         moments = measured.moments.select(columns)
-        encoders = {block: sizes[block] for block in skips}
+        reaching = {block: encoders[block] for block in skips}
         decoders = {DECODER: len(moments.y_mean)}
-        alignment = align(moments, encoders, decoders, rank, measured.ridge)
+        alignment = align(moments, reaching, decoders, rank, measured.ridge)
         step = choose_time_step([alignment.energy], tolerance=tolerance)
-        return cls(network, skips, alignment, step, kT, samples)
+        return cls(skips, alignment, step, kT, samples)
 
     @cached_property
     def problem(self) -> Problem:
@@ -90,13 +91,6 @@ class SubstrateDecoder(PixelDecoder):
         """Modes of the coupling."""
         return len(self.alignment.singular_values)
 
-    def compile(self, fabric: FabricConfig, images: np.ndarray) -> Program:
-        """The program for a fabric; its ranges come from noisy ``images`` (n, height, width).
-
-        Raises ProgramError if it does not fit.
-        """
-        return self.program_for(fabric, self.network.features(images))
-
     def decode(
         self,
         device: Device,
@@ -111,7 +105,7 @@ class SubstrateDecoder(PixelDecoder):
         ``progress`` is called after every image.
         """
         parts, clipped = [], 0
-        for index in range(len(features["e1"])):
+        for index in range(len(next(iter(features.values())))):
             image = {name: part[index : index + 1] for name, part in features.items()}
             d1, beyond = self.relax(device, image, seed=seed + index)
             clipped += beyond
@@ -121,7 +115,7 @@ class SubstrateDecoder(PixelDecoder):
 
     def decode_linearly(self, features: Features) -> np.ndarray:
         """What the linear map of the same rank answers, in float64."""
-        height, width = features["e1"].shape[2:]
+        height, width = full_size(features)
         return self.as_features(self.alignment.linear_map(self.inputs(features)), height, width)
 
     def without_couplings(self) -> "SubstrateDecoder":

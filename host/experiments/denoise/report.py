@@ -15,6 +15,7 @@ from ornstein.host.experiments.denoise.run import (
     UNET,
     WIENER,
     Benchmark,
+    Row,
 )
 from ornstein.host.pages.page import (
     BLUE,
@@ -65,7 +66,12 @@ def write_denoise_page(benchmark: Benchmark, folder: Path) -> Path:
 
 
 def table(benchmark: Benchmark) -> Grid:
-    """All rows."""
+    """All rows of the benchmark."""
+    return table_of(f"Held-out digits, sigma = {benchmark.sigma:g}", benchmark.rows)
+
+
+def table_of(title: str, scored: list[Row]) -> Grid:
+    """Any rows."""
     rows = [
         (
             row.what,
@@ -77,9 +83,9 @@ def table(benchmark: Benchmark) -> Grid:
             row.cycles,
             None if row.joules is None else round(1e3 * row.joules, 1),
         )
-        for row in benchmark.rows
+        for row in scored
     ]
-    return Grid(f"Held-out digits, sigma = {benchmark.sigma:g}", COLUMNS, rows)
+    return Grid(title, COLUMNS, rows)
 
 
 def _ranks(benchmark: Benchmark, what: str) -> list[tuple[int, float]]:

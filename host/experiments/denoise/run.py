@@ -101,15 +101,45 @@ class Benchmark:
 
 
 def psnr(images: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """(n,) peak signal-to-noise ratio in dB of images (n, height, width) with a range of 1."""
+    """(n,) peak signal-to-noise ratio in dB of images with a range of 1, grey (n, height, width) or
+    of several channels (n, channels, height, width).
+    """
     pairs = zip(images, clean, strict=True)
     return np.array([peak_signal_noise_ratio(c, i, data_range=1.0) for i, c in pairs])
 
 
 def ssim(images: np.ndarray, clean: np.ndarray) -> np.ndarray:
-    """(n,) structural similarity of images (n, height, width) with a range of 1."""
+    """(n,) structural similarity of images as :func:`psnr` takes them."""
+    axis = 0 if images.ndim == 4 else None
     pairs = zip(images, clean, strict=True)
-    return np.array([structural_similarity(c, i, data_range=1.0) for i, c in pairs])
+    return np.array(
+        [structural_similarity(c, i, data_range=1.0, channel_axis=axis) for i, c in pairs]
+    )
+
+
+def scored_row(
+    what: str,
+    images: np.ndarray,
+    clean: np.ndarray,
+    rank: int | None = None,
+    device: str | None = None,
+    cycles: int | None = None,
+    clipped: int | None = None,
+) -> Row:
+    """The row of images beside the clean ones, which :func:`psnr` and :func:`ssim` take."""
+    values = psnr(images, clean)
+    return Row(
+        what,
+        rank,
+        device,
+        float(values.mean()),
+        float(ssim(images, clean).mean()),
+        float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None,
+        cycles,
+        None if cycles is None else image_joules(cycles),
+        len(images),
+        clipped,
+    )
 
 
 def calibration_images(sigma: float, data: Images | None = None) -> np.ndarray:
@@ -188,8 +218,8 @@ class _Run:
         self.train = data.train
         self.noisy = add_noise(data.test, sigma, TEST_NOISE_SEED)[:images]
         self.features = network.features(self.noisy)
-        self.calibration = calibration_images(sigma, data)
-        step = SubstrateDecoder.fit(network, measured, rank=1).step
+        self.calibration = network.features(calibration_images(sigma, data))
+        step = SubstrateDecoder.fit(network.encoders, measured, rank=1).step
         self.benchmark = Benchmark(
             sigma,
             fabric_of(device).name,
@@ -208,7 +238,7 @@ class _Run:
         total = 4 + len(ranks) * (1 + len(variants)) + 2
         self._plain_rows(total)
         for rank in ranks:
-            decoder = SubstrateDecoder.fit(self.network, self.measured, rank=rank)
+            decoder = self._decoder(rank)
             self._add(LINEAR, self.network.head(decoder.decode_linearly(self.features)), rank)
             for what, skips in variants:
                 self._decoded(what, rank, skips)
@@ -228,11 +258,14 @@ class _Run:
         self.benchmark.pictures["clean"] = self.clean[:SHOWN]
         self.say("decoding", len(self.benchmark.rows), total)
 
+    def _decoder(self, rank: int, skips: tuple[str, ...] = SKIPS) -> SubstrateDecoder:
+        return SubstrateDecoder.fit(self.network.encoders, self.measured, rank=rank, skips=skips)
+
     def _decoded(self, what: str, rank: int, skips: tuple[str, ...], zeroed: bool = False) -> None:
-        decoder = SubstrateDecoder.fit(self.network, self.measured, rank=rank, skips=skips)
+        decoder = self._decoder(rank, skips)
         if zeroed:
             decoder = decoder.without_couplings()
-        program = decoder.compile(fabric_of(self.device), self.calibration)
+        program = decoder.program_for(fabric_of(self.device), self.calibration)
         with open_device(self.device) as device:
             device.load(program)
             d1, clipped = decoder.decode(device, self.features, seed=self.seed)
@@ -241,8 +274,8 @@ class _Run:
 
     def _on_gateware(self, rank: int) -> None:
         """One whole image on the gateware, every sum equal to the integer model's."""
-        decoder = SubstrateDecoder.fit(self.network, self.measured, rank=rank)
-        program = decoder.compile(fabric_of(self.gateware), self.calibration)
+        decoder = self._decoder(rank)
+        program = decoder.program_for(fabric_of(self.gateware), self.calibration)
         features = {name: values[:1] for name, values in self.features.items()}
         inputs, clipped = decoder.inputs_within(program, features)
         with open_device(self.gateware) as device:
@@ -263,22 +296,7 @@ class _Run:
         clipped: int | None = None,
     ) -> None:
         clean = self.clean[: len(images)]
-        values = psnr(images, clean)
-        error = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-        self.benchmark.rows.append(
-            Row(
-                what,
-                rank,
-                device,
-                float(values.mean()),
-                float(ssim(images, clean).mean()),
-                error,
-                cycles,
-                None if cycles is None else image_joules(cycles),
-                len(images),
-                clipped,
-            )
-        )
+        self.benchmark.rows.append(scored_row(what, images, clean, rank, device, cycles, clipped))
         key = what if rank is None else f"{what} {rank}"
         self.benchmark.pictures.setdefault(key, np.asarray(images[:SHOWN], float))
 

@@ -36,6 +36,10 @@ def measured():
     return DecoderMoments.load()
 
 
+def calibration(network):
+    return network.features(calibration_images(SIGMA))
+
+
 @pytest.fixture(scope="module")
 def benchmark(network, measured):
     """Two images, and the gateware's row on the model: its simulator takes a minute to build."""
@@ -83,8 +87,8 @@ def test_the_share_of_the_network_is_counted(network):
 
 def test_a_pixel_of_the_gateware_equals_the_model(device, network, measured):
     """One skip fits the fabric ``reference``; a crop of 4 x 8 pixels keeps it short."""
-    decoder = SubstrateDecoder.fit(network, measured, rank=16, skips=("e1",))
-    program = decoder.compile(preset("reference"), calibration_images(SIGMA))
+    decoder = SubstrateDecoder.fit(network.encoders, measured, rank=16, skips=("e1",))
+    program = decoder.program_for(preset("reference"), calibration(network))
     noisy = add_noise(digits().test[:1], SIGMA, 1002)
     inputs = decoder.inputs(network.features(noisy))[:32]
     rtl = device("rtl:reference")
@@ -96,8 +100,8 @@ def test_a_pixel_of_the_gateware_equals_the_model(device, network, measured):
 
 
 def test_features_beyond_the_range_are_clipped_and_counted(network, measured):
-    decoder = SubstrateDecoder.fit(network, measured, rank=4)
-    program = decoder.compile(preset("ulx3s"), calibration_images(SIGMA))
+    decoder = SubstrateDecoder.fit(network.encoders, measured, rank=4)
+    program = decoder.program_for(preset("ulx3s"), calibration(network))
     features = network.features(np.zeros((1, 8, 8)))
     features["e1"][0, 3, 2, 2] = 1e4
     with open_device("model:ulx3s") as model:

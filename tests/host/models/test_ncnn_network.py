@@ -72,6 +72,10 @@ def test_a_tensor_can_be_replaced(both):
     resumed, fed = ours.runner(inputs, ["image_out"])
     again = resumed(fed, ["image_out"])["image_out"]
     np.testing.assert_array_equal(again, found["image_out"])
+    # whatever the order of its axes in memory
+    strided = np.asfortranarray(fed["up.b"])
+    again = resumed({**fed, "up.b": strided}, ["image_out"])["image_out"]
+    np.testing.assert_array_equal(again, found["image_out"])
     zeroed = resumed({**fed, "up.b": 0 * fed["up.b"]}, ["image_out"])["image_out"]
     np.testing.assert_array_equal(zeroed, 0 * again)
 
