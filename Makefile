@@ -67,7 +67,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(INSTALL) '.[test,synth,study]'
+	$(INSTALL) '.[test,cosim,synth,study]'
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.base

@@ -4,9 +4,6 @@
 import ast
 import enum
 import inspect
-import io
-import textwrap
-import tokenize
 from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
@@ -15,6 +12,7 @@ import drawings
 import several_boards
 
 from ornstein import host
+from ornstein.boards.notes import attribute_notes, member_notes
 from ornstein.hdl import isa, protocol, regmap
 from ornstein.hdl.config import PRESETS, REFERENCE, ULX3S
 from ornstein.hdl.spaces import When, spaces
@@ -265,52 +263,6 @@ def public_definitions(room: str) -> dict[str, list[tuple[str, str]]]:
                 kind = "class" if isinstance(node, ast.ClassDef) else "function"
                 found.setdefault(node.name, []).append((module, kind))
     return found
-
-
-def member_notes(kind: type[enum.Enum]) -> dict[str, str]:
-    """The comment of every member of an enumeration: the one in its own lines, else the lines above
-    it."""
-    source = textwrap.dedent(inspect.getsource(kind))
-    comments, alone = {}, {}
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            comments[token.start[0]] = token.string.lstrip("# ")
-            if token.line.strip().startswith("#"):
-                alone[token.start[0]] = token.string.lstrip("# ")
-    (body,) = ast.parse(source).body
-    assert isinstance(body, ast.ClassDef)
-    notes = {}
-    for node in body.body:
-        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
-            continue
-        assert node.end_lineno is not None
-        said = [
-            comments[line] for line in range(node.lineno, node.end_lineno + 1) if line in comments
-        ]
-        line = node.lineno
-        while line - 1 in alone:
-            line -= 1
-        said = said or [alone[above] for above in range(line, node.lineno)]
-        notes[node.targets[0].id] = " ".join(said)
-    return notes
-
-
-def attribute_notes(kind: type, heading: str = "Attributes") -> dict[str, str]:
-    """What a section of a docstring says of each name; lines are joined."""
-    text = inspect.getdoc(kind) or ""
-    _, _, section = text.partition(f"{heading}\n{'-' * len(heading)}\n")
-    notes: dict[str, str] = {}
-    names: list[str] = []
-    for line in section.splitlines():
-        if not line.strip():
-            break
-        if not line.startswith(" "):
-            left, _, right = line.partition(" : ")
-            names = [name.strip() for name in left.split(",")]
-            notes |= dict.fromkeys(names, right)
-        else:
-            notes |= {name: f"{notes[name]} {line.strip()}".strip() for name in names}
-    return notes
 
 
 def summary(kind) -> str:

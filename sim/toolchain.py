@@ -58,6 +58,19 @@ def verilator_environment() -> dict[str, str]:
     return environment
 
 
+def check_waveforms() -> None:
+    """Raises ToolError if the libraries are missing with which Verilator's output writes FST files.
+
+    Icarus Verilog needs none.
+    """
+    command = ["c++", "-x", "c++", "-fsyntax-only", "-include", "lz4.h", "-include", "zlib.h", "-"]
+    if subprocess.run(command, input=b"", capture_output=True).returncode:
+        raise ToolError(
+            "the C++ headers of lz4 and zlib are missing, which waveforms need; install your "
+            "system's packages for them, on Debian liblz4-dev and zlib1g-dev"
+        )
+
+
 def icarus_environment() -> dict[str, str]:
     """Returns this process's environment. Raises ToolError if Icarus Verilog is missing."""
     if shutil.which("iverilog") is None:

@@ -57,5 +57,6 @@ def test_every_package_is_pinned():
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonical(line.partition("==")[0]) for line in lines if "==" in line}
     assert (
-        requirements(["test", "synth", "study", "lint", "docs", "train", "onnx", "ncnn"]) <= pinned
+        requirements(["test", "cosim", "synth", "study", "lint", "docs", "train", "onnx", "ncnn"])
+        <= pinned
     )

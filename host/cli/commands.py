@@ -118,6 +118,15 @@ COMMANDS = {
         f"{_CLI}.verify",
         "Simulate a board's netlist and link gate by gate, and compare with the integer model.",
     ),
+    "cosim": Place(
+        f"{_CLI}.cosim",
+        "Simulate the gateware under cocotb, bit for bit against the integer model and in "
+        "equilibrium against the float reference (needs the \\[cosim] extra).",
+    ),
+    "verilog": Place(
+        f"{_CLI}.verilog",
+        "Write a fabric's Verilog for any toolchain, and its register map as JSON, C and SVD.",
+    ),
 }
 """Every command, in the order of ``ornstein --help``."""
 

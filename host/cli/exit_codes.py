@@ -12,6 +12,7 @@ from ornstein.host.models.data import DataError
 from ornstein.host.models.model_file import ModelFileError
 from ornstein.host.physics.problem import ProblemError
 from ornstein.host.physics.timestep import TimeStepError
+from ornstein.sim.cosim.results import CosimulationError
 from ornstein.sim.energy import EnergyError
 from ornstein.sim.toolchain import ToolError
 from ornstein.sim.transport import LinkError
@@ -36,6 +37,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     # a check that failed
     CheckError: 8,
     ModelMismatchError: 8,
+    CosimulationError: 8,
     # a file that cannot be written
     OSError: 9,
     # a bitstream

@@ -12,9 +12,9 @@ from ornstein.hdl.config import (
     ACTIVATION_ENTRIES,
     SLOPE_WIDTH,
     STATE_WIDTH,
-    TINY,
     WIDE,
     FabricConfig,
+    preset,
 )
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.schedule import check_pass, place_waits
@@ -32,8 +32,11 @@ GRID = replace(
 )
 """The grid of lanes with memories that take little time to fill."""
 
-FABRICS = {config.name: config for config in (TINY, GRID)}
-"""What the simulated top is built as."""
+
+def fabric(name: str) -> FabricConfig:
+    """Returns the fabric of that name: the grid, or a preset."""
+    return GRID if name == GRID.name else preset(name)
+
 
 MOST_SAMPLES = 24
 """Vector words that a program sends to the sample stream at most: fewer than the smallest ring

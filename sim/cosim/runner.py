@@ -1,19 +1,32 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs cocotb modules against components: Verilog from Amaranth, a simulator from the toolchain,
-results checked.
+results read.
 """
 
 import contextlib
 import os
-from collections.abc import Mapping
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from amaranth.back import verilog
 from amaranth.lib.wiring import Component
-from cocotb_tools.check_results import get_results
 from cocotb_tools.runner import get_runner
 
-from ornstein.sim.toolchain import for_icarus, icarus_environment, verilator_environment
+from ornstein.sim.cosim.results import (
+    FIGURES,
+    CosimulationError,
+    Outcome,
+    read_cases,
+    read_figures,
+)
+from ornstein.sim.toolchain import (
+    ToolError,
+    check_waveforms,
+    for_icarus,
+    icarus_environment,
+    verilator_environment,
+)
 
 _ENVIRONMENTS = {"verilator": verilator_environment, "icarus": icarus_environment}
 _BUILD_ARGS = {
@@ -21,83 +34,124 @@ _BUILD_ARGS = {
     "verilator": ["-Wno-fatal", "--assert"],
     "icarus": [],
 }
+_TOP = "top"
 
 
 def run(
     component: Component,
     *,
-    module: str,
+    modules: Sequence[str],
     build_dir: Path,
-    simulator: str = "verilator",
-    seed: int = 1,
+    simulator: str,
+    seed: int,
     environment: Mapping[str, str] | None = None,
-    top: str = "top",
-):
-    """Simulates the component under every cocotb test of the module. Its clock is ``clk``, its
+    folders: Sequence[Path] = (),
+    waves: bool = False,
+) -> Outcome:
+    """Simulates the component under every cocotb test of the modules. Its clock is ``clk``, its
     reset ``rst``.
 
     Parameters
     ----------
     component : Component, becomes the Verilog module ``top``
-    module : dotted name of the cocotb module
+    modules : dotted names of the cocotb modules
     build_dir : folder for everything that is written; one for each component, parameters and
         simulator
     simulator : ``verilator`` or ``icarus``; under Icarus a failed gateware assertion goes unnoticed
     seed : of the cocotb tests' random numbers
-    environment : variables for the cocotb module
+    environment : variables for the cocotb modules
+    folders : where modules are looked for besides Python's path
+    waves : write the waveforms of all signals
 
     Raises
     ------
     ToolError
-        The simulator is not installed.
-    AssertionError
-        A test failed, or there was none; names the log.
+        The simulator is not installed, or could not be built.
+    CosimulationError
+        The simulation ended without results; names the log. A failed test does not raise, see
+        :meth:`ornstein.sim.cosim.results.Outcome.check`.
     """
+    simulator_environment = _ENVIRONMENTS[simulator]()
+    if waves and simulator == "verilator":
+        check_waveforms()
     folder = Path(build_dir).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    source = folder / f"{top}.v"
-    text = verilog.convert(component, name=top, emit_src=False)
+    source = folder / f"{_TOP}.v"
+    text = verilog.convert(component, name=_TOP, emit_src=False, strip_internal_attrs=True)
     source.write_text(for_icarus(text) if simulator == "icarus" else text)
-    log = folder / "test.log"
-    (folder / "results.xml").unlink(missing_ok=True)
-    with _process_environment(_ENVIRONMENTS[simulator]()):
+    log, figures = folder / "test.log", folder / "figures.jsonl"
+    results, trace = folder / "results.xml", folder / "waves.fst"
+    for path in (figures, results, trace):
+        path.unlink(missing_ok=True)
+    attached = [trace, log] if waves else [log]
+    with _process(simulator_environment, folders):
         runner = get_runner(simulator)
-        runner.build(
-            sources=[source],
-            hdl_toplevel=top,
-            build_dir=folder,
-            build_args=_BUILD_ARGS[simulator],
-            timescale=("1ns", "1ps"),
-            always=True,
-            log_file=folder / "build.log",
-        )
-        results = runner.test(
-            hdl_toplevel=top,
-            test_module=module,
-            build_dir=folder,
-            seed=seed,
-            extra_env=dict(environment or {}),
-            log_file=log,
-        )
-    assert results.exists(), f"{module} ended without results, seed {seed}; see {log}"
-    tests, failures = get_results(results)
-    print(f"{module} under {simulator}, seed {seed}: {tests} tests, {failures} failures")
-    assert tests and not failures, (
-        f"{failures} of {tests} tests of {module} failed, seed {seed}; see {log}"
+        with _reported(f"{simulator} could not build the simulation", folder / "build.log"):
+            runner.build(
+                sources=[source],
+                hdl_toplevel=_TOP,
+                build_dir=folder,
+                build_args=_BUILD_ARGS[simulator]
+                + (["--trace-fst"] if waves and simulator == "verilator" else []),
+                timescale=("1ns", "1ps"),
+                always=True,
+                waves=waves,
+                log_file=folder / "build.log",
+            )
+        # a simulator that ends early has an exit code; whether it left results is what counts
+        with contextlib.suppress(RuntimeError, SystemExit):
+            runner.test(
+                hdl_toplevel=_TOP,
+                test_module=list(modules),
+                build_dir=folder,
+                results_xml=str(results),
+                seed=seed,
+                extra_env={
+                    **(environment or {}),
+                    FIGURES: str(figures),
+                    "COCOTB_RESULTS_ATTACHMENTS": ",".join(map(str, attached)),
+                },
+                waves=waves,
+                test_args=["--trace-file", str(trace)]
+                if waves and simulator == "verilator"
+                else [],
+                plusargs=[f"+dumpfile_path={trace}"] if waves and simulator == "icarus" else [],
+                log_file=log,
+            )
+    if not results.exists():
+        raise CosimulationError(f"the simulation ended without results, seed {seed}; see {log}")
+    return Outcome(
+        cases=read_cases(results),
+        figures=read_figures(figures),
+        seed=seed,
+        results=results,
+        log=log,
+        waves=trace if waves else None,
     )
 
 
 @contextlib.contextmanager
-def _process_environment(environment: Mapping[str, str]):
-    """The runner takes the environment of this process, and under pytest it ends the process
-    instead of returning.
+def _reported(what: str, log: Path):
+    """Turns the runner's errors into one that names the log."""
+    try:
+        yield
+    except (RuntimeError, SystemExit) as error:
+        raise ToolError(f"{what}; see {log}") from error
+
+
+@contextlib.contextmanager
+def _process(environment: Mapping[str, str], folders: Sequence[Path]):
+    """Gives this process another environment and path, which the runner hands on to the simulator.
+    Under pytest the runner would end the process instead of returning.
     """
-    saved = dict(os.environ)
+    saved, path = dict(os.environ), list(sys.path)
     os.environ.clear()
     os.environ.update(environment)
     os.environ.pop("PYTEST_CURRENT_TEST", None)
+    sys.path[:0] = [str(folder.resolve()) for folder in folders]
     try:
         yield
     finally:
         os.environ.clear()
         os.environ.update(saved)
+        sys.path[:] = path
