@@ -104,8 +104,10 @@ TOOLCHAINS = {
         options="--placer heap --router router2",
         bitstream="top.bit",
         # Registers that hold the same value but must not be merged: Amaranth marks their wires, but
-        # Yosys looks for the mark on cells.
-        script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i",
+        # Yosys looks for the mark on cells. Amaranth names the parts of an array name[0], name[1],
+        # ...; the ABC9 flow of Yosys 0.70 may take such a wire for a single bit of the wire `name`
+        # and then stops at an assertion, so these wires lose their names.
+        script="setattr -set keep 1 w:* a:keep=1 %i %ci1 t:$dff %i\nrename -hide w:*[[]*",
         places=floorplan,
     ),
 }
