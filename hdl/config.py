@@ -16,6 +16,9 @@ GUARD_BITS = 12
 AMPLITUDE_WIDTH = 28
 """Bits of the noise amplitude, unsigned, in guard LSBs."""
 
+FINE_CODE_WIDTH = 6
+"""Bits of a draw of fine noise, signed."""
+
 ACTIVATION_ENTRIES = 256
 """Entries of the activation table; the top bits of a rank word select one, the rest interpolate."""
 
@@ -56,7 +59,8 @@ class FabricConfig:
     two, so that an element's address on the link is its word and its lane side by side, and so must
     ``state_depth``, because the statistics hold two banks of it. With ``scrub`` the fabric verifies
     the memories that hold a program after each job and while none runs, see
-    :mod:`ornstein.hdl.scrub`; no answer depends on it.
+    :mod:`ornstein.hdl.scrub`; no answer depends on it. With ``fine_noise`` levels can ask for noise
+    of 24 values instead of three, see :mod:`ornstein.hdl.engine.noise`.
     """
 
     name: str
@@ -79,6 +83,7 @@ class FabricConfig:
     sample_depth: int = 4096
     quartic: bool = True
     scrub: bool = False
+    fine_noise: bool = False
 
     def __post_init__(self):
         for name in (
@@ -170,6 +175,11 @@ class FabricConfig:
         return min(GUARD_BITS, self.factor_width)
 
     @property
+    def code_width(self) -> int:
+        """Bits of the noise of a unit before it is multiplied by the amplitude, signed."""
+        return FINE_CODE_WIDTH if self.fine_noise else 2
+
+    @property
     def square_width(self) -> int:
         """Bits of a unit's sum of squares."""
         return self.sum_width + STATE_WIDTH
@@ -183,12 +193,13 @@ class FabricConfig:
     def build_hash(self) -> int:
         """32-bit digest of every field but the name: equal configurations have equal hashes.
 
-        ``scrub`` counts only where it is set, so that a build without it keeps the hash that it had
-        before there was this option.
+        ``scrub`` and ``fine_noise`` count only where they are set, so that a build without them
+        keeps the hash that it had before there were these options.
         """
         body = {key: value for key, value in asdict(self).items() if key != "name"}
-        if not self.scrub:
-            del body["scrub"]
+        for name in ("scrub", "fine_noise"):
+            if not body[name]:
+                del body[name]
         return int.from_bytes(
             hashlib.sha256(json.dumps(body, sort_keys=True).encode()).digest()[:4], "little"
         )

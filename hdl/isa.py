@@ -146,6 +146,7 @@ class Level(Descriptor):
     steps : 1 to 65,536
     amplitude : noise amplitude in guard LSBs (state LSB / 2**12)
     leak : 2 J2 dt in units of 2**-leak_bits
+    fine : draw noise of 24 values instead of three; the fabric must be built with ``fine_noise``
     quartic : 4 J4 dt z^2 in guard LSBs is (z^2 >> 15) * quartic >> 12
     """
 
@@ -159,5 +160,6 @@ class Level(Descriptor):
     passes: int = _bits(1, 8, 8)
     steps: int = _bits(2, 0, 16)
     leak: int = _bits(3, 0, 12)
+    fine: int = _bits(3, 12, 1)
     amplitude: int = _bits(4, 0, 28)
     quartic: int = _bits(6, 0, 16)

@@ -113,7 +113,7 @@ class Space(enum.IntEnum):
     # two halves of 32 bits for each unit lane, the lower one first; a write sets the next seed, a
     # read returns the state of the generator
     SEED = 8
-    NOISE = 9  # the previous noise of each unit in two bits: 0, 1, or 3 for minus one
+    NOISE = 9  # the previous noise of each unit: 0, 1 or -1, or an odd number with fine noise
     SUM = 10  # sums of the states, (bank * state_depth + word) * unit_lanes + lane
     SQUARE = 11  # sums of the squared states, at the same addresses
     SAMPLE = 12  # ring of sampled states; element n of the stream is at n modulo the size
@@ -260,9 +260,10 @@ EVENTS = data.StructLayout({event.name.lower(): 1 for event in Event})
 def identity(config: FabricConfig, line: Line = NO_LINE) -> dict[str, int]:
     """Returns the identity registers in the order of their addresses.
 
-    ``scrub`` comes last: gateware that is older than this field answers zero there.
+    ``scrub`` and ``fine_noise`` come last: gateware that is older than these fields answers zero
+    there.
     """
     head = {"magic": MAGIC, "protocol": PROTOCOL_VERSION, "build_hash": config.build_hash}
     fields = config.identity()
-    last = {"scrub": fields.pop("scrub")}
+    last = {name: fields.pop(name) for name in ("scrub", "fine_noise")}
     return head | fields | line.identity() | last

@@ -98,6 +98,10 @@ def check_level(
     """
     if level.thin and not config.sample_depth:
         raise ConfigError(f"a level streams samples, but fabric {config.name!r} has no sample ring")
+    if level.fine and not config.fine_noise:
+        raise ConfigError(
+            f"a level draws fine noise, but fabric {config.name!r} was built without it"
+        )
     for number, step in enumerate(passes):
         name = f"pass {number}, {Operation(step.operation).name}"
         if max(step.outer, step.inner) > config.longest_loop:

@@ -130,7 +130,13 @@ def spaces(config: FabricConfig) -> dict[Space, SpaceInfo]:
             depth=1,
             **always,
         ),
-        SpaceInfo(space=Space.NOISE, bits=2, signed=True, lanes=units, depth=config.state_depth),
+        SpaceInfo(
+            space=Space.NOISE,
+            bits=config.code_width,
+            signed=True,
+            lanes=units,
+            depth=config.state_depth,
+        ),
         SpaceInfo(space=Space.SUM, bits=config.sum_width, signed=True, **statistics),
     ]
     if config.second_moment:

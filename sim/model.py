@@ -36,6 +36,8 @@ _TAPS = noise.TAPS
 _REST = SEED_WIDTH - _HALF
 _DRAW_MASK = (1 << noise.DRAW_BITS) - 1
 _MIRROR = (1 << noise.DRAW_BITS) - noise.THRESHOLD
+_FINE_BITS, _FINE_GAP, _FINE_THRESHOLD = noise.FINE_BITS, noise.FINE_GAP, noise.FINE_THRESHOLD
+_FINE_MIRROR = (1 << noise.DRAW_BITS - noise.FINE_BITS) - noise.FINE_THRESHOLD
 _THRESHOLD, _DITHER_LOW, _DITHER_MASK = noise.THRESHOLD, noise.DITHER_LOW, (1 << GUARD_BITS) - 1
 _PROJECT, _MIX, _EXPAND, _ACTIVATE = (int(operation) for operation in Operation)
 _FRACTION, _ENTRY_MASK = FRACTION_WIDTH, ACTIVATION_ENTRIES - 1
@@ -79,7 +81,19 @@ _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
         "bias",
     )
 )
-(_KEEP, _MIDPOINT, _DITHER, _ACCUMULATE, _CLEAR, _THIN, _STEPS, _LEAK, _AMPLITUDE, _QUARTIC) = (
+(
+    _KEEP,
+    _MIDPOINT,
+    _DITHER,
+    _ACCUMULATE,
+    _CLEAR,
+    _THIN,
+    _STEPS,
+    _LEAK,
+    _FINE,
+    _AMPLITUDE,
+    _QUARTIC,
+) = (
     _LEVEL_FIELDS.index(name)
     for name in (
         "keep",
@@ -90,6 +104,7 @@ _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
         "thin",
         "steps",
         "leak",
+        "fine",
         "amplitude",
         "quartic",
     )
@@ -222,12 +237,22 @@ def _code(generator):
 
 
 @numba.njit(cache=True, inline="always")
+def _fine_code(generator):
+    """The fine noise of a generator: an odd number from -23 to 23."""
+    draw = np.int64(generator & np.uint64(_DRAW_MASK))
+    upper, lower = draw >> _FINE_BITS, draw & (1 << _FINE_BITS) - 1
+    coarse = np.int64(upper < _FINE_THRESHOLD) - np.int64(upper >= _FINE_MIRROR)
+    return _FINE_GAP * coarse + 2 * lower + 1 - (1 << _FINE_BITS)
+
+
+@numba.njit(cache=True, inline="always")
 def _expand(level, word, offset, shape, shifts, factor, state, drive, rank, codes, generators):
     """The pass EXPAND: writes new states or, with ``to_drive``, new biases. Returns the number of
     words with a clipped unit."""
     ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
     amplitude, leak, quartic = level[_AMPLITUDE], level[_LEAK], level[_QUARTIC]
     keep, midpoint, dithers = level[_KEEP], level[_MIDPOINT], level[_DITHER]
+    fine = level[_FINE]
     inner, base, source, dest = word[_INNER], word[_FACTOR], word[_SOURCE], word[_DEST]
     shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
     to_drive, coupled, biased = word[_TO_DRIVE], word[_COUPLED], word[_BIASED]
@@ -250,7 +275,7 @@ def _expand(level, word, offset, shape, shifts, factor, state, drive, rank, code
             generator = generators[u]
             total += _rounding(generator, dithers)
             if not to_drive:
-                code = _code(generator)
+                code = _fine_code(generator) if fine else _code(generator)
                 total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
                 codes[dest + o, u] = code
                 generators[u] = next_draw(generator)

@@ -33,6 +33,7 @@ from ornstein.hdl.arithmetic import (
     shift_right,
 )
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine.noise import FINE_TOP
 from ornstein.hdl.hops import hops, kept_register
 from ornstein.hdl.timing import Timing
 
@@ -68,7 +69,8 @@ class Update(wiring.Component):
     shift, bias_shift : In, indices into the configuration's shifts
     amplitude : In(28), guard LSBs
     draw : Out(1), noise is drawn in this cycle, :attr:`Timing.draw` cycles after the inputs
-    code, previous : In(signed(2)), the present and the previous noise, in the cycle after ``draw``
+    code, previous : In(signed(code_width)), the present and the previous noise, in the cycle after
+        ``draw``
     dither : In(12), in the cycle of ``draw``
     next : Out(signed(16)), the new state
     saturated : Out(1), ``next`` was saturated
@@ -82,7 +84,7 @@ class Update(wiring.Component):
                 self._coupling_width,
                 STATE_WIDTH + GUARD_BITS + 2,
                 STATE_WIDTH + config.bias_shifts[-1],
-                AMPLITUDE_WIDTH + 2,
+                AMPLITUDE_WIDTH + config.code_width,
             )
             + 2
         )
@@ -104,8 +106,8 @@ class Update(wiring.Component):
                 "bias_shift": In(range(len(config.bias_shifts))),
                 "amplitude": In(AMPLITUDE_WIDTH),
                 "draw": Out(1),
-                "code": In(signed(2)),
-                "previous": In(signed(2)),
+                "code": In(signed(config.code_width)),
+                "previous": In(signed(config.code_width)),
                 "dither": In(GUARD_BITS),
                 "next": Out(signed(STATE_WIDTH)),
                 "saturated": Out(1),
@@ -161,18 +163,14 @@ class Update(wiring.Component):
         noisy = delayed(self.noisy, timing.draw, "noisy")
         drawn = delayed(noisy, 1, "drawn")
         m.d.comb += self.draw.eq(valid & noisy)
-        # The noise is -2 to 2 amplitudes. With x the rounding term, x + magnitude adds a positive
+        # The noise is some amplitudes. With x the rounding term, x + magnitude adds a positive
         # noise, and ~(~x + magnitude) == x - magnitude a negative one.
         codes = Mux(drawn, self.code, 0) + Mux(drawn & self.midpoint, self.previous, 0)
-        once, twice, negative = (
-            Signal(name=name, reset_less=True) for name in ("once", "twice", "negative")
-        )
+        negative = Signal(reset_less=True)
         rounding = Signal(signed(GUARD_BITS + 3), reset_less=True)
         amplitude = hops(timing.hop, m, platform).relay(self.amplitude, "amplitude_relayed")
-        magnitude = Mux(once, amplitude, 0) | Mux(twice, amplitude << 1, 0)
+        magnitude = self._magnitude(m, codes, amplitude)
         m.d.sync += [
-            once.eq(codes[0]),
-            twice.eq(~codes[0] & codes[1]),
             negative.eq(codes[-1]),
             rounding.eq(
                 Mux(self.dither_on, self.dither, round_term())
@@ -203,3 +201,14 @@ class Update(wiring.Component):
             self.saturated.eq(over),
         ]
         return m
+
+    def _magnitude(self, m: Module, codes, amplitude):
+        """The magnitude of the noise, one cycle after the sum of its codes."""
+        if self._config.fine_noise:
+            count = Signal(range(2 * FINE_TOP + 1), reset_less=True)
+            m.d.sync += count.eq(Mux(codes[-1], -codes, codes))
+            return amplitude * count
+        # one or two amplitudes need no multiplier
+        once, twice = (Signal(name=name, reset_less=True) for name in ("once", "twice"))
+        m.d.sync += [once.eq(codes[0]), twice.eq(~codes[0] & codes[1])]
+        return Mux(once, amplitude, 0) | Mux(twice, amplitude << 1, 0)

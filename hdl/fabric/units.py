@@ -31,10 +31,10 @@ class UnitLane(wiring.Component):
     micro_soon : in; ``micro`` one cycle earlier
     level : LEVEL, in; constant while units are in flight
     accumulator, state, drive : signed, in, with ``micro``; coupling sum, state and bias
-    previous : signed(2), in; previous noise of the unit, in the cycle after ``draw``
+    previous : signed(code_width), in; previous noise of the unit, in the cycle after ``draw``
     draw : out; the noise is drawn in this cycle
     draw_soon : in; ``draw`` one cycle earlier
-    code : signed(2), out; the noise, in the cycle after ``draw``
+    code : signed(code_width), out; the noise, in the cycle after ``draw``
     next : signed(16), out; the new state
     saturated : out; ``next`` was clipped
     load : in; take the seed as the generator's state; one hop later
@@ -45,7 +45,7 @@ class UnitLane(wiring.Component):
 
     def __init__(self, config: FabricConfig, unit: int, *, substitute: Substitute = as_designed):
         self._config = config
-        self._source = substitute(f"noise_{unit}", NoiseSource())
+        self._source = substitute(f"noise_{unit}", NoiseSource(fine=config.fine_noise))
         micro = micro_layout(config)
         super().__init__(
             {
@@ -56,10 +56,10 @@ class UnitLane(wiring.Component):
                 "accumulator": In(signed(config.accumulator_width)),
                 "state": In(signed(STATE_WIDTH)),
                 "drive": In(signed(STATE_WIDTH)),
-                "previous": In(signed(2)),
+                "previous": In(signed(config.code_width)),
                 "draw": Out(1),
                 "draw_soon": In(1),
-                "code": Out(signed(2)),
+                "code": Out(signed(config.code_width)),
                 "next": Out(signed(STATE_WIDTH)),
                 "saturated": Out(1),
                 "load": In(1),
@@ -100,6 +100,8 @@ class UnitLane(wiring.Component):
             self.draw.eq(update.draw),
             self.code.eq(source.code),
         ]
+        if self._config.fine_noise:
+            m.d.comb += source.fine.eq(level.fine)
         seed = Signal(SEED_WIDTH)
         for half in range(HALVES):
             written = distance.relay(self.seed_written[half], f"seed_written_{half}")
@@ -133,7 +135,7 @@ class Units(wiring.Component):
         self._lanes = [UnitLane(config, unit, substitute=substitute) for unit in range(units)]
         micro = micro_layout(config)
         states = data.ArrayLayout(signed(STATE_WIDTH), units)
-        codes = data.ArrayLayout(signed(2), units)
+        codes = data.ArrayLayout(signed(config.code_width), units)
         super().__init__(
             {
                 "access": In(AccessSignature(config)),

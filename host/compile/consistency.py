@@ -13,7 +13,7 @@ from ornstein.hdl.config import ACTIVATION_ENTRIES, SLOPE_WIDTH, STATE_WIDTH, Co
 from ornstein.hdl.isa import DESCRIPTOR_WORDS, Level, Operation, Pass
 from ornstein.hdl.schedule import place_waits, read_schedule, writes
 from ornstein.host.compile.allocation import input_layout, state_layout
-from ornstein.host.compile.formats import noise_unit
+from ornstein.host.compile.formats import draws_fine_noise, noise_unit
 from ornstein.host.compile.program import Program, ProgramError
 from ornstein.host.physics.problem import STOCHASTIC
 from ornstein.sim.stages import LM
@@ -232,7 +232,8 @@ def _level_of(program: Program, index: int) -> dict[str, int]:
     """Fields that every level of a stage must have."""
     problem, stage = program.problem, program.problem.stages[index]
     leak = 2 * problem.energies[0].j2 * program.dt * (1 << program.config.leak_bits)
-    unit = noise_unit(problem.integrator, program.state_lsb)
+    fine = draws_fine_noise(problem, program.config)
+    unit = noise_unit(problem.integrator, program.state_lsb, fine=fine)
     return {
         "keep": 1,
         "midpoint": int(problem.integrator == LM),
@@ -240,6 +241,7 @@ def _level_of(program: Program, index: int) -> dict[str, int]:
         "accumulate": int(stage.accumulate),
         "thin": stage.thin,
         "leak": round(leak),
+        "fine": int(fine),
         "amplitude": round(np.sqrt(2 * stage.kT * program.dt) / unit),
     }
 

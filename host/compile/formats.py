@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH
-from ornstein.hdl.engine.noise import VARIANCE
+from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, STATE_WIDTH, FabricConfig
+from ornstein.hdl.engine.noise import FINE_VARIANCE, VARIANCE
 from ornstein.hdl.engine.update import SQUARE_SHIFT
 from ornstein.host.compile.program import FieldRange, ProgramError
 from ornstein.host.compile.request import Request
@@ -313,10 +313,20 @@ class Amplitudes:
     ranges: tuple[FieldRange, ...]
 
 
-def noise_unit(integrator: str, state_lsb: float) -> float:
+def draws_fine_noise(problem: Problem, config: FabricConfig) -> bool:
+    """Whether a program draws noise of many values: where the shape of the states' distribution
+    matters, because they are sampled or the energy is quartic, on a fabric that has such noise.
+    """
+    thermal = [stage for stage in problem.stages if stage.kT]
+    quartic = problem.energies[0].j4 > 0
+    return config.fine_noise and any(stage.thin or quartic for stage in thermal)
+
+
+def noise_unit(integrator: str, state_lsb: float, *, fine: bool) -> float:
     """The standard deviation of a step's noise at an amplitude of one."""
     draws = 2 if integrator == LM else 1  # Leimkuhler-Matthews adds two draws
-    return float(state_lsb / (1 << GUARD_BITS) * np.sqrt(VARIANCE) * draws)
+    variance = FINE_VARIANCE if fine else VARIANCE
+    return float(state_lsb / (1 << GUARD_BITS) * np.sqrt(variance) * draws)
 
 
 def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) -> Amplitudes:
@@ -325,7 +335,8 @@ def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) 
     An amplitude is sqrt(2 kT dt) in steps of the noise source. Refuses one beyond the descriptor's
     bits, and a temperature whose amplitude rounds to zero.
     """
-    unit = noise_unit(request.problem.integrator, state.lsb)
+    fine = draws_fine_noise(request.problem, request.config)
+    unit = noise_unit(request.problem.integrator, state.lsb, fine=fine)
     amplitudes: dict[float, int] = {}
     rows = []
     for kT in dict.fromkeys(stage.kT for stage in request.problem.stages):

@@ -344,6 +344,11 @@ class Program:
                     f"program {self.name!r} needs {name} >= {self._needs()[name]}, but fabric "
                     f"{config.name!r} has {getattr(config, name)}"
                 )
+        if not config.fine_noise and any(level.fine for level, _ in self.schedule()):
+            raise ProgramError(
+                f"program {self.name!r} draws fine noise, which fabric {config.name!r} was built "
+                "without; compile it for this fabric"
+            )
         if self.problem.energy.j4 and not config.quartic:
             raise ProgramError(
                 f"program {self.name!r} has a quartic term, which fabric {config.name!r} was built "

@@ -19,7 +19,7 @@ from ornstein.host.compile.allocation import (
 )
 from ornstein.host.compile.conditioning import BiasFormats, QuantizedInterface, QuantizedLayer
 from ornstein.host.compile.factors import rank_words
-from ornstein.host.compile.formats import Amplitudes, RealisedStep, StateFormat
+from ornstein.host.compile.formats import Amplitudes, RealisedStep, StateFormat, draws_fine_noise
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.relaxing import QuantizedEnergy, Side, sides_by_module
 from ornstein.host.compile.request import Request
@@ -347,6 +347,7 @@ def schedule_levels(
                 thin=stage.thin,
                 steps=count,
                 leak=step.leak,
+                fine=int(draws_fine_noise(problem, request.config)),
                 amplitude=amplitudes.by_temperature[stage.kT],
                 quartic=state.quartic,
             )

@@ -21,7 +21,11 @@ from ornstein.hdl.spaces import spaces
 from ornstein.sim.model import FabricModel
 
 WORDS = 4
-FABRICS = {"near": TINY, "far": replace(TINY, name="far", unit_lanes=2)}
+FABRICS = {
+    "near": TINY,
+    "far": replace(TINY, name="far", unit_lanes=2),
+    "fine noise": replace(TINY, name="fine", fine_noise=True),
+}
 
 
 def elements(config, space, values):
@@ -42,7 +46,8 @@ def test_a_job_leaves_what_the_model_leaves(config):
         Pass(Operation.EXPAND, coupled=1, biased=1, outer=WORDS, inner=1, factor=WORDS),
     ]
     level = Level(keep=1, accumulate=1, clear=1, thin=1, first=1, passes=2, steps=2)
-    level = replace(level, leak=40, amplitude=1 << 18, midpoint=1)
+    fine = int(config.fine_noise)
+    level = replace(level, leak=40, amplitude=1 << 18 - 4 * fine, midpoint=1, fine=fine)
     words = [level.pack(), *(step.pack() for step in place_waits(config, passes))]
     model.descriptors[: len(words)] = words
     written = {

@@ -15,6 +15,8 @@ from ornstein.hdl.config import GUARD_BITS, SEED_WIDTH
 from ornstein.hdl.engine.noise import (
     DITHER_LOW,
     DRAW_BITS,
+    FINE_TOP,
+    FINE_VARIANCE,
     LEAP,
     TAPS,
     THRESHOLD,
@@ -23,6 +25,7 @@ from ornstein.hdl.engine.noise import (
     advance,
     code,
     dither,
+    fine_code,
 )
 
 MASK = (1 << SEED_WIDTH) - 1
@@ -240,6 +243,32 @@ def test_dither_after_a_draw_is_uncorrelated_with_it_all_the_same():
         )
 
 
+def test_the_fine_variable_is_chosen_at_run_time():
+    """It has the timing of the three-point variable, which the same build still draws."""
+    rng = seeded(6)
+    dut = NoiseSource(fine=True)
+
+    async def bench(ctx):
+        state = rng.getrandbits(SEED_WIDTH)
+        ctx.set(dut.seed, state)
+        ctx.set(dut.load, 1)
+        await ctx.tick()
+        ctx.set(dut.load, 0)
+        ctx.set(dut.advance, 1)
+        found = set()
+        for _ in range(1000):
+            fine = rng.getrandbits(1)
+            ctx.set(dut.fine, fine)
+            await ctx.tick()
+            expected = fine_code(state) if fine else code(state)
+            assert ctx.get(dut.code) == expected
+            found.add(expected)
+            state = advance(state)
+        assert {-1, 0, 1} | set(range(-FINE_TOP, FINE_TOP + 1, 2)) == found
+
+    simulate(dut, bench)
+
+
 # ---- the three-point variable --------------------------------------------------------------------
 
 
@@ -251,6 +280,15 @@ def test_moments_are_exact():
     assert np.mean(values**3) == 0
     assert VARIANCE == pytest.approx(1 / 3, abs=2**-16)
     assert np.mean(values**4) / VARIANCE**2 == pytest.approx(3, abs=1e-3)
+
+
+def test_moments_of_the_fine_variable_are_exact():
+    """A draw's mirror image has the opposite value, as that of the three-point variable."""
+    values = np.array([fine_code(draw) for draw in range(1 << DRAW_BITS)])
+    assert set(values) == set(range(-FINE_TOP, FINE_TOP + 1, 2))
+    np.testing.assert_array_equal(values, -values[::-1])
+    assert np.mean(values**2) == FINE_VARIANCE
+    assert np.mean(values**4) / FINE_VARIANCE**2 == pytest.approx(3, abs=1e-3)
 
 
 def test_dither_is_uniform_over_a_long_run():

@@ -10,6 +10,7 @@ from amaranth.hdl import Fragment
 
 from helpers.link_bench import seeded, simulate
 from ornstein.hdl.config import AMPLITUDE_WIDTH, GUARD_BITS, HX8K, ICEBREAKER, TINY, WIDE
+from ornstein.hdl.engine.noise import FINE_TOP
 from ornstein.hdl.engine.update import Update
 from ornstein.hdl.timing import Timing
 
@@ -18,6 +19,7 @@ CONFIGS = {
     "harmonic": ICEBREAKER,
     "narrow factors": HX8K,
     "wide accumulator": WIDE,
+    "fine noise": replace(TINY, fine_noise=True),
     "widest": replace(TINY, accumulator_width=48, leak_bits=12),
     "coarse biases": replace(TINY, bias_shifts=(0, 16, 31)),
     "narrowest leak": replace(TINY, leak_bits=1, expand_shifts=(4,), bias_shifts=(12,)),
@@ -99,6 +101,7 @@ def random_level(rng, config):
 
 
 def random_unit(rng, config):
+    most = FINE_TOP if config.fine_noise else 1
     return {
         "valid": int(rng.random() < 0.9),
         "state": signed(rng, 16),
@@ -109,8 +112,8 @@ def random_unit(rng, config):
         "noisy": rng.getrandbits(1),
         "shift": rng.randrange(len(config.expand_shifts)),
         "bias_shift": rng.randrange(len(config.bias_shifts)),
-        "code": rng.randint(-1, 1),
-        "previous": rng.randint(-1, 1),
+        "code": rng.randint(-most, most),
+        "previous": rng.randint(-most, most),
         "dither": rng.getrandbits(GUARD_BITS),
     }
 
