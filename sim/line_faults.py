@@ -2,6 +2,7 @@
 """A line that damages what it carries, and a device that is reset, for tests of the host."""
 
 import enum
+import re
 from collections import deque
 from collections.abc import Callable
 
@@ -19,6 +20,7 @@ _LONGEST_SILENCE = 12
 """Reads for which the device seems silent."""
 _BABBLE = 3000
 """Bytes that something else on the line says at once."""
+_FRAME = re.compile(b"%c[^%c]+%c" % (END, END, END))
 
 
 class LineFault(enum.Enum):
@@ -34,6 +36,12 @@ class LineFault(enum.Enum):
     AGAIN = "something old comes again"
     SILENCE = "answers are held back"
     BABBLE = "something else talks"
+    TWICE = "a frame comes twice"
+    OVERTAKEN = "a frame comes behind later ones"
+    REFLECTED = "a frame also goes back to its sender"
+
+
+_OF_FRAMES = LineFault.TWICE, LineFault.OVERTAKEN, LineFault.REFLECTED
 
 
 class FaultyLine(Transport):
@@ -126,6 +134,29 @@ class FaultyLine(Transport):
             del data[place:]
         elif fault == LineFault.AGAIN:
             data += past[int(rng.integers(len(past)))] if past else b""
+        elif fault in _OF_FRAMES:
+            self._damage_frame(data, fault, place, from_host)
         else:
             said = (b"login: ", bytes([END]), bytes([ESC]), rng.bytes(_BABBLE))
             data[place:place] = said[int(rng.integers(len(said)))]
+
+    def _damage_frame(self, data: bytearray, fault: LineFault, place: int, from_host: bool) -> None:
+        """Does it in place to the frame at ``place`` or the one behind it. Bytes that hold no whole
+        frame count as one.
+        """
+        spans = [found.span() for found in _FRAME.finditer(data)]
+        behind = [span for span in spans if span[1] > place] or [(0, len(data))]
+        (first, end), later = behind[0], behind[1:]
+        frame = bytes(data[first:end])
+        if fault == LineFault.TWICE:
+            data[end:end] = frame
+        elif fault == LineFault.REFLECTED:
+            self._late[not from_host] += frame
+        else:
+            overtaking = int(self._rng.integers(len(later) + 1))
+            if overtaking < len(later):
+                place = later[overtaking][1]
+                data[place:place] = frame
+            else:
+                self._late[from_host] += frame
+            del data[first:end]

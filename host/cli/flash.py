@@ -79,14 +79,23 @@ def selftest(
             show_default="from 0 to 0.01, at random",
         ),
     ] = None,
+    soak: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            help="Instead, stream inputs for so many minutes and compare them with the model.",
+        ),
+    ] = 0.0,
     json_file: JsonOption = None,
 ) -> None:
     """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
-    if files or faults:
+    if files or faults or soak:
         if files:
             _try_files(files, seed, json_file)
         if faults:
             _try_faults(faults, seed, resets, rate, json_file)
+        if soak:
+            _soak(device, soak, seed, json_file)
         return
     from ornstein.host.cli.devices import show
     from ornstein.host.devices.device import open_device
@@ -133,3 +142,17 @@ def _try_faults(
     screen.print(str(campaign), soft_wrap=True)
     if campaign.failures:
         raise CheckError(f"a fault was not handled: {campaign.failures[0]}")
+
+
+def _soak(device: str, minutes: float, seed: int, json_file: Path | None) -> None:
+    """Streams inputs through a device. Raises ModelMismatchError if an answer is wrong."""
+    from ornstein.host.devices.device import open_device
+    from ornstein.host.devices.soak import soak
+
+    seconds, last = 60 * minutes, None
+    with open_device(device) as opened, progress() as bar:
+        task = bar.add_task(f"seconds of a stream on {device}", total=seconds)
+        for last in soak(opened, seconds, seed):
+            bar.update(task, completed=min(last.seconds, seconds))
+    write_json(json_file, {"device": device} | (asdict(last) if last else {}))
+    screen.print(str(last), soft_wrap=True)

@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 
+from ornstein.hdl.protocol import END
 from ornstein.sim.line_faults import FaultyLine, LineFault
 from ornstein.sim.transport import Transport
 
@@ -66,6 +67,49 @@ def test_faults_do_what_they_say(fault, lengths):
     assert sum(len(found) in lengths for found in changed) >= len(changed) / 2
     if fault == LineFault.SWAP:
         assert all(sorted(found) == sorted(2 * DATA) for found in changed)
+
+
+def frames(text: bytes) -> bytes:
+    """A frame for each letter."""
+    return b"".join(bytes([END, letter, END]) for letter in text)
+
+
+def met(fault: LineFault, sent: bytes) -> tuple[set[bytes], set[bytes]]:
+    """What can arrive of frames of which one meets the fault, and of one written behind them; and
+    what the sender gets to read."""
+    arrived, returned = set(), set()
+    for seed in range(60):
+        echo = Echo()
+        line = FaultyLine(echo, np.random.default_rng(seed))
+        line.kinds, line.rate = (fault,), 1 / len(frames(sent))
+        line.write(frames(sent))
+        if line.injected == 1:
+            line.heal()
+            line.write(frames(b"z"))
+            arrived.add(echo.waiting.replace(bytes([END]), b""))
+            echo.waiting = frames(b"y")
+            returned.add(line.read(0.0).replace(bytes([END]), b""))
+    return arrived, returned
+
+
+def test_faults_of_whole_frames():
+    """A doubled frame; one that comes behind one, two, three later ones, the last of which was
+    written later; and one that the sender gets to see."""
+    assert met(LineFault.TWICE, b"abc") == ({b"aabcz", b"abbcz", b"abccz"}, {b"y"})
+    assert met(LineFault.OVERTAKEN, b"abc") == (
+        {b"bacz", b"bcaz", b"bcza", b"acbz", b"aczb", b"abzc"},
+        {b"y"},
+    )
+    assert met(LineFault.REFLECTED, b"abc") == ({b"abcz"}, {b"ya", b"yb", b"yc"})
+
+
+def test_a_frame_that_the_piece_does_not_hold_whole():
+    """As much of it as there is."""
+    echo = Echo()
+    line = FaultyLine(echo, np.random.default_rng(1))
+    line.kinds, line.rate = (LineFault.TWICE,), 1.0
+    line.write(b"a")
+    assert echo.waiting == b"aa"
 
 
 def test_silence_holds_answers_back_and_loses_none():

@@ -2,7 +2,6 @@
 """The integer model: its speed beside float64, the gateware and thermox, and its memory."""
 
 import importlib.util
-import resource
 from collections.abc import Iterator
 
 import numpy as np
@@ -12,6 +11,7 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.model import ModelDevice
+from ornstein.host.devices.soak import resident_memory
 from ornstein.host.experiments.bench.figures import Figure, Progress, Stopwatch, figure
 from ornstein.host.experiments.bench.programs import random_biases, skip_program
 from ornstein.host.physics.problem import Problem
@@ -140,8 +140,3 @@ def memory_figures(progress: Progress, count: int = STREAM, block: int = BLOCK) 
     assert start is not None  # the stream has at least one block
     growth = resident_memory() - start
     yield figure("model_memory_growth", growth, first=count // 10, last=count)
-
-
-def resident_memory() -> float:
-    """Returns the largest resident memory of this process so far, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024

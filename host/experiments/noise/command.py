@@ -9,7 +9,7 @@ import typer
 from ornstein.host.cli.app import JsonOption, SeedOption, app, screen, show, stages, write_json
 
 
-@app.command(epilog="Example:  ornstein noise --report build/noise --dieharder 1024")
+@app.command(epilog="Example:  ornstein noise --report build/noise --dieharder")
 def noise(
     report: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path(
         "build/noise"
@@ -17,15 +17,15 @@ def noise(
     draws: Annotated[int, typer.Option(min=1 << 17, help="Draws of each of 16 generators.")] = 1
     << 20,
     dieharder: Annotated[
-        int | None,
-        typer.Option(min=1, help="MiB of raw bits for Debian's dieharder; 1024 takes hours."),
-    ] = None,
+        bool, typer.Option("--dieharder", help="Add tests of Debian's dieharder: some minutes.")
+    ] = False,
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
     """Judge the noise: moments, correlations, SP 800-22, and dieharder where it is installed."""
     from ornstein.host.experiments.noise.report import (
         correlation_grid,
+        dieharder_sentence,
         moment_grid,
         test_grid,
         write_noise_page,
@@ -39,4 +39,5 @@ def noise(
         write_json(path, result.document())
     for grid in (moment_grid(result), correlation_grid(result), test_grid(result)):
         show(grid)
+    screen.print(dieharder_sentence(result), soft_wrap=True)
     screen.print(f"Report: {page}, results: {report / 'results.json'}", soft_wrap=True)

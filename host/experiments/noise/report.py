@@ -53,6 +53,7 @@ def write_noise_page(result: NoiseReport, folder: Path) -> Path:
             [
                 PROSE("tests", passed=sum(test.passed for test in others), count=len(others)),
                 PROSE("linear"),
+                dieharder_sentence(result),
                 PROSE("surprises", names=[test.name for test in result.surprises]),
             ],
             [test_grid(result)],
@@ -61,6 +62,11 @@ def write_noise_page(result: NoiseReport, folder: Path) -> Path:
     ]
     summary = PROSE("summary", draws=result.draws, streams=STREAMS, seed=result.seed)
     return write_page(folder, "The noise of the fabric", summary, sections)
+
+
+def dieharder_sentence(result: NoiseReport) -> str:
+    """Returns whether dieharder was run, and if not, how to run it."""
+    return PROSE("dieharder", state=result.dieharder)
 
 
 def moment_grid(result: NoiseReport) -> Grid:

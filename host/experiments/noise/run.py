@@ -5,12 +5,13 @@ The streams are those of the integer model, which equal the gateware's bit for b
 as jobs are.
 """
 
+import contextlib
 import re
 import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from typing import Literal
 
 import numba
 import numpy as np
@@ -37,6 +38,11 @@ LEAST_P = 1e-4
 LINEAR_RANK, LINEAR_LENGTH = "rank of 128 successive draws", "linear complexity of one bit"
 EXPECTED_FAILURES = LINEAR_RANK, LINEAR_LENGTH
 """Tests that every linear generator of this size fails."""
+DIEHARDER = 0, 2, 3, 4, 8, 9, 10, 11, 12, 13, 15, 16, 100, 101, 102
+"""Numbers of the dieharder tests that are run: Marsaglia's, but for those that dieharder itself
+calls suspect and the slow fifth, and those of SP 800-22."""
+_PIECE = 1 << 21
+"""Bytes that are given to dieharder at once."""
 PERIOD = (1 << SEED_WIDTH) - 1
 """Draws after which a generator repeats itself; ``tests/hdl/test_noise.py`` proves it."""
 
@@ -118,6 +124,7 @@ class NoiseReport:
     seed : of the job whose generators were taken
     draws : of each stream
     moments, correlations, tests : see there
+    dieharder : whether its tests are among them; if not, whether it is installed
     """
 
     seed: int
@@ -125,6 +132,7 @@ class NoiseReport:
     moments: list[Moment]
     correlations: list[Correlations]
     tests: list[BitTest]
+    dieharder: Literal["run", "left out", "missing"]
 
     @property
     def surprises(self) -> list[BitTest]:
@@ -144,7 +152,7 @@ class NoiseReport:
 def examine_noise(
     seed: int,
     draws: int,
-    dieharder: int | None = None,
+    dieharder: bool = False,
     say: Progress = lambda what, done, total: None,
 ) -> NoiseReport:
     """Examines the generators of jobs.
@@ -153,7 +161,7 @@ def examine_noise(
     ----------
     seed : of the first jobs
     draws : of each of the streams; at least :data:`LEAST_DRAWS`
-    dieharder : MiB of raw bits for Debian's dieharder; None leaves it out
+    dieharder : whether the tests of Debian's dieharder are run too
     say : called before each stage with what is done, its number from zero, and their number
 
     Raises
@@ -178,11 +186,13 @@ def examine_noise(
     moments = _moments(codes)
     correlations = _correlations(codes)
     tests = _standard(states, begin) + _linear(states[0])
-    if dieharder is not None:
+    state = "left out" if shutil.which("dieharder") else "missing"
+    if dieharder:
         begin("dieharder")
-        tests += run_dieharder(int(_starts(seed)[0]), dieharder)
+        tests += run_dieharder(int(_starts(seed)[0]))
+        state = "run"
     say("examining the noise", len(stages), len(stages))
-    return NoiseReport(seed, draws, moments, correlations, tests)
+    return NoiseReport(seed, draws, moments, correlations, tests, state)
 
 
 def _starts(seed: int) -> np.ndarray:
@@ -290,31 +300,63 @@ def _state_rank(states: np.ndarray) -> float:
     return standard_tests.matrix_rank(raw_bits(states), 128)
 
 
-def run_dieharder(start: int, mebibytes: int) -> list[BitTest]:
-    """Runs dieharder's battery on raw bits of one generator.
+def run_dieharder(start: int) -> list[BitTest]:
+    """Runs :data:`DIEHARDER` on raw bits of one generator and, as a control, of PCG64.
+
+    Each test reads the bits from the generator's first one on, as many as it asks for.
 
     Raises ToolError if dieharder is missing or fails.
     """
     program = shutil.which("dieharder")
     if program is None:
         raise ToolError("dieharder is missing; install it with: sudo apt install dieharder")
-    block = 1 << 22
-    with tempfile.NamedTemporaryFile(suffix=".bin") as file:
-        state = np.uint64(start)
-        for _ in range(max(1, (mebibytes << 20) // (2 * block))):
-            states = stream(state, block)
-            state = states[-1]
-            file.write(np.packbits(raw_bits(states), bitorder="little").tobytes())
-        file.flush()
-        done = subprocess.run(
-            [program, "-a", "-g", "201", "-f", file.name], capture_output=True, text=True
-        )
-    if done.returncode:
-        raise ToolError(f"dieharder failed: {''.join(done.stderr.strip().splitlines()[-1:])}")
-    return dieharder_tests(done.stdout)
+    tests = []
+    for number in DIEHARDER:
+        found = dieharder_rows(_piped(program, number, _pieces(start)))
+        control = dieharder_rows(_piped(program, number, _control_pieces()))
+        tests += [
+            BitTest(name, "dieharder", p_value, other)
+            for (name, p_value), (_, other) in zip(found, control, strict=True)
+        ]
+    return tests
 
 
-def dieharder_tests(output: str) -> list[BitTest]:
-    """Returns the tests in dieharder's table."""
+def _pieces(start: int) -> Iterator[bytes]:
+    """Yields the bits that the draws of a generator use, without an end."""
+    state = np.uint64(start)
+    while True:
+        states = stream(state, _PIECE // 2)
+        state = states[-1]
+        yield states.astype("<u8").view("<u2")[::4].tobytes()
+
+
+def _control_pieces() -> Iterator[bytes]:
+    """Yields the bits of PCG64, without an end."""
+    rng = np.random.default_rng(0)
+    while True:
+        yield rng.bytes(_PIECE)
+
+
+def _piped(program: str, test: int, pieces: Iterator[bytes]) -> str:
+    """Returns what dieharder prints about bits that it reads from a pipe. Raises ToolError."""
+    process = subprocess.Popen(
+        [program, "-d", str(test), "-g", "200"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    with contextlib.suppress(BrokenPipeError):  # it has read enough
+        for piece in pieces:
+            process.stdin.write(piece)
+    printed, said = process.communicate()
+    if process.returncode:
+        last = "".join(said.decode(errors="replace").strip().splitlines()[-1:])
+        raise ToolError(f"dieharder's test {test} failed: {last}")
+    return printed.decode()
+
+
+def dieharder_rows(output: str) -> list[tuple[str, float]]:
+    """Returns (name, p-value) of each row of dieharder's table."""
     rows = re.findall(r"^\s*(\w+)\|\s*(\d+)\|\s*\d+\|\s*\d+\|\s*([0-9.]+)\|", output, re.MULTILINE)
-    return [BitTest(f"{name} {tuple_}", "dieharder", float(p), None) for name, tuple_, p in rows]
+    return [(f"{name} {tuple_}", float(p)) for name, tuple_, p in rows]

@@ -12,6 +12,7 @@ from ornstein.host.cli.app import CheckError
 from ornstein.host.devices import file_faults, link_faults
 
 OPTIONS = {"device": "rtl", "seed": 3, "files": 0, "faults": 0, "resets": 0.3, "rate": 1e-4}
+OPTIONS |= {"soak": 0.0}
 
 
 def test_damaged_files_are_counted(capsys, tmp_path):
@@ -26,6 +27,16 @@ def test_operations_under_faults_are_counted(capsys, tmp_path):
     found = json.loads((tmp_path / "faults.json").read_text())
     assert sum(found["outcomes"].values()) == 8 and found["failures"] == []
     assert "8 right" in capsys.readouterr().out
+
+
+def test_a_stream_is_compared(capsys, tmp_path):
+    """For a microsecond, which is one block."""
+    options = OPTIONS | {"device": "model:tiny", "soak": 1e-6 / 60}
+    flash.selftest(**options, json_file=tmp_path / "soak.json")
+    found = json.loads((tmp_path / "soak.json").read_text())
+    assert found["device"] == "model:tiny" and found["inputs"] == 64
+    said = capsys.readouterr().out
+    assert said.startswith("64 inputs in ") and "equal the integer model in every bit" in said
 
 
 def test_what_is_handled_wrongly_fails_the_check(monkeypatch):

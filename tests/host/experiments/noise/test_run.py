@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The report on the noise: its streams, and what it makes of good and bad ones."""
 
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -58,9 +61,10 @@ def test_a_table_of_dieharder():
    diehard_birthdays|   0|       100|     100|0.64362170|  PASSED
         sts_serial|   3|    100000|     100|0.00000001|  FAILED
 """
-    birthdays, serial = run.dieharder_tests(output)
-    assert birthdays == run.BitTest("diehard_birthdays 0", "dieharder", 0.6436217, None)
-    assert serial.name == "sts_serial 3" and not serial.passed
+    assert run.dieharder_rows(output) == [
+        ("diehard_birthdays 0", 0.6436217),
+        ("sts_serial 3", 1e-8),
+    ]
 
 
 def test_what_cannot_be_examined(monkeypatch):
@@ -68,7 +72,56 @@ def test_what_cannot_be_examined(monkeypatch):
         run.examine_noise(1, 1000)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(ToolError, match="dieharder is missing; install it with"):
-        run.run_dieharder(1, 1)
+        run.run_dieharder(1)
+
+
+DIEHARDER = """#!{python}
+import sys
+assert sys.argv[1] == "-d" and sys.argv[3:] == ["-g", "200"]
+if sys.argv[2] == "2":
+    sys.exit("no such test")
+bits = sys.stdin.buffer.read(1 << 16)
+print(f"  sums|   {{sys.argv[2]}}|  100|  100|{{sum(bits) / len(bits) / 255:.6f}}|  PASSED")
+"""
+"""Takes the place of dieharder: its p-value is the mean of the bytes that it reads."""
+
+
+@pytest.fixture
+def pretended(tmp_path, monkeypatch):
+    program = tmp_path / "dieharder"
+    program.write_text(DIEHARDER.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+
+
+def test_dieharder_reads_the_bits_of_draws_and_of_a_control(pretended, monkeypatch):
+    """Each test the same ones, and no more of them than it wants."""
+    monkeypatch.setattr(run, "DIEHARDER", (0, 4))
+    first, second = run.run_dieharder(5)
+    assert (first.name, second.name, first.suite) == ("sums 0", "sums 4", "dieharder")
+    draws = np.frombuffer(run.stream(np.uint64(5), 1 << 15).astype("<u8").tobytes(), np.uint8)
+    mean = draws.reshape(-1, 8)[:, : noise.DRAW_BITS // 8].mean() / 255
+    control = np.frombuffer(np.random.default_rng(0).bytes(1 << 16), np.uint8).mean() / 255
+    for test in (first, second):
+        assert (test.p_value, test.control) == pytest.approx((mean, control), abs=1e-6)
+    assert mean != control
+
+
+def test_dieharder_that_fails_is_said(pretended):
+    with pytest.raises(ToolError, match="dieharder's test 2 failed: no such test"):
+        run.run_dieharder(5)
+
+
+@pytest.mark.parametrize(
+    "state, sentence",
+    [
+        ("run", "dieharder read the bits of one generator through a pipe"),
+        ("missing", "dieharder was not run, because it is not installed."),
+        ("left out", "It is installed; --dieharder adds its tests."),
+    ],
+)
+def test_the_page_says_whether_dieharder_was_run(result, tmp_path, state, sentence):
+    assert sentence in write_noise_page(replace(result, dieharder=state), tmp_path).read_text()
 
 
 def test_the_page(result, tmp_path):
