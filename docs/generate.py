@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[1]
 API = {
     "Sampling and linear algebra": ("sample", "Samples", "linalg", "anneal", "Annealed"),
     "Devices": ("open_device", "Device", "Outputs"),
-    "Programs": ("compile_recipe", "compile_problem", "Program"),
+    "Programs": ("compile_recipe", "equilibrium_problem", "compile_problem", "Program"),
     "Problems": (
         "Problem",
         "Stage",
@@ -198,7 +198,7 @@ def api_page() -> str:
     parts = [
         "# Python API",
         "The names of `ornstein.host`, and the types that they take or return. "
-        "[Using Ornstein](../use.md) has two examples.",
+        "[Your energy](../your-energy.md) and the [examples](examples/index.rst) use them.",
     ]
     for heading, names in API.items():
         parts.append(f"## {heading}")

@@ -16,8 +16,9 @@
 
 For an energy of your own, `sample`, `linalg.solve`, `linalg.inv` and `anneal` choose the fabric,
 the time step and the schedule. `Energy.from_precision`, `Energy.from_edges` and `EnergyBuilder`
-make energies of matrices; `Module` and `Coupling` are what they consist of. For a schedule of your
-own put an energy into a `Problem` with its `Stage` list and compile it with `compile_problem`.
+make energies of matrices; `Module` and `Coupling` are what they consist of. For biases of your
+own, `equilibrium_problem` makes a `Problem` for `compile_problem`; a `Problem` with a list of
+`Stage` has a schedule of your own.
 """
 
 from importlib import import_module
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from ornstein.host.sampling import linalg
     from ornstein.host.sampling.annealing import anneal
     from ornstein.host.sampling.equilibrium import sample
+    from ornstein.host.sampling.problems import equilibrium_problem
     from ornstein.sim.energy import Coupling, Energy, Module
     from ornstein.sim.stages import Stage
 
@@ -52,6 +54,7 @@ __all__ = [
     "anneal",
     "compile_problem",
     "compile_recipe",
+    "equilibrium_problem",
     "linalg",
     "open_device",
     "recipes",
@@ -71,6 +74,7 @@ _MODULES = {
     "anneal": "ornstein.host.sampling.annealing",
     "compile_problem": "ornstein.host.compile.compiler",
     "compile_recipe": "ornstein.host.models.run",
+    "equilibrium_problem": "ornstein.host.sampling.problems",
     "linalg": "ornstein.host.sampling",
     "open_device": "ornstein.host.devices.device",
     "recipes": "ornstein.host.models",

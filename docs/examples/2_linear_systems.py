@@ -62,9 +62,9 @@ if find_spec("thermox"):
     import thermox
 
     jax.config.update("jax_enable_x64", True)
-    answer = thermox.linalg.solve(A, b, num_samples=10_000)
+    answer = thermox.linalg.solve(jax.numpy.asarray(A), jax.numpy.asarray(b), num_samples=10_000)
     print(f"thermox, 10,000 samples: error {relative(np.asarray(answer), exact):.1e}")
-    answer = thermox.linalg.inv(A, num_samples=10_000)
+    answer = thermox.linalg.inv(jax.numpy.asarray(A), num_samples=10_000)
     print(f"and of the inverse: {relative(np.asarray(answer), np.linalg.inv(A)):.1e}")
 else:
     print("thermox is not installed")

@@ -10,7 +10,7 @@ grows with the number of units times the rank, not with its square.
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host import EnergyBuilder, Problem, Stage, compile_problem, open_device
+from ornstein.host import EnergyBuilder, compile_problem, equilibrium_problem, open_device
 
 COUNT, UNITS, RANK = 4, 12, 2
 rng = np.random.default_rng(0)
@@ -25,18 +25,10 @@ energy = builder.build()
 print(f"{energy.units} units, eigenvalues of M from {energy.eigenvalues()[0]:.2f}")
 
 # %%
-# A schedule of one's own: relax, then average. Inputs are the biases; here those of the first
-# module.
+# Inputs are the biases; here those of the first module. Time step and steps are chosen.
 
-problem = Problem(
-    "ring",
-    (energy,),
-    (Stage(steps=150), Stage(steps=16, accumulate=True)),
-    dt=0.5,
-    rounding="stochastic",
-    entry="bias",
-    target=names[2],
-)
+problem = equilibrium_problem(energy, target=names[2])
+print(f"dt = {problem.dt:.3g}, {problem.steps} steps")
 biases = np.zeros((8, energy.units))
 biases[:, :UNITS] = rng.normal(size=(8, UNITS))
 program = compile_problem(problem, REFERENCE, biases)

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ornstein.host.physics.problem import BIAS, NEAREST, Problem
+from ornstein.host.physics.problem import BIAS, NEAREST, STOCHASTIC, Problem, equilibrium
 from ornstein.host.physics.timestep import (
     LARGEST_LEAK,
     MOST_HALVINGS,
     SHAPE_BOUND,
+    TOLERANCE,
     TimeStep,
+    TimeStepError,
     largest_curvature,
     relaxation_rates,
 )
@@ -97,6 +99,52 @@ def candidates(
             yield Problem(
                 name, (split,), schedule(pace), dt=pace.step.dt, rounding=rounding, entry=BIAS
             )
+
+
+def equilibrium_problem(
+    energy: Energy,
+    *,
+    kT: float = 0.0,
+    samples: int = 16,
+    thin: int = 0,
+    dt: float | None = None,
+    tolerance: float = TOLERANCE,
+    rounding: str = STOCHASTIC,
+    target: str | None = None,
+    name: str = "equilibrium",
+) -> Problem:
+    """The problem that relaxes an energy under biases and averages; time step and steps are chosen.
+
+    Parameters
+    ----------
+    kT : temperature
+    samples : steps that are averaged, 1 or more; consecutive ones are correlated
+    thin : stream every ``thin``-th of them; 0 streams none
+    dt : time step; by default the one with the fewest steps, and at a temperature one whose effect
+        on the shape of the distribution is small
+    tolerance : share of the distance from equilibrium left at the first read
+    rounding, target, name : see :class:`ornstein.host.physics.problem.Problem`
+
+    Raises
+    ------
+    EnergyError
+        The energy is inconsistent or unbounded below.
+    TimeStepError
+        ``dt`` is unstable, or the tolerance is not between 0 and 1.
+    """
+    energy.check()
+    if not 0 < tolerance < 1:
+        raise TimeStepError(f"the tolerance {tolerance} must be between 0 and 1")
+    pace = next(paces(energy, kT=kT, tolerance=tolerance, shape_matters=kT > 0, dt=dt))
+    return Problem(
+        name,
+        (energy,),
+        equilibrium(pace.step, kT=kT, samples=samples, thin=thin),
+        dt=pace.step.dt,
+        rounding=rounding,
+        entry=BIAS,
+        target=target,
+    ).check()
 
 
 def checked_bias(energy: Energy, bias: np.ndarray | None) -> np.ndarray:

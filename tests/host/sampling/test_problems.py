@@ -4,9 +4,17 @@
 import numpy as np
 import pytest
 
-from ornstein.host import Coupling, Energy, Module
+from ornstein.host import (
+    Coupling,
+    Energy,
+    Module,
+    compile_problem,
+    equilibrium_problem,
+    open_device,
+)
 from ornstein.host.physics.timestep import MOST_HALVINGS, SHAPE_BOUND, TimeStepError
 from ornstein.host.sampling.problems import candidates, paces, splits
+from ornstein.sim.energy import EnergyError
 from ornstein.sim.stages import Stage
 
 
@@ -66,3 +74,29 @@ def test_modules_are_kept_when_the_leak_changes():
     for split in found:
         assert split.modules == energy.modules
         np.testing.assert_allclose(split.matrix(), energy.matrix(), atol=1e-14)
+
+
+@pytest.mark.parametrize("j2", [None, 0.1])
+def test_fabric_leak_time_step_and_calibration_are_chosen_for_a_lattice(j2):
+    """Nothing but the energy is named, and biases of order one are answered."""
+    lattice_energy = Energy.from_precision(lattice(0.1).matrix(), j2=j2)
+    problem = equilibrium_problem(lattice_energy, samples=64)
+    program = compile_problem(problem)
+    biases = np.random.default_rng(0).normal(size=(4, 16))
+    with open_device(f"model:{program.config.name}") as device:
+        device.load(program)
+        means = device.run(biases).mean
+    exact = lattice_energy.mean(biases)
+    assert np.linalg.norm(means - exact) / np.linalg.norm(exact) < 0.02
+
+
+def test_an_equilibrium_problem_of_wells_is_stable_and_one_of_a_wrong_energy_is_refused():
+    wells = Energy.from_precision(-np.eye(2), j4=0.25)
+    problem = equilibrium_problem(wells, kT=0.1, samples=8, thin=4)
+    assert 0 < problem.dt < 1 and problem.samples == 8 and problem.stages[-1].thin == 4
+    with pytest.raises(EnergyError, match="not positive definite"):
+        one = np.ones((1, 1))
+        negative = Coupling(("z",), (one,), -np.ones((1, 1, 1)))
+        equilibrium_problem(Energy((Module("z", 1),), (negative,)))
+    with pytest.raises(TimeStepError, match="the tolerance 2 must be between 0 and 1"):
+        equilibrium_problem(wells, tolerance=2)
