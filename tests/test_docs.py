@@ -125,12 +125,21 @@ def test_exit_codes():
     assert {int(code) for code in rows} == {*EXIT_CODES.values(), 2, 130}
 
 
+EXAMPLES = [
+    (page, number, example)
+    for page in ("use", "learning")
+    for number, example in enumerate(
+        re.findall(r"```python\n(.*?)```", text(ROOT / "docs" / f"{page}.md"), re.S)
+    )
+]
+
+
 @pytest.mark.parametrize(
-    "number", range(len(re.findall("```python", text(ROOT / "docs" / "use.md"))))
+    "example", [row[2] for row in EXAMPLES], ids=[f"{page}-{n}" for page, n, _ in EXAMPLES]
 )
-def test_examples_run(number):
-    example = re.findall(r"```python\n(.*?)```", text(ROOT / "docs" / "use.md"), re.S)[number]
-    exec(compile(example, f"example {number}", "exec"), {})
+def test_examples_run(example, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "example", "exec"), {})
 
 
 def test_the_commands_on_the_committed_network_run(tmp_path, monkeypatch):

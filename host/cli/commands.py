@@ -67,6 +67,10 @@ COMMANDS = {
         f"{_EXPERIMENTS}.denoise.command",
         "Score a network's images in dB with its decoder on the substrate.",
     ),
+    "learn": Place(
+        f"{_CLI}.learn",
+        "Learn a program's couplings on a device from its own answers, so that it fits its faults.",
+    ),
     "generate": Place(
         f"{_EXPERIMENTS}.generate.command",
         "Make images of digits from noise with a network whose decoder relaxes on the substrate.",

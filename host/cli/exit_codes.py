@@ -8,6 +8,7 @@ from ornstein.host.cli.app import CheckError
 from ornstein.host.compile.program import InputError, ProgramError
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.devices.device import DeviceError
+from ornstein.host.learn.errors import LearningError
 from ornstein.host.models.data import DataError
 from ornstein.host.models.model_file import ModelFileError
 from ornstein.host.physics.problem import ProblemError
@@ -38,6 +39,7 @@ EXIT_CODES: dict[type[Exception], int] = {
     CheckError: 8,
     ModelMismatchError: 8,
     CosimulationError: 8,
+    LearningError: 8,
     # a file that cannot be written
     OSError: 9,
     # a bitstream

@@ -40,6 +40,7 @@ def small(tmp_path_factory):
         "demo",
         "train",
         "generate",
+        "learn",
         "compile",
         "inspect",
         "load",
