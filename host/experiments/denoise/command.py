@@ -39,7 +39,14 @@ def denoise(
         str, typer.Option(help="Device URI: model, rtl, serial[:PORT]; see ornstein devices.")
     ] = "model",
     fabric: Annotated[str, typer.Option(help="Fabric of the devices model and rtl.")] = "ulx3s",
-    rank: Annotated[int, typer.Option(min=1, help="Modes of the coupling.")] = 32,
+    rank: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Modes of the coupling.",
+            show_default="32, in the benchmark 16, 32 and 64",
+        ),
+    ] = None,
     skip: Annotated[
         list[str] | None,
         typer.Option(help="Encoder block that reaches the decoder; repeat it. Default: all three."),
@@ -61,10 +68,16 @@ def denoise(
     images: Annotated[
         int | None, typer.Option(min=1, help="Held-out images of the benchmark; default all 64.")
     ] = None,
+    kt: Annotated[float, typer.Option(min=0.0, help="Temperature kT of every relaxation.")] = 0.0,
+    samples: Annotated[int, typer.Option(min=1, help="Steps that a relaxation averages.")] = 1,
+    gateware: Annotated[
+        bool, typer.Option(help="Decode one image of the benchmark on the gateware too.")
+    ] = True,
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
     """Remove noise from images with a trained network whose decoder relaxes on the substrate."""
+    from ornstein.host.experiments.denoise.decoder import RANK
     from ornstein.host.models.network import Network
 
     network = Network.load(model)
@@ -72,9 +85,26 @@ def denoise(
         _refit(network, model, sigma)
     if benchmark:
         folder = output or Path("build/denoise")
-        _benchmark(network, model, folder, _uri(device, fabric), sigma, images, seed, json_file)
+        options = {
+            "device": _uri(device, fabric),
+            "sigma": sigma,
+            "images": images,
+            "kT": kt,
+            "samples": samples,
+            "seed": seed,
+            **({} if rank is None else {"ranks": (rank,)}),
+            **({} if gateware else {"gateware": None}),
+        }
+        _benchmark(network, model, folder, options, json_file)
     elif source is not None and output is not None:
-        _images(network, model, source, output, _uri(device, fabric), rank, skip, tolerance, seed)
+        options = {
+            "rank": rank or RANK,
+            "skips": checked_skips(skip),
+            "tolerance": tolerance,
+            "kT": kt,
+            "samples": samples,
+        }
+        _images(network, model, source, output, _uri(device, fabric), seed, options)
     elif not refit:
         raise typer.BadParameter(
             "name images and an --output, or ask for --benchmark or --refit", param_hint="SOURCE"
@@ -100,7 +130,8 @@ def _refit(network, model: Path, sigma: float) -> None:
         ).save(model)
 
 
-def _benchmark(network, model, folder, device, sigma, images, seed, json_file) -> None:
+def _benchmark(network, model, folder, options, json_file) -> None:
+    """``options`` are those of :func:`ornstein.host.experiments.denoise.run.run_benchmark`."""
     from ornstein.host.experiments.denoise.report import table, write_denoise_page
     from ornstein.host.experiments.denoise.run import run_benchmark
     from ornstein.host.models.data import digits
@@ -112,10 +143,7 @@ def _benchmark(network, model, folder, device, sigma, images, seed, json_file) -
             network,
             DecoderMoments.load(model),
             digits(),
-            sigma=sigma,
-            device=device,
-            images=images,
-            seed=seed,
+            **options,
             progress=say,
         )
     page = write_denoise_page(result, folder)
@@ -125,8 +153,11 @@ def _benchmark(network, model, folder, device, sigma, images, seed, json_file) -
     screen.print(f"Report: {page}, results: {folder / 'results.json'}", soft_wrap=True)
 
 
-def _images(network, model, source, output, uri, rank, skip, tolerance, seed) -> None:
-    """Denoise the files one by one; a file that cannot be read is named, and the rest done."""
+def _images(network, model, source, output, uri, seed, options) -> None:
+    """Denoise the files one by one; a file that cannot be read is named, and the rest done.
+
+    ``options`` are those of :meth:`SubstrateDecoder.fit`.
+    """
     from ornstein.host.devices.device import open_device
     from ornstein.host.experiments.denoise.decoder import SubstrateDecoder
     from ornstein.host.experiments.denoise.files import (
@@ -142,9 +173,7 @@ def _images(network, model, source, output, uri, rank, skip, tolerance, seed) ->
     from ornstein.host.models.network import EDGE_MULTIPLE
 
     measured = DecoderMoments.load(model)
-    decoder = SubstrateDecoder.fit(
-        network.encoders, measured, rank=rank, skips=checked_skips(skip), tolerance=tolerance
-    )
+    decoder = SubstrateDecoder.fit(network.encoders, measured, **options)
     pairs = list(outputs_for(source, image_files(source), output))
     calibration = network.features(calibration_images(measured.provenance["sigma"]))
     program = decoder.program_for(fabric_of(uri), calibration)

@@ -166,9 +166,11 @@ def run_benchmark(
     *,
     sigma: float,
     device: str = f"model:{FABRIC}",
-    gateware: str = f"rtl:{FABRIC}",
+    gateware: str | None = f"rtl:{FABRIC}",
     ranks: tuple[int, ...] = RANKS,
     images: int | None = None,
+    kT: float = 0.0,
+    samples: int = 1,
     seed: int = 1,
     progress: Progress | None = None,
 ) -> Benchmark:
@@ -177,9 +179,11 @@ def run_benchmark(
     Parameters
     ----------
     device : URI of the device for whole batches
-    gateware : URI of the device that decodes one whole image, compared with the integer model
+    gateware : URI of the device that decodes one whole image, compared with the integer model;
+        None leaves its row out
     ranks : of the coupling, in rising order; the first one is run on ``gateware``
     images : how many of the held-out images are used; None takes all
+    kT, samples : temperature of every relaxation, and steps that are averaged
     progress : told (what, rows done, rows in all)
 
     Raises
@@ -189,7 +193,28 @@ def run_benchmark(
     ProgramError
         The program does not fit the fabric.
     """
-    return _Run(network, measured, data, sigma, device, gateware, images, seed, progress).all(ranks)
+    decoders = _Decoders(network.encoders, measured, kT, samples)
+    return _Run(network, decoders, data, sigma, device, gateware, images, seed, progress).all(ranks)
+
+
+@dataclass(frozen=True)
+class _Decoders:
+    """Substrates fitted to the same moments, for the same temperature."""
+
+    encoders: dict[str, int]
+    measured: DecoderMoments
+    kT: float
+    samples: int
+
+    def fit(self, rank: int, skips: tuple[str, ...] = SKIPS) -> SubstrateDecoder:
+        return SubstrateDecoder.fit(
+            self.encoders,
+            self.measured,
+            rank=rank,
+            skips=skips,
+            kT=self.kT,
+            samples=self.samples,
+        )
 
 
 class _Run:
@@ -198,18 +223,18 @@ class _Run:
     def __init__(
         self,
         network: Network,
-        measured: DecoderMoments,
+        decoders: _Decoders,
         data: Images,
         sigma: float,
         device: str,
-        gateware: str,
+        gateware: str | None,
         images: int | None,
         seed: int,
         progress: Progress | None,
     ):
-        self.network, self.measured, self.device, self.gateware = (
+        self.network, self.decoders, self.device, self.gateware = (
             network,
-            measured,
+            decoders,
             device,
             gateware,
         )
@@ -219,13 +244,13 @@ class _Run:
         self.noisy = add_noise(data.test, sigma, TEST_NOISE_SEED)[:images]
         self.features = network.features(self.noisy)
         self.calibration = network.features(calibration_images(sigma, data))
-        step = SubstrateDecoder.fit(network.encoders, measured, rank=1).step
+        example = decoders.fit(rank=1)
         self.benchmark = Benchmark(
             sigma,
             fabric_of(device).name,
             substrate_share(network),
-            step.steps,
-            step.chebyshev_steps,
+            example.problem.steps,
+            example.step.chebyshev_steps,
         )
 
     def all(self, ranks: tuple[int, ...]) -> Benchmark:
@@ -235,16 +260,17 @@ class _Run:
             *((f"without {s}", k) for s, k in zip(("e1", "e2"), left_out, strict=True)),
         ]
         variants.append((NO_SKIPS, ("bottleneck",)))
-        total = 4 + len(ranks) * (1 + len(variants)) + 2
+        total = 4 + len(ranks) * (1 + len(variants)) + (self.gateware is not None)
         self._plain_rows(total)
         for rank in ranks:
-            decoder = self._decoder(rank)
+            decoder = self.decoders.fit(rank)
             self._add(LINEAR, self.network.head(decoder.decode_linearly(self.features)), rank)
             for what, skips in variants:
                 self._decoded(what, rank, skips)
                 self.say("decoding", len(self.benchmark.rows), total)
         self._decoded(ZEROED, ranks[-1], SKIPS, zeroed=True)
-        self._on_gateware(ranks[0])
+        if self.gateware is not None:
+            self._on_gateware(self.gateware, ranks[0])
         self.say("decoding", total, total)
         return self.benchmark
 
@@ -258,11 +284,8 @@ class _Run:
         self.benchmark.pictures["clean"] = self.clean[:SHOWN]
         self.say("decoding", len(self.benchmark.rows), total)
 
-    def _decoder(self, rank: int, skips: tuple[str, ...] = SKIPS) -> SubstrateDecoder:
-        return SubstrateDecoder.fit(self.network.encoders, self.measured, rank=rank, skips=skips)
-
     def _decoded(self, what: str, rank: int, skips: tuple[str, ...], zeroed: bool = False) -> None:
-        decoder = self._decoder(rank, skips)
+        decoder = self.decoders.fit(rank, skips)
         if zeroed:
             decoder = decoder.without_couplings()
         program = decoder.program_for(fabric_of(self.device), self.calibration)
@@ -272,19 +295,19 @@ class _Run:
         cycles = round(program.input_cycles * self.clean[0].size)
         self._add(what, self.network.head(d1), rank, self.device, cycles, clipped)
 
-    def _on_gateware(self, rank: int) -> None:
+    def _on_gateware(self, uri: str, rank: int) -> None:
         """One whole image on the gateware, every sum equal to the integer model's."""
-        decoder = self._decoder(rank)
-        program = decoder.program_for(fabric_of(self.gateware), self.calibration)
+        decoder = self.decoders.fit(rank)
+        program = decoder.program_for(fabric_of(uri), self.calibration)
         features = {name: values[:1] for name, values in self.features.items()}
         inputs, clipped = decoder.inputs_within(program, features)
-        with open_device(self.gateware) as device:
+        with open_device(uri) as device:
             device.load(program)
             outputs = device.run(inputs, seed=self.seed, selection=prediction_only(program.problem))
         check_equals_model(program, inputs, outputs, self.seed)
         d1 = decoder.as_features(outputs.prediction(program.problem), *self.clean[0].shape)
         cycles = outputs.counters["cycles"]
-        self._add(SUBSTRATE, self.network.head(d1), rank, self.gateware, cycles, clipped)
+        self._add(SUBSTRATE, self.network.head(d1), rank, uri, cycles, clipped)
 
     def _add(
         self,
@@ -306,7 +329,8 @@ def fabric_of(uri: str) -> FabricConfig:
 
     A board's fabric is known when its port is opened; its name is asked for there.
     """
-    scheme, _, name = uri.partition(":")
+    ideal, _, _ = uri.partition("?")  # behind it are the imperfections of a chip
+    scheme, _, name = ideal.partition(":")
     if scheme in ("rtl", "model") and name:
         return preset(name)
     if scheme in ("rtl", "model", "float"):

@@ -49,6 +49,18 @@ def benchmark(network, measured):
     )
 
 
+def small_benchmark(network, measured, **options):
+    """One image, one rank, and no gateware."""
+    return run_benchmark(
+        network, measured, digits(), sigma=SIGMA, gateware=None, ranks=(8,), images=1, **options
+    )
+
+
+@pytest.fixture(scope="module")
+def ideal(network, measured):
+    return small_benchmark(network, measured)
+
+
 def test_the_integer_model_reaches_the_linear_map_of_its_rank(benchmark):
     for rank in (16, 32):
         found, bound = benchmark.find(SUBSTRATE, rank), benchmark.find("linear map", rank)
@@ -114,6 +126,23 @@ def test_scores_are_those_of_known_images():
     clean = np.zeros((1, 16, 16))
     assert psnr(clean + 0.1, clean) == pytest.approx(20.0)
     assert ssim(clean, clean) == pytest.approx(1.0)
+
+
+def test_temperature_costs_decibels_and_averages_buy_them_back(network, measured, ideal):
+    one, many = (small_benchmark(network, measured, kT=1e-2, samples=n) for n in (1, 16))
+    loss = [ideal.find(SUBSTRATE).psnr - found.find(SUBSTRATE).psnr for found in (one, many)]
+    assert loss[0] > 1 and 0 < loss[1] < loss[0] / 3
+    assert many.steps == ideal.steps + 15
+
+
+def test_an_imperfect_chip_makes_worse_images(network, measured, ideal, tmp_path):
+    chip = tmp_path / "chip.toml"
+    chip.write_text("seed = 1\n[connections]\nmismatch = 0.3\n")
+    uri = f"model:ulx3s?imperfections={chip}"
+    found = small_benchmark(network, measured, device=uri)
+    assert found.find(SUBSTRATE).device == uri
+    assert found.find("unet").psnr == ideal.find("unet").psnr
+    assert found.find(SUBSTRATE).psnr < ideal.find(SUBSTRATE).psnr - 0.2
 
 
 def test_a_png_goes_in_and_comes_out(tmp_path):
