@@ -6,6 +6,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 OPTIONS := # more options for pytest
 PYTEST = $(BIN)/python -m pytest -n 2 --dist loadscope $(OPTIONS)
+# said by an older Python too, and by the one of an environment that an older Python made
+RECENT := import sys; sys.exit(sys.version_info < (3, 11) and "Ornstein needs Python 3.11 or later, \
+this is %d.%d; name another one: make demo PYTHON=python3.12" % sys.version_info[:2])
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
 # What `make test-fast` leaves out: whatever builds a simulator, a netlist or a program for each of
@@ -62,7 +65,8 @@ hooks: $(VENV)/.lint
 	$(BIN)/pre-commit install
 
 $(VENV)/.base: pyproject.toml constraints.txt
-	$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -c '$(RECENT)' 2>/dev/null || $(PYTHON) -c '$(RECENT)'
+	@$(BIN)/python -c '$(RECENT)' 2>/dev/null || $(PYTHON) -m venv --clear $(VENV)
 	$(INSTALL) .
 	touch $@
 

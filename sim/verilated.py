@@ -4,21 +4,16 @@
 import hashlib
 import importlib.metadata
 import os
+import re
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-import platformdirs
-
 import ornstein.hdl
+from ornstein.sim.caches import cache_folder, library_caches
 from ornstein.sim.toolchain import ToolError, verilator_environment
-
-
-def cache_folder() -> Path:
-    """Returns the folder of built simulators: ``ORNSTEIN_CACHE``, or the user's cache folder."""
-    return Path(os.environ.get("ORNSTEIN_CACHE") or platformdirs.user_cache_dir("ornstein"))
 
 
 def library(
@@ -43,7 +38,7 @@ def library(
     sources : files, besides those of the gateware, that the Verilog depends on
     defines : macros that are defined when the harness is compiled, as NAME or NAME=VALUE
     optimise : the C++ compiler's optimisation; more of it pays off only for long simulations
-    cache : folder of the cache; None for :func:`cache_folder`
+    cache : folder of the cache; None for :func:`ornstein.sim.caches.cache_folder`
 
     Raises
     ------
@@ -53,7 +48,9 @@ def library(
     digest = _digest([harness, Path(__file__), *sources], f"{depends} {defines} {optimise}")
     target = (cache or cache_folder()) / harness.stem / f"{name}-{digest}.so"
     if not target.exists():
-        _build(name, verilog(), harness, defines, optimise, target)
+        with library_caches():
+            source = verilog()
+        _build(name, source, harness, defines, optimise, target)
     return target
 
 
@@ -66,11 +63,12 @@ def _build(
     target: Path,
 ) -> None:
     """Builds the simulator as the file ``target``. Raises ToolError if a tool fails."""
-    environment = verilator_environment()
     target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=_folder_without_spaces()) as scratch:
+        environment = verilator_environment(Path(scratch))
         source = Path(scratch) / "top.v"
         source.write_text(verilog)
+        harness = Path(shutil.copy(harness, scratch))
         command = [
             "verilator",
             "--cc",
@@ -113,6 +111,20 @@ def _build(
         finished = target.with_suffix(f".{os.getpid()}")
         shutil.move(Path(scratch) / "rtl.so", finished)
         finished.replace(target)
+
+
+def _folder_without_spaces() -> str:
+    """Returns a folder for temporary files that make can use, since it takes no path with spaces.
+
+    Raises ToolError if there is none.
+    """
+    for folder in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        if not re.search(r"\s", folder) and os.access(folder, os.W_OK | os.X_OK):
+            return folder
+    raise ToolError(
+        f"make cannot build in {tempfile.gettempdir()!r}, whose name has a space; name a folder "
+        "without one in the environment variable TMPDIR"
+    )
 
 
 def _digest(sources: list[Path], depends: str) -> str:

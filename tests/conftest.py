@@ -11,8 +11,8 @@ from hypothesis import settings
 from ornstein.hdl.config import preset
 from ornstein.host.devices.device import Device, open_device
 from ornstein.sim import faults
+from ornstein.sim.caches import cache_folder
 from ornstein.sim.rtl import library
-from ornstein.sim.verilated import cache_folder
 
 # the same cases on every run, however slow the machine is
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)

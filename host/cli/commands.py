@@ -161,6 +161,12 @@ class CommandGroup(TyperGroup):
     def get_command(self, ctx: typer.Context, cmd_name: str) -> TyperCommand | None:
         return _DeferredCommand(cmd_name) if cmd_name in COMMANDS else None
 
+    def invoke(self, ctx: typer.Context) -> Any:
+        from ornstein.sim.caches import library_caches
+
+        with library_caches():
+            return super().invoke(ctx)
+
     def resolve_command(self, ctx: typer.Context, args: list[str]) -> Any:
         # the names that a misspelt one is compared with
         self.commands = {name: _DeferredCommand(name) for name in COMMANDS}

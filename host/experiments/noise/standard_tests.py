@@ -9,10 +9,11 @@ random bits look as odd as these or odder. Tests are written from the publicatio
 
 from collections.abc import Callable
 
-import numba
 import numpy as np
 from scipy.special import erfc, gammaincc
 from scipy.stats import norm
+
+from ornstein.sim.jit import compiled
 
 MATRIX = 32
 """Rows and columns of the matrices of the rank test (2.5)."""
@@ -159,7 +160,7 @@ TESTS: dict[str, Callable[[np.ndarray], float]] = {
 """The tests by name, with the publication's parameters for a million bits."""
 
 
-@numba.njit(cache=True)
+@compiled()
 def shortest_register(bits: np.ndarray) -> int:
     """Returns the length of the shortest linear feedback shift register that makes the bits.
 
