@@ -5,12 +5,15 @@ Importing this module imports no command. Only the one that is asked for is impo
 ``ornstein --help`` and shell completion answer at once.
 """
 
+from functools import wraps
 from importlib import import_module
 from typing import Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info, get_command_name
+
+from ornstein.host.pages.provenance import made_within
 
 _CLI = "ornstein.host.cli"
 _EXPERIMENTS = "ornstein.host.experiments"
@@ -148,7 +151,15 @@ def load_command(name: str) -> TyperCommand:
     command = get_command_from_info(
         info, pretty_exceptions_short=False, rich_markup_mode=app.rich_markup_mode
     )
-    assert isinstance(command, TyperCommand)
+    assert isinstance(command, TyperCommand) and command.callback is not None
+    call = command.callback
+
+    @wraps(call)
+    def named(**options: Any) -> Any:
+        with made_within(name, options):
+            return call(**options)
+
+    command.callback = named
     return command
 
 

@@ -189,14 +189,22 @@ def _notes(program: Program) -> list[str]:
     return notes
 
 
-@app.command(epilog="Example:  ornstein inspect ornstein.program --json program.json")
+@app.command(epilog="Example:  ornstein inspect ornstein.program --html program.html")
 def inspect(
-    program: Annotated[Path, typer.Argument(help="A program file.")], json_file: JsonOption = None
+    program: Annotated[Path, typer.Argument(help="A program file.")],
+    html: Annotated[
+        Path | None, typer.Option(help="Draw the program on a page: one file, some 5 MB.")
+    ] = None,
+    json_file: JsonOption = None,
 ) -> None:
     """Show what a program file holds: its fabric, schedule and layout, and the range report."""
     loaded = load_program(program, long=True)
     _show_program(loaded)
     write_json(json_file, _program_document(loaded))
+    if html is not None:
+        from ornstein.host.pages.program_page import write_program_page
+
+        screen.print(f"Wrote {write_program_page(loaded, html)}", markup=False, soft_wrap=True)
 
 
 def _program_document(program: Program) -> dict:

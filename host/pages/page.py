@@ -12,23 +12,32 @@ A report is made in three steps, all in the ``report.py`` of an experiment:
    writes them. A report with a layout of its own has a template in this package's ``templates``,
    which extends ``base.html``, and is written by :func:`write_template`.
 
-A page loads nothing: its styles and its figures (inline SVG) are part of it. Every figure is also
-written as ``figures/NAME.png``.
+A page loads nothing: its styles and its figures are part of it. A figure of matplotlib is inline
+SVG, and is also written as ``figures/NAME.png``. A figure of plotly can be hovered and zoomed; a
+page that has one holds plotly's script once, which adds 4.8 MB. Pages follow the reader's light or
+dark scheme, begin with a list of their sections, and end with the version and the command that made
+them.
 """
 
 import base64
 import io
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader
 from matplotlib import rc_context, rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+
+from ornstein.host.pages.provenance import made_by
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure as Plot
 
 # Colours of Okabe and Ito, which every kind of colour vision tells apart.
 BLUE, ORANGE, GREEN, PURPLE, SKY = "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#56b4e9"
@@ -69,12 +78,13 @@ house_style = rc_context(STYLE)
 class Exhibit:
     """A figure with its heading and its caption, which is computed from the data.
 
-    ``name`` is unique on a page: it names the file of the figure.
+    ``name`` is unique on a page: it names the file of the figure. A figure of plotly takes its
+    colours from the page: its layout names none.
     """
 
     name: str
     heading: str
-    figure: Figure
+    figure: "Figure | Plot"
     caption: str
 
 
@@ -168,19 +178,60 @@ def write_template(
     Path of the page
     """
     folder = Path(folder)
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    shown = {}
+    folder.mkdir(parents=True, exist_ok=True)
+    shown, script = {}, ""
     for exhibit in exhibits:
-        (folder / "figures" / f"{exhibit.name}.png").write_bytes(_image(exhibit.figure, "png"))
-        data = base64.b64encode(_image(exhibit.figure, "svg")).decode()
-        shown[exhibit.name] = {
-            **{key: getattr(exhibit, key) for key in ("name", "heading", "caption")},
-            "source": f"data:image/svg+xml;base64,{data}",
-        }
-    page = _environment().get_template(template).render(exhibits=shown, **values)
+        parts = {key: getattr(exhibit, key) for key in ("name", "heading", "caption")}
+        if isinstance(exhibit.figure, Figure):
+            image = folder / "figures" / f"{exhibit.name}.png"
+            image.parent.mkdir(exist_ok=True)
+            image.write_bytes(_image(exhibit.figure, "png"))
+            data = base64.b64encode(_image(exhibit.figure, "svg")).decode()
+            parts["source"] = f"data:image/svg+xml;base64,{data}"
+        else:
+            parts["plot"] = _plot(exhibit.figure)
+            script = script or _plotly_script()
+        shown[exhibit.name] = parts
+    page = (
+        _environment()
+        .get_template(template)
+        .render(exhibits=shown, made=made_by(), script=script, **values)
+    )
     path = folder / name
-    path.write_text(page, encoding="utf-8")
+    path.write_text(_with_contents(page), encoding="utf-8")
     return path
+
+
+def _plot(figure: "Plot") -> str:
+    """Returns a figure of plotly as JSON that can stand in a page: no tag can end it."""
+    return (figure.to_json(engine="json") or "").replace("<", "\\u003c")
+
+
+def _plotly_script() -> str:
+    """Returns the script that draws figures of plotly."""
+    from plotly.offline import get_plotlyjs
+
+    return get_plotlyjs()
+
+
+_HEADING = re.compile(r"<h2>(.*?)</h2>", re.S)
+
+
+def _with_contents(page: str) -> str:
+    """Returns a page whose sections can be linked to, with a list of them in place of the mark
+    ``<!-- contents -->``; a page of one section has no list.
+    """
+    head, body = page.split("<!-- contents -->")
+    titles = _HEADING.findall(body)
+    numbers = iter(range(1, len(titles) + 1))
+    body = _HEADING.sub(lambda found: f'<h2 id="section-{next(numbers)}">{found[1]}</h2>', body)
+    if len(titles) < 2:
+        return head + body
+    items = "\n".join(
+        f'<li><a href="#section-{number}">{title}</a></li>'
+        for number, title in enumerate(titles, 1)
+    )
+    return f'{head}<nav aria-label="Contents"><ol>\n{items}\n</ol></nav>{body}'
 
 
 def _environment() -> Environment:

@@ -4,10 +4,13 @@ well.
 """
 
 import base64
+import json
 import re
 from html import unescape
+from importlib.metadata import version
 
 import numpy as np
+import plotly.graph_objects as go
 import pytest
 
 from ornstein.host.pages.page import (
@@ -23,6 +26,7 @@ from ornstein.host.pages.page import (
     short,
     write_page,
 )
+from ornstein.host.pages.provenance import made_within
 
 
 @house_style
@@ -65,6 +69,7 @@ def _text(path):
 
 def test_sections_stand_in_order_with_figures_before_tables(page):
     text = _text(page)
+    text = text.replace("First Second", "", 1)  # the list of sections
     parts = [
         "A <title>",
         "A summary.",
@@ -99,6 +104,48 @@ def test_the_page_loads_nothing(page):
         str(page.parent),
     ):
         assert word not in text
+
+
+def test_sections_are_listed_and_linked(page):
+    source = page.read_text()
+    for number, title in ((1, "First"), (2, "Second")):
+        assert f'<a href="#section-{number}">{title}</a>' in source
+        assert f'<h2 id="section-{number}">{title}</h2>' in source
+
+
+def test_one_section_needs_no_list(tmp_path):
+    source = write_page(tmp_path, "A", "B.", _sections()[:1]).read_text()
+    assert "<nav" not in source and "contents" not in source
+
+
+def test_tables_behind_figures_are_folded(tmp_path, page):
+    """A short table in a section without figures is open."""
+    assert page.read_text().count("<details>") == 2
+    alone = [Section("Alone", [], grids=[Grid("Open", ("x",), [(1,)])])]
+    assert "<details open>" in write_page(tmp_path, "A", "B.", alone).read_text()
+
+
+def test_the_page_says_what_made_it(page, tmp_path):
+    """Within a command its options are named, but no path."""
+    made = f"Made by ornstein {version('ornstein')}"
+    assert f"<footer>{made}.</footer>" in page.read_text()
+    options = {"seed": 7, "per_class": 3, "output": tmp_path, "fast": True, "model": None}
+    with made_within("images", options):
+        text = write_page(tmp_path, "A", "B.", _sections()[:1]).read_text()
+    assert f"<footer>{made} with: ornstein images --per-class 3 --seed 7</footer>" in text
+
+
+def test_plots_stand_in_the_page_with_one_script(tmp_path):
+    """Their data cannot end the element that holds them, and their pictures are not written."""
+    plots = [
+        Exhibit(name, name, go.Figure(go.Scatter(y=[1, 2], name="</script>")), "") for name in "ab"
+    ]
+    page = write_page(tmp_path, "A", "B.", [Section("Plots", [], exhibits=plots)])
+    source = page.read_text()
+    found = re.findall(r'<script type="application/json">(.*?)</script>', source)
+    assert [json.loads(text)["data"][0]["name"] for text in found] == ["</script>"] * 2
+    assert source.count('class="plot"') == 2 and source.count("plotly.js v") == 1
+    assert "<script src" not in source and not (tmp_path / "figures").exists()
 
 
 def test_columns_of_numbers_stand_to_the_right(page):

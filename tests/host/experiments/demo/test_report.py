@@ -166,7 +166,8 @@ def test_every_figure_is_a_file_and_in_the_page(demo, page):
 
 def test_the_page_stands_alone(page):
     text = page.read_text()
-    assert set(re.findall(r'(?:src|href)="([^:"]*)', text)) == {"data"}
+    assert set(re.findall(r'src="([^:"]*)', text)) == {"data"}
+    assert all(link.startswith("#section-") for link in re.findall(r'href="([^"]*)', text))
     without_data = re.sub(r"base64,[^\"]+", "", text)
     for word in (
         "http:",
