@@ -9,6 +9,7 @@ from ornstein.hdl.link.usb.assembler import Assembler
 from ornstein.hdl.link.usb.engine import WORDS, When
 from ornstein.hdl.link.usb.program import serial_port
 
+ACK = 0xD2
 BYTE = 8  # words in the time of a byte on the wires, which all bounds are made of
 
 
@@ -82,6 +83,38 @@ def test_every_byte_to_send_is_there(program):
                 else:
                     last.append(count)
     assert 20 < max(last) < 3 * BYTE + 5
+
+
+def test_no_byte_is_put_in_place_of_one_that_waits(program):
+    """The word before each that puts a byte into the output stream has found that none waits there.
+    So the stream keeps its rules on every way through the program: a payload stays until it is
+    taken."""
+    puts = [place for place, word in enumerate(program) if word.get("put")]
+    assert puts
+    for place in puts:
+        before = [word for word in program if place in following(word)]
+        assert before
+        for word in before:
+            assert word["test"] == When.FULL and word["then"] != place and not word.get("put")
+
+
+def test_a_packet_is_released_only_after_its_acknowledgement(program):
+    """On every way to the word that releases it lies the one that compares a handshake with ACK."""
+    (release,) = (place for place, word in enumerate(program) if word.get("release"))
+    address = serial_port()[1].index(ACK, 1)
+    compares = [
+        place
+        for place, word in enumerate(program)
+        if word.get("negate") and word["address"] == address and not word["pointed"]
+    ]
+    assert len(compares) == 1
+    reached, waiting = set(), [0]
+    while waiting:
+        place = waiting.pop()
+        if place not in reached and place not in compares:
+            reached.add(place)
+            waiting += following(program[place])
+    assert release not in reached and len(reached) > len(program) // 2
 
 
 def test_all_of_it_can_be_reached(program):

@@ -4,7 +4,8 @@
 stream as its output.
 
 A sender holds ``valid`` and does not change ``payload`` until ``ready`` (Amaranth's stream rules).
-The USB engine is left out: its output follows from a program of 200 words.
+The USB engine is left out: its output follows from its program, of which
+``tests/hdl/test_usb_program.py`` proves the rules way by way.
 """
 
 import pytest
