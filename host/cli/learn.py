@@ -18,12 +18,17 @@ from ornstein.host.cli.app import (
     errors,
     progress,
     screen,
+    show,
+    stages,
     write_json,
 )
 from ornstein.host.models.model_file import DEFAULT_MODEL
 
 
-@app.command(epilog="Example:  ornstein learn --device model?imperfections=chip7.toml --steps 50")
+@app.command(
+    epilog="Examples:  ornstein learn --device model?imperfections=chip7.toml\n\n"
+    "ornstein learn --benchmark --output build/learn"
+)
 def learn(
     program: Annotated[
         Path | None,
@@ -34,7 +39,13 @@ def learn(
     device: Annotated[
         str, typer.Option(help="Device URI to learn on; see ornstein devices.")
     ] = "model",
-    output: Annotated[Path, typer.Option(help="Program file to write.")] = Path("learned.program"),
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            help="Program file to write, or the benchmark's folder.",
+            show_default="learned.program, build/learn",
+        ),
+    ] = None,
     model: ModelOption = DEFAULT_MODEL,
     activations: ActivationsOption = None,
     skip: SkipOption = None,
@@ -61,10 +72,16 @@ def learn(
         Path | None,
         typer.Option(help="File that each validation writes; if it is there, learning goes on."),
     ] = None,
+    benchmark: Annotated[
+        bool, typer.Option("--benchmark", help="Learn on many chips, and compare the alternatives.")
+    ] = False,
     seed: SeedOption = 1,
     json_file: JsonOption = None,
 ) -> None:
     """Learn a program's couplings on a device from its own answers, so that it fits its faults."""
+    if benchmark:
+        _benchmark(output or Path("build/learn"), seed, json_file)
+        return
     from ornstein.host.cli.skips import one_skip
     from ornstein.host.compile.program_file import save_program
     from ornstein.host.devices.device import open_device
@@ -72,6 +89,7 @@ def learn(
 
     settings = Settings(steps, batch, rate, not constant_rate, beta, not cold, limit, every, seed)
     settings.check()
+    path = output or Path("learned.program")
     trained = one_skip(model, skip, activations)
     with open_device(device) as opened, progress() as bar:
         first = _program(program, opened, trained)
@@ -100,21 +118,21 @@ def learn(
             stopped = error
         learner.take_best()
         after = learner.score(trained.x_test, trained.y_test)
-    output.parent.mkdir(parents=True, exist_ok=True)
-    save_program(learner.program, output)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    save_program(learner.program, path)
     _show(learner, before, after)
     write_json(
         json_file,
         {
             "device": device,
-            "program": str(output),
+            "program": str(path),
             "settings": asdict(settings),
             "before": before.centred_cosine,
             "after": after.centred_cosine,
             "validations": [asdict(row) for row in learner.history],
         },
     )
-    screen.print(f"Wrote {output}. Next: ornstein run {output} --device {device}", soft_wrap=True)
+    screen.print(f"Wrote {path}. Next: ornstein run {path} --device {device}", soft_wrap=True)
     if stopped is not None:
         raise stopped
 
@@ -167,3 +185,16 @@ def _show(learner, before, after) -> None:
             soft_wrap=True,
             highlight=False,
         )
+
+
+def _benchmark(folder: Path, seed: int, json_file: Path | None) -> None:
+    from ornstein.host.experiments.learn.report import table, write_learn_page
+    from ornstein.host.experiments.learn.run import run_benchmark
+
+    with stages() as say:
+        result = run_benchmark(seed=seed, progress=say)
+    page = write_learn_page(result, folder)
+    for path in {folder / "results.json", json_file} - {None}:
+        write_json(path, result.rows)
+    show(table(result))
+    screen.print(f"Report: {page}, results: {folder / 'results.json'}", soft_wrap=True)

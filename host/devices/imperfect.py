@@ -3,8 +3,8 @@
 makes of its couplings, its biases and its read-outs what its imperfections make of them.
 
 Couplings are changed where the device holds them: the stored factors become those that the chip
-realises, rounded to the factor bits. Errors of a connection belong to its place in the memory, so
-that they stay when other factors are written there.
+realises, rounded to the factor bits. A connection is that of one unit to one mode of a coupling.
+Its errors stay when other factors are written to it.
 """
 
 from collections.abc import Callable, Iterator
@@ -20,6 +20,7 @@ from ornstein.host.compile.coupling_memory import (
 )
 from ornstein.host.compile.factors import factor_top
 from ornstein.host.compile.program import INPUT_LIMIT, EncodedInputs, Program, ProgramError
+from ornstein.host.compile.relaxing import Side
 from ornstein.host.devices.device import Device, DeviceError, Outputs, Selection, open_device
 from ornstein.host.devices.float import FloatDevice
 from ornstein.host.devices.imperfections import (
@@ -133,8 +134,17 @@ class ImperfectDevice(Device):
         return self.inner.verify()
 
     def _check_entry(self, program: Program) -> None:
-        """Raises ProgramError if biases are to be converted that the device makes itself."""
+        """Raises ProgramError if biases are to be converted that the device makes itself, or if a
+        converter belongs to a module that the program has not.
+        """
         problem = program.problem
+        modules = problem.energies[0].slices
+        for errors in (self.chip.bias_converter, self.chip.read_converter):
+            if unknown := [name for name in errors.ranges if name not in modules]:
+                raise ProgramError(
+                    f"program {program.name!r} has no module {unknown[0]!r}, for which the "
+                    f"imperfections of {self.uri!r} have a converter; it has {', '.join(modules)}"
+                )
         if self.chip.bias_converter != ConverterErrors() and problem.entry != BIAS:
             raise ProgramError(
                 f"program {program.name!r} has the entry {problem.entry!r}, but the imperfections "
@@ -159,7 +169,7 @@ class ImperfectDevice(Device):
             image = program.factor.ravel()
             top = factor_top(program.config)
             integers = {
-                side: np.clip(np.rint(self._of_chip(image[place], place)), -top, top)
+                side: np.clip(np.rint(self._of_chip(image[place], side)), -top, top)
                 for side, place in places.items()
             }
             if places and not sums_fit(program, index, integers):
@@ -173,8 +183,8 @@ class ImperfectDevice(Device):
             energies[index] = with_coupling_factors(
                 energy,
                 {
-                    side: self._of_chip(energy.couplings[side[0]].factors[side[1]], place)
-                    for side, place in places.items()
+                    side: self._of_chip(energy.couplings[side[0]].factors[side[1]], side)
+                    for side in places
                 },
             )
         problem = replace(realised.problem, energies=tuple(energies))
@@ -182,22 +192,28 @@ class ImperfectDevice(Device):
             problem = replace(problem, drive=None)  # what is given to the inner device are biases
         return replace(realised, problem=problem)
 
-    def _of_chip(self, factor: np.ndarray, places: np.ndarray) -> np.ndarray:
-        """Returns a factor (units, rank) as its connections, at those places, realise it."""
+    def _of_chip(self, factor: np.ndarray, side: Side) -> np.ndarray:
+        """Returns the factor (units, rank) of a side as its connections realise it."""
         errors = self.chip.connections
         age = (self.chip.age + self.answered) / AGE
-        drift = errors.drift * age * self._drawn(_DRIFT, places)
-        value = mismatched(factor, errors.mismatch, self._drawn(_GAINS, places)) + factor * drift
-        value = lost(value, errors.dead, self._drawn(_DEAD, places, normal=False))
-        uniform = self._drawn(_STUCK, places, normal=False)
+        shape = factor.shape
+        drift = errors.drift * age * self._drawn(_DRIFT, side, shape)
+        value = mismatched(factor, errors.mismatch, self._drawn(_GAINS, side, shape))
+        value = value + factor * drift
+        value = lost(value, errors.dead, self._drawn(_DEAD, side, shape, normal=False))
+        uniform = self._drawn(_STUCK, side, shape, normal=False)
         # the same number decides on the sign, by its last digits
         sign = np.where(np.floor(uniform * 2**40) % 2, 1.0, -1.0)
         return lost(value, errors.stuck, uniform, sign) if errors.stuck else value
 
-    def _drawn(self, purpose: int, places: np.ndarray, *, normal: bool = True) -> np.ndarray:
-        """Returns the random numbers of connections, which depend on their places alone."""
-        rng, size = self.chip.rng(purpose), int(places.max(initial=0)) + 1
-        return (rng.standard_normal(size) if normal else rng.random(size))[places]
+    def _drawn(
+        self, purpose: int, side: Side, shape: tuple[int, ...], *, normal: bool = True
+    ) -> np.ndarray:
+        """Returns the random numbers (units, rank) of a side's connections. They depend on the unit
+        and the mode alone, whatever the rank and the place in the memory.
+        """
+        rng = self.chip.rng(purpose, *side)
+        return (rng.standard_normal(shape[::-1]) if normal else rng.random(shape[::-1])).T
 
     # ---- runs ------------------------------------------------------------------------------------
 
@@ -241,7 +257,8 @@ class ImperfectDevice(Device):
         if self._biases is None:
             return values
         biases = program.problem.biases(values)
-        ranges = (INPUT_LIMIT * program.input_lsb).reshape(biases.shape[1:])
+        formats = (INPUT_LIMIT * program.input_lsb).reshape(biases.shape[1:])
+        ranges = self._ranges(program, self.chip.bias_converter, formats)
         noise = self.chip.bias_converter.noise * rng.standard_normal(biases.shape)
         return self._biases(biases + noise * ranges, ranges).reshape(len(biases), ranges.size)
 
@@ -255,7 +272,19 @@ class ImperfectDevice(Device):
     ) -> np.ndarray:
         """Returns values (..., selected units) as their converters read them."""
         units = selection.units(program)
-        reach = INPUT_LIMIT * program.state_lsb
-        drawn = rng.standard_normal((*values.shape[:-1], program.problem.energies[0].units))
-        noisy = values + self.chip.read_converter.noise * reach * drawn[..., units]
-        return converter(noisy, np.full(values.shape[-1], reach), units)
+        count = program.problem.energies[0].units
+        formats = np.full(count, INPUT_LIMIT * program.state_lsb)
+        ranges = self._ranges(program, self.chip.read_converter, formats)[units]
+        drawn = rng.standard_normal((*values.shape[:-1], count))[..., units]
+        noisy = values + self.chip.read_converter.noise * ranges * drawn
+        return converter(noisy, ranges, units)
+
+    @staticmethod
+    def _ranges(program: Program, errors: ConverterErrors, formats: np.ndarray) -> np.ndarray:
+        """Returns the ranges (..., units) of converters: the chip's where it has some, otherwise
+        those of the number formats.
+        """
+        slices, ranges = program.problem.energies[0].slices, formats.copy()
+        for name, reach in errors.ranges.items():
+            ranges[..., slices[name]] = reach
+        return ranges

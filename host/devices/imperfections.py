@@ -116,19 +116,22 @@ class Converter:
 
 @dataclass(frozen=True)
 class ConverterErrors:
-    """Errors of the converters of a chip; the range is that of the program's number format.
+    """Errors of the converters of a chip.
 
     Attributes
     ----------
     bits : None does not round
     offset, gain : standard deviations over the units, the offset's as a share of the range
     noise : standard deviation of what each conversion adds, as a share of the range
+    ranges : largest magnitude that the converters of a module hold, by the module's name; by
+        default that of the program's number format
     """
 
     bits: int | None = None
     offset: float = 0.0
     gain: float = 0.0
     noise: float = 0.0
+    ranges: dict[str, float] = field(default_factory=dict)
 
 
 # ---- noise ---------------------------------------------------------------------------------------
@@ -265,7 +268,10 @@ def _read(kind: type, document: dict, path: str, prefix: str) -> dict[str, Any]:
         if not isinstance(default, int | float | None):
             if not isinstance(value, dict):
                 raise DeviceError(f"{path}: {name} must be a table [{name}], not {value!r}")
-            values[name] = type(default)(**_read(type(default), value, path, f"{name}."))
+            if isinstance(default, dict):
+                values[name] = _read_ranges(value, path, f"{prefix}{name}.")
+            else:
+                values[name] = type(default)(**_read(type(default), value, path, f"{name}."))
             continue
         low, high = _LIMITS.get(name, (0, np.inf))
         numbers = int if name in ("bits", "seed") else int | float
@@ -280,3 +286,12 @@ def _read(kind: type, document: dict, path: str, prefix: str) -> dict[str, Any]:
             )
         values[name] = value
     return values
+
+
+def _read_ranges(document: dict, path: str, prefix: str) -> dict[str, float]:
+    """Returns the ranges of modules, each a positive number."""
+    for name, value in document.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not number or not 0 < value < np.inf:
+            raise DeviceError(f"{path}: {prefix}{name} must be a number above 0, not {value!r}")
+    return {name: float(value) for name, value in document.items()}

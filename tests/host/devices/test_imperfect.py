@@ -6,10 +6,10 @@ whenever it is opened and on every device.
 import numpy as np
 import pytest
 
-from helpers.programs import toy, toy_inputs
+from helpers.programs import toy, toy_energy, toy_inputs
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.coupling_memory import factor_places
+from ornstein.host.compile.coupling_memory import AdjustableCouplings, factor_places
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.devices.device import DeviceError, Selection, open_device
 from ornstein.host.devices.imperfect import ImperfectDevice, open_imperfect
@@ -99,11 +99,16 @@ def test_connections_are_lost_as_often_as_they_should_be(large):
         assert np.count_nonzero(held[places][changed]) == (kind == "stuck") * changed.sum()
 
 
-def test_float_and_fabric_are_the_same_chip(program):
+def test_float_and_fabric_are_the_same_chip():
     """The fabric rounds the factors of the chip to its bits; the float device does not."""
+    weak = compile_problem(
+        toy(energies=(toy_energy(across=0.05),), stages=STAGES), TINY, toy_inputs()
+    )
+    weak = AdjustableCouplings.of(weak)
+    program = weak.with_factors({side: 0.7 * factor for side, factor in weak.factors().items()})
     exact, model = (answers(uri, MISMATCHED, program).mean for uri in ("float:exact", "model:tiny"))
     ideal = answers("float:exact", Chip(), program).mean
-    assert np.abs(model - exact).max() < 0.2 * np.abs(ideal - exact).max()
+    assert np.abs(model - exact).max() < 0.1 * np.abs(ideal - exact).max()
 
 
 def test_connections_drift_with_the_inputs_that_were_answered(program):
@@ -129,6 +134,15 @@ def test_reads_have_so_many_levels_whatever_is_selected(program):
     assert every.sums is None
     some = answers("model:tiny", chip, program, selection=Selection(module="b"))
     assert np.array_equal(some.mean, every.mean[:, 5:])
+
+
+def test_a_module_s_converters_can_have_a_range_of_their_own(program):
+    chip = Chip(read_converter=ConverterErrors(bits=6, ranges={"b": 2.0}))
+    found = answers("model:tiny", chip, program).mean[:, 5:]
+    assert np.array_equal(found * 16, np.rint(found * 16)) and np.abs(found).max() <= 2.0
+    unknown = Chip(read_converter=ConverterErrors(ranges={"c": 2.0}))
+    with pytest.raises(ProgramError, match=r"has no module 'c', .* it has a, b"):
+        answers("model:tiny", unknown, program)
 
 
 def test_biases_pass_their_converters():

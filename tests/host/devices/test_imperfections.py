@@ -84,6 +84,7 @@ def test_a_file_names_a_chip(tmp_path):
         ("[connections]\ndead = nan", "connections.dead must be a number from 0 to 1, not nan"),
         ("[connections]\nmismatch = inf", "connections.mismatch must be a number from 0 to inf"),
         ("[read_converter]\nbits = 1.5", "read_converter.bits must be a whole number from 1 to 24"),
+        ("read_converter.ranges.a = 0", "read_converter.ranges.a must be a number above 0, not 0"),
         ("seed = true", "seed must be a whole number from 0"),
         ("seed =", "no imperfections can be read from"),
     ],

@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of ``ornstein learn --benchmark``: chips whose couplings are learned on them, and what
+could be done instead.
+
+Everything runs on the integer model with couplings of 12 bits, and everything that is learned from
+is read from the device. Scores are centred cosines on the held-out activations.
+"""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+
+from ornstein.hdl.config import REFERENCE
+from ornstein.host.compile.program import Program
+from ornstein.host.devices.imperfect import ImperfectDevice
+from ornstein.host.devices.imperfections import Chip, Connections, ConverterErrors
+from ornstein.host.devices.model import ModelDevice
+from ornstein.host.experiments.learn.alternatives import compensated, refitted
+from ornstein.host.experiments.learn.gradients import GradientRow, gradient_rows
+from ornstein.host.experiments.scores import score
+from ornstein.host.learn.learner import Learner, Settings, Validation, random_factors
+from ornstein.host.models import recipes
+from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe
+
+MISMATCHES = 0.05, 0.1, 0.2
+DEAD, READ_BITS, READ_NOISE, KT, DRIFT = 0.01, 12, 0.002, 1e-3, 0.005
+COMPARED = 0.1
+"""Mismatch of the chip on which the alternatives are compared, and of the chip that drifts."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One chip, and what was done about it.
+
+    Attributes
+    ----------
+    what : what was done
+    chip : seed of the chip
+    mismatch, dead, kT, read_bits : of the chip and its program; None reads without a converter
+    before, after : centred cosine
+    steps : of learning; 0 where nothing was learned
+    inputs : inputs that the device answered for it, phases and validations included
+    reads : means that were read for it
+    words : factor words that were written for it
+    saturations : words that saturated meanwhile
+    """
+
+    what: str
+    chip: int
+    mismatch: float
+    dead: float
+    kT: float
+    read_bits: int | None
+    before: float
+    after: float
+    steps: int
+    inputs: int
+    reads: int
+    words: int
+    saturations: int = 0
+
+
+@dataclass(frozen=True)
+class LearnBenchmark:
+    """Rows, the validations of each that learned, and the errors of the gradient."""
+
+    rows: list[dict]
+    curves: dict[str, list[Validation]] = field(default_factory=dict)
+    gradients: list[GradientRow] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Case:
+    """A chip and how its program begins."""
+
+    what: str
+    chip: Chip
+    program: Program
+    random: bool = False
+
+
+def run_benchmark(
+    *,
+    seed: int = 1,
+    chips: int = 3,
+    settings: Settings | None = None,
+    model: TrainedModel | None = None,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> LearnBenchmark:
+    """Learns on every chip, and measures the alternatives.
+
+    Parameters
+    ----------
+    chips : of each mismatch and of the dead connections
+    settings : of learning; by default those of :class:`Settings`
+    progress : is told (what is being run, how many are done, how many in all)
+    """
+    model = model or TrainedModel.load()
+    settings = settings or replace(Settings(), seed=seed)
+    cold = compile_recipe(recipes.ours_aligned(model), model, REFERENCE)
+    cases = _cases(model, cold, chips)
+    total, result = len(cases) + 4, LearnBenchmark([])
+    for number, case in enumerate(cases):
+        progress(case.what, number, total)
+        row, curve = _learned(case, model, settings)
+        result.rows.append(asdict(row))
+        result.curves[f"{case.what}, chip {case.chip.seed}"] = curve
+    progress("drift, learned on", total - 4, total)
+    result.rows.append(asdict(_drifting(cold, model, settings)))
+    chip = Chip(seed=1, connections=Connections(mismatch=COMPARED))
+    for number, (what, done) in enumerate(
+        (("interface refitted", refitted), ("factors compensated", compensated))
+    ):
+        progress(what, total - 3 + number, total)
+        found = done(cold, model, chip)
+        row = Row(what, 1, COMPARED, 0.0, 0.0, None, *found.scores, 0, *found.costs)
+        result.rows.append(asdict(row))
+    progress("gradients", total - 1, total)
+    result.gradients.extend(gradient_rows(cold, model))
+    progress("gradients", total, total)
+    return result
+
+
+def _cases(model: TrainedModel, cold: Program, chips: int) -> list[_Case]:
+    hot = compile_recipe(recipes.ours_aligned(model), model, REFERENCE, kT=KT)
+    mismatched = [
+        _Case(f"mismatch {value:g}", Chip(n, connections=Connections(mismatch=value)), cold)
+        for value in MISMATCHES
+        for n in range(1, chips + 1)
+    ]
+    dead = [
+        _Case(f"{DEAD:.0%} dead", Chip(n, connections=Connections(dead=DEAD)), cold)
+        for n in range(1, chips + 1)
+    ]
+    worst = Connections(mismatch=MISMATCHES[-1])
+    # the range of a module's converter holds the means of its ideal answers, twice over
+    means = cold.problem.energy.mean(cold.problem.biases(model.x_train)[:, 0])
+    ranges = {
+        name: 2 * float(np.abs(means[:, part]).max())
+        for name, part in cold.problem.energy.slices.items()
+    }
+    reads = ConverterErrors(bits=READ_BITS, noise=READ_NOISE, ranges=ranges)
+    return [
+        *mismatched,
+        *dead,
+        _Case(
+            f"mismatch, reads of {READ_BITS} bits", Chip(1, 0, worst, read_converter=reads), cold
+        ),
+        _Case("random start", Chip(1), cold, random=True),
+        _Case(f"kT = {KT:g}", Chip(1, connections=Connections(mismatch=COMPARED)), hot),
+    ]
+
+
+def _learned(case: _Case, model: TrainedModel, settings: Settings) -> tuple[Row, list[Validation]]:
+    """Returns the row of a chip, and the validations on the way."""
+    with ImperfectDevice(ModelDevice(case.program.config), case.chip, "model") as device:
+        start = random_factors(case.program, settings.seed) if case.random else None
+        learner = Learner(case.program, device, model.x_train, model.y_train, settings, start=start)
+        before = learner.score(model.x_test, model.y_test)
+        learner.run()
+        learner.take_best()
+        after = learner.score(model.x_test, model.y_test)
+    chip, units = case.chip, case.program.problem.energy.units
+    row = Row(
+        case.what,
+        chip.seed,
+        chip.connections.mismatch,
+        chip.connections.dead,
+        case.program.problem.kT,
+        chip.read_converter.bits,
+        before.centred_cosine,
+        after.centred_cosine,
+        settings.steps,
+        device.answered,
+        device.answered * units,
+        sum(found.words for found in learner.history),
+        learner.saturations,
+    )
+    return row, learner.history
+
+
+def _drifting(program: Program, model: TrainedModel, settings: Settings) -> Row:
+    """Returns the row of a chip that drifts: its program is learned, then kept or learned on.
+
+    Before and after are scores at the same age of the chip.
+    """
+    chip = Chip(1, connections=Connections(mismatch=COMPARED, drift=DRIFT))
+    centre = model.y_train.mean(axis=0)
+    with ImperfectDevice(ModelDevice(program.config), chip, "model") as device:
+        data = model.x_train, model.y_train
+        first = Learner(program, device, *data, settings)
+        first.run()
+        begun, kept = device.answered, first.program
+        online = replace(settings, decay=False, rate=settings.rate / 2, seed=settings.seed + 1)
+        learner = Learner(kept, device, *data, online)
+        for _ in range(online.steps):
+            learner.step()
+        after = learner.score(model.x_test, model.y_test)
+        inputs, words = device.answered - begun, learner.validate().words
+        device.load(kept)
+        answers = kept.problem.decode(device.run(model.x_test).mean)
+        before = score(answers, model.y_test, centre)
+    return Row(
+        f"drift of {inputs / 1000 * DRIFT:.1%}, learned on",
+        1,
+        COMPARED,
+        0.0,
+        0.0,
+        None,
+        before.centred_cosine,
+        after.centred_cosine,
+        online.steps,
+        inputs,
+        inputs * program.problem.energy.units,
+        words,
+        learner.saturations,
+    )
