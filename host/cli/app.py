@@ -15,14 +15,6 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-)
 from rich.table import Table
 
 from ornstein.host.cli.commands import CommandGroup
@@ -35,13 +27,16 @@ class CheckError(RuntimeError):
 app = typer.Typer(
     cls=CommandGroup,
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
     help="Run trained diffusion weights on a substrate that answers by relaxing to equilibrium.",
 )
-errors = Console(stderr=True)
-screen = Console(width=None if sys.stdout is not None and sys.stdout.isatty() else 140)
+# what is printed holds names of the user's, in which brackets are not markup
+errors = Console(stderr=True, markup=False)
+screen = Console(
+    width=None if sys.stdout is not None and sys.stdout.isatty() else 140, markup=False
+)
 
 
 def _show_version(wanted: bool) -> None:
@@ -67,8 +62,23 @@ def _common_options(
 JsonOption = Annotated[
     Path | None, typer.Option("--json", help="Write machine-readable results to this file.")
 ]
+
+
+def _devices(incomplete: str) -> list[str]:
+    """Returns the device URIs that begin so, for shell completion."""
+    from ornstein.hdl.config import PRESETS
+
+    named = [f"{scheme}:{fabric}" for scheme in ("rtl", "model") for fabric in PRESETS]
+    uris = ["rtl", "model", "float", "float:exact", "serial", *named]
+    return [uri for uri in uris if uri.startswith(incomplete)]
+
+
 DeviceOption = Annotated[
-    str, typer.Option(help="Device URI: rtl, model, float, serial\\[:PORT]; see ornstein devices.")
+    str,
+    typer.Option(
+        help="Device URI: rtl, model, float, serial\\[:PORT]; see ornstein devices.",
+        autocompletion=_devices,
+    ),
 ]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
 ModelOption = Annotated[
@@ -101,31 +111,27 @@ SkipOption = Annotated[
 @contextmanager
 def progress():
     """Gives a progress bar on standard error, so that outputs can go to standard output."""
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=errors,
-        transient=True,
-    ) as bar:
+    from ornstein.host.cli.progress import Report
+
+    with Report(errors, quiet=screen.quiet) as bar:
         yield bar
 
 
 @contextmanager
 def stages():
-    """Gives a function ``say(what, done, total)`` that shows the progress of each stage ``what``
-    in a bar of its own.
+    """Gives a function ``say(what, done, total)`` that shows the progress of all stages ``what`` in
+    one bar.
     """
-    with progress() as bar:
-        tasks: dict[str, TaskID] = {}
+    from ornstein.host.cli.progress import Report, staged
 
-        def say(what: str, done: int, total: int) -> None:
-            if what not in tasks:
-                tasks[what] = bar.add_task(what, total=total)
-            bar.update(tasks[what], completed=done, total=total)
-
+    with staged(Report(errors, quiet=screen.quiet)) as say:
         yield say
+
+
+def note(text: str) -> None:
+    """Prints what the user should know, but need not act upon, on standard error."""
+    if not screen.quiet:
+        errors.print(f"note: {text}", highlight=False, soft_wrap=True)
 
 
 def write_json(path: Path | None, document) -> None:

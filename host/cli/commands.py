@@ -13,8 +13,6 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command_from_info, get_command_name
 
-from ornstein.host.pages.provenance import made_within
-
 _CLI = "ornstein.host.cli"
 _EXPERIMENTS = "ornstein.host.experiments"
 
@@ -141,6 +139,8 @@ COMMANDS = {
 def load_command(name: str) -> TyperCommand:
     """Imports the command of that name, one of :data:`COMMANDS`, and returns it."""
     from ornstein.host.cli.app import app
+    from ornstein.host.cli.common_options import add_common_options
+    from ornstein.host.pages.provenance import made_within
 
     import_module(COMMANDS[name].module)
     info = next(
@@ -160,6 +160,7 @@ def load_command(name: str) -> TyperCommand:
             return call(**options)
 
     command.callback = named
+    add_common_options(command)
     return command
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ornstein.host.cli.app import JsonOption, SeedOption, app, errors, progress, screen, write_json
@@ -132,7 +131,7 @@ def _report(outcomes: "dict[str, Outcome]", simulator: str, output: Path) -> Non
         for case in outcome.cases:
             tests.add_row(
                 name,
-                escape(case.name),
+                case.name,
                 case.result,
                 f"{case.nanoseconds / 1e6:.3f} ms",
                 f"{case.seconds:.1f}",
@@ -140,7 +139,7 @@ def _report(outcomes: "dict[str, Outcome]", simulator: str, output: Path) -> Non
         for figure in outcome.figures:
             reference = "" if figure.reference is None else f"{figure.reference:.5g}"
             figures.add_row(
-                escape(f"{name}: {figure.name}"),
+                f"{name}: {figure.name}",
                 f"{figure.measured:.5g} ± {figure.error:.2g}",
                 f"{figure.expected:.5g}",
                 reference,

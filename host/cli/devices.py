@@ -25,7 +25,7 @@ def devices(
 
     table = Table("URI", "device")
     for uri, description in URIS.items():
-        table.add_row(uri.replace("[", r"\["), description)
+        table.add_row(uri, description)
     screen.print(table)
     fabrics = Table("fabric", "lanes", "units", "factors", "options")
     for config in PRESETS.values():
@@ -59,13 +59,13 @@ def devices(
 def show(check: Check) -> None:
     """Prints a check as one line of a report."""
     if check.ok:
-        mark = "[green]ok[/green]"
+        mark, colour = "ok", "green"
     elif check.needed:
-        mark = "[red]failed[/red]"
+        mark, colour = "failed", "red"
     else:
-        mark = "[yellow]absent[/yellow]"
-    screen.print(f"{mark:>8}  {check.name}: ", end="")
-    screen.print(check.detail, markup=False, soft_wrap=True)
+        mark, colour = "absent", "yellow"
+    screen.print(f"{mark:>8}", style=colour, end="")
+    screen.print(f"  {check.name}: {check.detail}", soft_wrap=True)
 
 
 def _options(config: FabricConfig) -> str:

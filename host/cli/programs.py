@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``ornstein compile``, ``inspect``, ``load`` and ``run``: from weights to predictions."""
 
+import logging
+import time
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -8,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from ornstein.hdl.config import PRESETS, preset
@@ -21,6 +22,7 @@ from ornstein.host.cli.app import (
     SkipOption,
     app,
     errors,
+    note,
     progress,
     screen,
     write_json,
@@ -52,6 +54,8 @@ LongOption = Annotated[
     typer.Option("--long", help=f"Accept jobs of more than {LONGEST_JOB:,} cycles."),
 ]
 
+
+_log = logging.getLogger(__name__)
 
 _NO_EFFECT = 1e-3
 """Change of the answers, over the spread of the targets, below which an option has no effect."""
@@ -146,8 +150,8 @@ def compile_command(
     _show_program(program)
     scores = score_program(program, trained, used)
     show_scores("Held-out activations", scores)
-    for note in (*notes, *_notes(program)):
-        errors.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    for text in (*notes, *_notes(program)):
+        note(text)
     rows = [row.document() for row in scores.rows]
     write_json(json_file, {**_program_document(program), "rank": used, "scores": rows})
     screen.print(f"Wrote {output}. Next: ornstein run {output} --input inputs.npy", soft_wrap=True)
@@ -235,7 +239,7 @@ def _show_program(program: Program) -> None:
         for stage in problem.stages
     )
     screen.print(
-        f"[bold]{escape(program.name)}[/bold] for fabric {escape(program.config.name)}: "
+        f"{program.name} for fabric {program.config.name}: "
         f"{units} units, "
         f"{layout.chains} inputs at once, {schedule}; {problem.integrator.upper()}, "
         f"dt = {program.dt:.6g}, rounding {problem.rounding}",
@@ -244,7 +248,7 @@ def _show_program(program: Program) -> None:
     table = Table("field", "range", "bits", "LSB", "clipped", "requested", "realised")
     for row in program.ranges:
         table.add_row(
-            escape(row.name),
+            row.name,
             f"{row.low:.4g} to {row.high:.4g}",
             str(row.bits),
             f"{row.lsb:.3g}",
@@ -264,7 +268,7 @@ def _checks_table(checks: tuple[AccuracyCheck, ...]) -> Table:
     table = Table("check", "measured", "tolerance")
     for check in checks:
         bound = "at least" if check.least else "at most"
-        table.add_row(escape(check.name), f"{check.measured:.3g}", f"{bound} {check.tolerance:g}")
+        table.add_row(check.name, f"{check.measured:.3g}", f"{bound} {check.tolerance:g}")
     return table
 
 
@@ -375,7 +379,7 @@ def run(
             )
         opened.load(loaded)
         task = bar.add_task(f"running on {device}", total=inputs.count)
-        done, counters = 0, {}
+        done, counters, begin = 0, {}, time.perf_counter()
         blocks = clipping.blocks(inputs.blocks) if clipping else inputs.blocks
         with open_outputs(output, what) as write:
             try:
@@ -388,13 +392,15 @@ def run(
             if not done:
                 raise InputError(f"there were no inputs in {inputs.name}")
         reloads = opened.reloads
+        seconds = time.perf_counter() - begin
+    _log.info("%d inputs in %.3g s, %.4g inputs a second", done, seconds, done / seconds)
     report = {"device": device, "program": loaded.name, "inputs": done, "seed": seed, **counters}
     if clipping:
         report["clipped_inputs"] = clipping.rows
         inputs.notes.append(_clipping_note(clipping, done))
     write_json(json_file, report)
-    for note in inputs.notes:
-        errors.print(f"note: {note}", markup=False, highlight=False, soft_wrap=True)
+    for text in inputs.notes:
+        note(text)
     _warn_of_saturation(counters)
     if reloads:
         errors.print(

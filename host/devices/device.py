@@ -7,6 +7,8 @@ float reference and boards.
         outputs = device.run(inputs, seed=1)
 """
 
+import logging
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +23,8 @@ from ornstein.hdl.config import PRESETS, FabricConfig, preset
 from ornstein.host.compile.consistency import check_program, check_same_but_factors
 from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.physics.problem import Problem
+
+_log = logging.getLogger(__name__)
 
 COUNTERS = tuple(counter.name.lower() for counter in regmap.COUNTERS)
 
@@ -161,6 +165,7 @@ class Device(ABC):
         check_program(program)
         if self.config is not None:
             program.check_fits(self.config)
+        _log.info("loading %s onto %s", program.name, self.uri)
         self.program, self._owner = None, None
         self._load(program)
         self.program, self._finished = program, True
@@ -410,6 +415,14 @@ def open_device(uri: str) -> Device:
     LinkError
         The port cannot be opened, or nothing at it answers as a device.
     """
+    _log.info("opening device %s", uri)
+    begin = time.perf_counter()
+    device = _opened(uri)
+    _log.info("opened device %s in %.3g s", uri, time.perf_counter() - begin)
+    return device
+
+
+def _opened(uri: str) -> Device:
     ideal, imperfections = _without_imperfections(uri)
     if imperfections is not None:
         from ornstein.host.devices.imperfect import open_imperfect

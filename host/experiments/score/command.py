@@ -12,7 +12,7 @@ from ornstein.host.cli.app import (
     SeedOption,
     SkipOption,
     app,
-    errors,
+    note,
     stages,
     write_json,
 )
@@ -62,7 +62,7 @@ def score_command(
             title = f"{named}: {model.x_train.shape[1]} to {model.y_train.shape[1]} units"
             show_scores(f"{title}, rank {used}", scores)
             if rank and rank > used:
-                errors.print(f"note: --rank {rank} acts as {used}, the most there is")
+                note(f"--rank {rank} acts as {used}, the most there is")
             document.append(
                 {"skip": named, "rank": used, "rows": [row.document() for row in scores.rows]}
             )

@@ -109,6 +109,6 @@ def _run(selected: "Study", subject: "Subject", folder: Path, options: dict[str,
         except SweepError as error:
             raise CheckError(str(error)) from None
     show(threshold_grid(answer))
-    said = f"[bold]{selected.name}[/bold]: {answer.conclusion}"
+    said = f"{selected.name}: {answer.conclusion}"
     screen.print(said, soft_wrap=True, highlight=False)
     return answer
