@@ -100,8 +100,8 @@ def modules(program: Program) -> Section:
         x=[places[module.name][0] for module in energy.modules],
         y=[places[module.name][1] for module in energy.modules],
         mode="markers+text",
-        text=[f"{module.name}<br>{module.units:,}" for module in energy.modules],
-        textposition="top center",
+        text=[f"   {module.name}: {module.units:,}" for module in energy.modules],
+        textposition="middle right",
         marker={
             "size": [18 + 22 * (module.units / most) ** 0.5 for module in energy.modules],
             "color": BLUE,
@@ -110,7 +110,7 @@ def modules(program: Program) -> Section:
         hoverinfo="text",
         showlegend=False,
     )
-    hidden = {"visible": False, "range": [-1.6, 1.6]}
+    hidden = {"visible": False, "range": [-1.7, 1.9]}
     figure.update_layout(xaxis=hidden, yaxis=hidden, template="none")
     rows = [
         (
@@ -185,7 +185,7 @@ def spectra(program: Program) -> Section:
             template="none",
             xaxis={"title": {"text": x}},
             yaxis={"title": {"text": y}, "rangemode": "tozero"},
-            legend={"orientation": "h", "y": 1.12},
+            legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
         )
     exhibits = [
         Exhibit(
@@ -242,7 +242,7 @@ def passes(program: Program) -> Section:
         barmode="stack",
         xaxis={"title": {"text": "clock cycles"}},
         yaxis={"autorange": "reversed"},
-        legend={"orientation": "h", "y": 1.12},
+        legend={"orientation": "h", "x": 0, "y": 1, "yanchor": "bottom"},
     )
     total = sum(level.steps * step_cycles(program.config, steps) for level, steps in schedule)
     count = Counter(Operation(step.operation).name for _, steps in schedule for step in steps)
@@ -255,7 +255,7 @@ def passes(program: Program) -> Section:
         ],
         grids=[
             Grid(
-                f"Level {number}: {_level_name(number, level)}",
+                f"Level {_level_name(number, level)}",
                 ("operation", "outer", "inner", "from", "to", "waits", "cycles"),
                 [_pass_row(program, step) for step in steps],
             )
