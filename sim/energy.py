@@ -223,7 +223,9 @@ class Energy:
         return matrix
 
     def loss(self, precision: ArrayLike) -> float:
-        """|P - M| / |P| in Frobenius norms: what the factors leave out of a precision matrix P."""
+        """What the factors leave out of a precision matrix P: the Frobenius norm of P - M, relative
+        to that of P.
+        """
         matrix = np.asarray(precision, float)
         return float(np.linalg.norm(matrix - self.matrix()) / np.linalg.norm(matrix))
 

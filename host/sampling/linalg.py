@@ -37,9 +37,9 @@ class Solution:
     Attributes
     ----------
     x : the solution, with the shape of the right side
-    residual : |A x - b| / |b|, computed in float64
-    expected_error : |x - A^-1 b| / |A^-1 b| to be expected from the quantized couplings, the
-        rounding of the states and the steps that were made
+    residual : norm of A x - b relative to that of b, computed in float64
+    expected_error : relative error of x to be expected from the quantized couplings, the rounding
+        of the states and the steps that were made
     realised : what the device made of time step and matrix
     warnings : what the user should know, a sentence each
     program : the program of the last pass
