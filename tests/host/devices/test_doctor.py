@@ -10,6 +10,7 @@ from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.models.model_file import ModelFileError, TrainedModel
 from ornstein.sim.toolchain import ToolError, install_command
+from ornstein.sim.transport import LinkError
 
 
 @pytest.fixture
@@ -53,6 +54,19 @@ def test_gateware_that_differs(monkeypatch):
     assert not check.ok and check.needed
     assert check.detail.startswith("this build of the gateware must not be trusted: self-test: ")
     assert "issued: " in check.detail
+    assert check.detail.endswith("rtl, so that it is built again")
+
+
+@pytest.mark.parametrize(
+    "error", [PermissionError(13, "Permission denied", "/cache"), LinkError("no answer")]
+)
+def test_the_doctor_goes_on_where_the_gateware_cannot_be_run(monkeypatch, error):
+    def refuse(uri):
+        raise error
+
+    monkeypatch.setattr(doctor, "open_device", refuse)
+    check = doctor._gateware_against_model()
+    assert not check.ok and check.detail == str(error)
 
 
 @pytest.mark.parametrize(
