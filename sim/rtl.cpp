@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The Verilated top as a library: bytes in, bytes out, clock cycles run in bulk.
+// The Verilated top as a library: bytes in, bytes out, clock cycles run in bulk. With TRACE it writes the waveforms of
+// all signals, clock cycles of 20 ns.
 
 #include <cstddef>
 #include <cstdint>
@@ -7,6 +8,9 @@
 #include "Vtop.h"
 #include "Vtop___024root.h"
 #include "verilated.h"
+#ifdef TRACE
+#include "verilated_fst_c.h"
+#endif
 
 // Verilator writes the second of two underscores as its code.
 #define i_payload i___05Fpayload
@@ -16,12 +20,39 @@
 #define o_valid o___05Fvalid
 #define o_ready o___05Fready
 
+#ifdef TRACE
+struct Rtl {
+    VerilatedContext context;
+    Vtop top;
+    VerilatedFstC trace;
+    uint64_t now = 0;
+    explicit Rtl(const char* waves) : top(&context, "top") {
+        context.traceEverOn(true);
+        top.trace(&trace, 99);
+        trace.open(waves);
+        top.i_valid = 0;
+        top.o_ready = 1;
+        level(0);
+    }
+    ~Rtl() { trace.close(); }
+    void level(int clk) {
+        top.clk = clk;
+        top.eval();
+        trace.dump(now);
+        now += 10;
+    }
+    void tick() {
+        level(1);
+        level(0);
+    }
+};
+#else
 void Vtop___024root___eval(Vtop___024root* root);
 
 struct Rtl {
     VerilatedContext context;
     Vtop top;
-    Rtl() : top(&context, "top") {
+    explicit Rtl(const char*) : top(&context, "top") {
         top.clk = 0;
         top.i_valid = 0;
         top.o_ready = 1;
@@ -34,10 +65,12 @@ struct Rtl {
         Vtop___024root___eval(top.rootp);
     }
 };
+#endif
 
 extern "C" {
 
-void* rtl_open() { return new Rtl; }
+// `waves` is the FST file to write; without TRACE it is ignored.
+void* rtl_open(const char* waves) { return new Rtl(waves); }
 
 // The line's rate in force, counted from zero.
 uint32_t rtl_rate(void* handle) { return static_cast<Rtl*>(handle)->top.rate; }

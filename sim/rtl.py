@@ -10,6 +10,7 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import NO_LINE, Line
 from ornstein.sim import faults, verilated
 from ornstein.sim.transport import LinkError, Transport
+from ornstein.sim.waves import check_reader, write_layouts
 
 _HARNESS = Path(__file__).with_name("rtl.cpp")
 _CHUNK = 50_000
@@ -19,7 +20,12 @@ _QUIET = 32
 
 
 def library(
-    config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False, cache: Path | None = None
+    config: FabricConfig,
+    line: Line = NO_LINE,
+    *,
+    faulty: bool = False,
+    trace: bool = False,
+    cache: Path | None = None,
 ) -> Path:
     """Returns the compiled simulator of a fabric, which is built if the cache does not hold it.
 
@@ -28,6 +34,7 @@ def library(
     config : the fabric
     line : the serial line in the fabric's identity
     faulty : build the fabric of :mod:`ornstein.sim.faults`, whose faults can be switched on
+    trace : the simulator writes waveforms, which makes it slower
     cache : folder of the cache; None for the user's
 
     Raises
@@ -37,9 +44,11 @@ def library(
     """
 
     def verilog() -> str:
+        source = (faults if faulty else top).verilog(config, line)
+        if trace:
+            return source
         # The harness changes the clock once a cycle, and the design reacts to both edges. That
         # halves the evaluations: none is spent on an edge at which nothing happens.
-        source = (faults if faulty else top).verilog(config, line)
         return source.replace("always @(posedge clk)", "always @(edge clk)")
 
     return verilated.library(
@@ -49,6 +58,9 @@ def library(
         depends=repr((config, line)),
         sources=(Path(__file__), *([Path(faults.__file__)] if faulty else [])),
         defines=("FAULTS",) if faulty else (),
+        # tracing takes most of the time of a traced run, whatever the compiler does
+        optimise="-O1" if trace else "-O2",
+        trace=trace,
         cache=cache,
     )
 
@@ -61,14 +73,37 @@ class RtlTransport(Transport):
     Parameters
     ----------
     config, line, faulty : see :func:`library`
+    waves : FST file to which the waveforms of all signals are written, clock cycles of 20 ns, with
+        the layouts of :mod:`ornstein.sim.waves` beside it; it is whole once the transport is
+        closed. None writes none.
+
+    Raises
+    ------
+    ToolError
+        See :func:`library`; or the package that reads waveforms is missing.
+    OSError
+        The folder of ``waves`` cannot be made or written to.
     """
 
     window = 1 << 16  # bytes wait in this object until the device takes them, so none can be lost
 
-    def __init__(self, config: FabricConfig, line: Line = NO_LINE, *, faulty: bool = False):
-        self._library = ctypes.CDLL(str(library(config, line, faulty=faulty)))
+    def __init__(
+        self,
+        config: FabricConfig,
+        line: Line = NO_LINE,
+        *,
+        faulty: bool = False,
+        waves: Path | None = None,
+    ):
+        if waves is not None:
+            check_reader()
+            waves.parent.mkdir(parents=True, exist_ok=True)
+            waves.touch()  # the simulator would not say that it cannot write
+        path = library(config, line, faulty=faulty, trace=waves is not None)
+        self._library = ctypes.CDLL(str(path))
         self._library.rtl_open.restype = ctypes.c_void_p
-        self._handle = ctypes.c_void_p(self._library.rtl_open())
+        self._waves, self._opened = waves, 0
+        self._handle = self._open()
         self._waiting, self._arrived = b"", b""
         # what the simulator says: bytes that it took and gave since last noted, cycles in all
         self._taken, self._given = ctypes.c_size_t(), ctypes.c_size_t()
@@ -95,8 +130,8 @@ class RtlTransport(Transport):
         on their way are lost.
         """
         self._settle()
-        self._library.rtl_close(self._handle)
-        self._handle = ctypes.c_void_p(self._library.rtl_open())
+        self._end()
+        self._handle = self._open()
         self._waiting = self._arrived = b""
 
     def write(self, data: bytes) -> None:
@@ -140,5 +175,23 @@ class RtlTransport(Transport):
 
     def close(self) -> None:
         if self._handle:
-            self._library.rtl_close(self._handle)
+            self._end()
             self._handle = None
+
+    def _open(self) -> ctypes.c_void_p:
+        """Returns a simulator as after power-up. Each has waveforms of its own."""
+        self._opened += 1
+        return ctypes.c_void_p(self._library.rtl_open(str(self._trace or "").encode()))
+
+    def _end(self) -> None:
+        """Ends the simulator, and writes the layouts of its waveforms."""
+        self._library.rtl_close(self._handle)
+        if self._trace is not None:
+            write_layouts(self._trace)
+
+    @property
+    def _trace(self) -> Path | None:
+        """The file of the present simulator's waveforms: those after a reset are numbered."""
+        if self._waves is None or self._opened == 1:
+            return self._waves
+        return self._waves.with_stem(f"{self._waves.stem}-{self._opened}")

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import ornstein.hdl
 from ornstein.sim.caches import cache_folder, library_caches
-from ornstein.sim.toolchain import ToolError, verilator_environment
+from ornstein.sim.toolchain import ToolError, check_waveforms, verilator_environment
 
 
 def library(
@@ -25,6 +25,7 @@ def library(
     sources: tuple[Path, ...] = (),
     defines: tuple[str, ...] = (),
     optimise: str = "-O2",
+    trace: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Returns the compiled simulator, which is built if the cache does not hold it.
@@ -38,16 +39,22 @@ def library(
     sources : files, besides those of the gateware, that the Verilog depends on
     defines : macros that are defined when the harness is compiled, as NAME or NAME=VALUE
     optimise : the C++ compiler's optimisation; more of it pays off only for long simulations
+    trace : the harness writes waveforms, and has the macro TRACE
     cache : folder of the cache; None for :func:`ornstein.sim.caches.cache_folder`
 
     Raises
     ------
     ToolError
-        Verilator or a C++ compiler is missing, or the build failed.
+        Verilator or a C++ compiler is missing, or the libraries that write waveforms, or the build
+        failed.
     """
+    if trace:
+        defines = (*defines, "TRACE")
     digest = _digest([harness, Path(__file__), *sources], f"{depends} {defines} {optimise}")
     target = (cache or cache_folder()) / harness.stem / f"{name}-{digest}.so"
     if not target.exists():
+        if trace:
+            check_waveforms()
         with library_caches():
             source = verilog()
         _build(name, source, harness, defines, optimise, target)
@@ -87,6 +94,7 @@ def _build(
             "-Wno-fatal",
             "-Wno-lint",
             "--pins-inout-enables",
+            *(["--trace-fst"] if "TRACE" in defines else []),
             "--Mdir",
             scratch,
             "-MAKEFLAGS",

@@ -80,6 +80,13 @@ DeviceOption = Annotated[
         autocompletion=_devices,
     ),
 ]
+WavesOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--waves",
+        help="FST file for the waveforms of device rtl, with layouts for GTKWave and Surfer.",
+    ),
+]
 SeedOption = Annotated[int, typer.Option(min=0, help="Seed of every random number.")]
 ModelOption = Annotated[
     Path,
@@ -106,6 +113,11 @@ SkipOption = Annotated[
         show_default="those that the activations name, or e1.conv1:d1.conv1",
     ),
 ]
+
+
+def traced(device: str, waves: Path | None) -> str:
+    """Returns the URI of a device that writes its waveforms, if a file for them is given."""
+    return device if waves is None else f"{device}?waves={waves}"
 
 
 @contextmanager

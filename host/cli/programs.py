@@ -20,11 +20,13 @@ from ornstein.host.cli.app import (
     ModelOption,
     SeedOption,
     SkipOption,
+    WavesOption,
     app,
     errors,
     note,
     progress,
     screen,
+    traced,
     write_json,
 )
 from ornstein.host.cli.skips import one_skip
@@ -294,13 +296,14 @@ def _relaxation_text(step: TimeStep) -> str:
 def load(
     program: Annotated[Path, typer.Argument(help="A program file.")],
     device: DeviceOption = "rtl",
+    waves: WavesOption = None,
     json_file: JsonOption = None,
     long: LongOption = False,
 ) -> None:
     """Load a program onto a device, and compare what the device's memories then hold with it."""
     loaded = load_program(program, long=long)
     _show_warnings(loaded)
-    with open_device(device) as opened:
+    with open_device(traced(device, waves)) as opened:
         opened.load(loaded)
         verified = opened.verify()
     write_json(json_file, {"device": device, "program": loaded.name, "elements_verified": verified})
@@ -355,6 +358,7 @@ def run(
             "--clip", help="Take the nearest value for one that the program's inputs cannot hold."
         ),
     ] = False,
+    waves: WavesOption = None,
     json_file: JsonOption = None,
     long: LongOption = False,
 ) -> None:
@@ -370,7 +374,7 @@ def run(
     problem, clipping = loaded.problem, Clipping(loaded) if clip else None
     with (
         open_inputs(source, problem.input_size, key=key, job=loaded.layout.chains) as inputs,
-        open_device(device) as opened,
+        open_device(traced(device, waves)) as opened,
         progress() as bar,
     ):
         if selection.second and opened.config is not None and not opened.config.second_moment:

@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from numbers import Integral
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -393,7 +394,7 @@ def scaled_outputs(
 
 
 URIS = {
-    "rtl[:FABRIC]": "the gateware, simulated by Verilator (default)",
+    "rtl[:FABRIC][?waves=FILE]": "the gateware, simulated by Verilator (default); with waves, FST",
     "model[:FABRIC]": "the bit-exact integer model",
     "float": "float64 Langevin dynamics; float:exact gives the closed form",
     "serial:PORT[?baud=N]": "a board at that serial port; without N the rate is negotiated",
@@ -411,7 +412,9 @@ def open_device(uri: str) -> Device:
     DeviceError
         There is no such device, or the file of its imperfections is wrong.
     ToolError
-        A tool that the simulator is built with is missing.
+        A tool that the simulator is built with is missing, or one that waveforms need.
+    OSError
+        The waveforms cannot be written.
     LinkError
         The port cannot be opened, or nothing at it answers as a device.
     """
@@ -429,7 +432,12 @@ def _opened(uri: str) -> Device:
         from ornstein.host.devices.imperfections import Chip
 
         return open_imperfect(ideal, Chip.read(imperfections), uri)
-    scheme, _, rest = uri.partition(":")
+    name, _, waves = uri.partition("?waves=")
+    scheme, _, rest = name.partition(":")
+    if waves and scheme != "rtl":
+        raise DeviceError(
+            f"device {scheme!r} has no signals; waveforms are those of rtl[:FABRIC]?waves=FILE"
+        )
     if scheme in ("rtl", "model") and (rest or "reference") in PRESETS:
         config = preset(rest or "reference")
         if scheme == "model":
@@ -439,7 +447,8 @@ def _opened(uri: str) -> Device:
         from ornstein.host.devices.fabric import FabricDevice
         from ornstein.sim.rtl import RtlTransport
 
-        return FabricDevice(RtlTransport(config), uri, timeout=60.0)
+        transport = RtlTransport(config, waves=Path(waves) if waves else None)
+        return FabricDevice(transport, uri, timeout=60.0)
     if scheme == "float" and rest in ("", "exact"):
         from ornstein.host.devices.float import FloatDevice
 

@@ -10,14 +10,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import pywellen
 
 import ornstein.hdl
 from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import REFERENCE, TINY
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.devices.device import open_device
+from ornstein.host.devices.device import DeviceError, open_device
 from ornstein.sim import faults, rtl, verilated
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import ToolError, check_waveforms
+from ornstein.sim.waves import GROUPS
 
 
 @pytest.fixture
@@ -134,3 +136,46 @@ def test_a_line_may_be_closed_twice():
     line = rtl.RtlTransport(TINY)
     line.close()
     line.close()
+
+
+def test_waves(tmp_path, device):
+    """The traced simulator gives the same answers in the same cycles; the waveforms hold
+    them all, and the layouts show every group.
+    """
+    try:
+        check_waveforms()
+    except ToolError as error:
+        pytest.skip(str(error))
+    problem = toy()
+    inputs = toy_inputs(2)
+    program = compile_problem(problem, TINY, inputs)
+    path = tmp_path / "new folder" / "run.fst"
+    with open_device(f"rtl:tiny?waves={path}") as traced:
+        traced.load(program)
+        outputs = traced.run(inputs, seed=1)
+    plain = device("rtl:tiny")
+    plain.load(program)
+    expected = plain.run(inputs, seed=1)
+    np.testing.assert_array_equal(outputs.sums, expected.sums)
+    assert outputs.counters == expected.counters
+    waveform = pywellen.Waveform(str(path))
+    clock = {signal.full_name: signal for signal in waveform.all_vars()}["top.clk"]
+    edges = [time for time, _ in clock.signal]
+    assert len(edges) > 2 * outputs.counters["cycles"]
+    assert edges[:4] == [0, 10, 20, 30]
+    layout = path.with_suffix(".sucl").read_text()
+    assert layout.count("divider_add") == 1 + len(GROUPS)
+    assert layout.count("variable_add") > sum(len(group.signals) for group in GROUPS)
+    assert path.with_suffix(".gtkw").exists()
+
+
+def test_only_the_gateware_has_waves(tmp_path):
+    for uri in ("model:tiny", "float", "serial:auto"):
+        with pytest.raises(DeviceError, match=r"has no signals; waveforms are those of rtl"):
+            open_device(f"{uri}?waves={tmp_path / 'run.fst'}")
+
+
+def test_waves_that_cannot_be_written(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        open_device(f"rtl:tiny?waves={tmp_path / 'file' / 'run.fst'}")
