@@ -10,6 +10,7 @@ from pathlib import Path
 
 import drawings
 import several_boards
+import upsets
 
 from ornstein import host
 from ornstein.boards.notes import attribute_notes, member_notes
@@ -51,6 +52,9 @@ def write(folder: Path) -> None:
         "fabric.svg": drawings.block_diagram(REFERENCE),
         "timing-reference.svg": drawings.timing_diagram(REFERENCE),
         "timing-ulx3s.svg": drawings.timing_diagram(ULX3S),
+        "upsets-boards.inc": table(
+            ("board", "verified", "cycles of a pass, at most", "not verified"), upsets.boards()
+        ),
         "several-boards-cuts.inc": table(
             ("cut", "bytes a step, both ways", "if states were sent instead"),
             several_boards.cuts(),

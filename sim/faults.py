@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Gateware with faults, to prove that the self-test finds and names them. No part of any product
-build.
+"""Gateware and integer models with faults, to prove that they are found and named. No part of any
+product build.
 """
 
 # The signature of an Amaranth component makes its ports, which no type checker sees.
-# pyright: reportAttributeAccessIssue=false
+# pyright: reportAttributeAccessIssue=false, reportGeneralTypeIssues=false
+# pyright: reportArgumentType=false, reportOperatorIssue=false
 
 import enum
 from collections.abc import Callable
 from dataclasses import replace
 
-from amaranth.hdl import Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib.wiring import Component, Out
 
 from ornstein.hdl import top
-from ornstein.hdl.config import TINY, FabricConfig
+from ornstein.hdl.config import SLOPE_WIDTH, STATE_WIDTH, TINY, FabricConfig
 from ornstein.hdl.engine import noise
-from ornstein.hdl.regmap import Line
+from ornstein.hdl.isa import DESCRIPTOR_WORDS, WORD_BITS
+from ornstein.hdl.regmap import ELEMENT_BITS, SCRUBBED, Line, Space
+from ornstein.hdl.spaces import spaces
 from ornstein.hdl.timing import Timing
+from ornstein.sim.model import FabricModel
 
 CONFIG = replace(TINY, name="bench", unit_lanes=2)
 """The smallest fabric in which every fault has a wrong place to be blamed on: two lanes each way.
@@ -75,6 +79,110 @@ def verilog(config: FabricConfig, line: Line) -> str:
     )
 
 
+def upset_verilog(config: FabricConfig, line: Line) -> str:
+    """As :func:`ornstein.hdl.top.verilog`, with inputs that change a bit of a memory.
+
+    A bit changes in a cycle in which ``upset_memory`` is not zero: it is the place in
+    :data:`ornstein.hdl.regmap.SCRUBBED`, from one. ``upset_word`` is the word, ``upset_bit`` the
+    bit of the word, whose lanes lie side by side.
+    """
+    memory, word, bit = Signal(3), Signal(16), Signal(16)
+
+    def substitute(name: str, part: Component) -> Component:
+        space, _, unit = name.partition("_")
+        names = [scrubbed.name.lower() for scrubbed in SCRUBBED]
+        if space not in names:
+            return part
+        lanes = len(part.write_lanes)
+        size = lanes * len(part.read_data[0])
+        first = size * int(unit or 0)
+        hit = (memory == 1 + names.index(space)) & (bit >= first) & (bit < first + size)
+        read = 1 if space == "descriptor" else Timing.of(config).read
+        return UpsetMemory(part, hit, word, (bit - first)[:16], read=read)
+
+    inputs = {"upset_memory": memory, "upset_word": word, "upset_bit": bit}
+    return top.verilog(config, line, inputs=inputs, substitute=substitute)
+
+
+def change_bit(model: FabricModel, space: Space, word: int, bit: int) -> None:
+    """Inverts a bit in a memory of the integer model, as
+    :meth:`ornstein.sim.rtl.RtlTransport.upset` does in the gateware. The model has no scrubber:
+    only a comparison with the program shows it.
+
+    Parameters
+    ----------
+    space : a memory of :data:`ornstein.hdl.regmap.SCRUBBED`
+    word, bit : of the word, whose lanes lie side by side
+    """
+    info = spaces(model.config)[space]
+    lane, bit = divmod(bit, info.bits)
+    if space in (Space.FACTOR, Space.DRIVE):
+        memory = model.factor if space == Space.FACTOR else model.drive
+        changed = int(memory[word, lane]) & (1 << info.bits) - 1 ^ 1 << bit
+        memory[word, lane] = changed - ((changed >> info.bits - 1) << info.bits)
+    elif space == Space.DESCRIPTOR:
+        element = word * info.lanes + lane
+        part = element * (ELEMENT_BITS // WORD_BITS) + bit // WORD_BITS
+        model.descriptors[divmod(part, DESCRIPTOR_WORDS)] ^= 1 << bit % WORD_BITS
+    else:
+        is_slope, bit = divmod(bit, STATE_WIDTH)
+        size = SLOPE_WIDTH if is_slope else STATE_WIDTH
+        changed = int(model.activation[word, is_slope]) & (1 << size) - 1 ^ 1 << bit
+        model.activation[word, is_slope] = changed - ((changed >> size - 1) << size)
+
+
+def _pass_through(m: Module, part: Component, healthy: Component, change) -> None:
+    """Connects the members of a part to those of what it replaces, each through ``change(name,
+    value)``.
+    """
+    m.submodules.healthy = healthy
+    for name, member in part.signature.members.items():
+        ends = Value.cast(getattr(healthy, name)), Value.cast(getattr(part, name))
+        source, target = ends if member.flow == Out else reversed(ends)
+        m.d.comb += target.eq(change(name, source))
+
+
+class UpsetMemory(Component):
+    """A memory in which ``hit`` inverts a cell, until it is written again.
+
+    Parameters
+    ----------
+    healthy : a memory of :mod:`ornstein.hdl.memory`; its members are those of this component
+    hit : the cell is inverted in this cycle; it is one at a time
+    word, bit : the cell, with ``hit``
+    read : cycles from an address to its word
+    """
+
+    def __init__(self, healthy: Component, hit: Value, word: Value, bit: Value, *, read: int):
+        self._healthy, self._hit, self._word, self._bit = healthy, hit, word, bit
+        self._read = read
+        super().__init__(healthy.signature)
+
+    def elaborate(self, platform):
+        m = Module()
+        single = "address" in self.signature.members
+        read_address = self.address if single else self.read_address
+        write_address = self.address if single else self.write_address
+        at, mask = Signal(16), Signal(len(Value.cast(self.read_data)))
+        width = len(mask) // len(self.write_lanes)
+        struck = Cat(mask[lane * width :][:width].any() for lane in range(len(self.write_lanes)))
+        with m.If(self._hit):
+            m.d.sync += [at.eq(self._word), mask.eq(1 << self._bit[: len(mask).bit_length()])]
+        with m.Elif((self.write_lanes & struck).any() & (write_address == at)):
+            m.d.sync += mask.eq(0)
+        for _ in range(self._read):
+            later = Signal.like(read_address)
+            m.d.sync += later.eq(read_address)
+            read_address = later
+        inverted = Mux(read_address == at, mask, 0)
+
+        def change(name, value):
+            return value ^ inverted if name == "read_data" else value
+
+        _pass_through(m, self, self._healthy, change)
+        return m
+
+
 class StuckBit(Component):
     """A part of which one bit of a port keeps its level while ``when``.
 
@@ -92,15 +200,14 @@ class StuckBit(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.healthy = self._healthy
-        for name, member in self.signature.members.items():
-            ends = Value.cast(getattr(self._healthy, name)), Value.cast(getattr(self, name))
-            source, target = ends if member.flow == Out else reversed(ends)
-            if name == self._port:
-                mask = 1 << self._bit
-                stuck = source | mask if self._level else source & ~mask
-                source = Mux(self._when_stuck(m), stuck, source)
-            m.d.comb += target.eq(source)
+        when, mask = self._when_stuck(m), 1 << self._bit
+
+        def change(name, value):
+            if name != self._port:
+                return value
+            return Mux(when, value | mask if self._level else value & ~mask, value)
+
+        _pass_through(m, self, self._healthy, change)
         return m
 
     def _when_stuck(self, m: Module) -> Value:

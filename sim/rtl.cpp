@@ -52,6 +52,11 @@ void Vtop___024root___eval(Vtop___024root* root);
 struct Rtl {
     VerilatedContext context;
     Vtop top;
+#ifdef UPSETS
+    // The upset to come, and the cycles until then; memory 0 is none.
+    uint32_t memory = 0, word = 0, bit = 0;
+    uint64_t left = 0;
+#endif
     explicit Rtl(const char*) : top(&context, "top") {
         top.clk = 0;
         top.i_valid = 0;
@@ -61,6 +66,15 @@ struct Rtl {
     // Both edges clock the design, see rtl.py. After the first evaluation only the design itself is evaluated, without
     // the messages and deletions around it, of which it has none.
     void tick() {
+#ifdef UPSETS
+        top.upset_memory = 0;
+        if (memory && left-- == 0) {
+            top.upset_memory = memory;
+            top.upset_word = word;
+            top.upset_bit = bit;
+            memory = 0;
+        }
+#endif
         top.clk = !top.clk;
         Vtop___024root___eval(top.rootp);
     }
@@ -77,6 +91,19 @@ uint32_t rtl_rate(void* handle) { return static_cast<Rtl*>(handle)->top.rate; }
 
 #ifdef FAULTS
 void rtl_fault(void* handle, uint32_t fault) { static_cast<Rtl*>(handle)->top.fault = fault; }
+#endif
+
+#ifdef UPSETS
+// Inverts a bit of a memory after that many cycles; memory 0 forgets what was to come.
+void rtl_upset(void* handle, uint32_t memory, uint32_t word, uint32_t bit, uint64_t cycles) {
+    Rtl& rtl = *static_cast<Rtl*>(handle);
+    rtl.memory = memory;
+    rtl.word = word;
+    rtl.bit = bit;
+    rtl.left = cycles;
+}
+
+uint32_t rtl_upset_waits(void* handle) { return static_cast<Rtl*>(handle)->memory != 0; }
 #endif
 
 void rtl_close(void* handle) { delete static_cast<Rtl*>(handle); }

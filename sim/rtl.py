@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ornstein.hdl import top
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.regmap import NO_LINE, Line
+from ornstein.hdl.regmap import NO_LINE, SCRUBBED, Line, Space
 from ornstein.sim import faults, verilated
 from ornstein.sim.transport import LinkError, Transport
 from ornstein.sim.waves import check_reader, write_layouts
@@ -25,6 +25,7 @@ def library(
     *,
     faulty: bool = False,
     trace: bool = False,
+    upsets: bool = False,
     cache: Path | None = None,
 ) -> Path:
     """Returns the compiled simulator of a fabric, which is built if the cache does not hold it.
@@ -35,6 +36,7 @@ def library(
     line : the serial line in the fabric's identity
     faulty : build the fabric of :mod:`ornstein.sim.faults`, whose faults can be switched on
     trace : the simulator writes waveforms, which makes it slower
+    upsets : build a fabric in whose memories bits can be changed; not with ``faulty`` or ``trace``
     cache : folder of the cache; None for the user's
 
     Raises
@@ -44,7 +46,11 @@ def library(
     """
 
     def verilog() -> str:
-        source = (faults if faulty else top).verilog(config, line)
+        source = (
+            faults.upset_verilog(config, line)
+            if upsets
+            else (faults if faulty else top).verilog(config, line)
+        )
         if trace:
             return source
         # The harness changes the clock once a cycle, and the design reacts to both edges. That
@@ -56,8 +62,8 @@ def library(
         verilog,
         _HARNESS,
         depends=repr((config, line)),
-        sources=(Path(__file__), *([Path(faults.__file__)] if faulty else [])),
-        defines=("FAULTS",) if faulty else (),
+        sources=(Path(__file__), *([Path(faults.__file__)] if faulty or upsets else [])),
+        defines=("FAULTS",) if faulty else ("UPSETS",) if upsets else (),
         # tracing takes most of the time of a traced run, whatever the compiler does
         optimise="-O1" if trace else "-O2",
         trace=trace,
@@ -72,7 +78,7 @@ class RtlTransport(Transport):
 
     Parameters
     ----------
-    config, line, faulty : see :func:`library`
+    config, line, faulty, upsets : see :func:`library`
     waves : FST file to which the waveforms of all signals are written, clock cycles of 20 ns, with
         the layouts of :mod:`ornstein.sim.waves` beside it; it is whole once the transport is
         closed. None writes none.
@@ -93,13 +99,14 @@ class RtlTransport(Transport):
         line: Line = NO_LINE,
         *,
         faulty: bool = False,
+        upsets: bool = False,
         waves: Path | None = None,
     ):
         if waves is not None:
             check_reader()
             waves.parent.mkdir(parents=True, exist_ok=True)
             waves.touch()  # the simulator would not say that it cannot write
-        path = library(config, line, faulty=faulty, trace=waves is not None)
+        path = library(config, line, faulty=faulty, upsets=upsets, trace=waves is not None)
         self._library = ctypes.CDLL(str(path))
         self._library.rtl_open.restype = ctypes.c_void_p
         self._waves, self._opened = waves, 0
@@ -124,6 +131,27 @@ class RtlTransport(Transport):
     def break_down(self, fault: faults.Fault) -> None:
         """Switches that fault on and all others off; only for a ``faulty`` fabric."""
         self._library.rtl_fault(self._handle, ctypes.c_uint32(fault))
+
+    def upset(self, space: Space, word: int, bit: int, cycles: int = 0) -> None:
+        """Changes a bit of a memory of :data:`ornstein.hdl.regmap.SCRUBBED` after that many cycles,
+        until it is written again; only where the fabric was built with ``upsets``.
+
+        It replaces one that is still to come. Only the last one in a memory holds.
+
+        Parameters
+        ----------
+        space, word : the memory and its word
+        bit : of the word, whose lanes lie side by side
+        """
+        self._library.rtl_upset(
+            self._handle, 1 + SCRUBBED.index(space), word, bit, ctypes.c_uint64(cycles)
+        )
+
+    def cancel_upset(self) -> bool:
+        """Forgets an upset that is still to come; returns whether there was one."""
+        waits = bool(self._library.rtl_upset_waits(self._handle))
+        self._library.rtl_upset(self._handle, 0, 0, 0, ctypes.c_uint64(0))
+        return waits
 
     def reset(self) -> None:
         """Configures the device anew, as after a brown-out: everything is as at power-up, and bytes

@@ -13,6 +13,7 @@ import drawings
 import generate
 import pytest
 import several_boards
+import upsets
 from typer.testing import CliRunner
 
 from ornstein import host
@@ -197,6 +198,16 @@ def test_notes_of_enumerations():
     assert notes["FACTOR"].startswith("factors of the couplings, word")
     assert notes["SEED"].startswith("two halves of 32 bits") and "a read returns" in notes["SEED"]
     assert set(generate.member_notes(isa.Operation).values()) == {""}
+
+
+def test_what_each_board_verifies_follows_from_its_fabric():
+    rows = {board: row for board, *row in upsets.boards()}
+    assert rows["`icebreaker`"][:2] == ["none", "-"] and "FACTOR" in rows["`icebreaker`"][2]
+    assert rows["`ulx3s`"] == rows["`orangecrab`"]
+    verified, cycles, rest = rows["`ulx3s`"]
+    assert verified == "FACTOR, DRIVE, DESCRIPTOR, ACTIVATION"
+    assert rest == "STATE, RANK, NOISE, SUM"
+    assert 16 * 1024 + 8 * 2048 < int(cycles.replace(",", "")) < 45_000
 
 
 def test_several_boards_send_what_their_formats_say():

@@ -79,6 +79,12 @@ def selftest(
             show_default="from 0 to 0.01, at random",
         ),
     ] = None,
+    upsets: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Instead, change so many bits in memories of the simulated gateware."
+        ),
+    ] = 0,
     soak: Annotated[
         float,
         typer.Option(
@@ -89,13 +95,15 @@ def selftest(
     json_file: JsonOption = None,
 ) -> None:
     """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
-    if files or faults or soak:
+    if files or faults or soak or upsets:
         if files:
             _try_files(files, seed, json_file)
         if faults:
             _try_faults(faults, seed, resets, rate, json_file)
         if soak:
             _soak(device, soak, seed, json_file)
+        if upsets:
+            _try_upsets(upsets, seed, json_file)
         return
     from ornstein.host.cli.devices import show
     from ornstein.host.devices.device import open_device
@@ -156,3 +164,18 @@ def _soak(device: str, minutes: float, seed: int, json_file: Path | None) -> Non
             bar.update(task, completed=min(last.seconds, seconds))
     write_json(json_file, {"device": device} | (asdict(last) if last else {}))
     screen.print(str(last), soft_wrap=True)
+
+
+def _try_upsets(count: int, seed: int, json_file: Path | None) -> None:
+    """Changes bits while programs run. Raises CheckError if one was not mended and reported."""
+    from ornstein.host.devices.upset_faults import UpsetCampaign, attack_memories
+
+    campaign = UpsetCampaign()
+    with progress() as bar:
+        task = bar.add_task("changed bits", total=count)
+        for campaign in attack_memories(count, seed):
+            bar.update(task, completed=campaign.upsets.total())
+    write_json(json_file, vars(campaign))
+    screen.print(str(campaign), soft_wrap=True)
+    if campaign.failures:
+        raise CheckError(f"a changed bit was not handled: {campaign.failures[0]}")

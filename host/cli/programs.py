@@ -395,7 +395,7 @@ def run(
                 raise inputs.located(error) from None
             if not done:
                 raise InputError(f"there were no inputs in {inputs.name}")
-        reloads = opened.reloads
+        reloads, upsets = opened.reloads, opened.upsets
         seconds = time.perf_counter() - begin
     _log.info("%d inputs in %.3g s, %.4g inputs a second", done, seconds, done / seconds)
     report = {"device": device, "program": loaded.name, "inputs": done, "seed": seed, **counters}
@@ -406,6 +406,12 @@ def run(
     for text in inputs.notes:
         note(text)
     _warn_of_saturation(counters)
+    for memory, times in upsets.items():
+        errors.print(
+            f"warning: the scrubber found a wrong checksum of {memory} {times} times; what ran "
+            "then was repeated",
+            soft_wrap=True,
+        )
     if reloads:
         errors.print(
             f"warning: the device lost its program {reloads} times, which was loaded again; check "

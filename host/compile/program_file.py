@@ -66,6 +66,10 @@ class _DamageError(ValueError):
     """What makes a document unusable."""
 
 
+_LATE_OPTIONS = "scrub", "fine_noise"
+"""Fields of the configuration that came after the format of the file, False where they lack."""
+
+
 def save_program(program: Program, path: str | Path) -> None:
     """Write the program file, whole or not at all. Raises OSError if it cannot be written, and
     FileNotFoundError naming the folder if that is missing.
@@ -278,13 +282,11 @@ def _array(
 
 
 def _config_document(config: FabricConfig) -> dict:
-    """The configuration as JSON. ``scrub``, on which no answer depends, is only there where it is
-    set, so that files from before there was this field can be read, and others are as they were.
+    """The configuration as JSON. Late options are only there where they are set, so that files from
+    before there were these fields can be read, and others are as they were.
     """
     document = asdict(config)
-    if not config.scrub:
-        del document["scrub"]
-    return document
+    return {name: value for name, value in document.items() if value or name not in _LATE_OPTIONS}
 
 
 def _read_program(document: dict, arrays: dict[str, np.ndarray]) -> Program:
@@ -296,7 +298,7 @@ def _read_program(document: dict, arrays: dict[str, np.ndarray]) -> Program:
         name=_typed(str, document["name"], "name"),
         config=_typed(
             FabricConfig,
-            {"scrub": False} | _typed(dict, document["config"], "config"),
+            dict.fromkeys(_LATE_OPTIONS, False) | _typed(dict, document["config"], "config"),
             "config",
         ),
         problem=_read_problem(_typed(dict, document["problem"], "problem"), arrays),

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from typing import Self
 
 from ornstein.hdl import regmap
-from ornstein.hdl.regmap import Control, Space, StatusRegister
+from ornstein.hdl.regmap import SCRUBBED, Control, ScrubRegister, Space, StatusRegister
 from ornstein.host.devices.device import COUNTERS, DeviceError
 from ornstein.host.devices.link import Link
 
 _WORD = 1 << 32
 _DONE = 1 << StatusRegister.as_shape()["done"].width
+_PASSES = 1 << ScrubRegister.as_shape()["passes"].width
 
 
 class LostError(DeviceError):
@@ -19,9 +20,50 @@ class LostError(DeviceError):
     """
 
 
+class UpsetError(LostError):
+    """A memory of the device does not hold the program any more.
+
+    Attributes
+    ----------
+    memories : names of the memories whose checksum was wrong
+    """
+
+    def __init__(self, memories: tuple[str, ...]):
+        self.memories = memories
+        super().__init__(f"its scrubber found a wrong checksum of {' and of '.join(memories)}")
+
+
+@dataclass(frozen=True)
+class ScrubState:
+    """What a scrubber says.
+
+    Attributes
+    ----------
+    memories : those that it verifies, a bit each in the order of
+        :data:`ornstein.hdl.regmap.SCRUBBED`
+    mismatch : those whose checksum was wrong
+    passes : modulo 2**24
+    """
+
+    memories: int
+    mismatch: int
+    passes: int
+
+    @classmethod
+    def of(cls, value: int) -> Self:
+        """Returns the state that the register SCRUB holds."""
+        register = ScrubRegister.from_bits(value)
+        return cls(register.memories, register.mismatch, register.passes)
+
+    def upset(self) -> UpsetError | None:
+        """Returns the error that names the memories whose checksum was wrong, if there are any."""
+        wrong = [space.name for bit, space in enumerate(SCRUBBED) if self.mismatch >> bit & 1]
+        return UpsetError(tuple(wrong)) if wrong else None
+
+
 @dataclass(frozen=True)
 class ControlState:
-    """The registers from STATUS to TAKEN, read at once.
+    """The registers from STATUS to TAKEN, and where there is a scrubber to SCRUB, read at once.
 
     Attributes
     ----------
@@ -29,6 +71,7 @@ class ControlState:
     done, tag, session : see :class:`ornstein.hdl.regmap.StatusRegister`
     counters : by name, modulo 2**32
     samples, taken : words that have entered the sample ring and were taken out, modulo 2**32
+    scrub : what the scrubber says; None where there is none
     """
 
     busy: bool
@@ -38,11 +81,13 @@ class ControlState:
     counters: dict[str, int]
     samples: int
     taken: int
+    scrub: ScrubState | None = None
 
     @classmethod
     def read(cls, link: Link) -> Self:
         """Reads the registers."""
-        first, last = Control.STATUS, Control.TAKEN
+        scrubs = link.config.scrub
+        first, last = Control.STATUS, Control.SCRUB if scrubs else Control.TAKEN
         values = [int(value) for value in link.read(Space.CONTROL, first, last - first + 1)]
         status = StatusRegister.from_bits(values[0])
         return cls(
@@ -56,6 +101,7 @@ class ControlState:
             },
             samples=values[Control.SAMPLES - first],
             taken=values[Control.TAKEN - first],
+            scrub=ScrubState.of(values[Control.SCRUB - first]) if scrubs else None,
         )
 
 
@@ -68,6 +114,7 @@ class JobWatch:
     state : the registers at that moment
     session : what the host wrote when it loaded the program
     issues, sampled : cycles in which a job multiplies, and words that it sends to the sample ring
+    verified : memories that the scrubber was told to verify, see :class:`ScrubState`
 
     Attributes
     ----------
@@ -75,19 +122,31 @@ class JobWatch:
     started, finished : jobs
     """
 
-    def __init__(self, state: ControlState, session: int | None, issues: int, sampled: int):
+    def __init__(
+        self,
+        state: ControlState,
+        session: int | None,
+        issues: int,
+        sampled: int,
+        verified: int = 0,
+    ):
         self.counters = dict.fromkeys(COUNTERS, 0)
         self.started = self.finished = 0
         self._tag = state.tag
         self._first, self._last = state, dict.fromkeys(COUNTERS, 0)
         self._session, self._issues, self._sampled = session, issues, sampled
+        self._verified, self._passes, self._last_passes = verified, 0, 0
+        if state.scrub:
+            self._last_passes = state.scrub.passes
 
     def start(self, tag: int) -> None:
         """Notes that a job with that tag was started."""
         self.started, self._tag = self.started + 1, tag
 
     def note(self, state: ControlState) -> None:
-        """Counts on. Raises LostError if the device was reset or used by something else."""
+        """Counts on. Raises LostError if the device was reset or used by something else, if it does
+        more than it was told, or if its scrubber found a memory changed.
+        """
         self._need(state.session == self._session, "it was reset, or loaded by something else")
         self._need(state.tag == self._tag, "something else has started a job on it")
         for name, value in state.counters.items():
@@ -96,6 +155,20 @@ class JobWatch:
         # the lanes multiply in no more cycles than there are
         while self.counters["cycles"] < self.counters["issued"]:
             self.counters["cycles"] += _WORD
+        if state.scrub and self._verified:
+            same = state.scrub.memories == self._verified
+            self._need(same, "its scrubber verifies other memories than it was told")
+            if upset := state.scrub.upset():
+                raise upset
+            self._passes += (state.scrub.passes - self._last_passes) % _PASSES
+            self._last_passes = state.scrub.passes
+        issued, most = self.counters["issued"], self.started * self._issues
+        self._need(
+            issued <= most,
+            f"its lanes multiplied in {issued} cycles where the program needs {most}",
+        )
+        entered, most = self._entered(state), self.started * self._sampled
+        self._need(entered <= most, f"it sent {entered} sampled words instead of {most}")
 
     def finish(self, state: ControlState) -> None:
         """Notes that one more job has ended. Raises LostError unless the device has done exactly
@@ -109,14 +182,20 @@ class JobWatch:
         self._need(most or not state.busy, "it works on a job that nobody started")
         issued, least = self.counters["issued"], self.finished * self._issues
         self._need(
-            least <= issued <= least + most * self._issues,
+            least <= issued,
             f"its lanes multiplied in {issued} cycles where the program needs {least}",
         )
-        entered = (state.samples - self._first.samples) % _WORD
+        unverified = self._verified and self._passes < self.finished
+        self._need(not unverified, "its scrubber did not verify its memories behind the job")
+        entered = self._entered(state)
         expected = self.finished * self._sampled % _WORD
         self._need(
             most or entered == expected, f"it sent {entered} sampled words instead of {expected}"
         )
+
+    def _entered(self, state: ControlState) -> int:
+        """Returns the words that have entered the sample ring, modulo 2**32."""
+        return (state.samples - self._first.samples) % _WORD
 
     def taken(self) -> int:
         """Returns what the register TAKEN must hold once all finished jobs' samples are taken."""

@@ -10,6 +10,7 @@ float reference and boards.
 import logging
 import time
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from numbers import Integral
@@ -132,6 +133,7 @@ class Device(ABC):
     config : its fabric; None for the float device
     program : the loaded program; None before :meth:`load`, and after one that failed
     reloads : how often the program was loaded again because the device had lost it
+    upsets : how often that was because a memory had changed, by its name
     warm_start : whether it keeps states from which a warm run starts
     """
 
@@ -141,6 +143,7 @@ class Device(ABC):
     def __init__(self) -> None:
         self.program: Program | None = None
         self.reloads = 0
+        self.upsets: Counter[str] = Counter()
         self.warm_start = True
         self._closed = False
         # what may use the device now: the last run or stream that began, until the next one or a

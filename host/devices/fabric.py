@@ -10,7 +10,8 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister, StatusRegister
 from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.program import EncodedInputs, Program
-from ornstein.host.devices.control import ControlState, LostError
+from ornstein.host.devices import scrubbing
+from ornstein.host.devices.control import ControlState, LostError, UpsetError
 from ornstein.host.devices.device import Device, DeviceError, Outputs, Selection
 from ornstein.host.devices.images import compare_images, memory_images
 from ornstein.host.devices.job_run import JobRun
@@ -33,12 +34,15 @@ class FabricDevice(Device):
     transport : Transport; it is closed with the device, and if opening the device fails
     uri : the name by which the user opened the device
     timeout : seconds of silence after which the link repeats its requests
+    look : seconds between two looks at the counters while a job runs. At 48 MHz they wrap after 89.
+        A job that does more than it must is ended then
 
     Attributes
     ----------
     session : what the device's status shows as long as the loaded program is in its memories; None
         if it is not known to be there
     verified_repairs : ``link.repairs`` when the memories were last compared with the program
+    scrubbed : memories that the scrubber verifies, a bit each; 0 where there is none
 
     Raises
     ------
@@ -48,11 +52,13 @@ class FabricDevice(Device):
 
     config: FabricConfig
 
-    def __init__(self, transport: Transport, uri: str, *, timeout: float = 1.0):
+    def __init__(self, transport: Transport, uri: str, *, timeout: float = 1.0, look: float = 5.0):
         super().__init__()
+        self.look = look
         self.uri = uri
         self.session: int | None = None
         self.verified_repairs = 0
+        self.scrubbed = 0
         self.link = Link(transport, timeout=timeout)
         try:
             self.config = self.link.identify()
@@ -74,11 +80,13 @@ class FabricDevice(Device):
             self._write(program)
 
     def _update(self, program: Program, changed: np.ndarray) -> None:
-        """Writes each group of neighbouring words and reads it back, a second time if it differs.
+        """Writes each group of neighbouring words and reads it back, a second time if it differs,
+        and tells the scrubber what it must find now.
 
         A device that was reset since is found by the next run, which loads the program again.
         """
         self.settle()
+        self.stop_scrubbing()
         lanes = self.config.lanes
         for words in np.split(changed, np.flatnonzero(np.diff(changed) > 1) + 1):
             if not len(words):
@@ -94,14 +102,18 @@ class FabricDevice(Device):
                     f"device {self.uri!r} does not hold the factors that were written from element "
                     f"{start} on; load the program again"
                 )
+        if self.config.scrub:
+            self.scrubbed = scrubbing.begin(self.link, program)
 
     def _write(self, program: Program) -> None:
-        """Writes the program, zeroes all states, and compares the memories with the program.
+        """Writes the program, zeroes all states, compares the memories with the program, and lets
+        the scrubber verify them from then on.
 
         The session is written first, so that a reset at any time shows. Raises DeviceError if the
         memories differ, or if the device was reset.
         """
         self.settle()
+        self.stop_scrubbing()
         # known again only at the end, so that a load that fails half way does not count as whole
         self.session, session = None, 1 + secrets.randbelow(_SESSIONS)
         status = StatusRegister.const({"session": session})
@@ -112,14 +124,33 @@ class FabricDevice(Device):
             self.link.write(image.space, image.start, image.elements)
         repairs = self.link.repairs
         compare_images(self.uri, program, self.link.read)
+        if self.config.scrub:
+            self.scrubbed = scrubbing.begin(self.link, program)
         if ControlState.read(self.link).session != session:
             raise LostError(f"device {self.uri!r} was reset while it was loaded; load it again")
         self.session, self.verified_repairs = session, repairs
 
-    def reload(self) -> None:
+    def stop_scrubbing(self) -> None:
+        """Lets the memories be written: what the scrubber then finds is no upset."""
+        if self.config.scrub:
+            scrubbing.stop(self.link)
+        self.scrubbed = 0
+
+    def reload(self, lost: LostError) -> None:
         """Loads the program again onto a device that has lost it."""
+        if isinstance(lost, UpsetError):
+            self.upsets.update(lost.memories)
         self._load(self._loaded())
         self.reloads += 1
+
+    def find_upset(self) -> UpsetError | None:
+        """Ends whatever runs on the device; returns what its scrubber has found, if anything."""
+        if not self.scrubbed:
+            return None
+        state = self.settle()
+        if state.scrub is None or state.session != self.session:
+            return None
+        return state.scrub.upset()
 
     def verify(self) -> int:
         program, repairs = self._loaded(), self.link.repairs

@@ -18,9 +18,11 @@ import numpy as np
 
 from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.host.compile.program import EncodedInputs, Program, job_issues
-from ornstein.host.devices.control import ControlState, JobWatch, LostError
+from ornstein.host.devices.control import ControlState, JobWatch, LostError, UpsetError
 from ornstein.host.devices.device import DeviceError, Outputs, Selection, scaled_outputs
 from ornstein.host.devices.jobs import Job, job_seeds, pack_jobs, unpack_samples, unpack_units
+from ornstein.host.devices.link import NoAnswerError
+from ornstein.sim.transport import LinkError
 
 if TYPE_CHECKING:
     from ornstein.host.devices.fabric import FabricDevice
@@ -31,8 +33,6 @@ faster.
 """
 _EXTRA_SECONDS = 10.0
 """Seconds that a wait may take besides the cycles of a job."""
-_LOOK = 5.0
-"""Seconds between two looks at the counters while a job runs. At 48 MHz they wrap after 89."""
 _CLEAN_ATTEMPTS = 3
 """How often something is sent or read in all until no part of it had to be repeated."""
 
@@ -82,18 +82,24 @@ class JobRun:
 
     def _begin(self) -> JobWatch:
         """Ends what an earlier run left, and loads the program again if the device has lost it."""
-        state = self._device.settle()
-        if state.session != self._device.session:
+        lost = self._found_lost(self._device.settle())
+        if lost is not None:
             if self._warm:
                 raise DeviceError(
-                    f"device {self._device.uri!r} was reset, so that there are no states for a "
-                    "warm start; run without it first"
+                    f"device {self._device.uri!r} lost its states: {lost}, so that there are no "
+                    "states for a warm start; run without it first"
                 )
-            self._device.reload()
+            self._device.reload(lost)
         self._link.write(Space.CONTROL, Control.CLEAR, [1])
         state = ControlState.read(self._link)
         sampled = self._program.layout.sampled_words
-        return JobWatch(state, self._device.session, self._issues, sampled)
+        return JobWatch(state, self._device.session, self._issues, sampled, self._device.scrubbed)
+
+    def _found_lost(self, state: ControlState) -> LostError | None:
+        """Returns why the program is not on a device that was left idle, if it is not."""
+        if state.session != self._device.session:
+            return LostError("it was reset")
+        return state.scrub.upset() if state.scrub and self._device.scrubbed else None
 
     def _attempt(self, step: Callable[[], None]) -> None:
         """Does a step. If it shows that the device was lost, loads the program again and repeats
@@ -101,7 +107,10 @@ class JobRun:
         """
         try:
             step()
-        except LostError as error:
+        except NoAnswerError:
+            raise
+        except (LostError, LinkError) as failure:
+            error = self._cause(failure)
             if self._warm or self._repeated:
                 remedy = "run without a warm start" if self._warm else "check its supply"
                 raise DeviceError(
@@ -111,12 +120,28 @@ class JobRun:
             jobs = [job for job, _ in self._finished] + list(self._started)
             self._finished.clear()
             self._started.clear()
-            self._device.reload()
+            self._device.reload(error)
             self._before = self._counters()
             self._watch = self._begin()
             for job in jobs:
                 self._attempt(lambda job=job: self._start(job))
                 self._attempt(self._finish)
+
+    def _cause(self, failure: LostError | LinkError) -> LostError:
+        """Returns why a step has failed. A changed memory can make a job do anything, or never end,
+        so what the scrubber says comes first. Raises a failure of the link that has no such cause.
+        """
+        if isinstance(failure, UpsetError):
+            return failure
+        try:
+            upset = self._device.find_upset()
+        except LinkError:
+            raise failure from None
+        if upset is not None:
+            return upset
+        if isinstance(failure, LinkError):
+            raise failure
+        return failure
 
     def _undisturbed(self, action: Callable[[], T]) -> T:
         """Does something over the link, again if a part of it had to be repeated: where frames are
@@ -138,7 +163,7 @@ class JobRun:
         return state
 
     def _look_now_and_then(self) -> None:
-        if time.monotonic() - self._looked > _LOOK:
+        if time.monotonic() - self._looked > self._device.look:
             self._look()
 
     def _wait(self, events: Event) -> None:

@@ -301,6 +301,11 @@ class Link:
         return self._config
 
     @property
+    def config(self) -> FabricConfig:
+        """The fabric at the other end, which is asked for its identity on first use."""
+        return self.identify() if self._config is None else self._config
+
+    @property
     def baud(self) -> int | None:
         """Bits per second of the line; None where it has no rate."""
         return self._transport.baud
@@ -368,7 +373,7 @@ class Link:
         starts = [int(address) for address in addresses]
         for start in starts:
             self._check_range(space, start, count)
-        info = spaces(self._known_config())[space]
+        info = spaces(self.config)[space]
         requests = [
             request for start in starts for request in _reads(space, start, count, info.bytes)
         ]
@@ -387,7 +392,7 @@ class Link:
                 f"{values.dtype}"
             )
         self._check_range(space, address, len(values))
-        info = spaces(self._known_config())[space]
+        info = spaces(self.config)[space]
         if info.signed:
             low, high = -(1 << info.bits - 1), (1 << info.bits - 1) - 1
         else:
@@ -449,13 +454,9 @@ class Link:
         data = b"".join(self._exchange(_reads(Space.IDENTITY, address, count, size)))
         return [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
 
-    def _known_config(self) -> FabricConfig:
-        """Returns the fabric at the other end, which is asked for its identity on first use."""
-        return self.identify() if self._config is None else self._config
-
     def _check_range(self, space: Space, address: int, count: int) -> None:
         """Raises ValueError unless the space holds ``count`` elements from ``address`` on."""
-        info = spaces(self._known_config()).get(space)
+        info = spaces(self.config).get(space)
         size = info.size if info else 0
         if address < 0 or count < 1 or address + count > size:
             raise ValueError(

@@ -111,14 +111,14 @@ def attack_link(
             line.before_write = storm.before_write
             what = f"operation {number}, {line.rate:g} of {[k.name for k in line.kinds]}"
             run_seed = int(rng.integers(2))
-            outcome = _operate(device, program, inputs, run_seed, expected[program][run_seed])
+            outcome = operate(device, program, inputs, run_seed, expected[program][run_seed])
             campaign.outcomes[outcome] += 1
             if outcome not in ("right", "error"):
                 campaign.failures.append(f"{what}: {outcome}")
             line.heal()
             line.before_write = lambda: None
             if outcome != "right":
-                outcome = _operate(device, program, inputs, 0, expected[program][0])
+                outcome = operate(device, program, inputs, 0, expected[program][0])
                 if outcome != "right":
                     campaign.failures.append(f"{what}: a clean operation behind it: {outcome}")
             campaign.faults, campaign.resets = line.injected, storm.resets
@@ -142,7 +142,7 @@ class _ResetStorm:
             self.left = self.left - 1 if self.left else None
 
 
-def _operate(
+def operate(
     device: FabricDevice, program: Program, inputs: np.ndarray, seed: int, expected: Outputs
 ) -> str:
     """Returns ``right``, ``error``, or what else became of an operation."""

@@ -74,6 +74,7 @@ def selftest(device: Device, seed: int = 1) -> Iterator[Check]:
     config, line = device.config, device.link.line
     device.program = None
     device.settle()
+    device.stop_scrubbing()
     identity = (
         f"fabric {config.name}, {config.rank_lanes} x {config.unit_lanes} lanes, "
         f"build {config.build_hash:#010x}"

@@ -96,6 +96,7 @@ def test_the_library_is_that_of_the_configuration(built):
     assert rtl.library(faults.CONFIG, faults.LINE) != rtl.library(
         faults.CONFIG, faults.LINE, faulty=True
     )
+    assert rtl.library(TINY) != rtl.library(TINY, upsets=True)
 
 
 def test_the_library_changes_with_the_gateware_and_the_tools(built, tmp_path, monkeypatch):

@@ -9,10 +9,10 @@ import pytest
 
 from ornstein.host.cli import flash
 from ornstein.host.cli.app import CheckError
-from ornstein.host.devices import file_faults, link_faults
+from ornstein.host.devices import file_faults, link_faults, upset_faults
 
 OPTIONS = {"device": "rtl", "seed": 3, "files": 0, "faults": 0, "resets": 0.3, "rate": 1e-4}
-OPTIONS |= {"soak": 0.0}
+OPTIONS |= {"soak": 0.0, "upsets": 0}
 
 
 def test_damaged_files_are_counted(capsys, tmp_path):
@@ -39,11 +39,21 @@ def test_a_stream_is_compared(capsys, tmp_path):
     assert said.startswith("64 inputs in ") and "equal the integer model in every bit" in said
 
 
+def test_changed_bits_are_counted(capsys, tmp_path):
+    flash.selftest(**OPTIONS | {"upsets": 3}, json_file=tmp_path / "upsets.json")
+    found = json.loads((tmp_path / "upsets.json").read_text())
+    assert found["upsets"] == {"FACTOR": 1, "DRIVE": 1, "DESCRIPTOR": 1}
+    assert capsys.readouterr().out.startswith("3 bits changed (1 in FACTOR, 1 in DRIVE, ")
+
+
 def test_what_is_handled_wrongly_fails_the_check(monkeypatch):
     """A loader that lets damage through, and a device whose answers change, are found."""
     monkeypatch.setattr(file_faults, "_outcome", lambda *_: "other")
     with pytest.raises(CheckError, match=r"a program file was not handled: file 0 \(damaged"):
         flash.selftest(**OPTIONS | {"files": 3}, json_file=None)
-    monkeypatch.setattr(link_faults, "_operate", lambda *_: "wrong sums")
+    monkeypatch.setattr(link_faults, "operate", lambda *_: "wrong sums")
     with pytest.raises(CheckError, match=r"a fault was not handled: operation 0, .*wrong sums"):
         flash.selftest(**OPTIONS | {"faults": 2}, json_file=None)
+    monkeypatch.setattr(upset_faults, "operate", lambda *_: "wrong sums")
+    with pytest.raises(CheckError, match="a changed bit was not handled: bit"):
+        flash.selftest(**OPTIONS | {"upsets": 1}, json_file=None)

@@ -14,6 +14,8 @@ import pytest
 
 from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import TINY
+from ornstein.hdl.regmap import Space
+from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.coupling_memory import AdjustableCouplings
 from ornstein.host.compile.program import InputError, Program, ProgramError
@@ -21,7 +23,9 @@ from ornstein.host.devices.device import Device, DeviceError, Outputs, Selection
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.imperfect import open_imperfect
 from ornstein.host.devices.imperfections import Chip, Connections, ConverterErrors
+from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.serial import SerialTransport
+from ornstein.sim import faults
 from ornstein.sim.port import Port
 from ornstein.sim.rtl import RtlTransport
 from ornstein.sim.stages import Stage
@@ -108,6 +112,32 @@ def loaded(opened, program) -> Device:
 def is_exact(device: Device) -> bool:
     """It draws no random numbers."""
     return device.uri == "float:exact"
+
+
+# ---- memories that change ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("space", [Space.FACTOR, Space.DESCRIPTOR, Space.ACTIVATION])
+def test_a_changed_bit_is_found_and_the_program_can_be_loaded_again(loaded, program, space):
+    """A device with a scrubber mends it by itself, see test_upsets.py; without one, a comparison
+    with the program names the memory. Devices that have no memories of their own are left out.
+    """
+    expected = loaded.run(toy_inputs(), seed=3)
+    word, bit = 4, 1
+    if isinstance(loaded, ModelDevice):
+        faults.change_bit(loaded._model, space, word, bit)
+    elif isinstance(loaded, FabricDevice):
+        loaded.stop_scrubbing()
+        element = word * spaces(TINY)[space].lanes
+        value = loaded.link.read(space, element, 1)
+        loaded.link.write(space, element, value ^ 1 << bit)
+    else:
+        return
+    with pytest.raises(DeviceError, match=f"of {space.name}; load the program again"):
+        loaded.verify()
+    loaded.load(program)
+    assert loaded.verify() > 0
+    assert_same(loaded.run(toy_inputs(), seed=3), expected)
 
 
 # ---- what a run depends on -----------------------------------------------------------------------

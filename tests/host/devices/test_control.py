@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from ornstein.host.devices.control import ControlState, JobWatch, LostError
+from ornstein.hdl.regmap import SCRUBBED, ScrubRegister, Space
+from ornstein.host.devices.control import (
+    ControlState,
+    JobWatch,
+    LostError,
+    ScrubState,
+    UpsetError,
+)
 from ornstein.host.devices.device import COUNTERS
 
 ISSUES, SAMPLED = 1000, 12
@@ -84,7 +91,61 @@ def test_counters_go_on_beyond_their_registers():
         counters = dict.fromkeys(COUNTERS, part * issues % 2**32)
         watch.note(after(1, counters=counters))
     assert watch.counters == dict.fromkeys(COUNTERS, 2 * issues)
-    stalled = started(1, issues=10)
+    stalled = started(1, issues=2**32)
     # between two looks the lanes multiplied 2**32 - 5 times, and the cycles wrapped
     stalled.note(after(1, counters={**after(0).counters, "issued": 2**32 - 5, "cycles": 20}))
     assert stalled.counters["cycles"] == 2**32 + 20
+
+
+EVERY_MEMORY = (1 << len(SCRUBBED)) - 1
+
+
+def scrubbed(jobs: int, passes: int, **changes) -> ControlState:
+    """As :func:`after`, with what a scrubber says that has ended so many passes."""
+    scrub = ScrubState(EVERY_MEMORY, 0, (2**24 - 2 + passes) % 2**24)
+    return after(jobs, scrub=replace(scrub, **changes))
+
+
+def watch_of_scrubbed() -> JobWatch:
+    watch = JobWatch(scrubbed(0, 0), 99, ISSUES, SAMPLED, verified=EVERY_MEMORY)
+    watch.start(IDLE.tag + 1)
+    return watch
+
+
+def test_each_job_is_verified_by_a_pass():
+    """The count of passes wraps on the way; passes between the jobs count, too."""
+    watch = watch_of_scrubbed()
+    watch.finish(scrubbed(1, 1))
+    watch.start(IDLE.tag + 2)
+    watch.finish(scrubbed(2, 5))
+    idle = watch_of_scrubbed()
+    with pytest.raises(LostError, match="did not verify its memories behind the job"):
+        idle.finish(scrubbed(1, 0))
+
+
+def test_a_wrong_checksum_names_its_memories():
+    mismatch = sum(1 << SCRUBBED.index(space) for space in (Space.FACTOR, Space.DESCRIPTOR))
+    with pytest.raises(UpsetError, match="a wrong checksum of FACTOR and of DESCRIPTOR") as caught:
+        watch_of_scrubbed().finish(scrubbed(1, 1, mismatch=mismatch))
+    assert caught.value.memories == ("FACTOR", "DESCRIPTOR")
+
+
+def test_a_scrubber_that_was_switched_off_is_noticed():
+    with pytest.raises(LostError, match="verifies other memories than it was told"):
+        watch_of_scrubbed().finish(scrubbed(1, 1, memories=0))
+
+
+def test_a_job_that_does_too_much_is_noticed_while_it_runs():
+    """It might never end: a bit of its schedule may have changed."""
+    counters = {**after(0).counters, "issued": ISSUES + 1}
+    with pytest.raises(LostError, match="in 1001 cycles where the program needs 1000"):
+        started(1).note(after(1, done=IDLE.done, busy=True, counters=counters))
+    with pytest.raises(LostError, match="it sent 13 sampled words instead of 12"):
+        started(1).note(after(1, done=IDLE.done, busy=True, samples=IDLE.samples + 13))
+
+
+def test_the_register_unpacks():
+    register = ScrubRegister.const({"memories": 7, "mismatch": 8, "passes": 5})
+    state = ScrubState.of(register.as_bits())
+    assert (state.memories, state.mismatch, state.passes) == (7, 8, 5)
+    assert str(state.upset()).endswith("a wrong checksum of ACTIVATION")
