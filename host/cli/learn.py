@@ -85,7 +85,7 @@ def learn(
     from ornstein.host.cli.skips import one_skip
     from ornstein.host.compile.program_file import save_program
     from ornstein.host.devices.device import open_device
-    from ornstein.host.learn.learner import Learner, LearningError, Settings, random_factors
+    from ornstein.host.learn.learner import Learner, Settings, random_factors
 
     settings = Settings(steps, batch, rate, not constant_rate, beta, not cold, limit, every, seed)
     settings.check()
@@ -105,17 +105,7 @@ def learn(
         if done:
             screen.print(f"Going on from step {done} of {checkpoint}", soft_wrap=True)
         before = learner.score(trained.x_test, trained.y_test)
-        task = bar.add_task("learning", total=steps, completed=done)
-
-        def tell(now, validation) -> None:
-            text = f"learning, centred cosine {validation.centred:.4f}"
-            bar.update(task, completed=now, description=text)
-
-        stopped: LearningError | None = None
-        try:
-            learner.run(checkpoint=checkpoint, progress=tell)
-        except LearningError as error:
-            stopped = error
+        stopped = _run(learner, checkpoint, done, bar)
         learner.take_best()
         after = learner.score(trained.x_test, trained.y_test)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -135,6 +125,23 @@ def learn(
     screen.print(f"Wrote {path}. Next: ornstein run {path} --device {device}", soft_wrap=True)
     if stopped is not None:
         raise stopped
+
+
+def _run(learner, checkpoint: Path | None, done: int, bar):
+    """Takes the steps after ``done``; returns the error that stopped them, or None."""
+    from ornstein.host.learn.learner import LearningError
+
+    task = bar.add_task("learning", total=learner.settings.steps, completed=done)
+
+    def tell(now, validation) -> None:
+        text = f"learning, centred cosine {validation.centred:.4f}"
+        bar.update(task, completed=now, description=text)
+
+    try:
+        learner.run(checkpoint=checkpoint, progress=tell)
+    except LearningError as error:
+        return error
+    return None
 
 
 def _program(path, device, trained):
