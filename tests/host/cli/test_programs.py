@@ -69,7 +69,7 @@ def folder(tmp_path_factory):
 )
 def test_inspect_describes_the_program(folder, capsys, name, fabric, units, schedule, rest):
     program = load_program(folder / f"{name}.program")
-    programs.inspect(folder / f"{name}.program", folder / "inspect.json")
+    programs.inspect(folder / f"{name}.program", json_file=folder / "inspect.json")
     first, *_ = capsys.readouterr().out.splitlines()
     head, _, last = first.partition("; ")
     assert head == (
@@ -119,7 +119,7 @@ def test_what_a_program_holds_less_well_is_said_on_standard_error(folder, capsys
     save_program(replace(load_program(folder / "first.program"), checks=checks), path)
     np.save(folder / "one.npy", np.load(folder / "inputs.npy")[:1])
     line = "warning: toy: the figure is [far] off\n"
-    programs.inspect(path, folder / "warned.json")
+    programs.inspect(path, json_file=folder / "warned.json")
     shown = capsys.readouterr()
     assert shown.err == line
     words = [text.replace("│", " ").split() for text in shown.out.splitlines()]

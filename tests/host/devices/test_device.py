@@ -213,7 +213,7 @@ def test_the_prediction_needs_the_target_alone(device, uri):
 
 
 def test_a_fabric_reads_what_was_selected_and_no_more(device):
-    """On 8 inputs in two jobs: sums of 32 bits, squares of 48 bits, and nine control registers of
+    """On 8 inputs in two jobs: sums of 32 bits, squares of 48 bits, and twelve control registers of
     32 bits, twice before the jobs and once after each.
     """
     program = compile_problem(toy(target="b"), TINY, toy_inputs())
@@ -231,11 +231,11 @@ def test_a_fabric_reads_what_was_selected_and_no_more(device):
     try:
         one.run(toy_inputs(8))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
-        assert sizes == {Space.SUM: 8 * 8 * 4, Space.SQUARE: 8 * 8 * 6, Space.CONTROL: 4 * 36}
+        assert sizes == {Space.SUM: 8 * 8 * 4, Space.SQUARE: 8 * 8 * 6, Space.CONTROL: 4 * 48}
         read.clear()
         one.run(toy_inputs(8), selection=prediction_only(program.problem))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
-        assert sizes == {Space.SUM: 8 * 3 * 4, Space.CONTROL: 4 * 36}
+        assert sizes == {Space.SUM: 8 * 3 * 4, Space.CONTROL: 4 * 48}
     finally:
         del link._exchange
 
