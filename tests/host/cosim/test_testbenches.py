@@ -4,6 +4,7 @@
 from pathlib import Path
 
 import pytest
+from amaranth.hdl import Fragment
 
 from ornstein.hdl.config import PRESETS, ConfigError
 from ornstein.host.cosim.testbenches import TESTBENCHES, cosimulate, find_modules
@@ -15,7 +16,7 @@ def test_every_testbench_runs_on_its_fabrics():
     for bench in TESTBENCHES.values():
         assert bench.choose_fabric(None) == next(iter(bench.fabrics), None)
         for name in bench.fabrics:
-            bench.component(fabric(name))
+            Fragment.get(bench.component(fabric(name)), None)  # elaborates it
     assert all(fabric(name).unit_lanes == 1 for name in TESTBENCHES["update"].fabrics)
 
 
