@@ -160,7 +160,8 @@ class Network:
         margin = size // 2
         padded = np.pad(x, ((0, 0), (0, 0), (margin, margin), (margin, margin)))
         windows = sliding_window_view(padded, (size, size), axis=(2, 3))
-        columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count * height * width, -1)
+        # one product for each image: its sums are then rounded alike however many there are
+        columns = windows.transpose(0, 2, 3, 1, 4, 5).reshape(count, height * width, -1)
         result = columns @ weight.reshape(out, -1).T + self.weights[f"{name}.bias"]
         return result.reshape(count, height, width, out).transpose(0, 3, 1, 2)
 
