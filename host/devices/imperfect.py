@@ -114,6 +114,7 @@ class ImperfectDevice(Device):
         self.uri, self.config = uri, inner.config
         self.inner, self.chip = inner, chip
         self.warm_start, self.answered = inner.warm_start, 0
+        self.upsets = inner.upsets  # one count for both
 
     def close(self) -> None:
         super().close()

@@ -17,6 +17,8 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.control import ControlState
 from ornstein.host.devices.device import DeviceError
 from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.imperfect import ImperfectDevice
+from ornstein.host.devices.imperfections import Chip
 from ornstein.host.devices.link_faults import programs
 from ornstein.host.devices.scrubbing import verification_cycles, verified_images
 from ornstein.host.devices.upset_faults import attack_memories, with_constants
@@ -71,6 +73,15 @@ def test_a_change_between_two_runs_is_found_before_the_second(fabric, line, case
         pass  # the clock runs while the host reads
     np.testing.assert_array_equal(fabric.run(inputs, seed=3).sums, expected)
     assert fabric.upsets == {"FACTOR": 1}
+
+
+def test_an_imperfect_chip_tells_the_changes_of_its_device(fabric, line, case):
+    program, inputs = case
+    with ImperfectDevice(fabric, Chip(), "chip") as chip:
+        chip.load(program)
+        change(line, program, Space.FACTOR)
+        chip.run(inputs)
+        assert chip.upsets == {"FACTOR": 1} and chip.reloads == 1
 
 
 def test_a_job_that_would_not_end_is_ended(fabric, line, case):
