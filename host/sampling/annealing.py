@@ -78,7 +78,7 @@ def anneal(
     for name, value in (("steps", steps), ("chains", chains)):
         if value is not None and value < 1:
             raise EnergyError(f"{name} = {value} must be at least 1")
-    field = checked_bias(energy, None if bias is None else np.asarray(bias, float))
+    field = checked_bias(energy, bias)
 
     def schedule(pace: Pace) -> tuple[Stage, ...]:
         count = steps or UNHURRIED * pace.step.steps

@@ -111,7 +111,7 @@ def sample(
     for name, value, least in (("n", n, 4), ("chains", chains, 1), ("thin", thin, 1)):
         if value is not None and value < least:
             raise EnergyError(f"{name} = {value} must be at least {least}")
-    field = checked_bias(energy, None if bias is None else np.asarray(bias, float))
+    field = checked_bias(energy, bias)
 
     def schedule(pace: Pace) -> tuple[Stage, ...]:
         interval = thin or min(MOST_STEPS_BETWEEN, pace.relaxation_steps)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ornstein.host.physics.problem import BIAS, NEAREST, STOCHASTIC, Problem, equilibrium
 from ornstein.host.physics.timestep import (
@@ -147,7 +148,7 @@ def equilibrium_problem(
     ).check()
 
 
-def checked_bias(energy: Energy, bias: np.ndarray | None) -> np.ndarray:
+def checked_bias(energy: Energy, bias: ArrayLike | None) -> np.ndarray:
     """The bias (units,), by default zero. Raises EnergyError unless it has that shape and is
     finite.
     """
