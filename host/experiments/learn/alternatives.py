@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ornstein.host.compile.coupling_memory import AdjustableCouplings
-from ornstein.host.compile.program import Program
+from ornstein.host.compile.program import INPUT_LIMIT, Program
 from ornstein.host.devices.imperfect import ImperfectDevice
 from ornstein.host.devices.imperfections import Chip
 from ornstein.host.devices.model import ModelDevice
@@ -58,7 +58,7 @@ def refitted(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
     )
     assert probes.problem.entry == BIAS
     units = recipe.energy.units
-    amplitude = PROBE * 32767 * probes.input_lsb
+    amplitude = PROBE * INPUT_LIMIT * probes.input_lsb
     with _chip(aligned, chip) as device:
         device.load(plain)
         before = _score(plain, device, model)
@@ -89,7 +89,7 @@ def compensated(aligned: Program, model: TrainedModel, chip: Chip) -> Alternativ
     encoder, decoder = energy.slices.values()
     mix, leak = energy.couplings[0].mix[0, 1], 2 * energy.j2
     ideal = couplings.factors()
-    amplitude = PROBE * 32767 * aligned.input_lsb[encoder]
+    amplitude = PROBE * INPUT_LIMIT * aligned.input_lsb[encoder]
     drives = np.zeros((encoder.stop, energy.units))
     drives[:, encoder] = np.diag(amplitude)
     gains = {side: np.ones_like(factor) for side, factor in ideal.items()}
