@@ -117,11 +117,9 @@ def aligned(values: np.ndarray, source: Source, size: tuple[int, int]) -> np.nda
     Raises ModelFileError if they do not cover it.
     """
     if values.ndim == 4:
-        fine = upsampled(values, source.factor)
-        margins = [have - want for have, want in zip(fine.shape[2:], size, strict=True)]
-        if min(margins) >= 0:
-            top, left = (margin // 2 for margin in margins)
-            return fine[:, :, top : top + size[0], left : left + size[1]]
+        cut = _cut(upsampled(values, source.factor), size)
+        if cut is not None:
+            return cut
     raise ModelFileError(
         f"tensor {source.name} has shape {values.shape}, which {source.factor} times as large does "
         f"not cover {size[0]} x {size[1]} pixels; give its factor, as in {source.name}=2"
@@ -130,11 +128,19 @@ def aligned(values: np.ndarray, source: Source, size: tuple[int, int]) -> np.nda
 
 def middle(images: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """The middle of images (n, channels, height, width). Raises InputError if they are smaller."""
-    margins = [have - want for have, want in zip(images.shape[2:], size, strict=True)]
-    if min(margins) < 0:
+    cut = _cut(images, size)
+    if cut is None:
         raise InputError(
             f"images of {images.shape[2]} x {images.shape[3]} pixels are smaller than those that "
             f"come out, {size[0]} x {size[1]}"
         )
+    return cut
+
+
+def _cut(images: np.ndarray, size: tuple[int, int]) -> np.ndarray | None:
+    """The middle of images (n, channels, height, width); None if they are smaller."""
+    margins = [have - want for have, want in zip(images.shape[2:], size, strict=True)]
+    if min(margins) < 0:
+        return None
     top, left = (margin // 2 for margin in margins)
     return images[:, :, top : top + size[0], left : left + size[1]]
