@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """cocotb tests of :class:`ornstein.hdl.link.uart.Uart`, judged by the UART of cocotbext-uart.
 
-``LINES`` in the environment holds, as JSON, a pair for each divisor of the UART that was built: the
-divisor, and the rate in bits per second at which a board uses it.
+``UART_LINES`` in the environment holds, as JSON, a pair for each divisor of the UART that was
+built: the divisor, and the rate in bits per second at which a board uses it. ``LINES`` alone would
+not do: readline sets it to the height of the terminal.
 """
 
 import json
@@ -14,7 +15,7 @@ from cocotb.clock import Clock
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge
 from cocotbext.uart import UartSink, UartSource
 
-LINES = json.loads(os.environ["LINES"])
+LINES = json.loads(os.environ["UART_LINES"])
 RATES = cocotb.parametrize(rate=range(len(LINES)))
 TOLERATED = 0.02
 """By what fraction the two ends' clocks may differ; :meth:`ornstein.hdl.regmap.Line.at` relies on

@@ -25,7 +25,7 @@ def test_uart_and_its_judge_understand_each_other():
         Uart(*lines),
         modules=["cocotb_uart"],
         folders=[Path(__file__).parent],
-        environment={"LINES": json.dumps(list(lines.items()))},
+        environment={"UART_LINES": json.dumps(list(lines.items()))},
         build_dir=BUILD,
         simulator="verilator",
         seed=1,
