@@ -14,7 +14,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 # What `make test-fast` leaves out: whatever builds a simulator, a netlist or a program for each of
 # many recipes. What stays tests the gateware's components in Amaranth's own simulator, the integer
 # model, the compiler, and the physics.
-SLOW := tests/boards tests/cosim tests/host/cli tests/host/experiments \
+SLOW := tests/boards tests/cosim tests/distribution tests/host/cli tests/host/experiments \
     $(addprefix tests/hdl/test_, \
         bridge.py lanes.py memory.py rate.py sums.py targets.py usb.py usb_wires.py) \
     tests/sim/test_rtl.py tests/sim/test_cells_ecp5.py tests/hdl/formal \

@@ -3,6 +3,7 @@
 
 import json
 from dataclasses import fields
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +24,8 @@ from ornstein.host.compile.program_file import (
 from ornstein.host.devices.file_faults import attack_files
 from ornstein.host.physics.interface import Readout
 from ornstein.sim.stages import Stage
+
+DATA = Path(__file__).parents[2] / "data" / "programs"
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +140,15 @@ def keep(document):
     """Changes nothing."""
 
 
-def test_another_version_is_refused(saved):
+@pytest.mark.parametrize("version", range(1, FORMAT_VERSION))
+def test_a_file_of_an_older_version_says_so(version):
+    """Files that the releases of those formats wrote."""
+    assert refused(DATA / f"format{version}.program").endswith(
+        f"has program format {version}; this version reads {FORMAT_VERSION}; compile it again"
+    )
+
+
+def test_a_newer_version_is_refused(saved):
     rewritten(saved, lambda document: document.update(version=FORMAT_VERSION + 1))
     assert (
         f"has program format {FORMAT_VERSION + 1}; this version reads {FORMAT_VERSION}"

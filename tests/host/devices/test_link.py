@@ -42,7 +42,14 @@ def test_identify(config):
     ("name", "value", "message"),
     [
         ("magic", 0x12345678, "magic is 0x12345678, not 0x4e54534f: this is no Ornstein device"),
-        ("protocol", 99, f"protocol is version 99, this host speaks {PROTOCOL_VERSION}"),
+        *(
+            (
+                "protocol",
+                old,
+                f"protocol is version {old}, this host speaks {PROTOCOL_VERSION}; build",
+            )
+            for old in (*range(1, PROTOCOL_VERSION), 99)
+        ),
         ("build_hash", 5, "build_hash is 0x00000005, the identity's other fields give"),
         ("sample_depth", 128, "build_hash is"),
         ("factor_width", 99, "factor_width must be between 4 and 16, not 99"),
