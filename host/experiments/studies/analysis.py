@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a study is, and where along each of its axes the score has lost one per cent."""
+"""What a study is, and where along each of its axes the score has lost a given amount."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -7,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap
 
-from ornstein.host.experiments.studies.subject import IDEAL, PROGRAMS, TITLES
+from ornstein.host.experiments.studies.subject import COSINE, IDEAL, TITLES, Score
 
-LOSS = 0.01
-"""Fall of the centred cosine, from that of the undisturbed program, that counts as lost."""
 _RESAMPLES = 300
 _CONFIDENCE = 0.68  # of the interval of a threshold: one standard error each way
 
@@ -44,6 +42,7 @@ class Study:
     conclude : returns one sentence from the rows, which are parameters and results of each point
     method : what was run, on which device, and where the errors come from
     draws : number of random draws of each point, unless the user asks for another
+    score : what the points are scored by
     """
 
     name: str
@@ -54,11 +53,12 @@ class Study:
     conclude: Callable[[list[dict]], str]
     method: str
     draws: int
+    score: Score = COSINE
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Where the score of a program has fallen by `LOSS` along an axis.
+    """Where the score of a program has fallen by its ``loss`` along an axis.
 
     Attributes
     ----------
@@ -86,7 +86,7 @@ class Threshold:
         return ("before " if self.value == self.first else "") + unit(self.value)
 
 
-def curve(rows: list[dict], axis: Axis, program: str) -> list[dict]:
+def curve(rows: list[dict], axis: Axis, program: str, score: Score = COSINE) -> list[dict]:
     """Returns the undisturbed point of a program, then its rows on an axis.
 
     They are sorted from the value that disturbs least to the one that disturbs most.
@@ -95,29 +95,31 @@ def curve(rows: list[dict], axis: Axis, program: str) -> list[dict]:
     chosen = [
         row
         for row in rows
-        if row["program"] == program and row["axis"] == axis.name and row.get("centred") is not None
+        if row["program"] == program
+        and row["axis"] == axis.name
+        and row.get(score.column) is not None
     ]
     return ideal[:1] + sorted(chosen, key=lambda row: row["value"], reverse=axis.falling)
 
 
-def thresholds(rows: list[dict], axes: tuple[Axis, ...]) -> list[Threshold]:
+def thresholds(rows: list[dict], axes: tuple[Axis, ...], score: Score = COSINE) -> list[Threshold]:
     """Returns the threshold of each program on each axis that has scores."""
     found = []
     for axis in axes:
-        for program in PROGRAMS:
-            points = curve(rows, axis, program)
+        for program in TITLES:
+            points = curve(rows, axis, program, score)
             if len(points) > 1:
-                found.append(_threshold(points[0], points[1:], axis, program))
+                found.append(_threshold(points[0], points[1:], axis, program, score.loss))
     return found
 
 
-def _threshold(ideal: dict, along: list[dict], axis: Axis, program: str) -> Threshold:
+def _threshold(ideal: dict, along: list[dict], axis: Axis, program: str, loss: float) -> Threshold:
     """Returns the threshold of a program from its undisturbed point and its points on an axis."""
-    scale = _Scale(np.array([row["value"] for row in along], float), axis.linear)
+    scale = _Scale(np.array([row["value"] for row in along], float), axis.linear, loss)
     draws = [np.asarray(row["scores"]) for row in (ideal, *along)]
     base = float(draws[0].mean())
     value = low = high = None
-    if any(base - scores.mean() > LOSS for scores in draws[1:]):
+    if any(base - scores.mean() > loss for scores in draws[1:]):
         value = scale.value(scale.crossing(*draws))
         if min(len(scores) for scores in draws[1:]) > 1:
             low, high = _interval(scale, draws)
@@ -142,28 +144,31 @@ def _interval(scale: "_Scale", draws: list[np.ndarray]) -> tuple[float, float]:
 
 
 class _Scale:
-    """The values of an axis in order, and their positions on its linear or logarithmic scale."""
+    """The values of an axis in order, and their positions on its linear or logarithmic scale.
 
-    def __init__(self, values: np.ndarray, linear: bool) -> None:
-        self.values, self.linear = values, linear
+    ``loss`` is the fall of the score that counts as lost.
+    """
+
+    def __init__(self, values: np.ndarray, linear: bool, loss: float) -> None:
+        self.values, self.linear, self.loss = values, linear, loss
         self.positions = values if linear else np.log(values)
 
     def crossing(self, *scores: np.ndarray) -> float:
-        """Returns the position at which the mean score first falls by `LOSS`.
+        """Returns the position at which the mean score first falls by ``loss``.
 
         ``scores`` are the draws of the undisturbed point, then those of each value. If the mean
         never falls that far, the position is the last one.
         """
         means = np.array([np.mean(draws) for draws in scores])
         lost = means[0] - means[1:]
-        beyond = np.flatnonzero(lost > LOSS)
+        beyond = np.flatnonzero(lost > self.loss)
         if not len(beyond):
             return float(self.positions[-1])
         first = beyond[0]
         if first == 0:
             return float(self.positions[0])
         before, after = self.positions[first - 1], self.positions[first]
-        share = (LOSS - lost[first - 1]) / (lost[first] - lost[first - 1])
+        share = (self.loss - lost[first - 1]) / (lost[first] - lost[first - 1])
         return float(before + share * (after - before))
 
     def value(self, position: float) -> float:
@@ -175,14 +180,17 @@ class _Scale:
 
 
 def sentence_of(
-    rows: list[dict], axes: tuple[Axis, ...], unit: Callable[[float], str]
+    rows: list[dict],
+    axes: tuple[Axis, ...],
+    unit: Callable[[float], str],
+    score: Score = COSINE,
 ) -> dict[str, str]:
-    """Returns for each axis where each program loses one per cent.
+    """Returns for each axis where each program has lost the score's ``loss``.
 
     Example: "12 % (full interface), 3 % (aligned skip)".
     """
     found: dict[str, list[Threshold]] = {axis.name: [] for axis in axes}
-    for threshold in thresholds(rows, axes):
+    for threshold in thresholds(rows, axes, score):
         found[threshold.axis].append(threshold)
     return {axis: _phrase(group, unit) for axis, group in found.items()}
 
@@ -199,15 +207,15 @@ def percent(value: float) -> str:
     return f"{100 * value:.2g} %"
 
 
-def with_losses(rows: list[dict]) -> list[dict]:
+def with_losses(rows: list[dict], score: Score = COSINE) -> list[dict]:
     """Returns the rows, with the ``loss`` of those that have a score.
 
     It is how far the score has fallen below that of the undisturbed program.
     """
-    ideal = {row["program"]: row["centred"] for row in rows if row["axis"] == IDEAL}
+    ideal = {row["program"]: row[score.column] for row in rows if row["axis"] == IDEAL}
     return [
-        {**row, "loss": ideal[row["program"]] - row["centred"]}
-        if row.get("centred") is not None
+        {**row, "loss": ideal[row["program"]] - row[score.column]}
+        if row.get(score.column) is not None
         else row
         for row in rows
     ]

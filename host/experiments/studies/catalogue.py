@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ornstein.host.experiments.studies import (
     converters,
+    denoising,
     mixing,
     noise,
     precision,
@@ -28,6 +29,7 @@ STUDIES: dict[str, Study] = {
         precision.STUDY,
         mixing.STUDY,
         temperature.STUDY,
+        denoising.STUDY,
     )
 }
 
@@ -39,7 +41,7 @@ class Answer:
     Attributes
     ----------
     rows : parameters and results of each point
-    lost : where the score has lost one per cent
+    lost : where the score has lost what the study's score calls lost
     conclusion : one sentence
     """
 
@@ -70,7 +72,7 @@ def run_study(
     folder.mkdir(parents=True, exist_ok=True)
     sweep = Sweep(
         study.name,
-        tuple(point for point in study.points if point["program"] in subject.recipes),
+        tuple(point for point in study.points if point["program"] in subject.programs),
         study.measure,
         subject,
         draws or study.draws,
@@ -84,9 +86,11 @@ def run_study(
             workers=workers,
             scheduler=scheduler,
             progress=progress,
-        )
+        ),
+        study.score,
     )
-    answer = Answer(study, rows, thresholds(rows, study.axes), study.conclude(rows))
+    lost = thresholds(rows, study.axes, study.score)
+    answer = Answer(study, rows, lost, study.conclude(rows))
     _write(answer, folder, sweep)
     return answer
 
@@ -102,7 +106,9 @@ def _write(answer: Answer, folder: Path, sweep: Sweep) -> None:
         "method": study.method,
         "draws": sweep.draws,
         "seed": sweep.seed,
-        "loses_one_percent": [asdict(row) for row in answer.lost],
+        "score": study.score.name,
+        "lost": study.score.lost,
+        "thresholds": [asdict(row) for row in answer.lost],
         "rows": answer.rows,
     }
     (folder / f"{study.name}.json").write_text(json.dumps(document, indent=1) + "\n")

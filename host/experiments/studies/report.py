@@ -10,13 +10,22 @@ from matplotlib.axis import Axis as MatplotlibAxis
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-from ornstein.host.experiments.studies.analysis import LOSS, Axis, Threshold, curve
+from ornstein.host.experiments.studies.analysis import Axis, Threshold, curve
 from ornstein.host.experiments.studies.catalogue import Answer
 from ornstein.host.experiments.studies.mixing import GAP, TRAINED
 from ornstein.host.experiments.studies.mixing import STUDY as MIXING
-from ornstein.host.experiments.studies.subject import ALIGNED, FULL, PAPER, PROSE, TITLES
+from ornstein.host.experiments.studies.subject import (
+    ALIGNED,
+    DENOISER,
+    FULL,
+    PAPER,
+    PROSE,
+    TITLES,
+    Score,
+)
 from ornstein.host.pages.page import (
     BLUE,
+    GREEN,
     GREY,
     INK,
     ORANGE,
@@ -29,13 +38,11 @@ from ornstein.host.pages.page import (
     write_page,
 )
 
-COLOURS = {FULL: BLUE, PAPER: PURPLE, ALIGNED: ORANGE}
+COLOURS = {FULL: BLUE, PAPER: PURPLE, ALIGNED: ORANGE, DENOISER: GREEN}
 COLUMNS = 3
 """Panels side by side in a plot."""
 PANEL = 2.7
 """Height of a panel in inches."""
-FLOOR, ROOF = 1e-4, 1.3
-"""Limits of the losses that are shown."""
 DECADES, FEW_DECADES = 300, 30
 """Ratios of the ends of a logarithmic axis below which it has ticks at 1 and 3, and at 1, 2, 5."""
 
@@ -44,7 +51,7 @@ def write_report(folder: Path, name: str, answers: Iterable[Answer]) -> Path:
     """Writes ``folder/name`` with a section for each answer, and returns the path of the page."""
     answers = list(answers)
     title = "What the paper leaves open" if len(answers) > 1 else f"Study: {answers[0].study.name}"
-    summary = PROSE("summary", names=[answer.study.name for answer in answers], loss=LOSS)
+    summary = PROSE("summary", names=[answer.study.name for answer in answers])
     return write_page(folder, title, summary, [section(answer) for answer in answers], name)
 
 
@@ -52,16 +59,17 @@ def section(answer: Answer) -> Section:
     """Returns what the page says about one study."""
     study = answer.study
     figure = times(answer) if study is MIXING else losses(answer)
-    caption = PROSE("caption", floor=FLOOR, method=study.method)
+    caption = PROSE("caption", floor=study.score.shown[0], method=study.method)
     exhibit = Exhibit(study.name, study.name.capitalize(), figure, caption)
     return Section(study.question, [answer.conclusion], [threshold_grid(answer)], [exhibit])
 
 
 def threshold_grid(answer: Answer) -> Grid:
-    """Returns where each program loses one per cent on each axis that has scores."""
+    """Returns where each program has lost the study's loss on each axis that has scores."""
+    score = answer.study.score
     return Grid(
-        PROSE("thresholds", study=answer.study.name, loss=LOSS),
-        ("what", "program", "undisturbed", "loses 1 % at", "from", "to"),
+        PROSE("thresholds", study=answer.study.name, score=score.name, loss=score.loss),
+        ("what", "program", "undisturbed", f"loses {score.lost} at", "from", "to"),
         [_row(row) for row in answer.lost],
     )
 
@@ -80,7 +88,7 @@ def _row(found: Threshold) -> tuple:
 
 @house_style
 def losses(answer: Answer) -> Figure:
-    """Draws the loss of score along each axis, with error bars and a line at one per cent.
+    """Draws the loss of score along each axis, with error bars and a line at what counts as lost.
 
     Where the rows have an expected score, its loss is drawn too.
     """
@@ -89,7 +97,7 @@ def losses(answer: Answer) -> Figure:
     figure = new_figure(PANEL * lines + 0.4)
     panels = figure.subplots(lines, min(COLUMNS, len(axes)), squeeze=False)
     for panel, axis in zip(panels.flat, axes, strict=False):
-        _losses(panel, axis, answer.rows)
+        _losses(panel, axis, answer.rows, answer.study.score)
     for panel in panels.flat[len(axes) :]:
         panel.set_visible(False)
     _legend(figure, panels)
@@ -102,8 +110,8 @@ def times(answer: Answer) -> Figure:
     figure = new_figure(2 * PANEL + 0.4)
     panels = figure.subplots(2, COLUMNS)
     for panel, axis in zip(panels.flat, answer.study.axes, strict=True):
-        if any("centred" in row for row in answer.rows if row["axis"] == axis.name):
-            _losses(panel, axis, answer.rows)
+        if any(answer.study.score.column in row for row in answer.rows if row["axis"] == axis.name):
+            _losses(panel, axis, answer.rows, answer.study.score)
         else:
             _times(panel, axis, answer.rows)
     _legend(figure, panels)
@@ -157,14 +165,14 @@ def _few_decades(direction: MatplotlibAxis) -> None:
         direction.set_minor_formatter(NullFormatter())
 
 
-def _losses(panel: Axes, axis: Axis, rows: list[dict]) -> None:
+def _losses(panel: Axes, axis: Axis, rows: list[dict], score: Score) -> None:
     """Draws the loss of score of each program along one axis."""
     for program, colour in COLOURS.items():
-        _plot(panel, curve(rows, axis, program), TITLES[program], colour)
-    panel.axhline(LOSS, color=GREY, linewidth=1, linestyle="--", label="1 %")
+        _plot(panel, curve(rows, axis, program, score), TITLES[program], colour, score)
+    panel.axhline(score.loss, color=GREY, linewidth=1, linestyle="--", label=score.lost)
     panel.set_yscale("log")
-    panel.set_ylim(FLOOR, ROOF)
-    panel.set_ylabel("loss of centred cosine")
+    panel.set_ylim(*score.shown)
+    panel.set_ylabel(f"loss of {score.name}")
     if not axis.linear:
         panel.set_xscale("log")
         _few_decades(panel.xaxis)
@@ -175,13 +183,13 @@ def _losses(panel: Axes, axis: Axis, rows: list[dict]) -> None:
     panel.set_xlabel(axis.label)
 
 
-def _plot(panel: Axes, points: list[dict], label: str, colour: str) -> None:
+def _plot(panel: Axes, points: list[dict], label: str, colour: str, score: Score) -> None:
     """Draws the losses of one program; ``points`` are those of :func:`curve`."""
     if len(points) < 2:
         return
-    base, along = points[0]["centred"], points[1:]
-    values = [row["value"] for row in along]
-    lost = np.clip([base - row["centred"] for row in along], FLOOR, None)
+    base, along = points[0][score.column], points[1:]
+    values, floor = [row["value"] for row in along], score.shown[0]
+    lost = np.clip([base - row[score.column] for row in along], floor, None)
     panel.errorbar(
         values,
         lost,
@@ -194,7 +202,7 @@ def _plot(panel: Axes, points: list[dict], label: str, colour: str) -> None:
         elinewidth=1,
     )
     if "expected" in along[0]:
-        law = np.clip([base - row["expected"] for row in along], FLOOR, None)
+        law = np.clip([base - row["expected"] for row in along], floor, None)
         panel.plot(values, law, color=INK, linewidth=0.8, linestyle=":", label="law of the mean")
 
 

@@ -17,7 +17,14 @@ from ornstein.host.experiments.studies.report import (
     times,
     write_report,
 )
-from ornstein.host.experiments.studies.subject import ALIGNED, FULL, PROGRAMS, TITLES
+from ornstein.host.experiments.studies.subject import (
+    ALIGNED,
+    DENOISER,
+    FULL,
+    IDEAL,
+    PROGRAMS,
+    TITLES,
+)
 
 
 @pytest.fixture
@@ -43,7 +50,7 @@ def test_the_plot_of_losses_has_a_line_for_each_program_and_one_at_one_per_cent(
     assert [panel.get_xlabel() for panel in panels] == [axis.label for axis in answer.study.axes]
     for panel, value in zip(panels, (1e-3, 1e-2), strict=True):
         curves = {bar.get_label(): bar.lines[0].get_xydata() for bar in panel.containers}
-        assert set(curves) == set(TITLES.values())
+        assert set(curves) == {TITLES[program] for program in PROGRAMS}
         for curve in curves.values():
             np.testing.assert_allclose(curve, [[value / 10, 1e-4], [value, 0.1]])
         (limit,) = (line for line in panel.lines if line.get_label() == "1 %")
@@ -86,6 +93,26 @@ def test_the_plot_of_times_shows_times_and_theory():
         np.testing.assert_allclose(bar.lines[0].get_xydata(), [[across, 2], [2 * across, 4]])
         (theory,) = (line for line in panel.lines if line.get_label() == "theory")
         assert list(theory.get_ydata()) == [3, 6]
+
+
+def test_the_page_of_a_study_in_decibels_says_so(tmp_path):
+    study = STUDIES["denoise"]
+    scores = {"error": None, "scores": [30.0], "psnr": 30.0, "program": DENOISER}
+    rows = [{**scores, "axis": IDEAL, "value": 0.0}]
+    for value, lost in ((8, 0.05), (6, 0.15)):
+        fallen = 30 - lost
+        rows.append({**scores, "axis": "bias bits", "value": value, "psnr": fallen})
+        rows[-1]["scores"] = [fallen]
+    found = thresholds(rows, study.axes, study.score)
+    assert [row.value for row in found] == [pytest.approx(7)]  # half of the way to 0.15 dB
+    answer = Answer(study, rows, found, study.conclude(rows))
+    assert "7.0 bits (denoiser)" in answer.conclusion
+    panel = losses(answer).axes[0]
+    assert panel.get_ylabel() == "loss of PSNR in dB"
+    (limit,) = (line for line in panel.lines if line.get_label() == "0.1 dB")
+    assert set(limit.get_ydata()) == {0.1}
+    page = html.unescape(write_report(tmp_path, "denoise.html", [answer]).read_text())
+    assert "loses 0.1 dB at" in page and "where the PSNR in dB has fallen by 0.1" in page
 
 
 def test_the_page_has_the_question_the_answer_and_the_method(answer, tmp_path):
