@@ -12,11 +12,12 @@ A report is made in three steps, all in the ``report.py`` of an experiment:
    writes them. A report with a layout of its own has a template in this package's ``templates``,
    which extends ``base.html``, and is written by :func:`write_template`.
 
-A page loads nothing: its styles and its figures are part of it. A figure of matplotlib is inline
-SVG, and is also written as ``figures/NAME.png``. A figure of plotly can be hovered and zoomed; a
-page that has one holds plotly's script once, which adds 4.8 MB. Pages follow the reader's light or
-dark scheme, begin with a list of their sections, and end with the version and the command that made
-them.
+A page loads nothing: its styles and its figures are part of it. A figure of matplotlib is also
+written as ``figures/NAME.png``. In the page its panels are plots of plotly
+(:mod:`ornstein.host.pages.interactive`), which can be hovered and zoomed; images stay a picture. A
+page that has a plot holds plotly's script once, which adds 4.8 MB. Pages follow the reader's light
+or dark scheme, begin with a list of their sections, and end with the version and the command that
+made them.
 """
 
 import base64
@@ -34,6 +35,7 @@ from matplotlib import rc_context, rcParams
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from ornstein.host.pages.interactive import Panel, columns, entries, is_picture, panels, plain_text
 from ornstein.host.pages.provenance import made_by
 
 if TYPE_CHECKING:
@@ -67,6 +69,8 @@ STYLE: dict[Any, Any] = {  # keys of matplotlib's rcParams
     "savefig.facecolor": "white",
     "svg.hashsalt": "ornstein",
 }
+THEME = {INK: "--ink", "#000000": "--ink", SOFT: "--soft", "#ffffff": "--card"}
+"""Colours of figures that change between a light and a dark page, and the page's names of them."""
 WIDTH = 9.0  # inches: 900 pixels on a page
 NONE = "-"
 
@@ -179,27 +183,36 @@ def write_template(
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    shown, script = {}, ""
-    for exhibit in exhibits:
-        parts = {key: getattr(exhibit, key) for key in ("name", "heading", "caption")}
-        if isinstance(exhibit.figure, Figure):
-            image = folder / "figures" / f"{exhibit.name}.png"
-            image.parent.mkdir(exist_ok=True)
-            image.write_bytes(_image(exhibit.figure, "png"))
-            data = base64.b64encode(_image(exhibit.figure, "svg")).decode()
-            parts["source"] = f"data:image/svg+xml;base64,{data}"
-        else:
-            parts["plot"] = _plot(exhibit.figure)
-            script = script or _plotly_script()
-        shown[exhibit.name] = parts
+    shown = {exhibit.name: _shown(exhibit, folder / "figures") for exhibit in exhibits}
+    plots = any("panels" in parts for parts in shown.values())
+    script = _plotly_script() if plots else ""
     page = (
         _environment()
         .get_template(template)
-        .render(exhibits=shown, made=made_by(), script=script, **values)
+        .render(exhibits=shown, made=made_by(), script=script, theme=THEME, **values)
     )
     path = folder / name
     path.write_text(_with_contents(page), encoding="utf-8")
     return path
+
+
+def _shown(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
+    """Returns what a template needs of a figure; writes the picture of one of matplotlib."""
+    parts = {key: getattr(exhibit, key) for key in ("name", "heading", "caption")}
+    figure = exhibit.figure
+    if not isinstance(figure, Figure):
+        return parts | {"columns": 1, "panels": [(Panel(figure), _plot(figure))]}
+    folder.mkdir(exist_ok=True)
+    (folder / f"{exhibit.name}.png").write_bytes(_image(figure, "png"))
+    if is_picture(figure):
+        data = base64.b64encode(_image(figure, "svg")).decode()
+        return parts | {"source": f"data:image/svg+xml;base64,{data}"}
+    return parts | {
+        "title": plain_text(figure.get_suptitle()),
+        "legend": entries(figure),
+        "columns": columns(figure),
+        "panels": [(panel, _plot(panel.plot)) for panel in panels(figure)],
+    }
 
 
 def _plot(figure: "Plot") -> str:
@@ -242,8 +255,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"cell": cell, "numeric": _numeric}
+    environment.filters |= {"cell": cell, "numeric": _numeric, "paint": _paint}
     return environment
+
+
+def _paint(colour: str) -> str:
+    """Returns a colour of a figure in the page's CSS."""
+    return f"var({THEME[colour]})" if colour in THEME else colour
 
 
 @house_style
