@@ -49,7 +49,7 @@ def learn(
     model: ModelOption = DEFAULT_MODEL,
     activations: ActivationsOption = None,
     skip: SkipOption = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 100,
+    steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 60,
     batch: Annotated[int, typer.Option(min=1, help="Inputs of a step.")] = 128,
     rate: Annotated[
         float, typer.Option(help="Share of a Gauss-Newton step; it falls to zero at the last step.")

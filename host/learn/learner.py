@@ -48,9 +48,9 @@ class Settings:
     seed : of the batches and of all runs
     """
 
-    steps: int = 100
+    steps: int = 60
     batch: int = 128
-    rate: float = 0.2
+    rate: float = 0.4
     decay: bool = True
     beta: float = 2.0
     warm: bool = True
@@ -249,14 +249,19 @@ class Learner:
         self._load()
         self._write(self._state.best)
 
-    def score(self, inputs: np.ndarray, targets: np.ndarray) -> Scores:
-        """Returns the scores of the device's answers to any inputs; nothing is learned from them.
+    @property
+    def training_mean(self) -> np.ndarray:
+        """Mean (D,) of the targets that are learned from."""
+        return self._targets[self._train].mean(axis=0)
 
-        The training mean is that of the targets that are learned from.
-        """
+    def answers(self, inputs: np.ndarray) -> np.ndarray:
+        """Returns the device's answers (n, D) to any inputs; nothing is learned from them."""
         self._load()
-        answers = self._nudger.answers(inputs, self._state.step)
-        return score(answers, targets, self._targets[self._train].mean(axis=0))
+        return self._nudger.answers(inputs, self._state.step)
+
+    def score(self, inputs: np.ndarray, targets: np.ndarray) -> Scores:
+        """Returns the scores of :meth:`answers`, with :attr:`training_mean`."""
+        return score(self.answers(inputs), targets, self.training_mean)
 
     def validate(self) -> Validation:
         """Runs the inputs that are kept for validation."""

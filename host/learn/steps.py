@@ -1,25 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps of learning: how far each factor moves along its gradient, and what keeps M definite.
+"""Steps of learning: how far the factors move along their gradient, and what keeps M definite.
 
-The inputs of a network are far from independent, so that plain gradients take thousands of steps.
-Here each factor's gradient is divided by the curvature of the loss in it, which follows from the
-second moments of the measured free means and from the factors on the host (Gauss-Newton, one factor
-at a time).
+The inputs of a network are far from independent, and the two factors of a mode share their work, so
+that plain gradients take thousands of steps. Here a step solves the Gauss-Newton equations of all
+factors together. Their curvature follows from the second moments of the measured free means and
+from the factors on the host.
 """
 
 from dataclasses import dataclass, field
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator, cg
 
-from ornstein.host.compile.coupling_memory import Factors
+from ornstein.host.compile.coupling_memory import Factors, with_coupling_factors
 from ornstein.sim.energy import Energy
 
-DAMPING = 1e-2
-"""Share of the mean second moment of a unit that is added to that of every unit."""
+DAMPING = 1e-4
+"""Curvature that is added in all directions, as a share of that along the gradient. The modes of an
+encoder differ in their second moments by orders of magnitude, and the weakest are mostly noise."""
+ITERATIONS = 20
+"""Of conjugate gradients, at most: what is left to do then waits for the next step."""
 TRUST = 0.2
 """Largest step of a factor, as a share of the factor (Frobenius norms)."""
 MEMORY = 20
 """Batches over which the second moments are averaged."""
+_TOLERANCE = 1e-9
+"""Of a strength that was shortened to the limit."""
 
 
 @dataclass
@@ -39,38 +45,75 @@ class Curvature:
         )
 
     def step(self, energy: Energy, gradient: Factors, target: str, weights: np.ndarray) -> Factors:
-        """Returns the step of every factor that would minimise the loss if it moved alone and the
-        couplings were weak: units are taken to respond to a force as if they were not coupled.
+        """Returns the damped Gauss-Newton step of all factors, for the loss at the module
+        ``target``, whose units have these ``weights``.
 
-        Factors of couplings that do not reach the module ``target`` stay. ``weights`` are those of
-        the loss, by unit of the target.
+        A change dM of the couplings changes the means z by -M^-1 dM z. The loss then has the
+        curvature Q dM C in dM, for the second moments C and for Q = R' W R, where R are the rows of
+        the target in M^-1 and W the weights.
         """
-        assert self.moments is not None
-        slices, leak, steps = energy.slices, 2 * energy.j2, {}
-        moments = self.moments + DAMPING * np.mean(self.moments.diagonal()) * np.eye(energy.units)
-        for number, coupling in enumerate(energy.couplings):
-            if target not in coupling.modules:
-                continue
-            answer = coupling.modules.index(target)
-            out = coupling.factors[answer]
-            for place, name in enumerate(coupling.modules):
-                slope = gradient[number, place]
-                if place == answer:
-                    force = np.zeros((energy.units, coupling.rank))
-                    for other, source in enumerate(coupling.modules):
-                        force[slices[source]] = coupling.factors[other] * coupling.mix[place, other]
-                    inner, outer = force.T @ moments @ force, np.diag(weights)
-                else:
-                    answered = out * coupling.mix[answer, place]
-                    inner = answered.T @ (weights[:, None] * answered)
-                    outer = moments[slices[name], slices[name]]
-                steps[number, place] = -(leak**2) * _solve(outer, _solve(inner, slope.T).T)
-        return steps
+        moments = self.moments
+        assert moments is not None
+        response = np.linalg.inv(energy.matrix())[energy.slices[target]]
+        answered = response.T @ (weights[:, None] * response)
+        start = _joined(gradient)
+
+        def curved(step: np.ndarray) -> np.ndarray:
+            change = _coupling_change(energy, _divided(step, gradient))
+            return _joined(_factor_slopes(energy, answered @ change @ moments))
+
+        length = float(start @ start)
+        if length == 0:
+            return {side: np.zeros_like(slope) for side, slope in gradient.items()}
+        damping = DAMPING * float(start @ curved(start)) / length
+
+        def damped(step: np.ndarray) -> np.ndarray:
+            return curved(step) + damping * step
+
+        shape = start.size, start.size
+        equations = LinearOperator(shape, matvec=damped)  # pyright: ignore[reportCallIssue]
+        found, _ = cg(equations, -start, rtol=1e-3, maxiter=ITERATIONS)
+        return _divided(found, gradient)
 
 
-def _solve(matrix: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Solves with a positive semidefinite matrix; directions without curvature stay."""
-    return np.linalg.lstsq(matrix, right, rcond=1e-9)[0]
+def _joined(factors: Factors) -> np.ndarray:
+    return np.concatenate([factor.ravel() for factor in factors.values()])
+
+
+def _divided(vector: np.ndarray, like: Factors) -> Factors:
+    """Returns the factors that :func:`_joined` has joined."""
+    ends = np.cumsum([factor.size for factor in like.values()])[:-1]
+    parts = np.split(vector, ends)
+    return {
+        side: part.reshape(factor.shape)
+        for part, (side, factor) in zip(parts, like.items(), strict=True)
+    }
+
+
+def _coupling_change(energy: Energy, steps: Factors) -> np.ndarray:
+    """Returns the change (units, units) of M for small steps of the factors."""
+    slices, change = energy.slices, np.zeros((energy.units, energy.units))
+    for number, coupling in enumerate(energy.couplings):
+        for i, name in enumerate(coupling.modules):
+            for j, other in enumerate(coupling.modules):
+                block = (steps[number, i] * coupling.mix[i, j]) @ coupling.factors[j].T
+                change[slices[name], slices[other]] += block
+                change[slices[other], slices[name]] += block.T
+    return change
+
+
+def _factor_slopes(energy: Energy, slope: np.ndarray) -> Factors:
+    """Returns the slopes of all factors for a slope (units, units) in M: the transpose of
+    :func:`_coupling_change`.
+    """
+    slices, both, slopes = energy.slices, slope + slope.T, {}
+    for number, coupling in enumerate(energy.couplings):
+        for i, name in enumerate(coupling.modules):
+            slopes[number, i] = sum(
+                both[slices[name], slices[other]] @ (coupling.factors[j] * coupling.mix[i, j])
+                for j, other in enumerate(coupling.modules)
+            )
+    return slopes
 
 
 def moved(factors: Factors, steps: Factors, rate: float) -> Factors:
@@ -92,10 +135,33 @@ def strength(energy: Energy) -> float:
 
 
 def definite(energy: Energy, factors: Factors, limit: float) -> tuple[Factors, bool]:
-    """Returns the factors of an energy, and whether they had to be scaled down, all alike, so that
-    its strength is at most the limit.
+    """Returns the factors of an energy, and whether they had to be shortened so that its strength
+    is at most the limit.
+
+    Only the modes of M that exceed the limit are shortened, the strongest first: each factor loses
+    a part of what it has along the mode. In a skip that leaves all other modes as they are.
     """
-    found = strength(energy)
-    if found <= limit:
-        return factors, False
-    return {side: factor * np.sqrt(limit / found) for side, factor in factors.items()}, True
+    leak, shortened = 2 * energy.j2, False
+    for _ in range(energy.units):
+        values, modes = np.linalg.eigh(energy.matrix())
+        strengths = np.abs(values / leak - 1)
+        worst = int(np.argmax(strengths))
+        if strengths[worst] <= limit + _TOLERANCE:
+            return factors, shortened
+        factors = _shortened(energy, modes[:, worst], np.sqrt(limit / strengths[worst]))
+        energy, shortened = with_coupling_factors(energy, factors), True
+    share = np.sqrt(min(1.0, limit / strength(energy)))
+    return {side: share * factor for side, factor in factors.items()}, True
+
+
+def _shortened(energy: Energy, mode: np.ndarray, share: float) -> Factors:
+    """Returns the factors of an energy with ``share`` of what they have along the mode (units,)."""
+    factors = {}
+    for number, coupling in enumerate(energy.couplings):
+        for place, (name, factor) in enumerate(
+            zip(coupling.modules, coupling.factors, strict=True)
+        ):
+            part = mode[energy.slices[name]]
+            along = np.outer(part, part @ factor) / max(float(part @ part), 1e-300)
+            factors[number, place] = factor - (1 - share) * along
+    return factors

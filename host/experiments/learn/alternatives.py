@@ -14,7 +14,7 @@ from ornstein.host.compile.program import INPUT_LIMIT, Program
 from ornstein.host.devices.imperfect import ImperfectDevice
 from ornstein.host.devices.imperfections import Chip
 from ornstein.host.devices.model import ModelDevice
-from ornstein.host.experiments.scores import score
+from ornstein.host.experiments.scores import score, score_errors
 from ornstein.host.learn.nudges import MEANS, with_free_biases
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
@@ -30,21 +30,25 @@ _LEVEL = 0.5
 
 @dataclass(frozen=True)
 class Alternative:
-    """Centred cosines before and after, and the costs: inputs, means read, factor words written."""
+    """Centred cosines before and after, the standard error of the latter over the held-out inputs,
+    and the costs: inputs, the fabric's cycles for them, means read, factor words written.
+    """
 
     before: float
     after: float
+    error: float
     inputs: int
+    cycles: int
     reads: int
     words: int
 
     @property
-    def scores(self) -> tuple[float, float]:
-        return self.before, self.after
+    def scores(self) -> tuple[float, float, float]:
+        return self.before, self.after, self.error
 
     @property
-    def costs(self) -> tuple[int, int, int]:
-        return self.inputs, self.reads, self.words
+    def costs(self) -> tuple[int, int, int, int]:
+        return self.inputs, self.cycles, self.reads, self.words
 
 
 def refitted(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
@@ -61,7 +65,7 @@ def refitted(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
     amplitude = PROBE * INPUT_LIMIT * probes.input_lsb
     with _chip(aligned, chip) as device:
         device.load(plain)
-        before = _score(plain, device, model)
+        before, _ = _score(plain, device, model)
         device.load(probes)
         begun = device.answered
         response = device.run(np.diag(amplitude), selection=MEANS).mean / amplitude[:, None]
@@ -71,8 +75,9 @@ def refitted(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
         fitted = replace(recipes.ours_full(model, measured), energy=recipe.energy)
         again = compile_recipe(fitted, model, aligned.config)
         device.load(again)
-        after = _score(again, device, model)
-    return Alternative(before, after, inputs, inputs * units, len(again.factor))
+        after, error = _score(again, device, model)
+    cycles = round(inputs * probes.input_cycles)
+    return Alternative(before, after, error, inputs, cycles, inputs * units, len(again.factor))
 
 
 def compensated(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
@@ -96,7 +101,7 @@ def compensated(aligned: Program, model: TrainedModel, chip: Chip) -> Alternativ
     words = 0
     with _chip(aligned, chip) as device:
         device.load(aligned)
-        before = _score(aligned, device, model)
+        before, _ = _score(aligned, device, model)
         device.load(with_free_biases(aligned))
         begun = device.answered
         for mode in range(len(mix)):
@@ -126,14 +131,17 @@ def compensated(aligned: Program, model: TrainedModel, chip: Chip) -> Alternativ
         program = couplings.with_factors(couplings.within(factors))
         words += device.update(with_free_biases(program))
         device.load(program)
-        after = _score(program, device, model)
-    return Alternative(before, after, inputs, inputs * energy.units, words)
+        after, error = _score(program, device, model)
+    cycles = round(inputs * aligned.input_cycles)
+    return Alternative(before, after, error, inputs, cycles, inputs * energy.units, words)
 
 
 def _chip(program: Program, chip: Chip) -> ImperfectDevice:
     return ImperfectDevice(ModelDevice(program.config), chip, "model")
 
 
-def _score(program: Program, device: ImperfectDevice, model: TrainedModel) -> float:
+def _score(program: Program, device: ImperfectDevice, model: TrainedModel) -> tuple[float, float]:
+    """Returns the centred cosine of the held-out inputs, and its standard error."""
     answers = program.problem.decode(device.run(model.x_test, selection=MEANS).mean)
-    return score(answers, model.y_test, model.y_train.mean(axis=0)).centred_cosine
+    scored = answers, model.y_test, model.y_train.mean(axis=0)
+    return score(*scored).centred_cosine, score_errors(*scored).centred_cosine

@@ -28,8 +28,10 @@ COLUMNS = (
     "read bits",
     "before",
     "after",
+    "error",
     "steps",
     "inputs",
+    "cycles",
     "reads",
     "words",
 )
@@ -86,8 +88,10 @@ def table(benchmark: LearnBenchmark) -> Grid:
             None if row["read_bits"] is None else str(row["read_bits"]),
             round(row["before"], 4),
             round(row["after"], 4),
+            round(row["error"], 4),
             str(row["steps"]),
             f"{row['inputs']:,}",
+            f"{row['cycles'] / 1e6:,.1f} M",
             f"{row['reads']:,}",
             f"{row['words']:,}",
         )

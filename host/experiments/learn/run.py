@@ -18,7 +18,7 @@ from ornstein.host.devices.imperfections import Chip, Connections, ConverterErro
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.experiments.learn.alternatives import compensated, refitted
 from ornstein.host.experiments.learn.gradients import GradientRow, gradient_rows
-from ornstein.host.experiments.scores import score
+from ornstein.host.experiments.scores import score, score_errors
 from ornstein.host.learn.learner import Learner, Settings, Validation, random_factors
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
@@ -40,8 +40,10 @@ class Row:
     chip : seed of the chip
     mismatch, dead, kT, read_bits : of the chip and its program; None reads without a converter
     before, after : centred cosine
+    error : standard error of ``after`` over the held-out inputs
     steps : of learning; 0 where nothing was learned
     inputs : inputs that the device answered for it, phases and validations included
+    cycles : of the fabric's clock for them, by the schedule
     reads : means that were read for it
     words : factor words that were written for it
     saturations : words that saturated meanwhile
@@ -55,8 +57,10 @@ class Row:
     read_bits: int | None
     before: float
     after: float
+    error: float
     steps: int
     inputs: int
+    cycles: int
     reads: int
     words: int
     saturations: int = 0
@@ -161,7 +165,7 @@ def _learned(case: _Case, model: TrainedModel, settings: Settings) -> tuple[Row,
         before = learner.score(model.x_test, model.y_test)
         learner.run()
         learner.take_best()
-        after = learner.score(model.x_test, model.y_test)
+        after = _after(learner, model)
     chip, units = case.chip, case.program.problem.energy.units
     row = Row(
         case.what,
@@ -171,14 +175,21 @@ def _learned(case: _Case, model: TrainedModel, settings: Settings) -> tuple[Row,
         case.program.problem.kT,
         chip.read_converter.bits,
         before.centred_cosine,
-        after.centred_cosine,
+        *after,
         settings.steps,
         device.answered,
+        round(device.answered * case.program.input_cycles),
         device.answered * units,
         sum(found.words for found in learner.history),
         learner.saturations,
     )
     return row, learner.history
+
+
+def _after(learner: Learner, model: TrainedModel) -> tuple[float, float]:
+    """Returns the centred cosine of the held-out inputs, and its standard error."""
+    scored = learner.answers(model.x_test), model.y_test, learner.training_mean
+    return score(*scored).centred_cosine, score_errors(*scored).centred_cosine
 
 
 def _drifting(program: Program, model: TrainedModel, settings: Settings) -> Row:
@@ -197,7 +208,7 @@ def _drifting(program: Program, model: TrainedModel, settings: Settings) -> Row:
         learner = Learner(kept, device, *data, online)
         for _ in range(online.steps):
             learner.step()
-        after = learner.score(model.x_test, model.y_test)
+        after = _after(learner, model)
         inputs, words = device.answered - begun, learner.validate().words
         device.load(kept)
         answers = kept.problem.decode(device.run(model.x_test).mean)
@@ -210,9 +221,10 @@ def _drifting(program: Program, model: TrainedModel, settings: Settings) -> Row:
         0.0,
         None,
         before.centred_cosine,
-        after.centred_cosine,
+        *after,
         online.steps,
         inputs,
+        round(inputs * program.input_cycles),
         inputs * program.problem.energy.units,
         words,
         learner.saturations,

@@ -106,7 +106,7 @@ def test_random_couplings_and_a_step_too_long(folder, capsys):
 
 
 def test_the_benchmark_writes_results_and_a_page(folder, monkeypatch, capsys):
-    row = Row("mismatch 0.1", 1, 0.1, 0.0, 0.0, None, 0.8, 0.99, 100, 5, 6, 7)
+    row = Row("mismatch 0.1", 1, 0.1, 0.0, 0.0, None, 0.8, 0.99, 0.001, 100, 5, 6, 7, 8)
     validations = [Validation(step, loss, 0.9, 0.5, 0, 0) for step, loss in ((0, 0.1), (10, 0.01))]
     gradients = [
         GradientRow(device, symmetric, beta, beta, 1.0)

@@ -74,7 +74,7 @@ def test_random_couplings_learn_as_well(program):
 
 
 def test_gateware_learns_what_the_model_learns_in_every_bit(program):
-    settings = replace(QUICK, steps=3, every=3, batch=6)
+    settings = replace(QUICK, steps=200, every=100, batch=2)
     factors = []
     for uri in ("rtl:tiny", "model:tiny"):
         with open_imperfect(uri, CHIP) as device:
@@ -82,7 +82,7 @@ def test_gateware_learns_what_the_model_learns_in_every_bit(program):
             made.run()
             factors.append((made.program.factor, made.history))
     assert np.array_equal(factors[0][0], factors[1][0]) and factors[0][1] == factors[1][1]
-    assert (factors[0][0] != program.factor).any()
+    assert factors[0][1][-1].loss < factors[0][1][0].loss / 100
 
 
 def test_learning_resumes_in_every_bit(program, tmp_path):

@@ -1,16 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Steps: a Gauss-Newton step of one factor solves a linear problem at once; M stays definite."""
+"""Steps: one Gauss-Newton step all but repairs small errors of all factors; M stays definite."""
 
 import numpy as np
 import pytest
 
 from helpers import learning
 from helpers.programs import toy_energy
-from ornstein.host.compile.coupling_memory import AdjustableCouplings
+from ornstein.host.compile.coupling_memory import AdjustableCouplings, with_coupling_factors
 from ornstein.host.devices.device import open_device
 from ornstein.host.learn import steps
 from ornstein.host.learn.nudges import Nudger, loss_gradient
 from ornstein.host.learn.steps import TRUST, Curvature, definite, moved, strength
+from ornstein.sim.energy import Coupling, Energy, Module
 
 
 def test_strength_is_that_of_the_spectrum():
@@ -21,15 +22,35 @@ def test_strength_is_that_of_the_spectrum():
     assert strength(energy.without_couplings()) == 0
 
 
-def test_too_strong_factors_are_scaled_down_to_the_limit():
+def test_modes_beyond_the_limit_alone_are_shortened():
     couplings = AdjustableCouplings.of(learning.program())
     factors = couplings.factors()
     assert definite(couplings.energy(factors), factors, 0.9) == (factors, False)
-    weaker, limited = definite(couplings.energy(factors), factors, 0.3)
-    assert limited and strength(couplings.energy(weaker)) == pytest.approx(0.3)
+    found = np.linalg.svd(couplings.energy(factors).matrix()[:5, 5:])[1]
+    assert found[1] < 0.6 * found[0]
+    limit = found[0] / 0.2 * 0.7  # of a leak of 0.2
+    held, limited = definite(couplings.energy(factors), factors, limit)
+    after = np.linalg.svd(couplings.energy(held).matrix()[:5, 5:])[1]
+    assert limited and after == pytest.approx([0.7 * found[0], found[1], 0], abs=1e-9)
     strong = {side: 3 * factor for side, factor in factors.items()}
     held, _ = definite(couplings.energy(strong), strong, 0.9)
+    assert strength(couplings.energy(held)) == pytest.approx(0.9)
     assert np.linalg.eigvalsh(couplings.energy(held).matrix())[0] > 0
+
+
+def test_couplings_that_share_modules_stay_below_the_limit():
+    rng = np.random.default_rng(4)
+    modules = (Module("a", 6), Module("b", 5))
+    gram = Coupling(("a",), (rng.normal(size=(6, 3)),), np.full((1, 1, 3), 0.1))
+    skip = Coupling(
+        ("a", "b"),
+        (rng.normal(size=(6, 3)), rng.normal(size=(5, 3))),
+        np.array([[0, 1], [1, 0]])[:, :, None] * np.full(3, -0.1),
+    )
+    energy = Energy(modules, (gram, skip), j2=0.1)
+    factors = {(0, 0): gram.factors[0], (1, 0): skip.factors[0], (1, 1): skip.factors[1]}
+    held, limited = definite(energy, factors, 0.6)
+    assert limited and strength(with_coupling_factors(energy, held)) <= 0.6 + 1e-6
 
 
 def test_no_step_leaves_the_trust_region():
@@ -41,29 +62,30 @@ def test_no_step_leaves_the_trust_region():
 
 
 def test_a_step_is_that_of_gauss_and_newton(monkeypatch):
-    """Small errors of one factor of weak couplings are all but repaired by one step of it."""
+    """Small errors of all factors, also of strong couplings, are all but repaired by one step."""
     monkeypatch.setattr(steps, "DAMPING", 1e-9)
-    weak = learning.program(energies=(toy_energy(across=0.01),))
-    couplings = AdjustableCouplings.of(weak)
+    couplings = AdjustableCouplings.of(learning.program())
     ideal, given = couplings.factors(), learning.inputs()
     rng = np.random.default_rng(3)
+    wrong = {
+        side: factor * (1 + 0.01 * rng.standard_normal(factor.shape))
+        for side, factor in ideal.items()
+    }
     with open_device("float:exact") as device:
         nudger = Nudger(couplings.program, device, beta=0.1, warm=False, seed=1)
-        for side, factor in ideal.items():
-            wrong = {**ideal, side: factor * (1 + 0.01 * rng.standard_normal(factor.shape))}
-            nudger.load(couplings.with_factors(wrong))
-            energy = couplings.energy(wrong)
-            phases = nudger.measure(given, learning.targets(given, couplings.program.problem))
-            curvature = Curvature()
-            curvature.note(phases.free)
-            step = curvature.step(energy, loss_gradient(energy, phases), "b", nudger.weights)[side]
-            repaired = couplings.energy({**wrong, side: wrong[side] + step})
-            biases = nudger.biases(given)
-            errors = [
-                np.linalg.norm((made.mean(biases) - couplings.energy(ideal).mean(biases))[:, 5:])
-                for made in (energy, repaired)
-            ]
-            assert errors[1] < 0.1 * errors[0], side
+        nudger.load(couplings.with_factors(wrong))
+        energy = couplings.energy(wrong)
+        phases = nudger.measure(given, learning.targets(given, couplings.program.problem))
+    curvature = Curvature()
+    curvature.note(phases.free)
+    step = curvature.step(energy, loss_gradient(energy, phases), "b", nudger.weights)
+    repaired = couplings.energy({side: wrong[side] + step[side] for side in wrong})
+    biases = nudger.biases(given)
+    errors = [
+        np.linalg.norm((made.mean(biases) - couplings.energy(ideal).mean(biases))[:, 5:])
+        for made in (energy, repaired)
+    ]
+    assert errors[1] < 0.1 * errors[0]
 
 
 def test_moments_are_averaged_over_the_last_batches():
@@ -76,8 +98,7 @@ def test_moments_are_averaged_over_the_last_batches():
     assert curvature.moments == pytest.approx(np.full((2, 2), 25.0), rel=1e-3)
 
 
-def test_couplings_that_do_not_reach_the_target_stay():
-    energy = toy_energy()
-    curvature = Curvature(np.eye(8), 1)
-    gradient = {(0, 0): np.ones((5, 2)), (0, 1): np.ones((3, 2))}
-    assert curvature.step(energy, gradient, "elsewhere", np.ones(3)) == {}
+def test_without_a_gradient_nothing_moves():
+    gradient = {(0, 0): np.zeros((5, 2)), (0, 1): np.zeros((3, 2))}
+    found = Curvature(np.eye(8), 1).step(toy_energy(), gradient, "b", np.ones(3))
+    assert all((step == 0).all() for step in found.values())
