@@ -54,7 +54,9 @@ def _run() -> int | str | None:
         if (code := exit_code(error)) is None:
             raise
         line = _file_error(error) if isinstance(error, OSError) else str(error)
-        errors.print(f"ornstein: {line}", markup=False, highlight=False, soft_wrap=True)
+        # a name in a file may hold line breaks, and sequences that a terminal would obey
+        shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+        errors.print(f"ornstein: {shown}", markup=False, highlight=False, soft_wrap=True)
         return code
     return 0
 

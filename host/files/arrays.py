@@ -5,6 +5,7 @@ import io
 import os
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import prod
@@ -93,10 +94,7 @@ def read_array(file: IO[bytes], size: int, packed: int | None = None) -> np.ndar
     """
     header = read_header(file.read)
     check_size(header, size)
-    if header.nbytes > max(LARGEST, _MOST_PACKED * (size if packed is None else packed)):
-        raise ArrayFileError(
-            f"it unpacks to {header.nbytes:,} bytes, more than {LARGEST:,}; give fewer rows"
-        )
+    _check_memory(header.nbytes, size if packed is None else packed)
     try:
         data = file.read(header.nbytes)
     except DAMAGE as error:
@@ -105,6 +103,16 @@ def read_array(file: IO[bytes], size: int, packed: int | None = None) -> np.ndar
         raise ArrayFileError(f"it ends after {len(data):,} of {header.nbytes:,} bytes")
     order = "F" if header.fortran else "C"
     return np.frombuffer(data, header.dtype).reshape(header.shape, order=order)
+
+
+def _check_memory(unpacked: int, packed: int) -> None:
+    """Raises ArrayFileError if arrays are larger than :data:`LARGEST` and come from files that are
+    far smaller; both sizes are in bytes.
+    """
+    if unpacked > max(LARGEST, _MOST_PACKED * packed):
+        raise ArrayFileError(
+            f"it unpacks to {unpacked:,} bytes, more than {LARGEST:,}; give fewer rows"
+        )
 
 
 def check_size(header: Header, size: int) -> None:
@@ -133,6 +141,9 @@ class ArrayArchive:
         if not self.names:
             shown = ", ".join(names[:3]) or "nothing"
             raise ArrayFileError(f"it is an archive without arrays; it holds {shown}")
+        for name, count in Counter(self.names).items():
+            if count > 1:
+                raise ArrayFileError(f"it holds {count} arrays of the name {name!r}")
 
     def open(self, name: str) -> tuple[IO[bytes], int]:
         """Returns the .npy file of an array, and its size. Raises ArrayFileError."""
@@ -158,11 +169,14 @@ class ArrayArchive:
 def load_arrays(path: Path) -> dict[str, np.ndarray]:
     """Returns the arrays of an .npz file by their names, or that of an .npy file under "".
 
-    Raises OSError, or ArrayFileError, see :func:`read_array`.
+    Raises OSError, or ArrayFileError, see :func:`read_array`; the arrays of an .npz file count as
+    one.
     """
     with path.open("rb") as file:
         if file.read(len(ZIP_MAGIC)) == ZIP_MAGIC:
             archive = ArrayArchive(file)
+            unpacked = sum(archive.header(name).nbytes for name in archive.names)
+            _check_memory(unpacked, os.fstat(file.fileno()).st_size)
             return {name: archive.read(name) for name in archive.names}
         file.seek(0)
         return {"": read_array(file, os.fstat(file.fileno()).st_size)}

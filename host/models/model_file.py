@@ -102,25 +102,26 @@ class TrainedModel:
 
     def _check(self, path: Path, layers: tuple[str, str]) -> None:
         """Raises ModelFileError unless the activations fit the layers and carry information."""
+        for side, layer, weight in (("x", layers[0], self.W_enc), ("y", layers[1], self.W_dec)):
+            for part in ("train", "test"):
+                shape = getattr(self, f"{side}_{part}").shape
+                if len(shape) != 2 or shape[1] != len(weight):
+                    raise ModelFileError(
+                        f"{path}: activations {side}_{part} have shape {shape}, expected "
+                        f"(n, {len(weight)}) beside layer {layer} {weight.shape}"
+                    )
         for part in ("train", "test"):
             counts = len(getattr(self, f"x_{part}")), len(getattr(self, f"y_{part}"))
             if counts[0] != counts[1]:
                 raise ModelFileError(
                     f"{path}: {counts[0]} inputs x_{part} but {counts[1]} targets y_{part}"
                 )
-        for side, layer, weight in (("x", layers[0], self.W_enc), ("y", layers[1], self.W_dec)):
-            for part in ("train", "test"):
-                name, values = f"{side}_{part}", getattr(self, f"{side}_{part}")
-                if values.ndim != 2 or values.shape[1] != len(weight):
-                    raise ModelFileError(
-                        f"{path}: activations {name} have shape {values.shape}, expected "
-                        f"(n, {len(weight)}) beside layer {layer} {weight.shape}"
-                    )
-                if len(values) < _FEWEST[part]:
-                    raise ModelFileError(
-                        f"{path}: activations {name} have {len(values)} rows; at least "
-                        f"{_FEWEST[part]} are needed"
-                    )
+            if counts[0] < _FEWEST[part]:
+                raise ModelFileError(
+                    f"{path}: activations x_{part} have {counts[0]} rows; at least "
+                    f"{_FEWEST[part]} are needed"
+                )
+        for side in "xy":
             if not np.ptp(getattr(self, f"{side}_train"), axis=0).any():
                 raise ModelFileError(
                     f"{path}: activations {side}_train are the same in every row, so nothing can "

@@ -78,6 +78,11 @@ def test_an_error_of_the_system_names_the_file_and_a_remedy(tmp_path):
     assert line == f"ornstein: {tmp_path}: Is a directory; name a file in it"
 
 
+def test_an_error_is_one_line_whatever_a_file_is_called():
+    _, line = failure("inspect", "two\nlines\x1b[31m.program")
+    assert r"two\nlines\x1b[31m.program" in line
+
+
 def test_every_error_of_a_layer_has_a_code_and_others_have_none():
     assert exit_code(OSError(errno.ENOSPC, "No space left on device")) == 9
     assert all(exit_code(kind("x")) == code for kind, code in EXIT_CODES.items())

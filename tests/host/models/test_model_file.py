@@ -188,6 +188,7 @@ def test_a_skip_is_two_names(files, skip):
         ({"y_train": np.ones((9, 6))}, "y_train are the same in every row"),
         ({"x_test": np.ones((0, 4)), "y_test": np.ones((0, 6))}, "x_test have 0 rows"),
         ({"x_train": np.ones((1, 4)), "y_train": np.ones((1, 6))}, "x_train have 1 rows"),
+        ({"x_train": np.array(1.0)}, r"x_train have shape \(\)"),
     ],
 )
 def test_activations_that_tell_nothing_are_refused(files, change, words):
