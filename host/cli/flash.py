@@ -79,6 +79,14 @@ def selftest(
             show_default="from 0 to 0.01, at random",
         ),
     ] = None,
+    frames: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            help="Instead, send so many frames of any kind to the simulated gateware, and compare "
+            "its answers with a decoder's.",
+        ),
+    ] = 0,
     upsets: Annotated[
         int,
         typer.Option(
@@ -95,11 +103,13 @@ def selftest(
     json_file: JsonOption = None,
 ) -> None:
     """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
-    if files or faults or soak or upsets:
+    if files or faults or frames or soak or upsets:
         if files:
             _try_files(files, seed, json_file)
         if faults:
             _try_faults(faults, seed, resets, rate, json_file)
+        if frames:
+            _try_frames(frames, seed, json_file)
         if soak:
             _soak(device, soak, seed, json_file)
         if upsets:
@@ -150,6 +160,21 @@ def _try_faults(
     screen.print(str(campaign), soft_wrap=True)
     if campaign.failures:
         raise CheckError(f"a fault was not handled: {campaign.failures[0]}")
+
+
+def _try_frames(count: int, seed: int, json_file: Path | None) -> None:
+    """Sends frames of any kind. Raises CheckError if an answer was not the decoder's."""
+    from ornstein.host.devices.frame_faults import FrameCampaign, attack_frames
+
+    campaign = FrameCampaign()
+    with progress() as bar:
+        task = bar.add_task("frames of any kind", total=count)
+        for campaign in attack_frames(count, seed):
+            bar.update(task, completed=min(campaign.frames, count))
+    write_json(json_file, vars(campaign))
+    screen.print(str(campaign), soft_wrap=True)
+    if campaign.failures:
+        raise CheckError(f"a frame was not answered as it must be: {campaign.failures[0]}")
 
 
 def _soak(device: str, minutes: float, seed: int, json_file: Path | None) -> None:

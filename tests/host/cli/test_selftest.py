@@ -9,10 +9,10 @@ import pytest
 
 from ornstein.host.cli import flash
 from ornstein.host.cli.app import CheckError
-from ornstein.host.devices import file_faults, link_faults, upset_faults
+from ornstein.host.devices import file_faults, frame_faults, link_faults, upset_faults
 
 OPTIONS = {"device": "rtl", "seed": 3, "files": 0, "faults": 0, "resets": 0.3, "rate": 1e-4}
-OPTIONS |= {"soak": 0.0, "upsets": 0}
+OPTIONS |= {"frames": 0, "soak": 0.0, "upsets": 0}
 
 
 def test_damaged_files_are_counted(capsys, tmp_path):
@@ -27,6 +27,13 @@ def test_operations_under_faults_are_counted(capsys, tmp_path):
     found = json.loads((tmp_path / "faults.json").read_text())
     assert sum(found["outcomes"].values()) == 8 and found["failures"] == []
     assert "8 right" in capsys.readouterr().out
+
+
+def test_frames_are_counted(capsys, tmp_path):
+    flash.selftest(**OPTIONS | {"frames": 300}, json_file=tmp_path / "frames.json")
+    found = json.loads((tmp_path / "frames.json").read_text())
+    assert sum(found["answers"].values()) + found["silent"] > 300 and found["failures"] == []
+    assert capsys.readouterr().out.strip().endswith("0 batches answered wrongly")
 
 
 def test_a_stream_is_compared(capsys, tmp_path):
@@ -54,6 +61,9 @@ def test_what_is_handled_wrongly_fails_the_check(monkeypatch):
     monkeypatch.setattr(link_faults, "operate", lambda *_: "wrong sums")
     with pytest.raises(CheckError, match=r"a fault was not handled: operation 0, .*wrong sums"):
         flash.selftest(**OPTIONS | {"faults": 2}, json_file=None)
+    monkeypatch.setattr(frame_faults, "_difference", lambda *_: "answer 1 is wrong")
+    with pytest.raises(CheckError, match="a frame was not answered as it must be: batch 0, answer"):
+        flash.selftest(**OPTIONS | {"frames": 1}, json_file=None)
     monkeypatch.setattr(upset_faults, "operate", lambda *_: "wrong sums")
     with pytest.raises(CheckError, match="a changed bit was not handled: bit"):
         flash.selftest(**OPTIONS | {"upsets": 1}, json_file=None)
