@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from ornstein.hdl.config import STATE_WIDTH, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
-from ornstein.hdl.schedule import step_cycles
+from ornstein.hdl.schedule import reads, step_cycles, writes
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.host.physics.timestep import TimeStep, spectrum
 from ornstein.sim.energy import Energy
@@ -388,6 +388,22 @@ class Program:
             level.steps * step_cycles(self.config, passes) for level, passes in self.schedule()
         )
         return cycles / self.layout.chains
+
+    @property
+    def touched_states(self) -> int:
+        """Words of the state memory, from the first on, that the passes read or write."""
+        return max(
+            (
+                end
+                for level, passes in self.schedule()
+                for step in passes
+                # a pass that makes biases alone does not use the states that it reads
+                if level.keep or not (step.operation == Operation.EXPAND and step.to_drive)
+                for memory, _, end in (writes(step), *reads(step, self.layout.bank_offset))
+                if memory == "state"
+            ),
+            default=0,
+        )
 
     def _rank_words(self) -> int:
         return max(

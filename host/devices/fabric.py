@@ -8,7 +8,6 @@ import numpy as np
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister, StatusRegister
-from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.program import EncodedInputs, Program
 from ornstein.host.devices import scrubbing
 from ornstein.host.devices.control import ControlState, LostError, UpsetError
@@ -106,8 +105,8 @@ class FabricDevice(Device):
             self.scrubbed = scrubbing.begin(self.link, program)
 
     def _write(self, program: Program) -> None:
-        """Writes the program, zeroes all states, compares the memories with the program, and lets
-        the scrubber verify them from then on.
+        """Writes the program, zeroes the states that it uses, compares the memories with the
+        program, and lets the scrubber verify them from then on.
 
         The session is written first, so that a reset at any time shows. Raises DeviceError if the
         memories differ, or if the device was reset.
@@ -118,8 +117,9 @@ class FabricDevice(Device):
         self.session, session = None, 1 + secrets.randbelow(_SESSIONS)
         status = StatusRegister.const({"session": session})
         self.link.write(Space.CONTROL, Control.STATUS, [status.as_bits()])
+        states = np.zeros(program.touched_states * self.config.unit_lanes, np.int8)
         for space in (Space.STATE, Space.NOISE):
-            self.link.write(space, 0, np.zeros(spaces(self.config)[space].size, np.int8))
+            self.link.write(space, 0, states)
         for image in memory_images(program):
             self.link.write(image.space, image.start, image.elements)
         repairs = self.link.repairs

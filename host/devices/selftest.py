@@ -520,14 +520,17 @@ def builtin_program(config: FabricConfig) -> tuple[Program, np.ndarray]:
     """Returns a program, and inputs (5, 8) for it, that use every part of the fabric.
 
     These are an interface with an activation, a skip, two temperatures, stochastic rounding,
-    averages, and the quartic term and samples where the fabric has them.
+    averages, and the quartic term and samples where the fabric has them. Interface and skip are so
+    wide that every multiplier of a fabric of up to sixteen rank lanes has factors to multiply.
     """
     rng = np.random.default_rng(1)
     x, y = rng.normal(size=(2, 50, 8))
-    energy = align_activations(x, y, {ENCODER: 8}, {DECODER: 8}, rank=2).energy
+    hidden, rank = max(4, config.rank_lanes), min(8, config.rank_lanes)
+    energy = align_activations(x, y, {ENCODER: 8}, {DECODER: 8}, rank=rank).energy
     energy = replace(energy, j4=0.02 if config.quartic else 0.0)
+    into, out = rng.normal(size=(8, hidden)) / 3, rng.normal(size=(hidden, 8)) / 5
     layers = (
-        Layer(INPUT, rng.normal(size=(8, 4)) / 3, "silu", rng.normal(size=(4, 8)) / 5, ENCODER),
+        Layer(INPUT, into, "silu", out * np.sqrt(4 / hidden), ENCODER),
         Layer(INPUT, rng.normal(size=(8, 2)) / 3, None, rng.normal(size=(2, 8)) / 5, DECODER),
     )
     offset = {name: rng.normal(size=8) / 10 for name in (ENCODER, DECODER)}

@@ -38,6 +38,12 @@ def test_a_program_runs_on_the_fabric_it_is_compiled_for(program):
     )
 
 
+def test_the_states_that_a_program_touches_are_those_of_its_chains(program):
+    """These a load has to set to zero, whatever the fabric has room for."""
+    layout = program.layout
+    assert program.touched_states == layout.chains * layout.state_words < TINY.state_depth
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [

@@ -6,7 +6,7 @@ named.
 import numpy as np
 import pytest
 
-from ornstein.hdl.config import TINY, WIDE
+from ornstein.hdl.config import PRESETS, TINY, WIDE
 from ornstein.hdl.regmap import Space
 from ornstein.hdl.spaces import spaces
 from ornstein.host.devices import selftest
@@ -169,3 +169,9 @@ def test_a_wrong_answer_names_its_units_and_lanes(device, monkeypatch):
     assert sums.detail.startswith("sums: 1 of 80 differ, first unit 2 of input 1: ")
     assert squares.detail.startswith("squares: 1 of 80 differ, first unit 3 of input 3: ")
     assert last.detail == "units 2-3 differ, of unit lanes 2-3"
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=lambda config: config.name)
+def test_the_program_has_factors_for_every_multiplier(config):
+    program, _ = selftest.builtin_program(config)
+    assert (program.factor != 0).any(axis=0).all()
