@@ -34,13 +34,16 @@ def _keeps(source: str) -> bool:
 def compiled(*, inline: bool = False) -> Callable[[Function], Function]:
     """Returns the decorator of a function that is compiled at its first call.
 
-    ``inline`` puts it into the functions that call it. Where no folder can be written, it is
-    compiled anew by every process.
+    It leaves Python's lock while it runs, so that threads run it side by side. ``inline`` puts it
+    into the functions that call it. Where no folder can be written, it is compiled anew by every
+    process.
     """
 
     def decorate(function: Any) -> Any:
         return numba.njit(
-            cache=_keeps(function.__code__.co_filename), inline="always" if inline else "never"
+            cache=_keeps(function.__code__.co_filename),
+            inline="always" if inline else "never",
+            nogil=True,
         )(function)
 
     return decorate

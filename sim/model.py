@@ -1,385 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bit-exact integer twin of the fabric: the same memories, the same descriptors, no clock.
 
-Jobs that start from the same memories and touch only their own inputs are run side by side, one row
-a job; what a later job would find in the memories is what the last row left. The arithmetic is that
-of :mod:`ornstein.hdl.engine.lanes`, :mod:`ornstein.hdl.engine.update` and
-:mod:`ornstein.hdl.engine.noise`, compiled by Numba.
+Jobs that start from the same memories and touch only their own inputs are run side by side, in
+vectors of the CPU and on all cores that :func:`ornstein.sim.cores.cores` allows; what a later job
+would find in the memories is what the last one left. :mod:`ornstein.sim.passes` has the arithmetic.
 """
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from ornstein.hdl import regmap
-from ornstein.hdl.config import (
-    ACTIVATION_ENTRIES,
-    FRACTION_WIDTH,
-    GUARD_BITS,
-    SEED_WIDTH,
-    STATE_WIDTH,
-    FabricConfig,
-)
-from ornstein.hdl.engine import noise
-from ornstein.hdl.engine.update import CUBIC_LIMIT, SQUARE_SHIFT, round_term
+from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.isa import DESCRIPTOR_WORDS, Descriptor, Level, Operation, Pass
 from ornstein.hdl.regmap import Control, Space
 from ornstein.hdl.schedule import check_words, read_schedule
 from ornstein.hdl.spaces import spaces
-from ornstein.sim.jit import compiled
-
-_HIGH, _LOW = (1 << STATE_WIDTH - 1) - 1, -1 << STATE_WIDTH - 1
-_ROUND = round_term()
-_HALF = noise.LEAP // 2
-_TAPS = noise.TAPS
-_REST = SEED_WIDTH - _HALF
-_DRAW_MASK = (1 << noise.DRAW_BITS) - 1
-_MIRROR = (1 << noise.DRAW_BITS) - noise.THRESHOLD
-_FINE_BITS, _FINE_GAP, _FINE_THRESHOLD = noise.FINE_BITS, noise.FINE_GAP, noise.FINE_THRESHOLD
-_FINE_MIRROR = (1 << noise.DRAW_BITS - noise.FINE_BITS) - noise.FINE_THRESHOLD
-_THRESHOLD, _DITHER_LOW, _DITHER_MASK = noise.THRESHOLD, noise.DITHER_LOW, (1 << GUARD_BITS) - 1
-_PROJECT, _MIX, _EXPAND, _ACTIVATE = (int(operation) for operation in Operation)
-_FRACTION, _ENTRY_MASK = FRACTION_WIDTH, ACTIVATION_ENTRIES - 1
-_FRACTION_MASK, _FRACTION_HALF = (1 << FRACTION_WIDTH) - 1, 1 << FRACTION_WIDTH - 1
-_GUARD, _SQUARE_SHIFT, _LIMIT = GUARD_BITS, SQUARE_SHIFT, CUBIC_LIMIT
-_PASS_FIELDS = [name for name, *_ in Pass.layout()]
-_LEVEL_FIELDS = [name for name, *_ in Level.layout()]
-(
-    _OPERATION,
-    _FROM_DRIVE,
-    _TO_DRIVE,
-    _BANKED,
-    _COUPLED,
-    _BIASED,
-    _SHIFT,
-    _BIAS_SHIFT,
-    _OUTER,
-    _INNER,
-    _FACTOR,
-    _SOURCE,
-    _DEST,
-    _STRIDE,
-    _BIAS,
-) = (
-    _PASS_FIELDS.index(name)
-    for name in (
-        "operation",
-        "from_drive",
-        "to_drive",
-        "banked",
-        "coupled",
-        "biased",
-        "shift",
-        "bias_shift",
-        "outer",
-        "inner",
-        "factor",
-        "source",
-        "dest",
-        "stride",
-        "bias",
-    )
-)
-(
-    _KEEP,
-    _MIDPOINT,
-    _DITHER,
-    _ACCUMULATE,
-    _CLEAR,
-    _THIN,
-    _STEPS,
-    _LEAK,
-    _FINE,
-    _AMPLITUDE,
-    _QUARTIC,
-) = (
-    _LEVEL_FIELDS.index(name)
-    for name in (
-        "keep",
-        "midpoint",
-        "dither",
-        "accumulate",
-        "clear",
-        "thin",
-        "steps",
-        "leak",
-        "fine",
-        "amplitude",
-        "quartic",
-    )
-)
+from ornstein.sim.cores import cores, in_threads
+from ornstein.sim.passes import run_level
 
 _PRODUCTS_AT_ONCE = 1 << 27
-"""Products of the multiply lanes that are computed before the host looks up: about 0.1 s."""
+"""Products of the multiply lanes that are computed before the host looks up: 0.1 s at most."""
+_VECTOR, _SIDE_BY_SIDE = 16, 64
+"""Least and most places for jobs side by side: those that fill a vector of the CPU, and those whose
+memories stay in its caches."""
+_TOTALS = 512
+"""Least sums of a group that are worked on at once: enough that loops over them are long."""
+_PRODUCTS_ALONE = 1 << 16
+"""Products of each lane below which threads cost more than they save."""
 
 COUNTERS = tuple(name.name.lower() for name in regmap.COUNTERS if name != Control.CYCLES)
 """Those of the gateware that need no clock."""
 
 
-@compiled(inline=True)
-def next_draw(state):
-    """The state after one draw: :func:`ornstein.hdl.engine.noise.advance` of a uint64."""
-    for _ in range(2):
-        parity = np.uint64(0)
-        for tap in _TAPS:
-            parity ^= state << np.uint64(SEED_WIDTH - tap)
-        state = (state << np.uint64(_HALF)) | (parity >> np.uint64(_REST))
-    return state
-
-
-@compiled(inline=True)
-def _wrap(value, half):
-    """Two's complement of an accumulator whose range is [-half, half)."""
-    return ((value + half) & (2 * half - 1)) - half
-
-
-@compiled(inline=True)
-def _store_rank_word(accumulator, shift, half_range, rank_word):
-    """Writes shifted and saturated accumulators, which hold half of the result's LSB already, to a
-    rank word. Returns whether a lane was clipped."""
-    clipped = False
-    for r in range(accumulator.shape[0]):
-        value = _wrap(accumulator[r], half_range) >> shift
-        if value > _HIGH:
-            value, clipped = _HIGH, True
-        elif value < _LOW:
-            value, clipped = _LOW, True
-        rank_word[r] = value
-    return clipped
-
-
-@compiled(inline=True)
-def _project(word, offset, shape, shifts, factor, vectors, rank, accumulator):
-    """The pass PROJECT from ``vectors``. Returns the number of rank words with a clipped lane."""
-    ranks, units, half_range = shape[:3]
-    inner, base, stride, dest = word[_INNER], word[_FACTOR], word[_STRIDE], word[_DEST]
-    source = word[_SOURCE] + offset
-    shift = shifts[0, word[_SHIFT]]
-    clipped = 0
-    for o in range(word[_OUTER]):
-        accumulator[:] = 1 << shift - 1
-        for i in range(inner):
-            row = factor[base + o + i * stride]
-            for u in range(units):
-                value = np.int64(vectors[source + i, u])
-                for r in range(ranks):
-                    accumulator[r] += np.int64(row[u * ranks + r]) * value
-        clipped += _store_rank_word(accumulator, shift, half_range, rank[dest + o])
-    return clipped
-
-
-@compiled(inline=True)
-def _mix(word, offset, shape, shifts, factor, rank, accumulator):
-    """The pass MIX, in the first unit lane. Returns the number of words with a clipped lane."""
-    ranks, _, half_range = shape[:3]
-    inner, base, stride = word[_INNER], word[_FACTOR], word[_STRIDE]
-    source, dest = word[_SOURCE] + offset, word[_DEST]
-    shift = shifts[0, word[_SHIFT]]
-    clipped = 0
-    for o in range(word[_OUTER]):
-        accumulator[:] = 1 << shift - 1
-        for t in range(inner):
-            row = factor[base + o * inner + t]
-            for r in range(ranks):
-                accumulator[r] += np.int64(row[r]) * np.int64(rank[source + o + t * stride, r])
-        clipped += _store_rank_word(accumulator, shift, half_range, rank[dest + o])
-    return clipped
-
-
-@compiled(inline=True)
-def _activate(word, activation, rank):
-    """The pass ACTIVATE: interpolates between the entries of the table, which wraps."""
-    source, dest = word[_SOURCE], word[_DEST]
-    for o in range(word[_OUTER]):
-        for r in range(word[_INNER]):
-            argument = rank[source + o, r]
-            entry = activation[(argument >> _FRACTION) & _ENTRY_MASK]
-            step = (entry[1] * (argument & _FRACTION_MASK) + _FRACTION_HALF) >> _FRACTION
-            rank[dest + o, r] = _wrap(entry[0] + step, _HIGH + 1)
-
-
-@compiled(inline=True)
-def _coupling_sum(factor, first, count, rank, source, unit, ranks):
-    """The sum of products of one unit, over ``count`` rows of factors from ``first`` on."""
-    total = np.int64(0)
-    for j in range(count):
-        row = factor[first + j]
-        values = rank[source + j]
-        for r in range(ranks):
-            total += np.int64(row[unit * ranks + r]) * np.int64(values[r])
-    return total
-
-
-@compiled(inline=True)
-def _kept(held, leak, leak_bits, quartic, quartic_built):
-    """The state less its leak and less the cubic term, in guard LSBs."""
-    total = (held << _GUARD) - (held * leak << _GUARD - leak_bits)
-    if quartic_built:
-        cubic = ((held * held >> _SQUARE_SHIFT) * quartic + _ROUND) >> _GUARD
-        total -= held * min(cubic, _LIMIT)
-    return total
-
-
-@compiled(inline=True)
-def _rounding(generator, dithers):
-    """What is added before the guard bits are dropped."""
-    if dithers:
-        return np.int64((generator >> np.uint64(_DITHER_LOW)) & np.uint64(_DITHER_MASK))
-    return np.int64(_ROUND)
-
-
-@compiled(inline=True)
-def _code(generator):
-    """The three-point noise of a generator: -1, 0 or 1."""
-    draw = np.int64(generator & np.uint64(_DRAW_MASK))
-    return np.int64(draw < _THRESHOLD) - np.int64(draw >= _MIRROR)
-
-
-@compiled(inline=True)
-def _fine_code(generator):
-    """The fine noise of a generator: an odd number from -23 to 23."""
-    draw = np.int64(generator & np.uint64(_DRAW_MASK))
-    upper, lower = draw >> _FINE_BITS, draw & (1 << _FINE_BITS) - 1
-    coarse = np.int64(upper < _FINE_THRESHOLD) - np.int64(upper >= _FINE_MIRROR)
-    return _FINE_GAP * coarse + 2 * lower + 1 - (1 << _FINE_BITS)
-
-
-@compiled(inline=True)
-def _expand(level, word, offset, shape, shifts, factor, state, drive, rank, codes, generators):
-    """The pass EXPAND: writes new states or, with ``to_drive``, new biases. Returns the number of
-    words with a clipped unit."""
-    ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
-    amplitude, leak, quartic = level[_AMPLITUDE], level[_LEAK], level[_QUARTIC]
-    keep, midpoint, dithers = level[_KEEP], level[_MIDPOINT], level[_DITHER]
-    fine = level[_FINE]
-    inner, base, source, dest = word[_INNER], word[_FACTOR], word[_SOURCE], word[_DEST]
-    shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
-    to_drive, coupled, biased = word[_TO_DRIVE], word[_COUPLED], word[_BIASED]
-    bias = word[_BIAS] + offset
-    target = drive if to_drive else state
-    clipped_words = 0
-    for o in range(word[_OUTER]):
-        clipped = False
-        for u in range(units):
-            total = np.int64(0)
-            if coupled:
-                first = base + o * inner
-                total = _coupling_sum(factor, first, inner, rank, source, u, ranks)
-                total = _wrap(total, half_range) << _GUARD - coupling_bits >> shift
-            if biased:
-                total += np.int64(drive[bias + o, u]) << bias_shift
-            if keep:
-                held = np.int64(state[dest + o, u])
-                total += _kept(held, leak, leak_bits, quartic, quartic_built)
-            generator = generators[u]
-            total += _rounding(generator, dithers)
-            if not to_drive:
-                code = _fine_code(generator) if fine else _code(generator)
-                total += amplitude * (code + (codes[dest + o, u] if midpoint else 0))
-                codes[dest + o, u] = code
-                generators[u] = next_draw(generator)
-            value = total >> _GUARD
-            if value > _HIGH:
-                value, clipped = _HIGH, True
-            elif value < _LOW:
-                value, clipped = _LOW, True
-            target[dest + o, u] = value
-        clipped_words += clipped
-    return clipped_words
-
-
-@compiled(inline=True)
-def _accumulate(state, first, count, cleared, sums, squares):
-    """Adds new states and their squares to the sums; ``cleared`` forgets what those held."""
-    for o in range(first, first + count):
-        for u in range(state.shape[1]):
-            value = np.int64(state[o, u])
-            sums[o, u] = value + (0 if cleared else sums[o, u])
-            squares[o, u] = value * value + (0 if cleared else squares[o, u])
-
-
-@compiled()
-def _run_level(
-    level,
-    passes,
-    begin,
-    end,
-    bank_words,
-    shape,
-    shifts,
-    factor,
-    activation,
-    state,
-    drive,
-    rank,
-    codes,
-    generators,
-    sums,
-    squares,
-    samples,
-    counters,
-):
-    """A part of one level of one job: its passes from number ``begin`` to before ``end``, counted
-    over all steps.
-
-    No address is checked here; :meth:`FabricModel.run` has done it. Shapes: level (fields,), passes
-    (passes, fields), shape (rank_lanes, unit_lanes, accumulator half range, coupling_bits,
-    leak_bits, quartic), shifts (3, 8), factor (words, lanes), state and drive (words, unit_lanes),
-    rank (words, rank_lanes), codes like state, generators (unit_lanes,) uint64, sums and squares
-    like state, samples (rows, unit_lanes), of which those of this part are written from the first
-    on.
-    Returns the number of sample rows written.
-    """
-    thin = level[_THIN]
-    accumulator = np.zeros(shape[0], np.int64)
-    written = 0
-    for index in range(begin, end):
-        step, number = index // passes.shape[0], index % passes.shape[0]
-        sampled = thin > 0 and (step + 1) % thin == 0
-        cleared = level[_CLEAR] and step == 0
-        word = passes[number]
-        operation, outer = word[_OPERATION], word[_OUTER]
-        offset = bank_words if word[_BANKED] else 0
-        if operation == _ACTIVATE:
-            _activate(word, activation, rank)
-            continue
-        counters[0] += outer * word[_INNER]
-        vectors, read_offset = (drive, offset) if word[_FROM_DRIVE] else (state, 0)
-        if operation == _PROJECT:
-            counters[1] += _project(
-                word, read_offset, shape, shifts, factor, vectors, rank, accumulator
-            )
-        elif operation == _MIX:
-            counters[1] += _mix(word, read_offset, shape, shifts, factor, rank, accumulator)
-        else:
-            counters[2] += _expand(
-                level,
-                word,
-                offset,
-                shape,
-                shifts,
-                factor,
-                state,
-                drive,
-                rank,
-                codes,
-                generators,
-            )
-            if word[_TO_DRIVE]:
-                continue
-            dest = word[_DEST]
-            if level[_ACCUMULATE]:
-                _accumulate(state, dest, outer, cleared, sums, squares)
-            if sampled:
-                samples[written : written + outer] = state[dest : dest + outer]
-                written += outer
-    return written
-
-
 @dataclass(frozen=True, eq=False)
 class _LevelWork:
-    """One level as :func:`_run_level` takes it.
+    """One level as :func:`ornstein.sim.passes.run_level` takes it.
 
     ``sample_rows`` are the rows that it writes, ``products`` those of each lane in a step.
     """
@@ -402,6 +60,37 @@ class JobRows:
     sums: np.ndarray
     squares: np.ndarray
     samples: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """The memories of jobs that are run side by side: as in :class:`FabricModel`, with ``places``
+    values for every lane, of which the first ``jobs`` count, in integers as narrow as they can be.
+    """
+
+    jobs: int
+    places: int
+    accumulator: np.ndarray
+    state: np.ndarray
+    drive: np.ndarray
+    rank: np.ndarray
+    codes: np.ndarray
+    generators: np.ndarray
+    sums: np.ndarray
+    squares: np.ndarray
+    samples: np.ndarray
+    counters: np.ndarray
+
+    def set(self, name: str, words: slice, values: np.ndarray) -> None:
+        """Writes (jobs, words, lanes) to those words of a memory."""
+        memory = getattr(self, name).reshape(-1, values.shape[-1], self.places)
+        memory[words, :, : self.jobs] = values.transpose(1, 2, 0)
+
+    def rows(self, name: str) -> np.ndarray:
+        """Returns a memory as (jobs, words, lanes)."""
+        memory = getattr(self, name)
+        lanes = memory.shape[1] // self.places
+        return memory.reshape(len(memory), lanes, self.places).transpose(2, 0, 1)[: self.jobs]
 
 
 class FabricModel:
@@ -495,57 +184,118 @@ class FabricModel:
             lie outside the drive memory. Nothing has been changed.
         """
         schedule = self._checked_schedule(first, levels)
-        jobs = 1 if seeds is None else len(seeds)
-        states, drives, ranks, codes = (
-            np.repeat(array[None], jobs, 0)
-            for array in (self.state, self.drive, self.rank, self.codes)
-        )
-        sums, squares = (
-            np.repeat(array[bank][None], jobs, 0) for array in (self.sums, self.squares)
-        )
         if inputs is not None:
             check_words(
                 self.config, "the inputs", "drive", input_word, input_word + inputs.shape[1]
             )
-            drives[:, input_word : input_word + inputs.shape[1]] = inputs
-        generators = (
-            np.repeat(self.generators[None], jobs, 0)
-            if seeds is None
-            else np.where(seeds == 0, np.uint64(1), seeds.astype(np.uint64))
+        generators = self.generators[None] if seeds is None else seeds.astype(np.uint64)
+        generators = np.maximum(generators, np.uint64(1))
+        jobs, units = generators.shape
+        sampled = sum(level.sample_rows for level in schedule)
+        rows = JobRows(
+            sums=np.empty((jobs, *self.sums.shape[1:]), np.int64),
+            squares=np.empty((jobs, *self.sums.shape[1:]), np.int64),
+            samples=np.empty((jobs, sampled, units), np.int16),
         )
-        sampled = sum(part.sample_rows for part in schedule)
-        samples = np.zeros((jobs, sampled, self.config.unit_lanes), np.int32)
-        counters = np.zeros(len(COUNTERS), np.int64)
-        for job in range(jobs):
-            written = 0
-            for part, begin, end in _slices(schedule, self.config.lanes):
-                written += _run_level(
-                    part.level,
-                    part.passes,
-                    begin,
-                    end,
-                    bank * self.bank_offset,
-                    self._shape,
-                    self._shifts,
-                    self.factor,
-                    self.activation,
-                    states[job],
-                    drives[job],
-                    ranks[job],
-                    codes[job],
-                    generators[job],
-                    sums[job],
-                    squares[job],
-                    samples[job, written:],
-                    counters,
-                )
-        self.state, self.drive, self.rank, self.codes, self.generators = (
-            array[-1].copy() for array in (states, drives, ranks, codes, generators)
+
+        def relax(part: slice, stop: threading.Event) -> _Group:
+            group = self._group(part.stop - part.start, bank, sampled)
+            group.set("generators", slice(None), generators[part][:, None])
+            if inputs is not None:
+                words = slice(input_word, input_word + inputs.shape[1])
+                group.set("drive", words, inputs[part])
+            self._relax(schedule, group, bank, stop)
+            for name in ("sums", "squares", "samples"):
+                getattr(rows, name)[part] = group.rows(name)
+            return group
+
+        products = sum(level.products * level.steps for level in schedule)
+        groups = in_threads(relax, _groups(jobs, products))
+        self._keep(groups[-1], bank)
+        for group in groups:
+            for name, value in zip(COUNTERS, group.counters, strict=True):
+                self.counters[name] += int(value)
+        return rows
+
+    def _group(self, jobs: int, bank: int, sample_rows: int) -> _Group:
+        """Returns memories for that many jobs, each with what this fabric's hold."""
+        config = self.config
+        places = 1 if jobs == 1 else -(-jobs // _VECTOR) * _VECTOR
+
+        def repeated(array: np.ndarray, dtype: type) -> np.ndarray:
+            return np.repeat(array.astype(dtype), places, axis=-1)
+
+        exact = np.int32 if config.accumulator_width <= 32 else np.int64
+        return _Group(
+            jobs=jobs,
+            places=places,
+            accumulator=np.zeros(
+                max(_TOTALS, max(config.rank_lanes, config.unit_lanes) * places), exact
+            ),
+            state=repeated(self.state, np.int16),
+            drive=repeated(self.drive, np.int16),
+            rank=repeated(self.rank, np.int16),
+            codes=repeated(self.codes, np.int8),
+            generators=repeated(self.generators, np.uint64),
+            sums=repeated(self.sums[bank], np.int64),
+            squares=repeated(self.squares[bank], np.int64),
+            samples=np.zeros((sample_rows, config.unit_lanes * places), np.int16),
+            counters=np.zeros(len(COUNTERS), np.int64),
         )
-        self.sums[bank], self.squares[bank] = sums[-1], squares[-1]
-        for name, value in zip(COUNTERS, counters, strict=True):
-            self.counters[name] += int(value)
-        return JobRows(sums, squares, samples)
+
+    def _relax(
+        self, schedule: list[_LevelWork], group: _Group, bank: int, stop: threading.Event
+    ) -> None:
+        """Runs the jobs of a group to their end, or until ``stop`` is set."""
+        written = 0
+        for part, begin, end in _slices(schedule, self.config.lanes * group.places):
+            if stop.is_set():
+                return
+            written += run_level(
+                part.level,
+                part.passes,
+                begin,
+                end,
+                None if group.places == 1 else group.places,
+                group.jobs,
+                bank * self.bank_offset,
+                self._shape,
+                self._shifts,
+                self.factor,
+                self.activation,
+                group.accumulator,
+                group.state,
+                group.drive,
+                group.rank,
+                group.codes,
+                group.generators,
+                group.sums,
+                group.squares,
+                group.samples[written:],
+                group.counters,
+            )
+
+    def _keep(self, group: _Group, bank: int) -> None:
+        """Takes over what the last job of a group has left."""
+        last = slice(group.jobs - 1, None, group.places)
+        self.state, self.drive, self.rank, self.codes = (
+            array[:, last].astype(np.int32)
+            for array in (group.state, group.drive, group.rank, group.codes)
+        )
+        self.generators = group.generators[last].copy()
+        self.sums[bank], self.squares[bank] = group.sums[:, last], group.squares[:, last]
+
+
+def _groups(jobs: int, products: int) -> Iterator[slice]:
+    """Yields the parts of consecutive jobs that are run side by side, each on one core.
+
+    ``products`` are those of each lane in a job. Where there is little to do, no core is asked for
+    help.
+    """
+    shared = cores() if jobs * products > _PRODUCTS_ALONE else 1
+    parts = max(-(-jobs // _SIDE_BY_SIDE), min(shared, -(-jobs // _VECTOR)))
+    for part in range(parts):
+        yield slice(part * jobs // parts, (part + 1) * jobs // parts)
 
 
 def _slices(schedule: list[_LevelWork], lanes: int) -> Iterator[tuple[_LevelWork, int, int]]:

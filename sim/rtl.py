@@ -2,6 +2,7 @@
 """The gateware as a device: a library made by Verilator that exchanges the link's bytes."""
 
 import ctypes
+import threading
 import time
 from pathlib import Path
 
@@ -83,6 +84,10 @@ class RtlTransport(Transport):
         the layouts of :mod:`ornstein.sim.waves` beside it; it is whole once the transport is
         closed. None writes none.
 
+    Attributes
+    ----------
+    stop : another thread sets it to end what waits for an answer here, with LinkError; or None
+
     Raises
     ------
     ToolError
@@ -107,6 +112,7 @@ class RtlTransport(Transport):
             waves.parent.mkdir(parents=True, exist_ok=True)
             waves.touch()  # the simulator would not say that it cannot write
         path = library(config, line, faulty=faulty, upsets=upsets, trace=waves is not None)
+        self.stop: threading.Event | None = None
         self._library = ctypes.CDLL(str(path))
         self._library.rtl_open.restype = ctypes.c_void_p
         self._waves, self._opened = waves, 0
@@ -183,6 +189,8 @@ class RtlTransport(Transport):
                 ctypes.byref(self._cycles),
             )
             self._settle()
+            if self.stop is not None and self.stop.is_set():
+                raise LinkError("the run on the simulated device was stopped")
             if time.monotonic() >= deadline:
                 break
         data, self._arrived = self._arrived, b""

@@ -319,8 +319,7 @@ class Device(ABC):
         encoded = program.encode(inputs)
         if not len(encoded):
             raise DeviceError("there are no inputs to run")
-        chains = program.layout.chains
-        size = chains * max(1, 16 // chains) if progress else len(encoded)
+        size = self._inputs_at_once(program) if progress else len(encoded)
         blocks = (encoded[first : first + size] for first in range(0, len(encoded), size))
         parts = []
         for part in self._owned(blocks, _checked_seed(seed), warm, selection):
@@ -328,6 +327,11 @@ class Device(ABC):
             if progress:
                 progress(len(part.mean))
         return Outputs.join(parts)
+
+    def _inputs_at_once(self, program: Program) -> int:
+        """Returns how many inputs are run between two reports of progress."""
+        chains = program.layout.chains
+        return chains * max(1, 16 // chains)
 
     def close(self) -> None:
         """Releases the device; may be called again. Any other use raises DeviceError from then
@@ -447,11 +451,9 @@ def _opened(uri: str) -> Device:
             from ornstein.host.devices.model import ModelDevice
 
             return ModelDevice(config, uri)
-        from ornstein.host.devices.fabric import FabricDevice
-        from ornstein.sim.rtl import RtlTransport
+        from ornstein.host.devices.rtl import RtlDevice
 
-        transport = RtlTransport(config, waves=Path(waves) if waves else None)
-        return FabricDevice(transport, uri, timeout=60.0)
+        return RtlDevice(config, uri, waves=Path(waves) if waves else None)
     if scheme == "float" and rest in ("", "exact"):
         from ornstein.host.devices.float import FloatDevice
 

@@ -40,11 +40,21 @@ T = TypeVar("T")
 
 
 class JobRun:
-    """See the module. Parameters as in :meth:`ornstein.host.devices.device.Device.stream`."""
+    """See the module. Parameters as in :meth:`ornstein.host.devices.device.Device.stream`, and
+    ``first``, the number of the first job, from which its noise is drawn.
+    """
 
     def __init__(
-        self, device: FabricDevice, program: Program, seed: int, warm: bool, selection: Selection
+        self,
+        device: FabricDevice,
+        program: Program,
+        seed: int,
+        warm: bool,
+        selection: Selection,
+        *,
+        first: int = 0,
     ):
+        self._first = first
         self._device, self._link, self._config = device, device.link, device.config
         self._program, self._seed, self._warm = program, seed, warm
         self._selection = selection
@@ -61,7 +71,7 @@ class JobRun:
         self._watch = self._begin()
         # a job that streams samples is read while it runs, so that none can be started behind it
         most_started = 1 if self._program.layout.sampled_words else 2
-        number = 0
+        number = self._first
         for block in blocks:
             for job in pack_jobs(self._program, block, number):
                 self._attempt(lambda job=job: self._start(job))

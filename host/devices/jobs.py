@@ -63,26 +63,32 @@ def seed_words(seed: int, index: int) -> list[int]:
 
 def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
     """Returns independent generator seeds (lanes,) uint64 for one job; none of them is zero."""
-    state = np.random.SeedSequence(seed_words(seed, job)).generate_state(lanes, np.uint64)
-    return np.where(state == 0, np.uint64(1), state)
+    words = np.array(seed_words(seed, job), np.uint32)  # from a list it would take twice as long
+    state = np.random.SeedSequence(words).generate_state(lanes, np.uint64)
+    return np.maximum(state, np.uint64(1))
 
 
 def unpack_units(program: Program, words: np.ndarray, count: int) -> np.ndarray:
-    """Returns (count, units) of the first words (words, unit_lanes) of a memory of states or sums.
+    """Returns (count, units) of memories of states or sums.
 
-    A chain has ``layout.state_words`` words, and the chains follow one another.
+    ``words`` are (words, unit_lanes) that one job left, or (jobs, words, unit_lanes). A chain has
+    ``layout.state_words`` words, and the chains follow one another, those of ``count`` inputs
+    first.
     """
     layout = program.layout
-    chains = words[: count * layout.state_words]
-    return program.units(chains.reshape(count, layout.state_words, words.shape[-1]))
+    chains = words[..., : layout.chains * layout.state_words, :]
+    return program.units(chains.reshape(-1, layout.state_words, words.shape[-1])[:count])
 
 
 def unpack_samples(program: Program, words: np.ndarray, count: int) -> np.ndarray:
-    """Returns (count, kept, units) of the sampled words (sampled_words, unit_lanes) of a job.
+    """Returns (count, kept, units) of the sampled words of one job or several.
 
-    The words come step by step, and within a step chain by chain.
+    ``words`` are (sampled_words, unit_lanes), or (jobs, sampled_words, unit_lanes). They come step
+    by step, and within a step chain by chain.
     """
     layout = program.layout
+    jobs = len(words) if words.ndim == 3 else 1
     kept = layout.sampled_words // (layout.chains * layout.state_words)
-    steps = words.reshape(kept, layout.chains, layout.state_words, words.shape[-1])
-    return program.units(steps.swapaxes(0, 1)[:count])
+    steps = words.reshape(jobs, kept, layout.chains, layout.state_words, words.shape[-1])
+    chains = steps.swapaxes(1, 2).reshape(jobs * layout.chains, *steps.shape[1:2], *steps.shape[3:])
+    return program.units(chains[:count])

@@ -92,8 +92,8 @@ class ModelDevice(Device):
             parts: list[Outputs] = []
             for batch in batches:
                 rows = self._run_jobs(program, batch, seed, warm)
-                for row, job in enumerate(batch):
-                    parts.append(self._outputs(program, job, rows, row, selection))
+                count = sum(job.count for job in batch)
+                parts.append(self._outputs(program, rows, count, selection))
             counters = {"cycles": None, **self._model.counters}
             yield replace(Outputs.join(parts), counters=counters)
 
@@ -109,14 +109,14 @@ class ModelDevice(Device):
         )
 
     def _outputs(
-        self, program: Program, job: Job, rows: JobRows, row: int, selection: Selection
+        self, program: Program, rows: JobRows, count: int, selection: Selection
     ) -> Outputs:
-        """Returns the outputs of one job from its row of the model's results."""
+        """Returns the outputs of the inputs of consecutive jobs from the model's results."""
         units = selection.units(program)
         squares = samples = None
         if selection.second and self.config.second_moment:
-            squares = unpack_units(program, rows.squares[row], job.count)[:, units]
+            squares = unpack_units(program, rows.squares, count)[:, units]
         if selection.samples:
-            samples = unpack_samples(program, rows.samples[row], job.count)[..., units]
-        sums = unpack_units(program, rows.sums[row], job.count)[:, units]
+            samples = unpack_samples(program, rows.samples, count)[..., units]
+        sums = unpack_units(program, rows.sums, count)[:, units]
         return scaled_outputs(program, sums, squares, samples, selection)

@@ -2,6 +2,7 @@
 """The integer model against a slow model that follows the ISA's and the update's documentation."""
 
 import copy
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from ornstein.hdl.config import ICEBREAKER, TINY, WIDE, ConfigError, FabricConfig
 from ornstein.hdl.engine.noise import advance, code, dither
 from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.sim import cores as cores_module
 from ornstein.sim import model as model_module
 from ornstein.sim.cosim.programs import random_program
 from ornstein.sim.model import FabricModel
@@ -299,6 +301,49 @@ def test_random_jobs_side_by_side():
                 np.testing.assert_array_equal(getattr(row, name)[0], getattr(rows, name)[job])
 
 
+def left_by_jobs(jobs: int) -> tuple[list[np.ndarray], FabricModel]:
+    """Returns what jobs of a random program answer, and the model that ran them."""
+    model, levels = random_program(WIDE, 4)
+    inputs = np.random.default_rng(1).integers(-9999, 9999, (jobs, 4, WIDE.unit_lanes))
+    rows = model.run(0, levels, seeds=seeds_of(WIDE, 4, jobs), inputs=inputs)
+    return [rows.sums, rows.squares, rows.samples], model
+
+
+@pytest.mark.parametrize("jobs", (2, 17, 40))
+def test_answers_depend_on_no_number_of_cores_or_jobs_side_by_side(monkeypatch, jobs):
+    monkeypatch.setattr(model_module, "_PRODUCTS_ALONE", 0)
+    monkeypatch.setattr(cores_module, "cores", lambda: 3)
+    found = []
+    for cores, vector, most in ((1, 1, 1), (1, 16, 64), (3, 16, 64), (3, 4, 8)):
+        monkeypatch.setattr(model_module, "cores", lambda cores=cores: cores)
+        monkeypatch.setattr(model_module, "_VECTOR", vector)
+        monkeypatch.setattr(model_module, "_SIDE_BY_SIDE", most)
+        found.append(left_by_jobs(jobs))
+    (expected, alone), *others = found
+    assert np.ptp(expected[0], axis=0).any(), "the jobs do not differ"
+    for arrays, model in others:
+        for array, other in zip(arrays, expected, strict=True):
+            np.testing.assert_array_equal(array, other)
+        for memory in MEMORIES:
+            np.testing.assert_array_equal(getattr(model, memory), getattr(alone, memory))
+        assert model.counters == alone.counters
+
+
+def test_large_runs_use_all_cores_and_small_ones_one(monkeypatch):
+    monkeypatch.setattr(model_module, "cores", lambda: 2)
+    enough = model_module._PRODUCTS_ALONE
+    for jobs, products, expected in (
+        (200, enough, 4),
+        (64, enough, 2),
+        (64, 1, 1),
+        (16, enough, 1),
+    ):
+        parts = list(model_module._groups(jobs, products))
+        assert len(parts) == expected
+        assert parts[0].start == 0 and parts[-1].stop == jobs
+        assert all(one.stop == two.start for one, two in itertools.pairwise(parts))
+
+
 def test_banks_keep_their_sums_apart():
     model = noisy_program()
     seeds = np.array([[3]], np.uint64)
@@ -350,7 +395,7 @@ def test_a_long_job_runs_in_slices(monkeypatch):
     whole = noisy_program()
     expected = whole.run(0, 1, seeds=np.array([[5]], np.uint64))
     parts = []
-    run_level = model_module._run_level
+    run_level = model_module.run_level
 
     def counted(*arguments):
         parts.append(arguments[2:4])
@@ -359,7 +404,7 @@ def test_a_long_job_runs_in_slices(monkeypatch):
         return run_level(*arguments)
 
     monkeypatch.setattr(model_module, "_PRODUCTS_AT_ONCE", 40)
-    monkeypatch.setattr(model_module, "_run_level", counted)
+    monkeypatch.setattr(model_module, "run_level", counted)
     sliced, interrupt_at = noisy_program(), 3
     before = sliced.state.copy()
     with pytest.raises(KeyboardInterrupt):

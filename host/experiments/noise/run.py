@@ -22,7 +22,7 @@ from ornstein.host.devices.jobs import job_seeds
 from ornstein.host.experiments.common import Progress
 from ornstein.host.experiments.noise import standard_tests
 from ornstein.sim.jit import compiled
-from ornstein.sim.model import next_draw
+from ornstein.sim.passes import next_draw
 from ornstein.sim.toolchain import ToolError
 
 LAGS = 64

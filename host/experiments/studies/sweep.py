@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ornstein.sim.cores import VARIABLE
 from ornstein.sim.toolchain import ToolError, install_command
 
 TIMEOUT = 10
@@ -244,6 +245,7 @@ def _client(workers: int, scheduler: str | None) -> Iterator:
             n_workers=workers,
             threads_per_worker=1,
             processes=True,
+            env={VARIABLE: "1"},  # each worker is one core
             dashboard_address=":0",
             silence_logs=logging.ERROR,
         ) as cluster,
