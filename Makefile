@@ -71,7 +71,7 @@ $(VENV)/.base: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.test: $(VENV)/.base
-	$(INSTALL) '.[test,cosim,synth,study]'
+	$(INSTALL) '.[test,cosim,synth,study,watch]'
 	touch $@
 
 $(VENV)/.lint: $(VENV)/.base

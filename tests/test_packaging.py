@@ -56,7 +56,5 @@ def test_every_package_is_pinned():
     """The extra ``bench`` is left out: no command of the Makefile installs it."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonical(line.partition("==")[0]) for line in lines if "==" in line}
-    assert (
-        requirements(["test", "cosim", "synth", "study", "lint", "docs", "train", "onnx", "ncnn"])
-        <= pinned
-    )
+    extras = ["test", "cosim", "synth", "study", "lint", "docs", "train", "onnx", "ncnn", "watch"]
+    assert requirements(extras) <= pinned

@@ -38,6 +38,11 @@ COMMANDS = {
         f"{_CLI}.programs",
         "Run inputs through a program, and write each block of outputs as soon as it is there.",
     ),
+    "watch": Place(
+        f"{_EXPERIMENTS}.watch.command",
+        "Show a running device: relaxation, temperature, score and speed (needs the \\[watch] "
+        "extra).",
+    ),
     "load": Place(
         f"{_CLI}.programs",
         "Load a program onto a device, and compare what the device's memories then hold with it.",
