@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from ornstein.sim.toolchain import ToolError
+
 VARIABLE = "ORNSTEIN_CORES"
 """Environment variable that limits the cores."""
 
@@ -18,14 +20,14 @@ def cores() -> int:
     """Returns the cores that this process may use: those that the system gives it, and at most as
     many as the environment variable ``ORNSTEIN_CORES`` says. Answers do not depend on it.
 
-    Raises ValueError if the variable is no positive integer.
+    Raises ToolError if the variable is no positive integer.
     """
     given = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     limit = os.environ.get(VARIABLE, "")
     if not limit:
         return given or 1
     if not limit.isdecimal() or int(limit) < 1:
-        raise ValueError(f"the environment variable {VARIABLE} must be 1 or more, not {limit!r}")
+        raise ToolError(f"the environment variable {VARIABLE} must be 1 or more, not {limit!r}")
     return min(given or 1, int(limit))
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from ornstein.sim import cores as cores_module
 from ornstein.sim.cores import cores, in_threads
+from ornstein.sim.toolchain import ToolError
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def test_the_variable_limits_the_cores(monkeypatch):
         assert cores() == expected
     for value in ("0", "two", "-1"):
         monkeypatch.setenv("ORNSTEIN_CORES", value)
-        with pytest.raises(ValueError, match="ORNSTEIN_CORES must be 1 or more, not"):
+        with pytest.raises(ToolError, match="ORNSTEIN_CORES must be 1 or more, not"):
             cores()
 
 

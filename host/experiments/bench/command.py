@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ornstein.host.cli.app import JsonOption, app, progress, screen, write_json
+from ornstein.host.cli.app import CheckError, JsonOption, app, progress, screen, write_json
 from ornstein.host.compile.program import InputError
 
 if TYPE_CHECKING:  # loading the benchmarks takes seconds, which ornstein --help must not
@@ -20,23 +20,29 @@ if TYPE_CHECKING:  # loading the benchmarks takes seconds, which ornstein --help
 def bench(
     json_file: JsonOption = None,
     output: Annotated[Path, typer.Option(help="Folder of the report.")] = Path("build/bench"),
-    compare: Annotated[Path | None, typer.Option(help="A stored run of the same machine.")] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(help="A stored run of the same machine, instead of the project's own cycles."),
+    ] = None,
 ) -> None:
     """Measure everything as a ratio to a limit or a peer, in one run of about ten minutes."""
+    from ornstein.host.experiments.bench.figures import STORED, losses
     from ornstein.host.experiments.bench.figures import compare as changes
     from ornstein.host.experiments.bench.report import write_bench_page
 
-    stored = _stored(compare) if compare else None
+    stored = _stored(compare or STORED)
     found = _measure()
     screen.print(_table(found))
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, [asdict(row) for row in found])
     screen.print(f"Report: {write_bench_page(found, output)}", soft_wrap=True)
-    if stored is not None:
-        change = Table("figure", "now over then")
-        for name, ratio in changes(found, stored):
-            change.add_row(name, f"{ratio:.3f}")
-        screen.print(change)
+    change = Table("figure", "now over then")
+    for name, ratio in changes(found, stored):
+        change.add_row(name, f"{ratio:.3f}")
+    screen.print(change)
+    values = {row.name: row.value for row in found if row.value is not None}
+    if lost := losses(values, stored):
+        raise CheckError(f"{len(lost)} figures in cycles are worse than stored; {lost[0]}")
 
 
 def _measure() -> "list[Figure]":

@@ -8,6 +8,7 @@ beside this one measure the values.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from time import perf_counter
 from typing import Self
 
@@ -16,6 +17,14 @@ Progress = Callable[[str], None]
 
 CYCLES_PREFIX = "cycles_per_step_"
 """The names of the figures on the cycles of a step begin with this; one definition serves all."""
+UTILISATION_PREFIX = "lane_utilisation_"
+IN_CYCLES = "streaming_over_relaxation", "sd15_cycles_over_bound"
+"""Other figures whose value is in cycles."""
+LINK_TOLERANCE = 0.01
+"""Part of the cycles of a stream that may change with the moments at which the host looks."""
+STORED = Path(__file__).with_name("cycles.json")
+"""The figures of the present gateware that no commit may make worse, as ``ornstein bench --json``
+has written them."""
 RTL_GOAL = 3e6
 """Clock cycles a second that the Verilated gateware should reach."""
 
@@ -161,6 +170,31 @@ def compare(figures: list[Figure], stored: list[dict]) -> list[tuple[str, float]
         for row in figures
         if row.value is not None and old.get(row.name)
     ]
+
+
+def losses(found: dict[str, float], stored: list[dict]) -> list[str]:
+    """Returns a line for each figure in cycles, and each share of the lanes' time, that is worse
+    than in a stored run. Cycles do not depend on the machine, so that any loss is one of the code.
+
+    Parameters
+    ----------
+    found : values by the name of the figure; those of other figures are left out
+    stored : rows with ``name`` and ``value``
+    """
+    lines = []
+    for row in stored:
+        name, before, now = row["name"], row["value"], found.get(row["name"])
+        if now is None or not before:
+            continue
+        if name.startswith(CYCLES_PREFIX) or name in IN_CYCLES:
+            worse = now / before - 1
+        elif name.startswith(UTILISATION_PREFIX):
+            worse = before / now - 1
+        else:
+            continue
+        if worse > (LINK_TOLERANCE if name == "streaming_over_relaxation" else 1e-9):
+            lines.append(f"{name} was {before:.6g} and is {now:.6g}")
+    return lines
 
 
 class Stopwatch:

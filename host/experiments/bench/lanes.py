@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ornstein.hdl.config import REFERENCE, FabricConfig
+from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.experiments.bench.figures import CYCLES_PREFIX, Figure, Progress, figure
@@ -61,8 +62,13 @@ class Cell:
     @property
     def name(self) -> str:
         """The shape as part of a figure's name."""
-        shape = f"d{self.sizes[0]}_m{2 * len(self.sizes)}_k{self.rank}_p{self.lanes}"
-        return shape + MIXED_SUFFIX if self.mixed else shape
+        return shape_name(self.lanes, self.sizes, self.rank, self.mixed)
+
+
+def shape_name(lanes: int, sizes: tuple[int, ...], rank: int, mixed: bool) -> str:
+    """Returns a shape as part of a figure's name."""
+    shape = f"d{sizes[0]}_m{2 * len(sizes)}_k{rank}_p{lanes}"
+    return shape + MIXED_SUFFIX if mixed else shape
 
 
 def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool = False) -> Cell:
@@ -99,18 +105,40 @@ def batch_cycles(device: FabricDevice, program: Program, inputs: int) -> int:
     return cycles
 
 
+def shapes() -> Iterator[tuple[int, tuple[int, ...], int, bool]]:
+    """Yields lanes, sizes, rank, and whether modes are mixed, of all cells."""
+    for lanes in LANES:
+        yield from ((lanes, (size,), rank, False) for size in (64, 320, 1280) for rank in (16, 64))
+        yield from ((lanes, (64,) * pairs, 16, False) for pairs in (2, 4))
+        yield from ((lanes, (size,), rank, True) for size in (64, 320) for rank in (16, 64))
+
+
 def lane_figures(progress: Progress) -> Iterator[Figure]:
     """Yields the figures of all cells on fabrics of 8, 32 and 128 lanes."""
-    skips, mixed = [], []
-    for count in LANES:
-        progress(f"lane utilisation: {count} lanes")
-        fabric = lanes_fabric(count)
-        skips += [measure(fabric, (size,), rank) for size in (64, 320, 1280) for rank in (16, 64)]
-        skips += [measure(fabric, (64,) * pairs, 16) for pairs in (2, 4)]
-        mixed += [
-            measure(fabric, (size,), rank, mixed=True) for size in (64, 320) for rank in (16, 64)
-        ]
+    cells = []
+    for lanes, *shape in shapes():
+        progress(f"lane utilisation: {lanes} lanes")
+        cells.append(measure(lanes_fabric(lanes), *shape))
+    skips, mixed = ([cell for cell in cells if cell.mixed == value] for value in (False, True))
     yield from cell_figures(skips, mixed)
+
+
+def scheduled_cycles(
+    fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool = False
+) -> float:
+    """Returns the cycles of one step of one input, counted from the program: those that
+    :func:`measure` finds on the gateware, in a few milliseconds.
+    """
+    program = skip_program(fabric, sizes, rank, 1, GRAM if mixed else 0.0)
+    relaxing = [passes for level, passes in program.schedule() if level.keep]
+    return sum(step_cycles(fabric, passes) for passes in relaxing) / program.layout.chains
+
+
+def scheduled_figures() -> Iterator[tuple[str, float]]:
+    """Yields name and value of the cycles of a step of every cell, counted from its program."""
+    for lanes, sizes, rank, mixed in shapes():
+        cycles = scheduled_cycles(lanes_fabric(lanes), sizes, rank, mixed)
+        yield CYCLES_PREFIX + shape_name(lanes, sizes, rank, mixed), cycles
 
 
 def lanes_fabric(count: int) -> FabricConfig:

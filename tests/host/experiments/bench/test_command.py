@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ornstein.host.cli import main as cli
-from ornstein.host.cli.app import app
+from ornstein.host.cli.app import CheckError, app
 from ornstein.host.cli.exit_codes import EXIT_CODES
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.experiments.bench import run
@@ -35,6 +35,15 @@ def test_figures_are_printed_written_and_compared(measured, tmp_path):
     assert "compile_s" in compiling and "0.2562" in compiling
     assert "0.500" in result.output.splitlines()[-2]
     assert (tmp_path / "report.html").is_file()
+
+
+def test_a_loss_of_cycles_is_a_failed_check(monkeypatch, tmp_path):
+    rows = [figure("cycles_per_step_d64_m2_k16_p8", 999.0, 512.0, share=0.5, chains=2)]
+    monkeypatch.setattr(run, "bench", lambda progress: iter(rows))
+    result = CliRunner().invoke(app, ["bench", "--output", str(tmp_path)])
+    assert isinstance(result.exception, CheckError)
+    assert "cycles_per_step_d64_m2_k16_p8 was 512 and is 999" in str(result.exception)
+    assert (tmp_path / "results.json").is_file()
 
 
 def test_a_stored_run_that_is_none_is_one_line(measured, tmp_path):

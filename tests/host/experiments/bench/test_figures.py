@@ -4,7 +4,13 @@
 import pytest
 
 from ornstein.host.experiments.bench import figures
-from ornstein.host.experiments.bench.figures import DEFINITIONS, Stopwatch, compare, figure
+from ornstein.host.experiments.bench.figures import (
+    DEFINITIONS,
+    Stopwatch,
+    compare,
+    figure,
+    losses,
+)
 
 
 def test_a_figure_is_a_ratio_to_the_reference_of_its_definition():
@@ -40,6 +46,32 @@ def test_comparison_is_a_ratio_of_what_both_runs_measured():
     rows = [figure("compile_s", 6.0), figure("model_over_rtl", None), figure("rtl_start_s", 1.0)]
     stored = [{"name": "compile_s", "value": 2.0}, {"name": "model_over_rtl", "value": 1.0}]
     assert compare(rows, stored) == [("compile_s", 3.0)]
+
+
+def test_more_cycles_and_less_utilisation_are_losses_and_seconds_are_none():
+    stored = [
+        {"name": name, "value": value}
+        for name, value in (
+            ("cycles_per_step_d64_m2_k16_p8", 512.0),
+            ("sd15_cycles_over_bound", 1820.0),
+            ("lane_utilisation_min", 0.99),
+            ("streaming_over_relaxation", 1000.0),
+            ("compile_s", 0.5),
+            ("rtl_over_icarus", None),
+        )
+    ]
+    same = {row["name"]: row["value"] for row in stored if row["value"]}
+    assert losses(same, stored) == [] == losses({}, stored)
+    better = {"cycles_per_step_d64_m2_k16_p8": 511.0, "lane_utilisation_min": 1.0, "compile_s": 9}
+    assert losses({**same, **better, "streaming_over_relaxation": 1009.0}, stored) == []
+    for name, value in (
+        ("cycles_per_step_d64_m2_k16_p8", 513.0),
+        ("sd15_cycles_over_bound", 1821.0),
+        ("lane_utilisation_min", 0.98),
+        ("streaming_over_relaxation", 1011.0),
+    ):
+        (line,) = losses({**same, name: value}, stored)
+        assert line == f"{name} was {same[name]:.6g} and is {value:.6g}"
 
 
 def test_a_stopwatch_measures_the_block(monkeypatch):

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Lane utilisation: cells are measured as they say, and figures are those of the right cells."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
 from ornstein.hdl.config import REFERENCE
 from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.experiments.bench.figures import STORED, losses
 from ornstein.host.experiments.bench.lanes import (
     LANES,
     Cell,
@@ -15,6 +17,8 @@ from ornstein.host.experiments.bench.lanes import (
     fit,
     lanes_fabric,
     measure,
+    scheduled_cycles,
+    scheduled_figures,
 )
 from ornstein.host.experiments.bench.programs import skip_program, useful_multiplies
 from ornstein.sim.rtl import RtlTransport
@@ -45,6 +49,22 @@ def test_gram_terms_take_cycles_of_their_own():
     plain, mixed = (measure(REFERENCE, (32,), 16, mixed=value) for value in (False, True))
     assert mixed.mixed and mixed.cycles > plain.cycles
     assert mixed.bound == plain.bound
+
+
+def test_no_cell_takes_more_cycles_than_stored():
+    """The cycles of every cell, counted from its program. That the gateware takes as many is what
+    the next test says of one cell, and ``ornstein bench`` of all. A change that is meant to alter
+    cycles stores the rows of ``ornstein bench --json`` in the same commit."""
+    stored = json.loads(STORED.read_text())
+    found = dict(scheduled_figures())
+    assert found.keys() <= {row["name"] for row in stored}
+    assert losses(found, stored) == []
+
+
+@pytest.mark.parametrize("mixed", (False, True))
+def test_the_gateware_takes_the_cycles_that_are_counted_from_the_program(mixed):
+    cell = measure(REFERENCE, (32,), 16, mixed)
+    assert cell.cycles == scheduled_cycles(REFERENCE, (32,), 16, mixed)
 
 
 def test_a_cell_is_named_after_its_shape():
