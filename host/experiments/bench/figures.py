@@ -9,7 +9,7 @@ beside this one measure the values.
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Self
 
 Progress = Callable[[str], None]
@@ -63,6 +63,11 @@ class Definition:
     reference: float | None = None
 
 
+_GAIN = (
+    "a batch of {inputs} inputs of 500 steps on all {cores} cores against one; the goal is at "
+    "least 1.8 on two"
+)
+
 DEFINITIONS = {
     "compile_s": Definition("s", "compiling the aligned program; the limit is 2 s", 2.0),
     "lane_utilisation_d64_k16_p8": Definition(
@@ -100,12 +105,7 @@ DEFINITIONS = {
     "rtl_cycles_per_s": Definition(
         "cycles/s", "the whole demo fabric with its link, on one core", RTL_GOAL
     ),
-    "rtl_two_threads": Definition(
-        "of one thread's speed",
-        "one batch on two simulators in two threads against one simulator in one thread; each "
-        "simulator is single-threaded",
-        2.0,
-    ),
+    "rtl_all_cores": Definition("of one core's speed", _GAIN),
     "rtl_build_s": Definition(
         "s",
         "making the Verilog, running Verilator, compiling its C++, with an empty cache",
@@ -118,9 +118,10 @@ DEFINITIONS = {
     "rtl_over_pysim": Definition("cycles/s", "the same design and bytes; the goal is at least 50"),
     "model_over_float": Definition(
         "steps/s",
-        "steps of one input in a batch of {inputs}, against float64 dynamics in NumPy; the goal is "
-        "at least 1/3",
+        "steps of one input in a batch of {inputs}, against float64 dynamics in NumPy, both on one "
+        "core; the goal is at least 4",
     ),
+    "model_all_cores": Definition("of one core's speed", _GAIN),
     "model_over_rtl": Definition("steps/s", "the same program; the goal is at least 10"),
     "model_over_thermox": Definition("samples/s", "{outcome}"),
     "sd15_cycles_over_bound": Definition(
@@ -198,13 +199,20 @@ def losses(found: dict[str, float], stored: list[dict]) -> list[str]:
 
 
 class Stopwatch:
-    """Measures the seconds that a ``with`` block takes, as ``seconds``."""
+    """Measures a ``with`` block.
 
-    seconds = 0.0
+    Attributes
+    ----------
+    seconds : that it takes
+    computing : seconds that cores compute for this process meanwhile
+    """
+
+    seconds = computing = 0.0
 
     def __enter__(self) -> Self:
-        self._began = perf_counter()
+        self._began, self._computed = perf_counter(), process_time()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.seconds = perf_counter() - self._began
+        self.computing = process_time() - self._computed

@@ -116,9 +116,9 @@ def shapes() -> Iterator[tuple[int, tuple[int, ...], int, bool]]:
 def lane_figures(progress: Progress) -> Iterator[Figure]:
     """Yields the figures of all cells on fabrics of 8, 32 and 128 lanes."""
     cells = []
-    for lanes, *shape in shapes():
+    for lanes, sizes, rank, mixed in shapes():
         progress(f"lane utilisation: {lanes} lanes")
-        cells.append(measure(lanes_fabric(lanes), *shape))
+        cells.append(measure(lanes_fabric(lanes), sizes, rank, mixed))
     skips, mixed = ([cell for cell in cells if cell.mixed == value] for value in (False, True))
     yield from cell_figures(skips, mixed)
 

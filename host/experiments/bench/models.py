@@ -8,10 +8,10 @@ import numpy as np
 
 from ornstein.hdl.config import REFERENCE
 from ornstein.host.compile.program import Program
-from ornstein.host.devices.device import Device
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.soak import resident_memory
+from ornstein.host.experiments.bench.cores import core_seconds, gain_figure
 from ornstein.host.experiments.bench.figures import Figure, Progress, Stopwatch, figure
 from ornstein.host.experiments.bench.programs import random_biases, skip_program
 from ornstein.host.physics.problem import Problem
@@ -22,6 +22,9 @@ from ornstein.sim.toolchain import install_command
 
 STREAM, BLOCK = 1_000_000, 1_000
 """Inputs of the stream over which memory is watched, and inputs of one of its blocks."""
+BATCH = 256
+"""Inputs of the batch in which the model is timed: as many jobs as it runs side by side on two
+cores."""
 SPACING = 2.0
 """Correlation times of the slowest mode from one independent sample to the next."""
 
@@ -29,42 +32,39 @@ SPACING = 2.0
 def model_figures(program: Program, inputs: np.ndarray, progress: Progress) -> Iterator[Figure]:
     """Yields the steps a second of the integer model over those of its peers."""
     problem = program.problem
-    steps = len(inputs) * problem.steps
+    batch = np.resize(inputs, (BATCH, inputs.shape[1]))
     progress("steps a second of the integer model")
     model = ModelDevice(program.config)
     model.load(program)
-    model.run(inputs[:2])
-    speed = steps / run_seconds(model, inputs)
-    yield figure(
-        "model_over_float", speed, steps / float_seconds(problem, inputs), inputs=len(inputs)
+    model.run(batch)  # compiles
+    speed, reference = (
+        len(batch) * problem.steps / core_seconds(action)
+        for action in (lambda: model.run(batch), lambda: relax_in_float(problem, batch))
     )
+    yield figure("model_over_float", speed, reference, inputs=len(batch))
+    long = skip_program(REFERENCE, (64,), 16, 500)
+    model.load(long)
+    biases = random_biases(long.problem.energies[0].units, BATCH)
+    yield gain_figure("model_all_cores", model, biases)
     with FabricDevice(RtlTransport(program.config), "rtl", timeout=120.0) as rtl:
         rtl.load(program)
-        yield figure("model_over_rtl", speed, steps / run_seconds(rtl, inputs))
+        rtl_speed = len(inputs) * problem.steps / core_seconds(lambda: rtl.run(inputs))
+    yield figure("model_over_rtl", speed, rtl_speed)
     progress("independent samples of thermox")
     yield thermox_figure(program, inputs, speed)
 
 
-def run_seconds(device: Device, inputs: np.ndarray) -> float:
-    """Returns the seconds in which a device with a program answers the inputs."""
-    with Stopwatch() as watch:
-        device.run(inputs)
-    return watch.seconds
-
-
-def float_seconds(problem: Problem, inputs: np.ndarray) -> float:
-    """Returns the seconds in which the float64 reference relaxes the inputs."""
-    with Stopwatch() as watch:
-        reference.relax(
-            problem.energies,
-            problem.biases(inputs),
-            problem.stages,
-            dt=problem.dt,
-            integrator=LM,
-            initial=np.zeros((len(inputs), problem.energies[0].units)),
-            rng=np.random.default_rng(1),
-        )
-    return watch.seconds
+def relax_in_float(problem: Problem, inputs: np.ndarray) -> None:
+    """Relaxes the inputs in float64, as the float reference does."""
+    reference.relax(
+        problem.energies,
+        problem.biases(inputs),
+        problem.stages,
+        dt=problem.dt,
+        integrator=LM,
+        initial=np.zeros((len(inputs), problem.energies[0].units)),
+        rng=np.random.default_rng(1),
+    )
 
 
 def thermox_figure(program: Program, inputs: np.ndarray, model_speed: float) -> Figure:
@@ -108,13 +108,13 @@ def thermox_speed(problem: Problem, bias: np.ndarray, spacing: float, chains: in
     matrix, mean = problem.energy.matrix(), problem.energy.mean(bias[None])[0]
     kT = 1e-3
     diffusion = 2 * kT * np.eye(len(matrix))
-    arrays = [
+    start, A, b, D = (
         jax.numpy.asarray(array) for array in (np.zeros(len(matrix)), matrix, mean, diffusion)
-    ]
+    )
 
     def rate(chains: int, count: int) -> float:
         times = jax.numpy.arange(count + 1) * spacing
-        draw = jax.jit(jax.vmap(lambda key: thermox.sample(key, times, *arrays)))
+        draw = jax.jit(jax.vmap(lambda key: thermox.sample(key, times, start, A, b, D)))
         keys = jax.random.split(jax.random.PRNGKey(0), chains)
         draw(keys).block_until_ready()  # compiles
         with Stopwatch() as watch:

@@ -5,16 +5,18 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.config import REFERENCE, FabricConfig
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.rtl import RtlDevice
+from ornstein.host.experiments.bench.cores import gain_figure
 from ornstein.host.experiments.bench.figures import Figure, Progress, Stopwatch, figure
+from ornstein.host.experiments.bench.programs import random_biases, skip_program
 from ornstein.sim.rtl import RtlTransport, library
 from ornstein.sim.toolchain import for_icarus
 
@@ -67,7 +69,7 @@ class RecordingTransport(RtlTransport):
 
 
 def simulator_figures(program: Program, inputs: np.ndarray, progress: Progress) -> Iterator[Figure]:
-    """Yields the speed of the Verilated gateware, in threads, when started, and against others."""
+    """Yields the speed of the Verilated gateware, its start, and its peers."""
     config = program.config
     progress("cycles a second of the Verilated gateware")
     transport = RecordingTransport(config)
@@ -76,8 +78,12 @@ def simulator_figures(program: Program, inputs: np.ndarray, progress: Progress) 
         device.run(inputs)
     speed = transport.cycles / transport.seconds
     yield figure("rtl_cycles_per_s", speed)
-    progress("two simulators on two threads")
-    yield figure("rtl_two_threads", thread_gain(program, inputs))
+    progress("the gateware on all cores")
+    long = skip_program(REFERENCE, (64,), 16, 500)
+    with RtlDevice(REFERENCE, "rtl") as device:
+        device.load(long)
+        biases = random_biases(long.problem.energies[0].units, 64)
+        yield gain_figure("rtl_all_cores", device, biases)
     progress("building the simulator")
     yield figure("rtl_build_s", build_seconds(config))
     yield figure("rtl_start_s", start_seconds(config))
@@ -86,25 +92,6 @@ def simulator_figures(program: Program, inputs: np.ndarray, progress: Progress) 
     yield icarus_figure(speed, icarus_speed(config, data))
     progress("cycles a second of Amaranth's simulator")
     yield figure("rtl_over_pysim", speed, pysim_speed(config, data))
-
-
-def thread_gain(program: Program, inputs: np.ndarray) -> float:
-    """Returns how many times faster two simulators on two threads run a batch than one alone."""
-    return _batch_seconds(program, inputs, 1) / _batch_seconds(program, inputs, 2)
-
-
-def _batch_seconds(program: Program, inputs: np.ndarray, threads: int) -> float:
-    devices = [
-        FabricDevice(RtlTransport(program.config), "rtl", timeout=120.0) for _ in range(threads)
-    ]
-    for device in devices:
-        device.load(program)
-        device.run(inputs[:2])
-    with Stopwatch() as watch, ThreadPoolExecutor(threads) as pool:
-        list(pool.map(FabricDevice.run, devices, np.array_split(inputs, threads)))
-    for device in devices:
-        device.close()
-    return watch.seconds
 
 
 def build_seconds(config: FabricConfig) -> float:

@@ -6,8 +6,8 @@ import importlib.util
 import pytest
 
 from ornstein.hdl.config import REFERENCE
-from ornstein.host.devices.model import ModelDevice
 from ornstein.host.experiments.bench import models
+from ornstein.host.experiments.bench.figures import figure
 from ornstein.host.experiments.bench.programs import random_biases
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
@@ -19,25 +19,23 @@ def inputs(program):
     return random_biases(program.problem.energies[0].units, 6)
 
 
-def test_seconds_are_those_of_the_clock_around_the_whole_batch(program, inputs, clock):
-    clock.step = 3.0
-    device = ModelDevice(REFERENCE)
-    device.load(program)
-    assert models.run_seconds(device, inputs) == 3.0
-    assert models.float_seconds(program.problem, inputs) == 3.0
-
-
 def test_speeds_are_steps_of_all_inputs_over_the_seconds_of_each_peer(program, inputs, monkeypatch):
-    seconds = {"model": 2.0, "rtl": 8.0}
-    monkeypatch.setattr(models, "run_seconds", lambda device, batch: seconds[device.uri])
-    monkeypatch.setattr(models, "float_seconds", lambda problem, batch: 1.0)
+    seconds = iter((2.0, 1.0, 8.0))  # the model, float64, the gateware
+    ran = []
+    monkeypatch.setattr(
+        models, "core_seconds", lambda action: (ran.append(action), next(seconds))[1]
+    )
+    monkeypatch.setattr(
+        models, "gain_figure", lambda name, *args: figure(name, 1.5, 2.0, inputs=1, cores=2)
+    )
     monkeypatch.setattr(models, "thermox_figure", lambda program, inputs, speed: speed)
-    over_float, over_rtl, speed = models.model_figures(program, inputs, lambda what: None)
-    steps = len(inputs) * program.problem.steps
+    over_float, gain, over_rtl, speed = models.model_figures(program, inputs, lambda what: None)
+    steps = models.BATCH * program.problem.steps
     assert speed == over_float.value == over_rtl.value == steps / 2
     assert over_float.reference == steps and over_float.ratio == 0.5
-    assert over_rtl.reference == steps / 8 and over_rtl.ratio == 4.0
-    assert f"a batch of {len(inputs)}" in over_float.note
+    assert over_rtl.reference == len(inputs) * program.problem.steps / 8
+    assert gain.name == "model_all_cores" and f"a batch of {models.BATCH}" in over_float.note
+    assert len(ran) == 3
 
 
 def test_without_thermox_the_remedy_is_named(program, inputs, monkeypatch):

@@ -8,6 +8,7 @@ import pytest
 from ornstein.hdl.config import REFERENCE
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.experiments.bench import simulators
+from ornstein.host.experiments.bench.figures import figure
 from ornstein.host.experiments.bench.programs import random_biases
 from ornstein.host.experiments.bench.simulators import RecordingTransport
 
@@ -26,31 +27,6 @@ def test_the_recorder_keeps_what_is_written_and_counts_the_time_of_reads(program
         assert len(b"".join(transport.written)) > 2 * program.factor.size
         assert transport.seconds > before
         assert transport.seconds % 0.25 == 0
-
-
-def test_the_gain_of_threads_is_the_time_of_one_over_that_of_two(program, inputs, monkeypatch):
-    seconds = {1: 6.0, 2: 4.0}
-    monkeypatch.setattr(simulators, "_batch_seconds", lambda *args: seconds[args[2]])
-    assert simulators.thread_gain(program, inputs) == 1.5
-
-
-@pytest.mark.parametrize("threads", (1, 2))
-def test_a_batch_runs_on_as_many_simulators_as_there_are_threads(
-    program, inputs, clock, monkeypatch, threads
-):
-    ran = []
-    run = FabricDevice.run
-
-    def counted(device, batch, **options):
-        ran.append((device, len(batch)))
-        return run(device, batch, **options)
-
-    monkeypatch.setattr(FabricDevice, "run", counted)
-    clock.step = 3.0
-    assert simulators._batch_seconds(program, inputs, threads) == 3.0
-    timed = ran[threads:]  # each simulator runs two inputs beforehand
-    assert len({id(device) for device, _ in timed}) == threads
-    assert sum(count for _, count in timed) == len(inputs)
 
 
 def test_building_starts_from_an_empty_folder(clock, monkeypatch):
@@ -78,7 +54,9 @@ def test_amaranth_s_speed_is_its_cycles_over_the_seconds_of_the_clock(clock):
 
 
 def test_figures_of_the_simulators_are_what_was_measured(program, inputs, clock, monkeypatch):
-    monkeypatch.setattr(simulators, "thread_gain", lambda *args: 1.75)
+    monkeypatch.setattr(
+        simulators, "gain_figure", lambda name, *args: figure(name, 1.75, 2.0, inputs=1, cores=2)
+    )
     monkeypatch.setattr(simulators, "build_seconds", lambda config: 45.0)
     monkeypatch.setattr(simulators, "start_seconds", lambda config: 0.25)
     monkeypatch.setattr(simulators, "icarus_speed", lambda config, data: len(data) / 8)
@@ -98,7 +76,7 @@ def test_figures_of_the_simulators_are_what_was_measured(program, inputs, clock,
     speed = transport.cycles / transport.seconds
     fed = len(b"".join(transport.written[: simulators.RECORDED_WRITES]))
     assert rows["rtl_cycles_per_s"].value == speed
-    assert rows["rtl_two_threads"].value == 1.75 and rows["rtl_two_threads"].ratio == 0.875
+    assert rows["rtl_all_cores"].ratio == 0.875
     assert rows["rtl_build_s"].ratio == 0.5 and rows["rtl_start_s"].ratio == 0.25
     for name, divisor in (("rtl_over_icarus", 8), ("rtl_over_pysim", 16)):
         assert (rows[name].value, rows[name].reference) == (speed, fed / divisor)
