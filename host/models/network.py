@@ -93,14 +93,19 @@ class Network:
         self, features: dict[str, np.ndarray], condition: np.ndarray | None = None
     ) -> np.ndarray:
         """The network's own d1, (n, channels, height, width), from the encoder's features."""
-        count = len(features["e1"])
+        return self.decoder_blocks(features, condition)["d1"]
+
+    def decoder_blocks(
+        self, features: dict[str, np.ndarray], condition: np.ndarray | None = None
+    ) -> dict[str, np.ndarray]:
+        """Outputs of the blocks in :data:`DECODER_BLOCKS` from the encoder's features."""
         parts = []
-        for first in range(0, count, _CHUNK):
+        for first in range(0, len(features["e1"]), _CHUNK):
             e1, e2, middle = (features[block][first : first + _CHUNK] for block in SKIPS)
             d2 = self._block("d2", np.concatenate([upsampled(middle, 2), e2], axis=1), condition)
             joined = np.concatenate([upsampled(d2, 2), e1], axis=1)
-            parts.append(self._block("d1", joined, condition))
-        return np.concatenate(parts)
+            parts.append({"d2": d2, "d1": self._block("d1", joined, condition)})
+        return {block: np.concatenate([part[block] for part in parts]) for block in DECODER_BLOCKS}
 
     def head(self, d1: np.ndarray) -> np.ndarray:
         """Images (n, height, width) from the last block's features."""
