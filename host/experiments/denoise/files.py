@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images as files: grey PNG or .npy, one by one or a folder of them."""
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,9 +9,18 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from ornstein.host.files.arrays import ArrayFileError, read_array
 from ornstein.host.models.data import DataError
 
 SUFFIXES = (".png", ".npy")
+_DAMAGED_IMAGE = (
+    UnidentifiedImageError,
+    Image.DecompressionBombError,
+    OSError,
+    SyntaxError,
+    ValueError,
+)
+"""What Pillow raises for files that are damaged, or whose header asks for far too many pixels."""
 LEVELS = 255
 """Grey levels of an 8-bit image; pixels are 0 to 1."""
 LOWEST, HIGHEST = -2.0, 3.0
@@ -118,7 +128,7 @@ def _read_png(path: Path) -> np.ndarray:
         with Image.open(path) as image:
             image.load()
             mode, values = image.mode, np.asarray(image)
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except _DAMAGED_IMAGE as error:
         raise DataError(f"{path}: not a readable image ({error})") from None
     if mode not in ("L", "1", "I", "I;16", "I;16B"):
         raise DataError(f"{path}: a {mode} image; the network takes grey ones, so convert it first")
@@ -128,8 +138,9 @@ def _read_png(path: Path) -> np.ndarray:
 
 def _read_npy(path: Path) -> np.ndarray:
     try:
-        values = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        with path.open("rb") as file:
+            values = read_array(file, os.fstat(file.fileno()).st_size)
+    except (OSError, ArrayFileError) as error:
         raise DataError(f"{path}: not a readable .npy file ({error})") from None
     if values.dtype == np.uint8:
         return values.astype(float) / LEVELS

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
+import struct
+import zlib
 
 import numpy as np
 import pytest
@@ -182,6 +184,26 @@ def test_arrays_that_are_no_images_are_refused(tmp_path, values, words):
     np.save(tmp_path / "x.npy", values)
     with pytest.raises(DataError, match=words):
         read_images(tmp_path / "x.npy")
+
+
+def test_headers_that_ask_for_more_than_there_is_are_refused(tmp_path):
+    """70 TB in a .npy, 40 gigapixels in a PNG."""
+    with (tmp_path / "x.npy").open("wb") as file:
+        header = {"descr": "<f8", "fortran_order": False, "shape": (1 << 40, 8)}
+        np.lib.format.write_array_header_1_0(file, header)
+    with pytest.raises(DataError, match=r"not a readable .npy file .*but the file ends after"):
+        read_images(tmp_path / "x.npy")
+    size = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 0, 0, 0, 0)
+    chunks = [
+        struct.pack(">I", len(content))
+        + kind
+        + content
+        + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in ((b"IHDR", size), (b"IDAT", b""))
+    ]
+    (tmp_path / "x.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunks))
+    with pytest.raises(DataError, match=r"not a readable image .*decompression bomb"):
+        read_images(tmp_path / "x.png")
 
 
 def test_the_output_never_overwrites_the_input(tmp_path):
