@@ -3,7 +3,8 @@
 contradict each other, and bytes that mean nothing. A decoder of its own says what must be answered,
 and what the memories must hold.
 
-The decoder follows the text of :mod:`ornstein.hdl.protocol`; it shares no code with the gateware.
+The decoder follows the text of :mod:`ornstein.hdl.protocol`; all that it shares with the gateware
+are the tables of numbers and sizes.
 """
 
 from collections import Counter
@@ -100,15 +101,18 @@ def attack_frames(
                     campaign.answers[Status(answer[1]).name] += 1
                     expected.append(bytes([END]) + sliplib.encode(answer) + bytes([END]))
             line.write(b"".join(packets))
-            if wrong := _difference(line, expected):
+            if wrong := _difference(line, expected, at_end=batch == last):
                 campaign.failures.append(f"batch {batch}, {wrong}")
             yield campaign
             if campaign.failures:
                 return
 
 
-def _difference(line: Transport, expected: list[bytes]) -> str | None:
-    """Returns what is wrong with the answers that come, if anything is."""
+def _difference(line: Transport, expected: list[bytes], at_end: bool) -> str | None:
+    """Returns what is wrong with the answers that come, if anything is.
+
+    More answers than expected show in the next batch, or, ``at_end``, by waiting for them.
+    """
     whole = b"".join(expected)
     found = b""
     while len(found) < len(whole):
@@ -116,6 +120,8 @@ def _difference(line: Transport, expected: list[bytes]) -> str | None:
         if not more:
             break
         found += more
+    if at_end:
+        found += line.read(0.0)
     if found == whole:
         return None
     place = 0

@@ -61,7 +61,7 @@ def test_what_is_handled_wrongly_fails_the_check(monkeypatch):
     monkeypatch.setattr(link_faults, "operate", lambda *_: "wrong sums")
     with pytest.raises(CheckError, match=r"a fault was not handled: operation 0, .*wrong sums"):
         flash.selftest(**OPTIONS | {"faults": 2}, json_file=None)
-    monkeypatch.setattr(frame_faults, "_difference", lambda *_: "answer 1 is wrong")
+    monkeypatch.setattr(frame_faults, "_difference", lambda *_, **__: "answer 1 is wrong")
     with pytest.raises(CheckError, match="a frame was not answered as it must be: batch 0, answer"):
         flash.selftest(**OPTIONS | {"frames": 1}, json_file=None)
     monkeypatch.setattr(upset_faults, "operate", lambda *_: "wrong sums")

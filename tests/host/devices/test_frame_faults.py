@@ -50,6 +50,18 @@ def test_an_answer_that_differs_is_found(change):
     assert len(campaign.failures) == 1 and campaign.failures[0].startswith("batch 0, ")
 
 
+def test_an_answer_too_many_is_found():
+    line, seen = Changed(), []
+
+    def with_another_at_the_end(data):
+        seen.append(data)
+        return data or b"\xc0\x01\x00"
+
+    line.answers = with_another_at_the_end
+    *_, campaign = attack_frames(20, seed=2, transport=line)
+    assert seen[-1] == b"" and "3 bytes more than the answers: c00100" in campaign.failures[0]
+
+
 def test_a_device_that_takes_another_write_is_found():
     """A sound write comes before the frames; the reads of all memories behind them show it."""
     hidden = protocol.request(1, protocol.Opcode.WRITE, 2, 400, 1, b"\x11\x02")
