@@ -33,6 +33,8 @@ DOTS = 100
 """Pixels of a page for an inch of a figure."""
 _POINT = DOTS / 72
 """Pixels of a point."""
+_NUMBER = 44
+"""Pixels to the right of a plot with annotations: room for a number behind its longest bar."""
 _LABEL = 26
 """Characters of a tick's name before it is broken into lines."""
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
@@ -155,7 +157,7 @@ def _panel(axes: Axes) -> Panel:
             "font": {"size": 11},
             "itemsizing": "constant" if any(axes.collections) else "trace",
         },
-        margin={"l": 10, "r": 16, "t": 10, "b": 10},
+        margin={"l": 10, "r": _NUMBER if axes.texts else 16, "t": 10, "b": 10},
     )
     title = plain_text(axes.get_title(loc="left") or axes.get_title())
     rows, columns = _geometry(axes)
@@ -183,7 +185,7 @@ def _axis(axes: Axes, name: str) -> dict[str, Any]:
         "exponentformat": "power",
     }
     if logarithmic and (decades := abs(found["range"][1] - found["range"][0])) > 2.5:
-        found["dtick"] = -(-int(decades) // 8)  # powers of ten alone
+        found["dtick"] = -(-int(decades) // 5)  # powers of ten alone
     locator = axis.get_major_locator()
     if isinstance(locator, (FixedLocator, StrCategoryLocator)):
         places = [place for place in locator() if min(low, high) <= place <= max(low, high)]
