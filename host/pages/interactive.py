@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.category import StrCategoryLocator
-from matplotlib.collections import PathCollection, PolyCollection
+from matplotlib.collections import LineCollection, PathCollection, PolyCollection
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
@@ -33,6 +33,8 @@ DOTS = 100
 """Pixels of a page for an inch of a figure."""
 _POINT = DOTS / 72
 """Pixels of a point."""
+_LEAST, _LINE = 240, 22
+"""Pixels of the height of a panel at least, and of a line of its legend."""
 _NUMBER = 44
 """Pixels to the right of a plot with annotations: room for a number behind its longest bar."""
 _LABEL = 26
@@ -108,13 +110,11 @@ def _geometry(axes: Axes) -> tuple[int, int]:
 
 
 def _entry(text: str, handle: Any) -> Entry:
-    """Returns an entry of a legend; the handles of error bars are containers or collections."""
-    if isinstance(handle, ErrorbarContainer):
-        handle = handle.lines[0]
+    """Returns an entry of a legend, whose handle is a line, the lines of error bars, or an area."""
     if isinstance(handle, Line2D):
         style = {"--": "dashed", ":": "dotted"}.get(str(handle.get_linestyle()), "solid")
         return Entry(plain_text(text), _hex(handle.get_color()), style, True)
-    if hasattr(handle, "get_segments"):
+    if isinstance(handle, LineCollection):
         return Entry(plain_text(text), _hex(handle.get_edgecolor()[0]), "solid", True)
     filled = _hex(handle.get_facecolor()) != "#ffffff"
     colour = handle.get_facecolor() if filled else handle.get_edgecolor()
@@ -128,9 +128,8 @@ def _panel(axes: Axes) -> Panel:
     """Returns one panel as a plot."""
     import plotly.graph_objects as go
 
-    named = (
-        {text.get_text() for text in legend.get_texts()} if (legend := axes.get_legend()) else ()
-    )
+    legend = axes.get_legend()
+    named = {text.get_text() for text in legend.get_texts()} if legend else set()
     traces = [*_bands(axes), *_bars(axes), *_points(axes), *_lines(axes)]
     seen = set()
     for trace in traces:
@@ -160,13 +159,20 @@ def _panel(axes: Axes) -> Panel:
         margin={"l": 10, "r": _NUMBER if axes.texts else 16, "t": 10, "b": 10},
     )
     title = plain_text(axes.get_title(loc="left") or axes.get_title())
+    broken = any("<br>" in name for name in vertical.get("ticktext", ()))
+    return Panel(plot, title, _height(axes, len(named), broken))
+
+
+def _height(axes: Axes, named: int, broken: bool) -> int:
+    """Returns the pixels of a panel's height: those of the figure, a line of a legend for each name
+    in a narrow panel and for three in a wide one, and a quarter more where the names of ticks take
+    two lines.
+    """
     rows, columns = _geometry(axes)
     figure: Any = axes.figure  # matplotlib's types allow a part of a figure too
-    height = figure.get_figheight() / rows * DOTS
-    if any("<br>" in name for name in vertical.get("ticktext", ())):
-        height *= 1.25
-    room = 22 * (len(named) if columns > 1 else -(-len(named) // 3))
-    return Panel(plot, title, round(max(height, 240)) + room)
+    height = figure.get_figheight() / rows * DOTS * (1.25 if broken else 1)
+    lines = named if columns > 1 else -(-named // 3)
+    return round(max(height, _LEAST)) + lines * _LINE
 
 
 def _axis(axes: Axes, name: str) -> dict[str, Any]:

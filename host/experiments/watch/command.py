@@ -12,7 +12,7 @@ from ornstein.host.cli.app import DeviceOption, SeedOption, app, screen
 from ornstein.host.compile.program import InputError
 from ornstein.host.compile.program_file import load_program
 from ornstein.host.devices.device import Device, open_device
-from ornstein.sim.toolchain import ToolError
+from ornstein.sim.toolchain import ToolError, install_command
 
 if TYPE_CHECKING:
     from ornstein.host.experiments.watch.run import Watch
@@ -62,8 +62,7 @@ def watch(
         from ornstein.host.experiments.watch.app import WatchApp, rows
     except ModuleNotFoundError as error:
         raise ToolError(
-            f"the package {error.name} is missing; install it with: pip install textual "
-            "textual-plotext"
+            f"the package {error.name} is missing; install it with: {install_command('watch')}"
         ) from None
 
     with open_device(device) as opened:
