@@ -82,9 +82,10 @@ $(VENV)/.docs: $(VENV)/.base
 	$(INSTALL) '.[docs]'
 	touch $@
 
-# PyTorch, ONNX and ncnn, for `ornstein train`, `ornstein capture` and the tests of them
+# PyTorch, ONNX and ncnn, for `ornstein train`, `ornstein capture` and the tests of them, and the
+# peers of `ornstein bench`
 $(VENV)/.train: $(VENV)/.test
-	$(INSTALL) '.[train,onnx,ncnn]'
+	$(INSTALL) '.[train,onnx,ncnn,bench]'
 	touch $@
 
 clean:

@@ -25,6 +25,9 @@ LINK_TOLERANCE = 0.01
 STORED = Path(__file__).with_name("cycles.json")
 """The figures of the present gateware that no commit may make worse, as ``ornstein bench --json``
 has written them."""
+SAMPLES_PREFIX, MEMORY_PREFIX = "samples_over_", "memory_over_"
+JOULES_PREFIX = "joules_icebreaker_"
+"""The names of the figures beside the peers begin with these and end with the units."""
 RTL_GOAL = 3e6
 """Clock cycles a second that the Verilated gateware should reach."""
 
@@ -124,6 +127,13 @@ DEFINITIONS = {
     "model_all_cores": Definition("of one core's speed", _GAIN),
     "model_over_rtl": Definition("steps/s", "the same program; the goal is at least 10"),
     "model_over_thermox": Definition("samples/s", "{outcome}"),
+    SAMPLES_PREFIX: Definition("samples/s", "independent samples: {outcome}"),
+    MEMORY_PREFIX: Definition("MiB", "largest resident memory: {outcome}"),
+    JOULES_PREFIX: Definition(
+        "J",
+        "an independent sample of {units:,} units on an iCEBreaker at {mhz} MHz, modelled from the "
+        "power of its cells, not measured",
+    ),
     "sd15_cycles_over_bound": Definition(
         "cycles/step",
         "{modules} modules, rank {rank}, {lanes} lanes, {steps} steps; the gateware and the "
@@ -150,11 +160,12 @@ def figure(
 
     Parameters
     ----------
-    name : a key of `DEFINITIONS`, or one that begins with `CYCLES_PREFIX`
+    name : a key of `DEFINITIONS`, or a name that begins with a prefix among them
     value, reference : in the unit of the definition; a fixed reference stands in the definition
     details : what the places in the definition's note are filled with
     """
-    family = CYCLES_PREFIX if name.startswith(CYCLES_PREFIX) else name
+    families = CYCLES_PREFIX, SAMPLES_PREFIX, MEMORY_PREFIX, JOULES_PREFIX
+    family = next((prefix for prefix in families if name.startswith(prefix)), name)
     definition = DEFINITIONS[family]
     if definition.reference is not None:
         reference = definition.reference

@@ -34,7 +34,13 @@ def skip_energy(sizes: tuple[int, ...], rank: int, gram: float = 0.0, seed: int 
 
 
 def skip_program(
-    fabric: FabricConfig, sizes: tuple[int, ...], rank: int, steps: int, gram: float = 0.0
+    fabric: FabricConfig,
+    sizes: tuple[int, ...],
+    rank: int,
+    steps: int,
+    gram: float = 0.0,
+    *,
+    dt: float = 1.0,
 ) -> Program:
     """Returns a program that relaxes :func:`skip_energy`, with biases as its inputs.
 
@@ -42,7 +48,7 @@ def skip_program(
     """
     energy = skip_energy(sizes, rank, gram)
     stages = (Stage(steps, 0.1, accumulate=True),)
-    problem = Problem(f"skip {sizes} x {rank}", (energy,), stages, entry=BIAS)
+    problem = Problem(f"skip {sizes} x {rank}", (energy,), stages, entry=BIAS, dt=dt)
     return compile_problem(problem, fabric, random_biases(energy.units, 8))
 
 

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The page of ``ornstein bench``: all figures, and the cycles of a step against their bound."""
+"""The page of ``ornstein bench``: all figures, and how cycles, samples and memory grow."""
 
 from pathlib import Path
 
-from ornstein.host.experiments.bench.figures import CYCLES_PREFIX, Figure
+from ornstein.host.experiments.bench.figures import (
+    CYCLES_PREFIX,
+    MEMORY_PREFIX,
+    SAMPLES_PREFIX,
+    Figure,
+)
 from ornstein.host.experiments.bench.lanes import MIXED_SUFFIX
+from ornstein.host.experiments.bench.peers import PEERS, crossing, units_of
 from ornstein.host.experiments.prose import Prose
 from ornstein.host.pages.page import (
     BLUE,
@@ -23,8 +29,8 @@ PROSE = Prose("ornstein.host.experiments.bench")
 
 def write_bench_page(figures: list[Figure], folder: Path) -> Path:
     """Writes report.html and figures/*.png into ``folder`` and returns the path of the page."""
-    exhibit = cycles_exhibit(figures)
-    growth = [Section("Growth", [], exhibits=[exhibit])] if exhibit else []
+    exhibits = [shown for shown in (cycles_exhibit(figures), peers_exhibit(figures)) if shown]
+    growth = [Section("Growth", [], exhibits=exhibits)] if exhibits else []
     measured = Section("Figures", PROSE.paragraphs("method"), [figures_grid(figures)])
     return write_page(folder, "How fast it is", PROSE("summary"), [*growth, measured])
 
@@ -75,3 +81,35 @@ def cycles_exhibit(figures: list[Figure]) -> Exhibit | None:
     name, bound, cycles = max(cells, key=lambda cell: cell[2] / cell[1])
     farthest = PROSE("cycles", name=name.removeprefix(CYCLES_PREFIX), ratio=cycles / bound)
     return Exhibit("cycles", "Cycles grow as D k", figure, farthest)
+
+
+@house_style
+def peers_exhibit(figures: list[Figure]) -> Exhibit | None:
+    """Draws samples a second and memory of the model and its peers over the units; None if they
+    were not measured.
+    """
+    rows = [row for row in figures if row.name.startswith((SAMPLES_PREFIX, MEMORY_PREFIX))]
+    if not any(row.value for row in rows):
+        return None
+    figure = new_figure(4.0)
+    for axes, prefix, title in zip(
+        figure.subplots(1, 2),
+        (SAMPLES_PREFIX, MEMORY_PREFIX),
+        ("independent samples a second", "largest resident memory, MiB"),
+        strict=True,
+    ):
+        shown = [row for row in rows if row.name.startswith(prefix)]
+        model = {units_of(row): row.value for row in shown if row.value is not None}
+        axes.loglog(*zip(*sorted(model.items()), strict=True), "o-", color=BLUE, label="model")
+        for peer, colour, marker in zip(PEERS, (ORANGE, GREY), "s^", strict=True):
+            points = [
+                (units_of(row), row.reference)
+                for row in shown
+                if row.name.startswith(prefix + peer) and row.reference is not None
+            ]
+            if points:
+                axes.loglog(*zip(*points, strict=True), f"{marker}-", color=colour, label=peer)
+        axes.set(xlabel="units", title=title)
+        axes.legend()
+    crossings = [(peer, crossing(figures, peer)) for peer in PEERS]
+    return Exhibit("peers", "Beside the peers", figure, PROSE("peers", crossings=crossings))

@@ -13,6 +13,7 @@ from ornstein.host.experiments.bench.lanes import lane_figures
 from ornstein.host.experiments.bench.large import large_figures
 from ornstein.host.experiments.bench.links import line_figures, streaming_figures
 from ornstein.host.experiments.bench.models import memory_figures, model_figures
+from ornstein.host.experiments.bench.peers import peer_figures
 from ornstein.host.experiments.bench.simulators import simulator_figures
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
@@ -32,6 +33,7 @@ def bench(progress: Progress = lambda what: None) -> Iterator[Figure]:
     yield from streaming_figures(program, model.x_test, progress)
     yield from simulator_figures(program, model.x_test, progress)
     yield from model_figures(program, model.x_test, progress)
+    yield from peer_figures(progress)
     yield from large_figures(progress)
     yield from line_figures(program, progress)
     yield from memory_figures(progress)

@@ -6,7 +6,11 @@ import html
 import pytest
 
 from ornstein.host.experiments.bench.figures import figure
-from ornstein.host.experiments.bench.report import cycles_exhibit, write_bench_page
+from ornstein.host.experiments.bench.report import (
+    cycles_exhibit,
+    peers_exhibit,
+    write_bench_page,
+)
 
 
 @pytest.fixture
@@ -35,6 +39,29 @@ def test_the_plot_shows_each_cell_and_its_caption_the_farthest(rows):
     bound, skips, mixed = exhibit.figure.axes[0].lines
     assert list(skips.get_xydata()[0]) == [512, 520] and list(mixed.get_xydata()[0]) == [128, 192]
     assert list(bound.get_xdata()) == list(bound.get_ydata())
+
+
+def test_the_growth_beside_the_peers_is_drawn_from_the_figures(rows):
+    assert peers_exhibit(rows) is None
+    measured = [
+        figure(f"{name}_over_{peer}_d{units}", value, reference, outcome="")
+        for name, peer, units, value, reference in (
+            ("samples", "thermox", 64, 300.0, 600.0),
+            ("memory", "thermox", 64, 200.0, 500.0),
+            ("samples", "thermox", 256, 100.0, 50.0),
+            ("memory", "thermox", 256, 210.0, 700.0),
+            ("samples", "thrml", 256, 100.0, None),
+            ("memory", "thrml", 256, 210.0, None),
+        )
+    ]
+    exhibit = peers_exhibit(measured)
+    samples, memory = exhibit.figure.axes
+    assert [line.get_label() for line in samples.lines] == ["model", "thermox"]
+    assert samples.lines[0].get_xydata().tolist() == [[64, 300], [256, 100]]
+    assert samples.lines[1].get_xydata().tolist() == [[64, 600], [256, 50]]
+    assert memory.lines[1].get_xydata().tolist() == [[64, 500], [256, 700]]
+    assert "faster than thermox from 128 units on" in " ".join(exhibit.caption.split())
+    assert "faster than thrml" not in exhibit.caption
 
 
 def test_without_cycles_there_is_no_plot(rows, tmp_path):
