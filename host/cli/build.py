@@ -22,6 +22,7 @@ def build(
     from ornstein.boards import BOARDS
     from ornstein.boards.build import REPORT
     from ornstein.boards.build import build as build_board
+    from ornstein.hdl.regmap import NO_LINE
     from ornstein.host.experiments.speed import demo_speed
 
     with progress() as bar:
@@ -30,7 +31,8 @@ def build(
             board, output, progress=lambda what: bar.update(task, description=f"{board}: {what}")
         )
     info = BOARDS[board]
-    report |= demo_speed(info, info.module.CLOCKS["sync"] / 1e6)
+    line = getattr(info.module, "LINE", NO_LINE)  # boards with native USB have none
+    report |= demo_speed(info, info.module.CLOCKS["sync"] / 1e6, line)
     for path in {output / board / REPORT, json_file} - {None}:
         write_json(path, report)
     table = Table("resource", "used", "available")

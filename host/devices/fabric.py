@@ -14,6 +14,7 @@ from ornstein.host.devices.control import ControlState, LostError, UpsetError
 from ornstein.host.devices.device import Device, DeviceError, Outputs, Selection
 from ornstein.host.devices.images import compare_images, memory_images
 from ornstein.host.devices.job_run import JobRun
+from ornstein.host.devices.jobs import seed_elements
 from ornstein.host.devices.link import Link
 from ornstein.sim.transport import Transport
 
@@ -189,8 +190,7 @@ class FabricDevice(Device):
         """Writes the states (unit_lanes,) uint64 from which the noise generators of the next job
         start.
         """
-        halves = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=1)
-        self.link.write(Space.SEED, 0, halves.ravel().astype(np.int64))
+        self.link.write(Space.SEED, 0, seed_elements(seeds))
 
     def start(self, first: int, levels: int, *, bank: int = 0) -> int:
         """Starts a job of ``levels`` levels from descriptor ``first`` on; returns its tag."""

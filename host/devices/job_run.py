@@ -20,7 +20,15 @@ from ornstein.hdl.regmap import Control, Event, Space
 from ornstein.host.compile.program import EncodedInputs, Program, job_issues
 from ornstein.host.devices.control import ControlState, JobWatch, LostError, UpsetError
 from ornstein.host.devices.device import DeviceError, Outputs, Selection, scaled_outputs
-from ornstein.host.devices.jobs import Job, job_seeds, pack_jobs, unpack_samples, unpack_units
+from ornstein.host.devices.jobs import (
+    Job,
+    job_seeds,
+    pack_jobs,
+    seed_elements,
+    unpack_samples,
+    unpack_units,
+)
+from ornstein.host.devices.line_bytes import InputWords
 from ornstein.host.devices.link import NoAnswerError
 from ornstein.sim.transport import LinkError
 
@@ -100,6 +108,7 @@ class JobRun:
                     "states for a warm start; run without it first"
                 )
             self._device.reload(lost)
+        self._inputs, self._repairs = InputWords(self._program), self._link.repairs
         self._link.write(Space.CONTROL, Control.CLEAR, [1])
         state = ControlState.read(self._link)
         sampled = self._program.layout.sampled_words
@@ -199,8 +208,14 @@ class JobRun:
         seeds = job_seeds(self._seed, job.number, units)
 
         def write() -> None:
-            self._link.write(Space.DRIVE, place, job.words.ravel())
-            self._device.write_seeds(seeds)
+            if self._link.repairs != self._repairs:  # a damaged request may have changed any word
+                self._inputs.forget()
+                self._repairs = self._link.repairs
+            changed = [
+                (Space.DRIVE, place + first * units, words.ravel())
+                for first, words in self._inputs.changed(job)
+            ]
+            self._link.write_together([*changed, (Space.SEED, 0, seed_elements(seeds))])
 
         self._undisturbed(write)
         first, levels = layout.first_level + self._warm, layout.levels - self._warm

@@ -68,6 +68,12 @@ def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
     return np.maximum(state, np.uint64(1))
 
 
+def seed_elements(seeds: np.ndarray) -> np.ndarray:
+    """Returns generator seeds (unit_lanes,) uint64 as elements of the space SEED."""
+    halves = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=1)
+    return halves.ravel().astype(np.int64)
+
+
 def unpack_units(program: Program, words: np.ndarray, count: int) -> np.ndarray:
     """Returns (count, units) of memories of states or sums.
 

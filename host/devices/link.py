@@ -385,6 +385,17 @@ class Link:
 
         Raises ValueError if the space has no such elements, or an element cannot hold its value.
         """
+        self.write_together([(space, address, values)])
+
+    def write_together(self, parts: Iterable[tuple[Space, int, ArrayLike]]) -> None:
+        """Writes integers to several places; see :meth:`write`. All requests travel together, and
+        one that is lost is executed behind the others.
+        """
+        requests = [self._writes(space, address, values) for space, address, values in parts]
+        self._exchange([request for part in requests for request in part])
+
+    def _writes(self, space: Space, address: int, values: ArrayLike) -> list[_Request]:
+        """Returns the requests that write integers; raises what :meth:`write` raises."""
         values = np.atleast_1d(np.asarray(values))
         if values.ndim != 1 or values.dtype.kind not in "iu":
             raise ValueError(
@@ -409,18 +420,16 @@ class Link:
         data = _packed(values, size)
         # requests are much smaller than the window, so that several can be in flight
         step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
-        self._exchange(
-            [
-                _Request(
-                    Opcode.WRITE,
-                    space,
-                    address + first,
-                    min(step, len(values) - first),
-                    data[first * size : (first + step) * size],
-                )
-                for first in range(0, len(values), step)
-            ]
-        )
+        return [
+            _Request(
+                Opcode.WRITE,
+                space,
+                address + first,
+                min(step, len(values) - first),
+                data[first * size : (first + step) * size],
+            )
+            for first in range(0, len(values), step)
+        ]
 
     def wait(
         self, events: Event, timeout: float, meanwhile: Callable[[], None] | None = None

@@ -70,6 +70,10 @@ _GAIN = (
     "a batch of {inputs} inputs of 500 steps on all {cores} cores against one; the goal is at "
     "least 1.8 on two"
 )
+_LINE_LIMIT = (
+    "what a line carries of the aligned demo program, {sent:.0f} bytes to an iCEBreaker and "
+    "{answered:.0f} from it for each input, both ways at once, against its lanes at {mhz:g} MHz"
+)
 
 DEFINITIONS = {
     "compile_s": Definition("s", "compiling the aligned program; the limit is 2 s", 2.0),
@@ -140,6 +144,8 @@ DEFINITIONS = {
         "integer model are equal in every bit; the goal is at most 1.1; the program takes {words} "
         "of {depth} factor words, the fabric about {rams} of {most_rams} block RAMs",
     ),
+    "line_limit_3_mbaud": Definition("inputs/s", _LINE_LIMIT),
+    "line_limit_12_mbaud": Definition("inputs/s", _LINE_LIMIT),
     "link_over_line_rate": Definition(
         "bytes/s",
         "payload bytes of a whole factor memory over a serial port paced to {baud} baud (ten bits "

@@ -5,13 +5,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ornstein.hdl.config import ICEBREAKER
 from ornstein.hdl.regmap import Space
 from ornstein.host.compile.program import Program
+from ornstein.host.devices.device import prediction_only
 from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.line_bytes import bytes_per_input
 from ornstein.host.devices.link import Link
 from ornstein.host.devices.serial import SerialTransport
 from ornstein.host.experiments.bench.figures import Figure, Progress, Stopwatch, figure
 from ornstein.host.experiments.bench.programs import relaxation_issues
+from ornstein.host.experiments.paper.energy_account import ICEBREAKER_MHZ
+from ornstein.host.experiments.speed import BITS_PER_BYTE
+from ornstein.host.models import recipes
+from ornstein.host.models.model_file import TrainedModel
+from ornstein.host.models.run import compile_recipe
 from ornstein.sim.port import Port
 from ornstein.sim.rtl import RtlTransport
 
@@ -33,6 +41,23 @@ def streaming_figures(program: Program, inputs: np.ndarray, progress: Progress) 
         elapsed = transport.cycles - before
     relaxing = len(inputs) / program.layout.chains * relaxation_issues(program)
     yield figure("streaming_over_relaxation", elapsed, relaxing, inputs=len(inputs))
+
+
+def limit_figures() -> Iterator[Figure]:
+    """Yields the inputs a second that lines of an iCEBreaker carry, over those of its lanes."""
+    model = TrainedModel.load()
+    program = compile_recipe(recipes.ours_aligned(model), model, ICEBREAKER)
+    inputs = program.encode(model.x_test)
+    sent, answered = bytes_per_input(program, inputs, prediction_only(program.problem))
+    for mbaud in (3, 12):
+        yield figure(
+            f"line_limit_{mbaud}_mbaud",
+            1e6 * mbaud / BITS_PER_BYTE / max(sent, answered),
+            1e6 * ICEBREAKER_MHZ / program.input_cycles,
+            sent=sent,
+            answered=answered,
+            mhz=ICEBREAKER_MHZ,
+        )
 
 
 def line_figures(

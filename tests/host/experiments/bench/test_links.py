@@ -3,6 +3,7 @@
 
 import pytest
 
+from ornstein.host.experiments.bench import links
 from ornstein.host.experiments.bench.links import line_figures, streaming_figures
 from ornstein.host.experiments.bench.programs import random_biases, relaxation_issues
 
@@ -18,6 +19,15 @@ def test_a_stream_takes_at_least_the_cycles_of_its_relaxation(program):
     assert whole.reference == 4 * relaxation_issues(program) == 2 * half.reference
     assert half.value < whole.value > whole.reference
     assert f"{len(inputs)} inputs" in whole.note
+
+
+def test_the_limits_of_lines_grow_with_their_rate_and_fall_with_the_bytes(monkeypatch):
+    slow, fast = links.limit_figures()
+    assert fast.value == 4 * slow.value and fast.reference == slow.reference
+    monkeypatch.setattr(links, "bytes_per_input", lambda *arguments: (200.0, 500.0))
+    slow, _ = links.limit_figures()
+    assert slow.value == 3e6 / 10 / 500 < slow.reference
+    assert "200 bytes to an iCEBreaker and 500 from it" in slow.note
 
 
 def test_the_line_s_figure_is_all_payload_bytes_over_the_seconds_they_took(program, clock):
