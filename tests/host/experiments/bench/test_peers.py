@@ -20,13 +20,21 @@ def test_figures_are_the_model_s_over_each_peer_s(monkeypatch):
         "thermox": (Speed(50.0, 80.0), ""),
         "thrml": (None, "thrml takes more than 120 s of a core for 128 units"),
     }
-    monkeypatch.setattr(peers, "speed", lambda sampler, units: speeds[sampler])
+    asked = []
+
+    def speed(sampler, units):
+        asked.append((sampler, units))
+        return speeds[sampler]
+
+    monkeypatch.setattr(peers, "speed", speed)
     monkeypatch.setattr(peers, "icebreaker_joules", lambda units: 2e-6)
-    rows = {row.name: row for row in peers.peer_figures(lambda what: None, (128,))}
+    rows = {row.name: row for row in peers.peer_figures(lambda what: None, (128, 512))}
     assert rows["samples_over_thermox_d128"].ratio == 2.0
     assert rows["memory_over_thermox_d128"].ratio == 0.25
     assert rows["samples_over_thrml_d128"].ratio is None
-    assert "takes more than 120 s" in rows["samples_over_thrml_d128"].note
+    for units in (128, 512):
+        assert "takes more than 120 s" in rows[f"samples_over_thrml_d{units}"].note
+    assert [sampler for sampler, units in asked if units == 512] == ["model", "thermox"]
     assert rows["joules_icebreaker_d128"].value == 2e-6
     assert "modelled" in rows["joules_icebreaker_d128"].note
 
@@ -57,7 +65,7 @@ def test_a_peer_runs_on_one_core_for_so_long(monkeypatch):
     monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: True)
     assert speed("thermox", 64) == (Speed(5.0, 7.0), "")
     assert asked == [([sys.executable, "-m", peers.__name__, "thermox", "64"], "1")]
-    for message in ("takes more than 120 s of a core", "failed: the end"):
+    for message in ("takes more than 300 s of a core", "failed: the end"):
         found, reason = speed("thermox", 64)
         assert found is None and message in reason
 
@@ -81,13 +89,13 @@ def test_joules_are_those_of_the_steps_of_a_sample():
     assert large == pytest.approx(watts * cycles * steps / 48e6, rel=0.05)
 
 
-def test_a_rate_leaves_out_what_is_prepared(monkeypatch):
+def test_a_rate_is_that_of_the_faster_of_one_chain_and_many(monkeypatch):
     drawn = []
-    seconds = iter((3.0, 5.0, 10.0, 11.0))  # one chain, then many
+    seconds = iter((4.0, 2.0))
     monkeypatch.setattr(peers, "core_seconds", lambda action: next(seconds))
     rate = peers._faster(lambda chains, count: lambda: drawn.append((chains, count)), 64)
-    assert drawn == [(1, 6250), (1, 12500), (64, 97), (64, 194)]
-    assert rate == 64 * 97 / 1.0
+    assert drawn == [(1, 8192), (64, 128)]
+    assert rate == 8192 / 2.0
 
 
 def test_gibbs_samples_have_the_covariance_of_the_energy():
