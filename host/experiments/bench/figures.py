@@ -130,7 +130,6 @@ DEFINITIONS = {
     ),
     "model_all_cores": Definition("of one core's speed", _GAIN),
     "model_over_rtl": Definition("steps/s", "the same program; the goal is at least 10"),
-    "model_over_thermox": Definition("samples/s", "{outcome}"),
     SAMPLES_PREFIX: Definition("samples/s", "independent samples: {outcome}"),
     MEMORY_PREFIX: Definition("MiB", "largest resident memory: {outcome}"),
     JOULES_PREFIX: Definition(

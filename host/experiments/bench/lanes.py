@@ -77,8 +77,7 @@ def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool
     The cycles of a step are the difference of two batches, the second of twice as many steps, so
     that loading and starting jobs do not count. In the share they count.
     """
-    bound = 4 * sum(sizes) * rank / fabric.lanes
-    steps = int(max(16, min(200, 100_000 / bound)))
+    bound, steps = bound_cycles(fabric, sizes, rank), timed_steps(fabric, sizes, rank)
     gram = GRAM if mixed else 0.0
     short, long = (skip_program(fabric, sizes, rank, count, gram) for count in (steps, 2 * steps))
     inputs = 2 * short.layout.chains
@@ -94,6 +93,16 @@ def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool
         cycles=(second - first) / inputs / steps,
         share=useful_multiplies(long) * inputs / (fabric.lanes * second),
     )
+
+
+def bound_cycles(fabric: FabricConfig, sizes: tuple[int, ...], rank: int) -> float:
+    """Returns the cycles that the multiplies of one step of one input take on all lanes."""
+    return 4 * sum(sizes) * rank / fabric.lanes
+
+
+def timed_steps(fabric: FabricConfig, sizes: tuple[int, ...], rank: int) -> int:
+    """Returns the steps of the shorter batch, fewer where a step takes long."""
+    return int(max(16, min(200, 100_000 / bound_cycles(fabric, sizes, rank))))
 
 
 def batch_cycles(device: FabricDevice, program: Program, inputs: int) -> int:
@@ -126,10 +135,11 @@ def lane_figures(progress: Progress) -> Iterator[Figure]:
 def scheduled_cycles(
     fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool = False
 ) -> float:
-    """Returns the cycles of one step of one input, counted from the program: those that
-    :func:`measure` finds on the gateware, in a few milliseconds.
+    """Returns the cycles of one step of one input, counted from the program in milliseconds.
+    :func:`measure` finds as many on the gateware, and two more in some programs of one chain.
     """
-    program = skip_program(fabric, sizes, rank, 1, GRAM if mixed else 0.0)
+    steps = timed_steps(fabric, sizes, rank)
+    program = skip_program(fabric, sizes, rank, steps, GRAM if mixed else 0.0)
     relaxing = [passes for level, passes in program.schedule() if level.keep]
     return sum(step_cycles(fabric, passes) for passes in relaxing) / program.layout.chains
 

@@ -1,17 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Speed and memory of the integer model: each figure is what was measured over the right peer."""
 
-import importlib.util
-
 import pytest
 
-from ornstein.hdl.config import REFERENCE
 from ornstein.host.experiments.bench import models
 from ornstein.host.experiments.bench.figures import figure
 from ornstein.host.experiments.bench.programs import random_biases
-from ornstein.host.models import recipes
-from ornstein.host.models.model_file import TrainedModel
-from ornstein.host.models.run import compile_recipe
 
 
 @pytest.fixture(scope="module")
@@ -28,42 +22,13 @@ def test_speeds_are_steps_of_all_inputs_over_the_seconds_of_each_peer(program, i
     monkeypatch.setattr(
         models, "gain_figure", lambda name, *args: figure(name, 1.5, 2.0, inputs=1, cores=2)
     )
-    monkeypatch.setattr(models, "thermox_figure", lambda program, inputs, speed: speed)
-    over_float, gain, over_rtl, speed = models.model_figures(program, inputs, lambda what: None)
+    over_float, gain, over_rtl = models.model_figures(program, inputs, lambda what: None)
     steps = models.BATCH * program.problem.steps
-    assert speed == over_float.value == over_rtl.value == steps / 2
+    assert over_float.value == over_rtl.value == steps / 2
     assert over_float.reference == steps and over_float.ratio == 0.5
     assert over_rtl.reference == len(inputs) * program.problem.steps / 8
     assert gain.name == "model_all_cores" and f"a batch of {models.BATCH}" in over_float.note
     assert len(ran) == 3
-
-
-def test_without_thermox_the_remedy_is_named(program, inputs, monkeypatch):
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    row = models.thermox_figure(program, inputs, 1e6)
-    assert row.value is row.ratio is None and "pip install thermox" in row.note
-
-
-def test_independent_samples_of_the_model_are_two_correlation_times_apart(monkeypatch):
-    asked = []
-
-    def exact_speed(problem, bias, spacing, chains):
-        asked.append((bias.shape, spacing, chains))
-        return 500.0
-
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
-    monkeypatch.setattr(models, "thermox_speed", exact_speed)
-    model = TrainedModel.load()
-    program = compile_recipe(recipes.ours_aligned(model), model, REFERENCE)
-    slowest = program.problem.energy.eigenvalues()[0]
-    steps = 2 / slowest / program.dt
-    row = models.thermox_figure(program, model.x_test, model_speed=1e5)
-    units = program.problem.energy.units
-    assert asked == [((units,), pytest.approx(2 / slowest), len(model.x_test))]
-    assert row.value == pytest.approx(1e5 / steps) and row.reference == 500.0
-    assert f"{units} units" in row.note and f"needs {steps:.0f} steps" in row.note
-    assert f"more than {1e5 / 500:,.0f} steps" in row.note
-    assert f"eigenvalue of {slowest * 500 * steps / 1e5:.2g}" in row.note
 
 
 def test_memory_growth_is_counted_from_a_tenth_of_the_stream_to_its_end(monkeypatch):
