@@ -4,6 +4,9 @@ after the other.
 """
 
 import contextlib
+import os
+import sysconfig
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
@@ -17,6 +20,21 @@ from ornstein.sim.rtl import library
 # the same cases on every run, however slow the machine is
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
+
+
+def _keep_compiled_files() -> None:
+    """Makes Verilator's makefiles compile through ccache, where the test extra is installed: most
+    of a build is Verilator's runtime, which is the same in every build.
+    """
+    ccache = Path(sysconfig.get_path("scripts"), "ccache")
+    if "OBJCACHE" not in os.environ and ccache.exists():
+        os.environ["OBJCACHE"] = str(ccache)
+        os.environ["CCACHE_DIR"] = str(cache_folder() / "ccache")
+        # builds in temporary folders are alike but for the folders' names
+        os.environ["CCACHE_BASEDIR"], os.environ["CCACHE_NOHASHDIR"] = "/", "true"
+
+
+_keep_compiled_files()
 
 
 @contextlib.contextmanager

