@@ -37,8 +37,8 @@ _LEAST, _LINE = 240, 22
 """Pixels of the height of a panel at least, and of a line of its legend."""
 _NUMBER = 44
 """Pixels to the right of a plot with annotations: room for a number behind its longest bar."""
-_LABEL = 26
-"""Characters of a tick's name before it is broken into lines."""
+_LABEL, _TITLE = 26, 42
+"""Characters of a tick's name, and of a horizontal axis', before it is broken into lines."""
 _DASHES = {"-": "solid", "--": "dash", ":": "dot", "-.": "dashdot"}
 _ANCHORS = {"top": "top", "center": "middle"}
 _MARKERS = {
@@ -180,10 +180,11 @@ def _axis(axes: Axes, name: str) -> dict[str, Any]:
     axis = getattr(axes, f"{name}axis")
     low, high = getattr(axes, f"get_{name}lim")()
     logarithmic = axis.get_scale() == "log"
+    title = _wrapped(axis.get_label_text(), _TITLE) if name == "x" else _text(axis.get_label_text())
     found: dict[str, Any] = {
         "type": "log" if logarithmic else "linear",
         "range": list(np.log10([low, high])) if logarithmic else [low, high],
-        "title": {"text": _text(axis.get_label_text()), "font_size": 12, "standoff": 8},
+        "title": {"text": title, "font_size": 12, "standoff": 8},
         "showgrid": axis.get_gridlines()[0].get_visible(),
         "zeroline": False,
         "tickfont": {"size": 11},
@@ -410,9 +411,9 @@ def _text(text: str) -> str:
     return raised.replace(r"\$", "$").replace("\n", "<br>")
 
 
-def _wrapped(text: str) -> str:
-    """Returns the name of a tick in lines that leave room for the plot."""
-    return "<br>".join(map(_text, textwrap.wrap(text, _LABEL, break_long_words=False)))
+def _wrapped(text: str, most: int = _LABEL) -> str:
+    """Returns a name in lines of at most so many characters, if its words allow."""
+    return "<br>".join(map(_text, textwrap.wrap(text, most, break_long_words=False)))
 
 
 def _styled(text: Annotation, found: str) -> str:

@@ -45,12 +45,14 @@ def test_bars_with_errors():
         axes.barh([0, 1], [2, 3], 0.5, color=BLUE, xerr=[0.1, 0.2], label="bars")
         axes.set_yticks([0, 1], ["a <b>", "a name that is longer than its place"])
         axes.invert_yaxis()
+        axes.set_xlabel("a title that is wider than a plot on a phone can be")
 
     (plot,) = drawn(draw)
     (bars,) = plot["data"]
     assert bars["type"] == "bar" and bars["orientation"] == "h"
     assert [list(bars[key]) for key in ("x", "y", "base")] == [[2, 3], [0, 1], [0, 0]]
     np.testing.assert_allclose(bars["error_x"]["array"], [0.1, 0.2])
+    assert plot["layout"]["xaxis"]["title"]["text"].count("<br>") == 1
     axis = plot["layout"]["yaxis"]
     assert axis["range"][0] > axis["range"][1]
     assert list(axis["ticktext"]) == ["a &lt;b&gt;", "a name that is longer than<br>its place"]
