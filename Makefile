@@ -12,15 +12,16 @@ this is %d.%d; name another one: make demo PYTHON=python3.12" % sys.version_info
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
 # What `make test-fast` leaves out: whatever builds a simulator, a netlist or a program for each of
-# many recipes. What stays tests the gateware's components in Amaranth's own simulator, the integer
+# many recipes, and the longest simulations in Python. What stays tests the gateware's components in Amaranth's own simulator, the integer
 # model, the compiler, and the physics.
 SLOW := tests/boards tests/cosim tests/distribution tests/host/cli tests/host/experiments \
     $(addprefix tests/hdl/test_, \
-        bridge.py lanes.py memory.py rate.py sums.py targets.py usb.py usb_wires.py) \
-    tests/sim/test_rtl.py tests/sim/test_cells_ecp5.py tests/hdl/formal \
+        bridge.py lanes.py memory.py rate.py scrubber.py sequencer.py sums.py targets.py update.py \
+        usb.py usb_judges.py usb_wires.py) \
+    tests/sim/test_rtl.py tests/sim/test_cells_ecp5.py tests/sim/test_verilated.py tests/hdl/formal \
     $(addprefix tests/host/devices/test_, \
         comparison.py conformance.py device.py doctor.py equality.py golden.py job_run.py selftest.py \
-        serial.py verify.py)
+        serial.py soak.py upsets.py verify.py)
 
 .PHONY: demo test test-fast coverage format lint types docs picture hooks clean
 
@@ -33,7 +34,7 @@ test: $(VENV)/.test
 test-fast: $(VENV)/.test
 	$(PYTEST) $(SLOW:%=--ignore=%)
 
-# the whole suite, with the branch coverage of host and sim
+# the whole suite, with the branch coverage of host and sim; tests of the gateware alone add nothing
 coverage: $(VENV)/.test
 	$(PYTEST) --cov --cov-report=term --cov-report=html:build/coverage
 

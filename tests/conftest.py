@@ -37,6 +37,26 @@ def _keep_compiled_files() -> None:
 _keep_compiled_files()
 
 
+def pytest_collection_modifyitems(config, items):
+    """Leaves tests of the gateware alone out of the coverage: they run nothing of host and sim, and
+    Amaranth's simulator takes three times as long while coverage is measured.
+    """
+    if config.getoption("cov_source", None):
+        gateware = Path(__file__).with_name("hdl")
+        for item in items:
+            if gateware in item.path.parents and not _uses_host_or_sim(item.module):
+                item.add_marker("no_cover")
+
+
+def _uses_host_or_sim(module) -> bool:
+    """Whether a test module imports anything of the two packages."""
+    origins = (
+        str(getattr(value, "__module__", getattr(value, "__name__", "")))
+        for value in vars(module).values()
+    )
+    return any(origin.startswith(("ornstein.host", "ornstein.sim")) for origin in origins)
+
+
 @contextlib.contextmanager
 def _alone(name: str):
     """Holds off the other workers of pytest-xdist, so that they do not all build the same

@@ -9,6 +9,7 @@ from helpers.command_line import failure, run
 from ornstein.hdl.config import preset
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import prediction_only
+from ornstein.host.experiments.generate import scores
 from ornstein.host.experiments.generate.benchmark import (
     GAUSSIAN,
     NOISE,
@@ -51,14 +52,18 @@ def made(model):
 
 @pytest.fixture(scope="module")
 def benchmark(model):
-    """Few images, and the gateware's image on the model: the simulator is tested below."""
-    return run_benchmark(
-        Diffusion.load(trained_model("unet")),
-        {16: model},
-        diffusion_digits(),
-        count=12,
-        gateware="model:ulx3s",
-    )
+    """Few images, and the gateware's image on the model: the simulator is tested below. No test
+    looks at the sizes of the error bars, so they are of few resamples.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scores, "RESAMPLES", 10)
+        return run_benchmark(
+            Diffusion.load(trained_model("unet")),
+            {16: model},
+            diffusion_digits(),
+            count=12,
+            gateware="model:ulx3s",
+        )
 
 
 def test_the_integer_model_makes_the_images_of_the_equilibrium(model, made):
