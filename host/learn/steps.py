@@ -48,19 +48,19 @@ class Curvature:
         """Returns the damped Gauss-Newton step of all factors, for the loss at the module
         ``target``, whose units have these ``weights``.
 
-        A change dM of the couplings changes the means z by -M^-1 dM z. The loss then has the
-        curvature Q dM C in dM, for the second moments C and for Q = R' W R, where R are the rows of
-        the target in M^-1 and W the weights.
+        A change dM of the couplings changes the means z by -M^-1 dM z. So the loss has the
+        curvature R' W R dM C in dM, for the second moments C, the weights W, and the rows R of the
+        target in M^-1.
         """
         moments = self.moments
         assert moments is not None
         response = np.linalg.inv(energy.matrix())[energy.slices[target]]
-        answered = response.T @ (weights[:, None] * response)
         start = _joined(gradient)
 
         def curved(step: np.ndarray) -> np.ndarray:
             change = _coupling_change(energy, _divided(step, gradient))
-            return _joined(_factor_slopes(energy, answered @ change @ moments))
+            answers = weights[:, None] * (response @ change)  # first: the target has fewest units
+            return _joined(_factor_slopes(energy, response.T @ (answers @ moments)))
 
         length = float(start @ start)
         if length == 0:

@@ -6,6 +6,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from ornstein.host.experiments.learn.gradients import PAPER_ONE_SIDED, PAPER_SYMMETRIC
+from ornstein.host.experiments.learn.row import CENTRED
 from ornstein.host.experiments.learn.run import LearnBenchmark
 from ornstein.host.pages.page import (
     BLUE,
@@ -26,6 +27,7 @@ COLUMNS = (
     "mismatch",
     "kT",
     "read bits",
+    "score",
     "before",
     "after",
     "error",
@@ -47,7 +49,7 @@ _FLOOR = 1e-6
 
 def write_learn_page(benchmark: LearnBenchmark, folder: Path) -> Path:
     """Writes report.html and figures/*.png into ``folder``; returns the path of the page."""
-    learned = [row for row in benchmark.rows if row["steps"]]
+    learned = [row for row in benchmark.rows if row["steps"] and row["score"] == CENTRED]
     summary = (
         f"{len(learned)} programs were learned on imperfect chips from the means that the chips "
         f"read out: the lowest centred cosine was {min(row['before'] for row in learned):.3f} "
@@ -86,6 +88,7 @@ def table(benchmark: LearnBenchmark) -> Grid:
             row["mismatch"],
             row["kT"],
             None if row["read_bits"] is None else str(row["read_bits"]),
+            row["score"],
             round(row["before"], 4),
             round(row["after"], 4),
             round(row["error"], 4),
@@ -97,7 +100,7 @@ def table(benchmark: LearnBenchmark) -> Grid:
         )
         for row in benchmark.rows
     ]
-    return Grid("Centred cosine on held-out activations, before and after", COLUMNS, rows)
+    return Grid("Scores of held-out activations and images, before and after", COLUMNS, rows)
 
 
 @house_style

@@ -3,7 +3,8 @@
 could be done instead.
 
 Everything runs on the integer model with couplings of 12 bits, and everything that is learned from
-is read from the device. Scores are centred cosines on the held-out activations.
+is read from the device. Scores are centred cosines on the held-out activations, and for the
+denoiser dB on held-out images.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,9 @@ from ornstein.host.devices.imperfect import ImperfectDevice
 from ornstein.host.devices.imperfections import Chip, Connections, ConverterErrors
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.experiments.learn.alternatives import compensated, refitted
+from ornstein.host.experiments.learn.denoiser import TEST_IMAGES, learned_denoiser
 from ornstein.host.experiments.learn.gradients import GradientRow, gradient_rows
+from ornstein.host.experiments.learn.row import Row
 from ornstein.host.experiments.scores import score, score_errors
 from ornstein.host.learn.learner import Learner, Settings, Validation, random_factors
 from ornstein.host.models import recipes
@@ -28,42 +31,6 @@ MISMATCHES = 0.05, 0.1, 0.2
 DEAD, READ_BITS, READ_NOISE, KT, DRIFT = 0.01, 12, 0.002, 1e-3, 0.005
 COMPARED = 0.1
 """Mismatch of the chip on which the alternatives are compared, and of the chip that drifts."""
-
-
-@dataclass(frozen=True)
-class Row:
-    """One chip, and what was done about it.
-
-    Attributes
-    ----------
-    what : what was done
-    chip : seed of the chip
-    mismatch, dead, kT, read_bits : of the chip and its program; None reads without a converter
-    before, after : centred cosine
-    error : standard error of ``after`` over the held-out inputs
-    steps : of learning; 0 where nothing was learned
-    inputs : inputs that the device answered for it, phases and validations included
-    cycles : of the fabric's clock for them, by the schedule
-    reads : means that were read for it
-    words : factor words that were written for it
-    saturations : words that saturated meanwhile
-    """
-
-    what: str
-    chip: int
-    mismatch: float
-    dead: float
-    kT: float
-    read_bits: int | None
-    before: float
-    after: float
-    error: float
-    steps: int
-    inputs: int
-    cycles: int
-    reads: int
-    words: int
-    saturations: int = 0
 
 
 @dataclass(frozen=True)
@@ -89,6 +56,7 @@ def run_benchmark(
     *,
     seed: int = 1,
     chips: int = 3,
+    images: int = TEST_IMAGES,
     settings: Settings | None = None,
     model: TrainedModel | None = None,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
@@ -98,6 +66,7 @@ def run_benchmark(
     Parameters
     ----------
     chips : of each mismatch and of the dead connections
+    images : that score the denoiser
     settings : of learning; by default those of :class:`Settings`
     progress : is told (what is being run, how many are done, how many in all)
     """
@@ -105,15 +74,19 @@ def run_benchmark(
     settings = settings or replace(Settings(), seed=seed)
     cold = compile_recipe(recipes.ours_aligned(model), model, REFERENCE)
     cases = _cases(model, cold, chips)
-    total, result = len(cases) + 4, LearnBenchmark([])
+    total, result = len(cases) + 5, LearnBenchmark([])
     for number, case in enumerate(cases):
         progress(case.what, number, total)
         row, curve = _learned(case, model, settings)
         result.rows.append(asdict(row))
         result.curves[f"{case.what}, chip {case.chip.seed}"] = curve
-    progress("drift, learned on", total - 4, total)
+    progress("drift, learned on", total - 5, total)
     result.rows.append(asdict(_drifting(cold, model, settings)))
     chip = Chip(seed=1, connections=Connections(mismatch=COMPARED))
+    progress("denoiser", total - 4, total)
+    row, curve = learned_denoiser(chip, settings, images=images)
+    result.rows.append(asdict(row))
+    result.curves[row.what] = curve
     for number, (what, done) in enumerate(
         (("interface refitted", refitted), ("factors compensated", compensated))
     ):

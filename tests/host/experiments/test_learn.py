@@ -12,6 +12,7 @@ from ornstein.host.devices.imperfections import Chip, Connections
 from ornstein.host.experiments.learn import report
 from ornstein.host.experiments.learn.alternatives import compensated, refitted
 from ornstein.host.experiments.learn.gradients import exact_gradient, gradient_rows
+from ornstein.host.experiments.learn.row import DECIBELS
 from ornstein.host.experiments.learn.run import MISMATCHES, run_benchmark
 from ornstein.host.learn.learner import Settings
 from ornstein.host.models import recipes
@@ -31,17 +32,28 @@ def aligned(model):
 
 @pytest.fixture(scope="module")
 def benchmark(model):
-    return run_benchmark(chips=1, settings=Settings(steps=4, batch=32, every=4), model=model)
+    settings = Settings(steps=4, batch=32, every=4)
+    return run_benchmark(chips=1, images=1, settings=settings, model=model)
 
 
 def test_every_kind_of_chip_has_a_row(benchmark):
     names = [row["what"] for row in benchmark.rows]
     assert names[:3] == [f"mismatch {value:g}" for value in MISMATCHES]
-    for part in ("dead", "reads of 12 bits", "random start", "kT = 0.001", "drift", "refitted"):
+    for part in (
+        "dead",
+        "reads of 12 bits",
+        "random start",
+        "kT = 0.001",
+        "drift",
+        "denoiser",
+        "refitted",
+    ):
         assert sum(part in name for name in names) == 1
     for row in benchmark.rows[:3]:
         assert row["after"] > row["before"] and row["steps"] == 4
         assert row["words"] > 0 and row["inputs"] > 4 * 4 * 32
+    (denoiser,) = (row for row in benchmark.rows if row["score"] == DECIBELS)
+    assert 30 < denoiser["before"] < denoiser["after"] - 0.3
 
 
 def test_the_page_and_the_results_are_written(benchmark, tmp_path):
