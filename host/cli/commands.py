@@ -77,6 +77,10 @@ COMMANDS = {
         f"{_CLI}.learn",
         "Learn a program's couplings on a device from its own answers, so that it fits its faults.",
     ),
+    "classify": Place(
+        f"{_EXPERIMENTS}.classify.command",
+        "Train a substrate with quartic units to tell images apart, on the device that answers.",
+    ),
     "generate": Place(
         f"{_EXPERIMENTS}.generate.command",
         "Make images of digits from noise with a network whose decoder relaxes on the substrate.",

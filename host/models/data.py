@@ -21,6 +21,8 @@ HELD_OUT = 64
 
 _MNIST_IMAGES = ("train-images-idx3-ubyte", "train-images.idx3-ubyte")
 _MNIST_LABELS = ("train-labels-idx1-ubyte", "train-labels.idx1-ubyte")
+_TEST_IMAGES = ("t10k-images-idx3-ubyte", "t10k-images.idx3-ubyte")
+_TEST_LABELS = ("t10k-labels-idx1-ubyte", "t10k-labels.idx1-ubyte")
 
 
 class DataError(ValueError):
@@ -66,6 +68,28 @@ def mnist(folder: str | Path, seed: int = 0, limit: int | None = None) -> Images
         )
     margins = [(0, 0)] + [((SIDE - n) // 2, SIDE - n - (SIDE - n) // 2) for n in images.shape[1:]]
     return _split("mnist", np.pad(images, margins), labels, seed, limit)
+
+
+def labelled_images(folder: str | Path) -> Images:
+    """Returns both parts of MNIST, or of a set like it such as Fashion-MNIST, from a folder of IDX
+    files, plain or .gz. Images keep their size, and their order.
+
+    Raises DataError, naming the file, if one is missing, truncated or not IDX.
+    """
+    parts = []
+    for images, labels in ((_MNIST_IMAGES, _MNIST_LABELS), (_TEST_IMAGES, _TEST_LABELS)):
+        pixels, classes = read_idx(_find(folder, images)), read_idx(_find(folder, labels))
+        if pixels.ndim != 3 or classes.shape != pixels.shape[:1]:
+            raise DataError(
+                f"{folder}: images {pixels.shape} and labels {classes.shape} are not a pair"
+            )
+        parts.append((pixels / 255.0, classes.astype(int)))
+    (train, train_labels), (test, test_labels) = parts
+    if train.shape[1:] != test.shape[1:]:
+        raise DataError(
+            f"{folder}: images for training are {train.shape[1:]}, those held out {test.shape[1:]}"
+        )
+    return Images(Path(folder).name, train, test, train_labels, test_labels)
 
 
 def read_idx(path: str | Path) -> np.ndarray:

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from ornstein.host.experiments.images.digits import PIXELS, add_noise
+from ornstein.host.learn.adam import Adam
 from ornstein.host.physics.interface import Readout
 from ornstein.host.physics.problem import BIAS, STOCHASTIC, Problem
 from ornstein.host.physics.timestep import choose_time_step
@@ -230,7 +231,7 @@ def train(
     limit = np.sqrt(2 * J2 * (STIFFNESS if start.j4 else DEFINITE))
     trained = {name: getattr(start, name) for name in _FIELDS}
     trained["factor"] = _unbounded(start.factor / limit)
-    adam = _Adam(trained)
+    adam = Adam(trained)
     usual = 0.0
     for step in range(1, steps + 1):
         clean = images[rng.integers(len(images), size=BATCH)]
@@ -253,27 +254,6 @@ def _with(denoiser: Denoiser, trained: dict[str, np.ndarray], factor: np.ndarray
     """Returns the denoiser with trained parameters, and the factor in place of the free one."""
     fields: dict[str, Any] = trained | {"factor": factor}
     return replace(denoiser, **fields)
-
-
-class _Adam:
-    """Moments of the gradients, as Adam keeps them."""
-
-    def __init__(self, parameters: dict[str, np.ndarray]) -> None:
-        self.steps = 0
-        self.first = {name: np.zeros_like(value) for name, value in parameters.items()}
-        self.second = {name: np.zeros_like(value) for name, value in parameters.items()}
-
-    def update(
-        self, parameters: dict[str, np.ndarray], gradients: dict[str, np.ndarray], rate: float
-    ) -> None:
-        """Replaces each parameter after one step of the learning rate ``rate``."""
-        self.steps += 1
-        corrected = rate * np.sqrt(1 - 0.999**self.steps) / (1 - 0.9**self.steps)
-        for name, gradient in gradients.items():
-            self.first[name] = 0.9 * self.first[name] + 0.1 * gradient
-            self.second[name] = 0.999 * self.second[name] + 0.001 * gradient**2
-            change = corrected * self.first[name] / (np.sqrt(self.second[name]) + 1e-12)
-            parameters[name] = parameters[name] - change
 
 
 def _unbounded(bounded: np.ndarray) -> np.ndarray:

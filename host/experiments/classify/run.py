@@ -1,0 +1,216 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers of ``ornstein classify``: a substrate trained on a device, beside what a host trains."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ornstein.hdl.config import REFERENCE, FabricConfig
+from ornstein.host.devices.device import Device, open_device
+from ornstein.host.devices.imperfect import ImperfectDevice
+from ornstein.host.devices.imperfections import Chip, ConverterErrors
+from ornstein.host.devices.model import ModelDevice
+from ornstein.host.experiments.classify.classifier import (
+    CLASS,
+    LEVEL,
+    Classifier,
+    Training,
+    accuracy,
+    inputs_of,
+)
+from ornstein.host.experiments.images.digits import load_images
+from ornstein.host.learn.nudges import MEANS
+from ornstein.host.models.data import Images, labelled_images
+
+HIDDEN, RANK = 64, 32
+VALIDATED = 128
+"""Training images, at most a tenth, that are kept for validation."""
+PARAMETER_BITS, READ_BITS = (10, 8, 6, 5, 4), (12, 8, 6, 4, 3, 2)
+_READ_RANGE = 2 * LEVEL
+"""Largest magnitude that the swept converters of the class units hold."""
+
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One classifier.
+
+    Attributes
+    ----------
+    what : what classified
+    device : URI, None on the host
+    parameters : trained numbers
+    parameter_bits, read_bits : of a factor and of a read-out; None for floats
+    accuracy, error : share of the held-out images, and its binomial standard error
+    images : held-out images
+    """
+
+    what: str
+    device: str | None
+    parameters: int
+    parameter_bits: int | None
+    read_bits: int | None
+    accuracy: float
+    error: float
+    images: int
+
+
+@dataclass
+class ClassifyResult:
+    """Rows, the validations (step, accuracy) while training, and what the device did for it."""
+
+    data: str
+    rows: list[Row] = field(default_factory=list)
+    curve: list[tuple[int, float]] = field(default_factory=list)
+    inputs: int = 0
+    cycles: int = 0
+
+    def results(self) -> list[dict]:
+        """The rows as results.json holds them."""
+        return [asdict(row) for row in self.rows]
+
+
+def run_classify(
+    *,
+    device: str = "model",
+    folder: Path | None = None,
+    hidden: int = HIDDEN,
+    rank: int = RANK,
+    training: Training | None = None,
+    progress: Progress = lambda what, done, total: None,
+) -> ClassifyResult:
+    """Trains a classifier on a device and scores it, beside a linear classifier and a network of as
+    many hidden units that the host trains.
+
+    Parameters
+    ----------
+    device : URI of the device to train on and to answer
+    folder : of IDX files; by default scikit-learn's digits of 8 x 8 pixels are classified
+
+    Raises
+    ------
+    DataError
+        The folder does not hold IDX files of images and labels.
+    ProgramError
+        The classifier does not fit the fabric of the device.
+    """
+    training = training or Training()
+    data = _digits() if folder is None else _flat(labelled_images(folder))
+    order = np.random.default_rng([training.seed, 2]).permutation(len(data.train))
+    kept = min(VALIDATED, -(-len(order) // 10))
+    train, validation = (
+        (data.train[part], data.train_labels[part]) for part in (order[:-kept], order[-kept:])
+    )
+    classes = int(data.train_labels.max()) + 1
+    result = ClassifyResult(data.name)
+    with open_device(device) as opened:
+        config = opened.config or REFERENCE
+        untrained = Classifier.untrained(
+            train[0], classes, config, hidden=hidden, rank=rank, seed=training.seed
+        )
+        score = _Scorer(result, data)
+        score.on_device("substrate, untrained", untrained, opened)
+        ready, result.curve = untrained.trained(
+            opened,
+            *train,
+            training,
+            validation=validation,
+            progress=lambda done, total: progress("training on the device", done, total),
+        )
+        result.inputs = training.steps * 4 * min(training.batch, len(train[0]))
+        result.cycles = round(result.inputs * untrained.program.input_cycles)
+        score.on_device("substrate, trained on the device", ready, opened)
+    progress("sweeping bits", 0, 1)
+    _sweep(score, ready, config)
+    progress("training on the host", 0, 1)
+    _host_rows(score, train, hidden, training.seed)
+    progress("training on the host", 1, 1)
+    return result
+
+
+@dataclass(frozen=True)
+class _Scorer:
+    """Adds rows of the held-out images."""
+
+    result: ClassifyResult
+    data: Images
+
+    def on_device(
+        self,
+        what: str,
+        classifier: Classifier,
+        device: Device,
+        bits: int | None = None,
+        read_bits: int | None = None,
+    ) -> None:
+        program = classifier.trained_program(bits)
+        device.load(program)
+        answers = device.run(inputs_of(self.data.test), selection=MEANS)
+        width = bits or program.config.factor_width
+        self.add(
+            what,
+            program.problem.decode(answers.mean),
+            classifier.parameters,
+            device.uri,
+            width,
+            read_bits,
+        )
+
+    def add(
+        self,
+        what: str,
+        answers: np.ndarray,
+        parameters: int,
+        device: str | None = None,
+        bits: int | None = None,
+        read_bits: int | None = None,
+    ) -> None:
+        found, count = accuracy(answers, self.data.test_labels), len(answers)
+        error = float(np.sqrt(found * (1 - found) / count))
+        self.result.rows.append(Row(what, device, parameters, bits, read_bits, found, error, count))
+
+
+def _sweep(score: _Scorer, ready: Classifier, config: FabricConfig) -> None:
+    """Adds rows of the integer model with fewer bits in the factors, and in the read-out."""
+    with ModelDevice(config) as device:
+        for bits in PARAMETER_BITS:
+            if bits < config.factor_width:
+                score.on_device("fewer bits in the factors", ready, device, bits)
+    for bits in READ_BITS:
+        reads = ConverterErrors(bits=bits, ranges={CLASS: _READ_RANGE})
+        with ImperfectDevice(ModelDevice(config), Chip(read_converter=reads), "model") as device:
+            score.on_device("fewer bits in the read-out", ready, device, read_bits=bits)
+
+
+def _host_rows(
+    score: _Scorer, train: tuple[np.ndarray, np.ndarray], hidden: int, seed: int
+) -> None:
+    """Adds a linear classifier and a network of one hidden layer, trained in float64."""
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.neural_network import MLPClassifier
+
+    linear = LogisticRegression(max_iter=2000).fit(*train)
+    score.add("linear classifier, host", linear.predict_proba(score.data.test), _size(linear))
+    network = MLPClassifier((hidden,), activation="tanh", max_iter=2000, random_state=seed)
+    network.fit(*train)
+    parameters = sum(part.size for part in (*network.coefs_, *network.intercepts_))
+    answers = np.asarray(network.predict_proba(score.data.test))
+    score.add(f"network of {hidden} hidden units, host", answers, parameters)
+
+
+def _size(linear) -> int:
+    return linear.coef_.size + linear.intercept_.size
+
+
+def _digits() -> Images:
+    digits = load_images()
+    return Images("digits", digits.train, digits.test, digits.train_labels, digits.test_labels)
+
+
+def _flat(data: Images) -> Images:
+    """Returns the same images as rows (n, pixels)."""
+    train, test = (part.reshape(len(part), -1) for part in (data.train, data.test))
+    return Images(data.name, train, test, data.train_labels, data.test_labels)
