@@ -67,7 +67,7 @@ def learn(
     random_start: Annotated[
         bool, typer.Option("--random-start", help="Begin with small random couplings.")
     ] = False,
-    every: Annotated[int, typer.Option(min=1, help="Steps between two validations.")] = 10,
+    every: Annotated[int, typer.Option(min=1, help="Steps between two validations.")] = 5,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="File that each validation writes; if it is there, learning goes on."),

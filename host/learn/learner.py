@@ -40,7 +40,9 @@ class Settings:
     steps : batches in all
     batch : inputs of a batch
     rate : share of a Gauss-Newton step that each step takes, at first
-    decay : whether the rate falls linearly to zero at the last step; otherwise it stays
+    decay : whether the rate falls linearly to zero at the last step, and a validation that is worse
+        than the best one takes the factors back to that; otherwise both stay, as for a chip that
+        drifts
     beta : strength of the nudges
     warm : start nudged phases from the states of the phase before
     limit : largest strength S that the couplings may have; below 1 they stay positive definite
@@ -55,7 +57,7 @@ class Settings:
     beta: float = 2.0
     warm: bool = True
     limit: float = 0.8
-    every: int = 10
+    every: int = 5
     seed: int = 1
 
     def check(self) -> None:
@@ -292,10 +294,15 @@ class Learner:
         self._state.factors = factors
 
     def _validate(self, checkpoint: Path | None) -> None:
-        found = self.validate()
-        if not self.history or found.loss < self.best.loss:
-            self._state.best = self._state.factors
+        found, state = self.validate(), self._state
+        first, better = not self.history, not self.history or found.loss < self.best.loss
         self.history.append(found)
+        if better:
+            state.best = state.factors
+        if self.settings.decay and not first:
+            state.curvature.adapt(better=better)
+            if not better:
+                self._write(state.best)
         if checkpoint is not None:
             self.save(checkpoint)
 
@@ -329,6 +336,7 @@ class Learner:
             "fingerprint": self.fingerprint(),
             "step": state.step,
             "batches": state.curvature.batches,
+            "damping": state.curvature.damping,
             "history": [asdict(row) for row in state.history],
         }
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -356,7 +364,7 @@ class Learner:
                 document["step"],
                 {side: arrays["factor.{}.{}".format(*side)] for side in self._state.factors},
                 {side: arrays["best.{}.{}".format(*side)] for side in self._state.factors},
-                Curvature(moments, document["batches"]),
+                Curvature(moments, document["batches"], document["damping"]),
                 [Validation(**row) for row in document["history"]],
             )
         except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:

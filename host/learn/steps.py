@@ -7,7 +7,7 @@ factors together. Their curvature follows from the second moments of the measure
 from the factors on the host.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator, cg
@@ -15,9 +15,11 @@ from scipy.sparse.linalg import LinearOperator, cg
 from ornstein.host.compile.coupling_memory import Factors, with_coupling_factors
 from ornstein.sim.energy import Energy
 
-DAMPING = 1e-4
-"""Curvature that is added in all directions, as a share of that along the gradient. The modes of an
-encoder differ in their second moments by orders of magnitude, and the weakest are mostly noise."""
+DAMPING = 1e-2
+"""Curvature that is added in all directions at first, as a share of that along the gradient. The
+modes of an encoder differ in their second moments by orders of magnitude."""
+EASED, STIFFENED = 0.5, 8.0
+"""Factors of the damping after a better validation, and after a worse one [Marquardt 1963]."""
 ITERATIONS = 20
 """Of conjugate gradients, at most: what is left to do then waits for the next step."""
 TRUST = 0.2
@@ -30,10 +32,22 @@ _TOLERANCE = 1e-9
 
 @dataclass
 class Curvature:
-    """Second moments (units, units) of the free means, averaged over the last batches."""
+    """Curvature of the loss.
+
+    Attributes
+    ----------
+    moments : second moments (units, units) of the free means, averaged over the last batches
+    batches : that were seen
+    damping : see `DAMPING`
+    """
 
     moments: np.ndarray | None = None
-    batches: int = field(default=0)
+    batches: int = 0
+    damping: float = DAMPING
+
+    def adapt(self, *, better: bool) -> None:
+        """Takes longer steps where they have helped, and shorter ones where they have not."""
+        self.damping *= EASED if better else STIFFENED
 
     def note(self, free: np.ndarray) -> None:
         """Takes the free means (n, units) of a batch."""
@@ -65,7 +79,7 @@ class Curvature:
         length = float(start @ start)
         if length == 0:
             return {side: np.zeros_like(slope) for side, slope in gradient.items()}
-        damping = DAMPING * float(start @ curved(start)) / length
+        damping = self.damping * float(start @ curved(start)) / length
 
         def damped(step: np.ndarray) -> np.ndarray:
             return curved(step) + damping * step

@@ -148,8 +148,9 @@ class Classifier:
         validation : other images and labels, which nothing is learned from
         progress : is told the steps done, and all
         """
+        # From zero, the nudged states are as far from their equilibria as the free one.
         nudger = Nudger(
-            self.couplings.program, device, beta=training.beta, warm=True, seed=training.seed
+            self.couplings.program, device, beta=training.beta, warm=False, seed=training.seed
         )
         nudger.load(self.couplings.with_factors(self.factors))
         inputs, wanted = inputs_of(images), np.eye(len(nudger.weights))[labels]

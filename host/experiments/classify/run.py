@@ -120,7 +120,7 @@ def run_classify(
             validation=validation,
             progress=lambda done, total: progress("training on the device", done, total),
         )
-        result.inputs = training.steps * 4 * min(training.batch, len(train[0]))
+        result.inputs = training.steps * 3 * min(training.batch, len(train[0]))
         result.cycles = round(result.inputs * untrained.program.input_cycles)
         score.on_device("substrate, trained on the device", ready, opened)
     progress("sweeping bits", 0, 1)

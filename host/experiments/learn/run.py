@@ -67,11 +67,12 @@ def run_benchmark(
     ----------
     chips : of each mismatch and of the dead connections
     images : that score the denoiser
-    settings : of learning; by default those of :class:`Settings`
+    settings : of learning; by default those of :class:`Settings`, but with all phases from zero,
+        which the integer model runs side by side
     progress : is told (what is being run, how many are done, how many in all)
     """
     model = model or TrainedModel.load()
-    settings = settings or replace(Settings(), seed=seed)
+    settings = settings or Settings(warm=False, seed=seed)
     cold = compile_recipe(recipes.ours_aligned(model), model, REFERENCE)
     cases = _cases(model, cold, chips)
     total, result = len(cases) + 5, LearnBenchmark([])

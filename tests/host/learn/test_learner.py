@@ -14,6 +14,7 @@ from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import open_device
 from ornstein.host.devices.imperfect import open_imperfect
 from ornstein.host.devices.imperfections import Chip, Connections
+from ornstein.host.learn import learner as learner_module
 from ornstein.host.learn.learner import Learner, LearningError, Settings, random_factors
 from ornstein.host.learn.steps import strength
 
@@ -103,6 +104,16 @@ def test_learning_resumes_in_every_bit(program, tmp_path):
         second.run()
     assert second.history == whole.history
     assert np.array_equal(second.program.factor, whole.program.factor)
+
+
+def test_a_worse_validation_takes_the_factors_back(program, monkeypatch):
+    """A sound device has little to learn, and at this rate its validations are worse."""
+    monkeypatch.setattr(learner_module, "DIVERGED", np.inf)
+    with open_device("model:tiny") as device:
+        made = learner(device, program, replace(QUICK, rate=4.0, steps=6, every=2, limit=0.99))
+        made.run()
+        assert made.history[1].loss > made.history[0].loss
+        assert made.validate().loss == made.best.loss
 
 
 def test_a_checkpoint_of_something_else_is_refused(program, tmp_path):

@@ -8,9 +8,17 @@ from helpers import learning
 from helpers.programs import toy_energy
 from ornstein.host.compile.coupling_memory import AdjustableCouplings, with_coupling_factors
 from ornstein.host.devices.device import open_device
-from ornstein.host.learn import steps
 from ornstein.host.learn.nudges import Nudger, loss_gradient
-from ornstein.host.learn.steps import TRUST, Curvature, definite, moved, strength
+from ornstein.host.learn.steps import (
+    DAMPING,
+    EASED,
+    STIFFENED,
+    TRUST,
+    Curvature,
+    definite,
+    moved,
+    strength,
+)
 from ornstein.sim.energy import Coupling, Energy, Module
 
 
@@ -61,9 +69,8 @@ def test_no_step_leaves_the_trust_region():
     assert moved(factors, {(0, 0): np.full((4, 1), 0.1)}, 0.5)[0, 0] == pytest.approx(1.05)
 
 
-def test_a_step_is_that_of_gauss_and_newton(monkeypatch):
+def test_a_step_is_that_of_gauss_and_newton():
     """Small errors of all factors, also of strong couplings, are all but repaired by one step."""
-    monkeypatch.setattr(steps, "DAMPING", 1e-9)
     couplings = AdjustableCouplings.of(learning.program())
     ideal, given = couplings.factors(), learning.inputs()
     rng = np.random.default_rng(3)
@@ -76,7 +83,7 @@ def test_a_step_is_that_of_gauss_and_newton(monkeypatch):
         nudger.load(couplings.with_factors(wrong))
         energy = couplings.energy(wrong)
         phases = nudger.measure(given, learning.targets(given, couplings.program.problem))
-    curvature = Curvature()
+    curvature = Curvature(damping=1e-9)
     curvature.note(phases.free)
     step = curvature.step(energy, loss_gradient(energy, phases), "b", nudger.weights)
     repaired = couplings.energy({side: wrong[side] + step[side] for side in wrong})
@@ -86,6 +93,18 @@ def test_a_step_is_that_of_gauss_and_newton(monkeypatch):
         for made in (energy, repaired)
     ]
     assert errors[1] < 0.1 * errors[0]
+
+
+def test_damping_shortens_steps_and_follows_the_validations():
+    rng = np.random.default_rng(2)
+    gradient = {(0, 0): rng.normal(size=(5, 2)), (0, 1): rng.normal(size=(3, 2))}
+    curvature, lengths = Curvature(np.eye(8), 1), []
+    for better in (True, False, True):
+        step = curvature.step(toy_energy(), gradient, "b", np.ones(3))
+        lengths.append(sum(np.sum(part**2) for part in step.values()))
+        curvature.adapt(better=better)
+    assert lengths[2] < lengths[0] < lengths[1]
+    assert curvature.damping == pytest.approx(DAMPING * EASED * STIFFENED * EASED)
 
 
 def test_moments_are_averaged_over_the_last_batches():

@@ -62,7 +62,7 @@ def test_a_substrate_learns_classes_on_its_device(result):
     assert trained.accuracy > untrained.accuracy + 0.2 and trained.accuracy > 0.9
     assert trained.images == 50 and trained.parameter_bits == REFERENCE.factor_width
     assert [step for step, _ in result.curve] == [15, 30]
-    assert result.inputs == 30 * 4 * 16 and result.cycles > result.inputs
+    assert result.inputs == 30 * 3 * 16 and result.cycles > result.inputs
 
 
 def test_bits_are_swept_and_host_rows_stand_beside(result):
