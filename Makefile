@@ -12,8 +12,8 @@ this is %d.%d; name another one: make demo PYTHON=python3.12" % sys.version_info
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --editable
 
 # What `make test-fast` leaves out: whatever builds a simulator, a netlist or a program for each of
-# many recipes, and the longest simulations in Python. What stays tests the gateware's components in Amaranth's own simulator, the integer
-# model, the compiler, and the physics.
+# many recipes, and the longest simulations in Python. What stays tests the gateware's components in
+# Amaranth's own simulator, the integer model, the compiler, and the physics.
 SLOW := tests/boards tests/cosim tests/distribution tests/host/cli tests/host/experiments \
     $(addprefix tests/hdl/test_, \
         bridge.py lanes.py memory.py rate.py scrubber.py sequencer.py sums.py targets.py update.py \
