@@ -14,14 +14,15 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 # What `make test-fast` leaves out: whatever builds a simulator, a netlist or a program for each of
 # many recipes, and the longest simulations in Python. What stays tests the gateware's components in
 # Amaranth's own simulator, the integer model, the compiler, and the physics.
-SLOW := tests/boards tests/cosim tests/distribution tests/host/cli tests/host/experiments \
+SLOW := tests/boards tests/cosim tests/distribution tests/docs tests/host/cli \
+    tests/host/experiments tests/host/learn/test_learner.py tests/hdl/formal \
     $(addprefix tests/hdl/test_, \
         bridge.py lanes.py memory.py rate.py scrubber.py sequencer.py sums.py targets.py update.py \
         usb.py usb_judges.py usb_wires.py) \
-    tests/sim/test_rtl.py tests/sim/test_cells_ecp5.py tests/sim/test_verilated.py tests/hdl/formal \
+    $(addprefix tests/sim/test_, cells_ecp5.py rtl.py verilated.py) \
     $(addprefix tests/host/devices/test_, \
-        comparison.py conformance.py device.py doctor.py equality.py golden.py job_run.py selftest.py \
-        serial.py soak.py upsets.py verify.py)
+        comparison.py conformance.py device.py doctor.py equality.py golden.py job_run.py \
+        selftest.py serial.py soak.py upsets.py verify.py)
 
 .PHONY: demo test test-fast coverage format lint types docs picture hooks clean
 
