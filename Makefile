@@ -17,7 +17,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt --e
 SLOW := tests/boards tests/cosim tests/distribution tests/docs tests/host/cli \
     tests/host/experiments tests/host/learn/test_learner.py tests/hdl/formal \
     $(addprefix tests/hdl/test_, \
-        bridge.py lanes.py memory.py rate.py scrubber.py sequencer.py sums.py targets.py update.py \
+        bridge.py memory.py rate.py scrubber.py sequencer.py sums.py targets.py update.py \
         usb.py usb_judges.py usb_wires.py) \
     $(addprefix tests/sim/test_, cells_ecp5.py rtl.py verilated.py) \
     $(addprefix tests/host/devices/test_, \
