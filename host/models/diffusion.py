@@ -14,7 +14,7 @@ import numpy as np
 
 from ornstein.host.models.data import Images, digits
 from ornstein.host.models.model_file import WEIGHTS, WEIGHTS_FILE, ModelFileError, read_arrays
-from ornstein.host.models.network import DECODER_BLOCKS, SKIPS, Network, block_layers
+from ornstein.host.models.network import DECODER_BLOCKS, SECOND, SKIPS, Network, block_layers
 from ornstein.host.models.noise_levels import Preconditioning, noise_features
 from ornstein.host.models.pixel_decoder import DECODER, Features, PixelDecoder, decoder_problem
 from ornstein.host.physics.alignment import aligned_energy
@@ -167,7 +167,7 @@ class Diffusion:
         arrays, provenance = read_arrays(folder / WEIGHTS_FILE)
         own = "d1.conv1.weight" in arrays
         needed = [f"{name}.{kind}" for name in ("stem", "head") for kind in ("weight", "bias")]
-        for block in (*SKIPS, *(DECODER_BLOCKS if own else ())):
+        for block in (*SKIPS, *(DECODER_BLOCKS if own else (SECOND,))):
             needed += block_layers(block, "shift")
         needed += ["embedding.linear.weight", "embedding.linear.bias"]
         network = Network.of(

@@ -35,7 +35,7 @@ from ornstein.host.models.noise_levels import (
     Preconditioning,
     noise_features,
 )
-from ornstein.host.models.unet import Encoder, UNet
+from ornstein.host.models.unet import Encoder, ResBlock, UNet
 from ornstein.host.physics.alignment import STRENGTH
 from ornstein.host.physics.couplings import signed
 
@@ -76,18 +76,26 @@ class ConditionedUNet(UNet):
 
 
 class SubstrateUNet(Encoder):
-    """The same encoders, one coupling of rank ``rank`` as the decoder, and the head."""
+    """The same encoders and a second block at quarter resolution, one coupling of rank ``rank`` as
+    the decoder, and the head.
+
+    Of the last block's channels, four at a time are the four pixels of one channel at half
+    resolution, so that each of them has features of its own.
+    """
 
     def __init__(self, base: int, rank: int):
         super().__init__(base, CONDITION)
-        self.decoder = Equilibrium((base, 2 * base, 4 * base), base, rank)
+        self.bottleneck2 = ResBlock(4 * base, 4 * base, CONDITION)
+        self.decoder = Equilibrium((base, 2 * base, base), base, rank)
         self.head = nn.Conv2d(base, 1, 3, padding=1)
         self.embedding = NoiseEmbedding()
 
     def forward(self, noisy: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
         """See :meth:`ConditionedUNet.forward`."""
-        features = self.encode(noisy, self.embedding(condition))
-        return self.head(F.silu(self.decoder(features)))
+        level = self.embedding(condition)
+        e1, e2, middle = self.encode(noisy, level)
+        fine = F.pixel_shuffle(self.bottleneck2(middle, level), 2)
+        return self.head(F.silu(self.decoder((e1, e2, fine))))
 
 
 class Equilibrium(nn.Module):
@@ -118,15 +126,18 @@ class Equilibrium(nn.Module):
         return STRENGTH * product / torch.linalg.matrix_norm(product, 2)
 
     def forward(self, features: tuple[torch.Tensor, ...]) -> torch.Tensor:
-        """The read-out (n, units, side, side) of features from full to quarter resolution."""
+        """The read-out (n, units, side, side) of features, the first at full resolution."""
         coupling = self.coupling()
         inverse = torch.eye(coupling.shape[1]) - coupling.T @ coupling
         response = torch.linalg.solve(inverse, coupling.T)
         means = torch.zeros(())
-        parts = zip(features, self.standard, response.split(self.channels, 1), strict=True)
-        for index, (values, standard, part) in enumerate(parts):
+        side = features[0].shape[2]
+        for values, standard, part in zip(
+            features, self.standard, response.split(self.channels, 1), strict=True
+        ):
             carried = F.conv2d(standard(values), part[:, :, None, None])
-            means = means + (F.interpolate(carried, scale_factor=2.0**index) if index else carried)
+            factor = side / carried.shape[2]
+            means = means + (F.interpolate(carried, scale_factor=factor) if factor > 1 else carried)
         return self.gain[:, None, None] * means + self.offset[:, None, None]
 
     @torch.no_grad()

@@ -24,7 +24,10 @@ SKIPS = ("e1", "e2", "bottleneck")
 """Encoder blocks whose features the decoder reads, from full to quarter resolution."""
 DECODER_BLOCKS = ("d2", "d1")
 """Blocks that the substrate replaces."""
-SCALE = {"e1": 1, "e2": 2, "bottleneck": 4, "d2": 2, "d1": 1}
+SECOND = "bottleneck2"
+"""A second block at quarter resolution, which a network that was trained for a substrate has. Four
+of its channels at a time are the four pixels of one channel at half resolution."""
+SCALE = {"e1": 1, "e2": 2, "bottleneck": 4, SECOND: 4, "d2": 2, "d1": 1}
 """Edge length of an image over that of a block's features."""
 EDGE_MULTIPLE = 4
 """Both edges of an image are halved twice."""
@@ -69,18 +72,24 @@ class Network:
     @property
     def channels(self) -> dict[str, int]:
         """Channels of the output of every block that the network has."""
-        names = {block: f"{block}.conv2.weight" for block in (*SKIPS, *DECODER_BLOCKS)}
+        names = {block: f"{block}.conv2.weight" for block in SCALE}
         return {b: len(self.weights[name]) for b, name in names.items() if name in self.weights}
 
     @property
     def encoders(self) -> dict[str, int]:
-        """Channels of the output of the blocks in :data:`SKIPS`, in their order."""
-        return {block: self.channels[block] for block in SKIPS}
+        """Channels of the features of the blocks in :data:`SKIPS`, in their order."""
+        channels = self.channels
+        found = {block: channels[block] for block in SKIPS}
+        if SECOND in channels:
+            found["bottleneck"] = channels[SECOND] // 4
+        return found
 
     def features(
         self, images: np.ndarray, condition: np.ndarray | None = None
     ) -> dict[str, np.ndarray]:
         """Outputs of the blocks in :data:`SKIPS` for images (n, height, width).
+
+        In a network with the block :data:`SECOND`, that one's stand in place of the bottleneck's.
 
         Raises ValueError unless height and width are multiples of four.
         """
@@ -120,7 +129,7 @@ class Network:
     def multiplications(self) -> dict[str, int]:
         """Multiplications per pixel of the input image, by block; normalisations are left out."""
         counts = {name: self.weights[f"{name}.weight"].size for name in ("stem", "head")}
-        for block in (*SKIPS, *DECODER_BLOCKS):
+        for block in self.channels:
             size = sum(
                 self.weights[name].size
                 for layer in ("conv1", "conv2", "shortcut")
@@ -134,6 +143,8 @@ class Network:
         e1 = self._block("e1", stem, condition)
         e2 = self._block("e2", pooled(e1), condition)
         middle = self._block("bottleneck", pooled(e2), condition)
+        if SECOND in self.channels:
+            middle = shuffled(self._block(SECOND, middle, condition))
         return {"e1": e1, "e2": e2, "bottleneck": middle}
 
     def _block(self, block: str, x: np.ndarray, condition: np.ndarray | None) -> np.ndarray:
@@ -186,6 +197,15 @@ def pooled(x: np.ndarray) -> np.ndarray:
 def upsampled(x: np.ndarray, factor: int) -> np.ndarray:
     """Every pixel ``factor`` times in both directions: nearest neighbour."""
     return x.repeat(factor, axis=2).repeat(factor, axis=3)
+
+
+def shuffled(x: np.ndarray) -> np.ndarray:
+    """(n, channels / 4, 2 height, 2 width): four channels at a time as the pixels of a patch of two
+    by two [Shi et al. 2016, arXiv 1609.05158].
+    """
+    n, channels, height, width = x.shape
+    patches = x.reshape(n, channels // 4, 2, 2, height, width).transpose(0, 1, 4, 2, 5, 3)
+    return patches.reshape(n, channels // 4, 2 * height, 2 * width)
 
 
 def full_size(features: dict[str, np.ndarray]) -> tuple[int, int]:

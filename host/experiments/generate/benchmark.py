@@ -57,6 +57,7 @@ class Row:
     cycles : clock cycles of one image by the schedule
     clipped : features beyond the range of the program's inputs
     host_bits : random bits that the host drew for one image
+    multiplications : of the host's network, for a pixel and a noise level
     """
 
     what: str
@@ -66,6 +67,7 @@ class Row:
     cycles: int | None = None
     clipped: int | None = None
     host_bits: int | None = None
+    multiplications: int | None = None
 
 
 @dataclass
@@ -147,11 +149,17 @@ def run_benchmark(
     say = progress or (lambda what, done, total: None)
 
     def add(
-        what: str, images: np.ndarray, made: Generated | None = None, clip: bool = True
+        what: str,
+        images: np.ndarray,
+        model: Diffusion | None = None,
+        made: Generated | None = None,
+        clip: bool = True,
     ) -> None:
-        columns = (made.cycles, made.clipped, made.host_bits) if made else ()
+        columns = (made.cycles, made.clipped, made.host_bits) if made else (None, None, None)
         rank, uri = (made.rank, made.device) if made else (None, None)
-        benchmark.rows.append(Row(what, rank, uri, judge.scores(images, clip=clip), *columns))
+        work = sum(model.network.multiplications().values()) if model else None
+        scores = judge.scores(images, clip=clip)
+        benchmark.rows.append(Row(what, rank, uri, scores, *columns, work))
         benchmark.pictures[what, rank] = np.clip(images[:SHOWN], 0, 1)
 
     def ours_as(what: str, model: Diffusion, uri: str, noise: str = HOST) -> np.ndarray:
@@ -164,11 +172,11 @@ def run_benchmark(
             seed=seed,
             progress=_named(say, what, model),
         )
-        add(what, made.images, made)
+        add(what, made.images, model, made)
         return made.images
 
     add(REAL, data.test)
-    add(UNET, generate_on_host(unet, count, seed, _named(say, UNET, unet)))
+    add(UNET, generate_on_host(unet, count, seed, _named(say, UNET, unet)), unet)
     benchmark.compared = min(count, COMPARED)
     other = "model" if device.startswith("float") else EXACT
     for rank, model in ours.items():

@@ -45,6 +45,7 @@ COLUMNS = (
     "nearest",
     "copies",
     "cycles",
+    "host products",
 )
 ACROSS = 16
 """Images in a line of a sheet."""
@@ -133,7 +134,11 @@ def conclusions(benchmark: Benchmark) -> list[str]:
     differences = benchmark.differences.items()
     rank = min(benchmark.ranks)
     host, thermal = benchmark.find(OURS, rank), benchmark.find(NOISE, rank)
+    whole = benchmark.find(UNET)
     sentences += [
+        f"For a pixel and a noise level the host multiplies {host.multiplications or 0:,} times in "
+        f"the encoders and the head; the whole U-Net takes {whole.multiplications or 0:,} "
+        "multiplications. Normalisations are left out.",
         "With the noise of all steps from uncoupled units at a temperature, the host draws no "
         f"random number and saves {host.host_bits or 0:,} random bits an image; the distance at "
         f"rank {rank} is {thermal.scores.distance:.2f} instead of {host.scores.distance:.2f}.",
@@ -166,6 +171,7 @@ def table(benchmark: Benchmark) -> Grid:
             round(row.scores.nearest, 3),
             f"{row.scores.copies:.1%}",
             row.cycles,
+            row.multiplications,
         )
         for row in benchmark.rows
     ]

@@ -1,4 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
+import re
 import shutil
 
 import numpy as np
@@ -93,12 +94,23 @@ def test_a_rank_that_was_not_trained_says_how_to_train_it():
         trained_model(SUBSTRATE, 7)
 
 
-def test_a_missing_layer_is_named(copy):
+@pytest.mark.parametrize("layer", ["e2.shift.bias", "bottleneck2.conv1.weight"])
+def test_a_missing_layer_is_named(copy, layer):
     arrays = load_file(copy / WEIGHTS_FILE)
-    del arrays["e2.shift.bias"]
+    del arrays[layer]
     save_file(arrays, copy / WEIGHTS_FILE)
-    with pytest.raises(ModelFileError, match=r"no layer e2\.shift\.bias"):
+    with pytest.raises(ModelFileError, match=f"no layer {re.escape(layer)}"):
         Diffusion.load(copy)
+
+
+def test_the_second_block_at_quarter_resolution_gives_features_at_half(model):
+    features = model.features(centred(diffusion_digits().test[:1]), 0.5)
+    assert model.network.encoders == {"e1": 32, "e2": 64, "bottleneck": 32}
+    assert {block: values.shape[1:] for block, values in features.items()} == {
+        "e1": (32, SIDE, SIDE),
+        "e2": (64, SIDE // 2, SIDE // 2),
+        "bottleneck": (32, SIDE // 2, SIDE // 2),
+    }
 
 
 @pytest.mark.parametrize("name", ["strengths", "gain"])

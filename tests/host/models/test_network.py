@@ -11,7 +11,7 @@ from ornstein.host.models.model_file import (
     ModelFileError,
     read_arrays,
 )
-from ornstein.host.models.network import SKIPS, Network, image_of, pixels, rows
+from ornstein.host.models.network import SKIPS, Network, image_of, pixels, rows, shuffled
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +55,18 @@ def test_pixels_hold_the_coarse_features_of_their_block(network):
     np.testing.assert_array_equal(values[3, 6, 64:192], features["e2"][0, :, 1, 3])
     np.testing.assert_array_equal(values[3, 6, 192:], features["bottleneck"][0, :, 0, 1])
     np.testing.assert_array_equal(image_of(rows(features["e1"]), 8, 12), features["e1"])
+
+
+def test_four_channels_become_the_four_pixels_of_one():
+    """In the order of PyTorch's pixel_shuffle: row by row."""
+    coarse = np.arange(2 * 8 * 3 * 5).reshape(2, 8, 3, 5)
+    fine = shuffled(coarse)
+    assert fine.shape == (2, 2, 6, 10)
+    for channel, row, column in np.ndindex(2, 6, 10):
+        source = 4 * channel + 2 * (row % 2) + column % 2
+        np.testing.assert_array_equal(
+            fine[:, channel, row, column], coarse[:, source, row // 2, column // 2]
+        )
 
 
 def test_edges_must_be_multiples_of_four(network):

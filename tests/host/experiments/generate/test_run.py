@@ -38,6 +38,8 @@ from ornstein.host.models.model_file import WEIGHTS
 from ornstein.host.models.noise_levels import noise_levels
 
 COUNT = 3
+LEVELS = noise_levels()
+"""Those of the command. With far fewer, what the sampler makes leaves the range of the inputs."""
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +49,7 @@ def model():
 
 @pytest.fixture(scope="module")
 def made(model):
-    return generate(model, "model", count=COUNT, levels=noise_levels(3))
+    return generate(model, "model", count=COUNT, levels=LEVELS)
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +70,7 @@ def benchmark(model):
 
 def test_the_integer_model_makes_the_images_of_the_equilibrium(model, made):
     """The arithmetic moves no pixel by more than 0.01 of its range."""
-    exact = generate(model, "float:exact", count=COUNT, levels=noise_levels(3))
+    exact = generate(model, "float:exact", count=COUNT, levels=LEVELS)
     assert made.images.shape == (COUNT, 16, 16) and made.clipped == 0
     assert np.abs(made.images - exact.images).max() < 0.01
     assert exact.cycles is None
@@ -86,15 +88,15 @@ def test_rank_32_fits_the_reference_fabric_too():
 
 
 def test_seeds_decide_and_images_do_not_depend_on_the_count(model, made):
-    one = generate(model, "model", count=1, levels=noise_levels(3))
-    other = generate(model, "model", count=1, levels=noise_levels(3), seed=2)
+    one = generate(model, "model", count=1, levels=LEVELS)
+    other = generate(model, "model", count=1, levels=LEVELS, seed=2)
     np.testing.assert_array_equal(one.images, made.images[:1])
     assert not np.array_equal(one.images, other.images)
 
 
 def test_noise_of_the_substrate_replaces_that_of_the_host(model, made):
-    thermal = generate(model, "model", count=1, levels=noise_levels(3), noise=SUBSTRATE)
-    assert thermal.host_bits == 0 and made.host_bits == 3 * 256 * 64
+    thermal = generate(model, "model", count=1, levels=LEVELS, noise=SUBSTRATE)
+    assert thermal.host_bits == 0 and made.host_bits == len(LEVELS) * 256 * 64
     assert not np.array_equal(thermal.images, made.images[:1])
 
 
@@ -121,6 +123,8 @@ def test_the_benchmark_has_all_rows(benchmark):
     assert benchmark.find(ZEROED).scores.distance > benchmark.find(GAUSSIAN).scores.distance
     assert benchmark.find(OURS).scores.distance < benchmark.find(ZEROED).scores.distance
     assert benchmark.find(NOISE).host_bits == 0
+    ours, unet = benchmark.find(OURS).multiplications, benchmark.find(UNET).multiplications
+    assert 0 < ours < unet and benchmark.find(REAL).multiplications is None
     for row in benchmark.results():
         assert {"what", "rank", "device", "distance", "pixel_distance", "images"} <= row.keys()
         assert "scores" not in row
@@ -133,6 +137,7 @@ def test_the_report_states_the_ratios_and_the_table(benchmark, tmp_path):
     page = write_benchmark_page(benchmark, tmp_path).read_text()
     ratio = benchmark.find(OURS).scores.distance / benchmark.find(UNET).scores.distance
     assert f"{ratio:.2f} times the distance of the U-Net" in page
+    assert f"U-Net takes {benchmark.find(UNET).multiplications:,} multiplications" in page
     assert len(table(benchmark).rows) == len(benchmark.rows)
     assert any("bars" in sentence for sentence in conclusions(benchmark))
     json.dumps(benchmark.results())
