@@ -111,6 +111,7 @@ class JobRun:
         self._inputs, self._repairs = InputWords(self._program), self._link.repairs
         self._link.write(Space.CONTROL, Control.CLEAR, [1])
         state = ControlState.read(self._link)
+        self._strays = self._link.strays
         sampled = self._program.layout.sampled_words
         return JobWatch(state, self._device.session, self._issues, sampled, self._device.scrubbed)
 
@@ -232,6 +233,8 @@ class JobRun:
         state = self._undisturbed(lambda: ControlState.read(self._link))
         self._watch.finish(state)
         self._verify()
+        if self._link.strays != self._strays:
+            raise LostError("it executed a request of long ago again")
         self._started.popleft()
         self._finished.append((job, outputs))
 

@@ -134,6 +134,7 @@ class _Batch:
         self._in_flight: dict[int, tuple[int, int]] = {}
         self._loss_counts = [0] * len(requests)
         self._newly_lost = 0
+        self.strays = 0  # sound answers to requests of earlier batches
 
     @property
     def unfinished(self) -> bool:
@@ -166,6 +167,8 @@ class _Batch:
             self._lose(1)
             return False
         if sequence not in self._in_flight:
+            index = (sequence - 1 - self._first_sequence) % _SEQUENCES
+            self.strays += index >= len(self._requests)
             return False
         self._lose(list(self._in_flight).index(sequence))
         index, _ = self._in_flight[sequence]
@@ -228,6 +231,8 @@ class Link:
     ----------
     line : Line of the device; None before :meth:`identify`
     repairs : requests that were sent again so far, because they or their answers were damaged
+    strays : sound answers to requests of earlier exchanges so far: the device may have executed
+        something old again
 
     Raises
     ------
@@ -245,7 +250,7 @@ class Link:
         self._retries = retries
         self._config: FabricConfig | None = None
         self.line: Line | None = None
-        self.repairs = 0
+        self.repairs = self.strays = 0
         self._baud_changed = False
         # a random start makes it unlikely that late answers to an earlier session fit
         self._sequence = secrets.randbelow(_SEQUENCES)
@@ -491,6 +496,7 @@ class Link:
                 batch.lose_all()
                 deadline = time.monotonic() + self._timeout
             self.repairs += batch.newly_lost()
+            self.strays, batch.strays = self.strays + batch.strays, 0
             if isinstance(batch.failed, LinkError):
                 raise batch.failed
             if batch.failed:

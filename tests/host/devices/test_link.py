@@ -218,6 +218,22 @@ def test_late_answers():
     assert link.read(Space.STATE, 0, 1) == 5
 
 
+def test_an_old_request_that_is_executed_again_is_counted():
+    """Its answer is sound, and to no request of this exchange; the answer asked for is taken."""
+    answers = []
+
+    def with_the_first_one(frame):
+        answers.append(framed(frame))
+        return answers[0] + answers[-1] if len(answers) > 20 else answers[-1]
+
+    link = connected(on_answer=with_the_first_one)
+    while len(answers) <= 20:
+        assert link.strays == 0
+        link.write(Space.STATE, 0, [5])
+    assert link.read(Space.STATE, 0, 1) == 5
+    assert link.strays == 2 and link.repairs == 0
+
+
 class DeadLine(Transport):
     """Answers every read with what ``babble`` gives."""
 
