@@ -5,8 +5,10 @@ Importing this module imports no command. Only the one that is asked for is impo
 ``ornstein --help`` and shell completion answer at once.
 """
 
+from collections.abc import Mapping
 from functools import wraps
 from importlib import import_module
+from numbers import Real
 from typing import Any, NamedTuple
 
 import typer
@@ -165,12 +167,33 @@ def load_command(name: str) -> TyperCommand:
 
     @wraps(call)
     def named(**options: Any) -> Any:
-        with made_within(name, options):
+        with made_within(["ornstein", name, *command_words(command, options)]):
             return call(**options)
 
     command.callback = named
     add_common_options(command)
     return command
+
+
+def command_words(command: TyperCommand, values: Mapping[str, Any]) -> list[str]:
+    """Returns the words behind the name of a command that give its parameters these values.
+
+    Defaults are named too, the seed among them. Paths are left out.
+    """
+    arguments, options = [], []
+    for parameter in command.params:
+        value = values.get(parameter.name or "")
+        given = value if isinstance(value, (list, tuple)) else [value]
+        words = [str(one) for one in given if isinstance(one, (str, Real))]
+        if parameter.param_type_name == "argument":
+            arguments += words
+            continue
+        option = max(parameter.opts, key=len)
+        if isinstance(value, bool):
+            options += [option] if value else parameter.secondary_opts[:1]
+        else:
+            options += [part for word in words for part in (option, word)]
+    return arguments + options
 
 
 class CommandGroup(TyperGroup):

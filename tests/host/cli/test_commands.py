@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from ornstein import host
 from ornstein.host.cli.app import app
-from ornstein.host.cli.commands import COMMANDS, load_command
+from ornstein.host.cli.commands import COMMANDS, command_words, load_command
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -32,6 +32,18 @@ def test_every_module_of_commands_is_in_the_table():
     for name in COMMANDS:
         load_command(name)
     assert len(app.registered_commands) == len(COMMANDS)
+
+
+def test_the_words_of_a_command_give_its_values_again(tmp_path):
+    """Arguments come first, flags and repeated options are there, paths are not."""
+    words = ["--rank", "16", "--rank", "32", "--seed", "3"]
+    study = {"name": "mixing", "listing": False, "output": tmp_path, "seed": 3, "seeds": None}
+    assert command_words(load_command("study"), study) == ["mixing", "--seed", "3"]
+    images = {"seed": 3, "rank": [16, 32], "inputs": tmp_path}
+    assert command_words(load_command("score-images"), images) == words
+    benchmark = {"benchmark": True, "refit": False, "gateware": False, "seed": 3, "skip": ()}
+    words = ["--benchmark", "--no-gateware", "--seed", "3"]
+    assert command_words(load_command("denoise"), benchmark) == words
 
 
 def test_help_lists_every_command_once():

@@ -135,13 +135,12 @@ def test_tables_behind_figures_are_folded(tmp_path, page):
 
 
 def test_the_page_says_what_made_it(page, tmp_path):
-    """Within a command its options are named, but no path."""
+    """Within a command its command line is there, as a shell reads it."""
     made = f"Made by ornstein {version('ornstein')}"
     assert f"<footer>{made}.</footer>" in page.read_text()
-    options = {"seed": 7, "per_class": 3, "output": tmp_path, "fast": True, "model": None}
-    with made_within("images", options):
+    with made_within(["ornstein", "study", "two words", "--seed", "7"]):
         text = write_page(tmp_path, "A", "B.", _sections()[:1]).read_text()
-    assert f"<footer>{made} with: ornstein images --per-class 3 --seed 7</footer>" in text
+    assert f"<footer>{made} with: ornstein study &#39;two words&#39; --seed 7</footer>" in text
 
 
 def test_plots_stand_in_the_page_with_one_script(tmp_path):
