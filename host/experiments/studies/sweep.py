@@ -3,6 +3,7 @@
 
 The random numbers of a point follow from the name of the sweep, its seed and the index of the point
 alone, and linear algebra runs on one thread. So the results do not depend on the number of workers.
+So a local cluster that does not start costs nothing but time: the points are then measured here.
 Each point that finishes becomes one line of a log (JSON lines). A sweep that is started again reads
 finished points from the log.
 """
@@ -12,9 +13,10 @@ import json
 import logging
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -22,6 +24,10 @@ from threadpoolctl import threadpool_limits
 from ornstein.sim.cores import VARIABLE
 from ornstein.sim.toolchain import ToolError, install_command
 
+if TYPE_CHECKING:
+    from distributed import LocalCluster
+
+_log = logging.getLogger(__name__)
 TIMEOUT = 10
 """Seconds in which a scheduler has to answer."""
 
@@ -81,7 +87,8 @@ def run_sweep(
 
     Parameters
     ----------
-    workers : processes of a local Dask cluster; 0 measures in this process
+    workers : processes of a local Dask cluster; 0 measures in this process, and so does, with a
+        warning, a cluster that does not start
     scheduler : address of a running Dask scheduler, to use instead of a local cluster
     progress : is told (points done, points in all)
 
@@ -200,6 +207,9 @@ def _remote(
             f"with: {install_command('study')}"
         ) from None
     with _client(workers, scheduler) as client:
+        if client is None:
+            yield from _local(sweep, missing)
+            return
         # It is the result of a task, not scattered data, so that Dask makes it again if the worker
         # that holds it is lost.
         shared = client.submit(_same, sweep.shared, pure=False)
@@ -226,8 +236,11 @@ def _same(value: object) -> object:
 
 @contextmanager
 def _client(workers: int, scheduler: str | None) -> Iterator:
-    """Connects to a Dask scheduler, or to a local cluster that ends with the block."""
-    from distributed import Client, LocalCluster
+    """Connects to a Dask scheduler, or to a local cluster that ends with the block.
+
+    Gives None where processes of a local cluster do not start, as on a machine that is too busy.
+    """
+    from distributed import Client
 
     if scheduler:
         try:
@@ -240,18 +253,33 @@ def _client(workers: int, scheduler: str | None) -> Iterator:
         with client:
             yield client
         return
-    with (
-        LocalCluster(
-            n_workers=workers,
-            threads_per_worker=1,
-            processes=True,
-            env={VARIABLE: "1"},  # each worker is one core
-            dashboard_address=":0",
-            silence_logs=logging.ERROR,
-        ) as cluster,
-        Client(cluster) as client,
-    ):
+    with ExitStack() as opened:
+        try:
+            client = opened.enter_context(Client(opened.enter_context(_local_cluster(workers))))
+        except (RuntimeError, OSError) as error:  # time-outs are among the latter
+            _log.warning(
+                "warning: the worker processes did not start (%s); the sweep runs in this one",
+                error,
+            )
+            client = None
         yield client
+
+
+def _local_cluster(workers: int) -> "LocalCluster":
+    """Starts a scheduler and workers of one core each on this machine.
+
+    Raises RuntimeError or OSError if they do not start.
+    """
+    from distributed import LocalCluster
+
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=1,
+        processes=True,
+        env={VARIABLE: "1"},  # each worker is one core
+        dashboard_address=":0",
+        silence_logs=logging.CRITICAL,  # what goes wrong is this module's to say, in one line
+    )
 
 
 def _read(sweep: Sweep, log: Path) -> dict[int, dict]:

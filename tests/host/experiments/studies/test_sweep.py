@@ -8,6 +8,7 @@ import json
 import os
 from dataclasses import replace
 
+import dask
 import numpy as np
 import pytest
 
@@ -133,6 +134,18 @@ def test_a_scheduler_that_is_not_there_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(sweeps, "TIMEOUT", 1)
     with pytest.raises(ToolError, match=r"no Dask scheduler answers at 'tcp://127\.0\.0\.1:9'"):
         run_sweep(SWEEP, tmp_path / "log.jsonl", scheduler="tcp://127.0.0.1:9")
+
+
+def test_workers_that_do_not_start_are_replaced_by_this_process(tmp_path, caplog):
+    """Dask's own way to load a module into every worker makes them fail."""
+    rows = run_sweep(SWEEP, tmp_path / "serial.jsonl")
+    with dask.config.set({"distributed.worker.preload": ["no_such_module"]}):
+        assert run_sweep(SWEEP, tmp_path / "log.jsonl", workers=1) == rows
+    (line,) = [r.getMessage() for r in caplog.records if r.name == sweeps.__name__]
+    assert line == (
+        "warning: the worker processes did not start (Nanny failed to start.); "
+        "the sweep runs in this one"
+    )
 
 
 def test_without_dask_the_remedy_is_named(tmp_path, monkeypatch):
