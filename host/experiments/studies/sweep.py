@@ -102,7 +102,7 @@ def run_sweep(
         A point raised an error, or ended every worker that tried it. All other points have been
         measured and logged.
     ToolError
-        Dask is needed and not installed, or the scheduler does not answer.
+        Dask is needed and not installed, or the scheduler does not answer, or is lost.
     """
     found = _read(sweep, log)
     missing = [index for index in range(len(sweep.points)) if index not in found]
@@ -225,6 +225,11 @@ def _remote(
             for index in missing
         }
         for future in as_completed(futures):
+            if future.cancelled():  # nobody here cancels
+                raise ToolError(
+                    "the connection to the Dask scheduler was lost; finished points are kept, and "
+                    "the same command goes on with the others"
+                )
             error = future.exception()
             yield futures[future], None if error else future.result(), error
 
@@ -242,6 +247,8 @@ def _client(workers: int, scheduler: str | None) -> Iterator:
     """
     from distributed import Client
 
+    # what goes wrong is this module's to say, in one line
+    logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
     if scheduler:
         try:
             client = Client(scheduler, timeout=TIMEOUT)
@@ -278,7 +285,7 @@ def _local_cluster(workers: int) -> "LocalCluster":
         processes=True,
         env={VARIABLE: "1"},  # each worker is one core
         dashboard_address=":0",
-        silence_logs=logging.CRITICAL,  # what goes wrong is this module's to say, in one line
+        silence_logs=logging.CRITICAL,
     )
 
 

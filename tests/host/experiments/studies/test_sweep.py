@@ -11,6 +11,7 @@ from dataclasses import replace
 import dask
 import numpy as np
 import pytest
+from distributed import LocalCluster
 
 from ornstein.host.experiments.studies import sweep as sweeps
 from ornstein.host.experiments.studies.sweep import Sweep, SweepError, grid, run_sweep, write_csv
@@ -146,6 +147,25 @@ def test_workers_that_do_not_start_are_replaced_by_this_process(tmp_path, caplog
         "warning: the worker processes did not start (Nanny failed to start.); "
         "the sweep runs in this one"
     )
+
+
+def test_a_scheduler_that_is_lost_is_one_line(tmp_path):
+    cluster = LocalCluster(
+        n_workers=1, threads_per_worker=1, processes=False, dashboard_address=":0"
+    )
+
+    def lose_it(done, total):
+        if done == 1:
+            cluster.close()
+
+    with cluster, pytest.raises(ToolError, match="connection to the Dask scheduler was lost"):
+        run_sweep(
+            SWEEP,
+            tmp_path / "log.jsonl",
+            scheduler=cluster.scheduler_address,
+            progress=lose_it,
+        )
+    assert run_sweep(SWEEP, tmp_path / "log.jsonl") == run_sweep(SWEEP, tmp_path / "serial.jsonl")
 
 
 def test_without_dask_the_remedy_is_named(tmp_path, monkeypatch):
