@@ -41,7 +41,7 @@ from ornstein.host.compile.selfcheck import (
     loss_checks,
     measure_loss,
 )
-from ornstein.host.physics.problem import NEAREST, STOCHASTIC, Problem
+from ornstein.host.physics.problem import NEAREST, STOCHASTIC, Problem, with_time_steps
 
 CHAINS = (1, 2, 4, 8)
 """Inputs relaxed at once that are tried: more hide the pipeline's latency and take more memory."""
@@ -87,6 +87,8 @@ def compile_problem(
         return compile_smallest([problem], calibration, spare=spare)
     if isinstance(config, str):
         config = preset(config)
+    if isinstance(problem, Problem) and problem.dt is None:
+        return compile_first(with_time_steps(problem), config, calibration, spare=spare)
     request = check_request(problem, config, calibration)
     quantized = _quantize(request, spare)
     request = _with_rounding(request, quantized)

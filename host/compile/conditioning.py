@@ -183,7 +183,7 @@ def _finest_bias_shift(
             return index
     raise FormatError(
         f"biases of module {name!r} reach {reach:.4g}, more than the widest bias format holds "
-        f"({TOP / scale_of[-1]:.4g}); lower dt = {request.problem.dt:.4g}"
+        f"({TOP / scale_of[-1]:.4g}); lower dt = {request.problem.time_step:.4g}"
     )
 
 
@@ -229,7 +229,7 @@ def _widened(
             raise FormatError(
                 f"a layer of the interface into module {weak!r} is too strong for the "
                 f"{config.factor_width}-bit factors of fabric {config.name!r}; spread it over more "
-                f"hidden units, or lower dt = {request.problem.dt:.4g}"
+                f"hidden units, or lower dt = {request.problem.time_step:.4g}"
             )
         shifts[weak] += 1
     return shifts

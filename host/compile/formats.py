@@ -47,8 +47,8 @@ rounding to nearest drops it."""
 
 
 class FormatError(ProgramError):
-    """No format of the fabric holds what one time step multiplies or adds. A coarser state LSB may
-    help, so the compiler tries one.
+    """No format of the fabric holds what one time step multiplies or adds. A coarser state LSB or a
+    smaller time step may help, so the compiler tries them.
     """
 
 
@@ -76,11 +76,12 @@ def realise_time_step(request: Request) -> RealisedStep:
     """
     problem, one = request.problem, 1 << request.config.leak_bits
     j2 = problem.energies[0].j2
-    leak = round(2 * j2 * problem.dt * one)
+    requested = problem.time_step
+    leak = round(2 * j2 * requested * one)
     if not 0 < leak < one:
         raise ProgramError(
-            f"2 j2 dt = {2 * j2 * problem.dt:.4g} must round to between 1/{one} and {one - 1}/{one}"
-            f"; change dt = {problem.dt}"
+            f"2 j2 dt = {2 * j2 * requested:.4g} must round to between 1/{one} and {one - 1}/{one}"
+            f"; change dt = {requested:.4g} or j2 = {j2:.4g}"
         )
     dt = leak / one / (2 * j2)
     row = FieldRange(
@@ -89,7 +90,7 @@ def realise_time_step(request: Request) -> RealisedStep:
         high=1 / (2 * j2),
         bits=request.config.leak_bits,
         lsb=1 / one / (2 * j2),
-        requested=problem.dt,
+        requested=requested,
         realised=dt,
     )
     return RealisedStep(dt, leak, (row,))
@@ -219,7 +220,7 @@ def _visited_states(request: Request, dt: float) -> list[np.ndarray]:
         state = run.final
         visited[stage.energy].append(run.samples.reshape(-1, units))
     if not np.isfinite(state).all():
-        raise ProgramError(
+        raise FormatError(
             f"the quartic term overshoots, so that states diverge; lower dt = {dt:.4g}"
         )
     return [np.concatenate(parts) for parts in visited]

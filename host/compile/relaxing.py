@@ -274,7 +274,7 @@ def _mix_module(
     number, place = of_module[0]
     raise FormatError(
         f"the couplings of module {energy.couplings[number].modules[place]!r} fit no format of "
-        f"fabric {config.name!r}; lower dt = {request.problem.dt:.4g}, or weaken them"
+        f"fabric {config.name!r}; lower dt = {request.problem.time_step:.4g}, or weaken them"
     )
 
 

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The float program: what is to be relaxed, in physical units, without number formats."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ornstein.host.physics.interface import Interface, Readout
-from ornstein.host.physics.timestep import TimeStep, largest_curvature
+from ornstein.host.physics.timestep import (
+    MOST_HALVINGS,
+    TimeStep,
+    fastest_time_step,
+    largest_curvature,
+    relaxation_rates,
+)
 from ornstein.sim.energy import Energy
 from ornstein.sim.stages import EM, LM, Stage
 
@@ -62,7 +69,8 @@ class Problem:
     ----------
     energies : the energies that stages choose from, all on the same modules
     stages : in the order of time; at least one accumulates
-    dt : time step, dimensionless; the compiler takes the nearest that the bits of the leak allow
+    dt : time step, dimensionless; the compiler takes the nearest that the bits of the leak allow.
+        By default it chooses one, see :func:`with_time_steps`
     integrator : "lm", Leimkuhler-Matthews, or "em", Euler-Maruyama
     rounding : "nearest" or "stochastic"
     entry : how an input reaches the substrate: "interface", by the biases that ``interface`` makes
@@ -78,7 +86,7 @@ class Problem:
     name: str
     energies: tuple[Energy, ...]
     stages: tuple[Stage, ...]
-    dt: float = 1.0
+    dt: float | None = None
     integrator: str = LM
     rounding: str = NEAREST
     entry: str = INTERFACE
@@ -108,6 +116,13 @@ class Problem:
     def kT(self) -> float:
         """Temperature of the last accumulating stage."""
         return [stage for stage in self.stages if stage.accumulate][-1].kT
+
+    @property
+    def time_step(self) -> float:
+        """``dt``, for what needs a number. Raises ProblemError if it has not been chosen."""
+        if self.dt is None:
+            raise ProblemError(f"{self.name}: name a dt, or let compile_problem choose one")
+        return self.dt
 
     @property
     def input_size(self) -> int:
@@ -151,6 +166,8 @@ class Problem:
         self._check_options()
         self._check_drive()
         self._check_parts()
+        if self.dt is None:
+            return self
         fastest = max(largest_curvature(energy) for energy in self.energies)
         if not (np.isfinite(self.dt) and 0 < self.dt < 2 / fastest):
             raise ProblemError(
@@ -281,6 +298,29 @@ class Problem:
     def decode_target(self, means: np.ndarray) -> np.ndarray:
         """The prediction from the target module's mean states (n, units of the target)."""
         return self.readout(means) if self.readout is not None else means
+
+
+def with_time_steps(problem: Problem) -> Iterator[Problem]:
+    """The problem with the time steps to try in turn: its own, or if it has none the one that
+    relaxes its energies with the fewest steps, and its halves where formats are too narrow for it.
+
+    At a temperature, and under a quartic term, steps are small enough for the shape of the
+    distribution. Raises what :meth:`Problem.check` does.
+    """
+    problem.check()
+    if problem.dt is not None:
+        yield problem
+        return
+    coldest = min(stage.kT for stage in problem.stages)
+    rates = [relaxation_rates(energy, coldest) for energy in problem.energies]
+    first = fastest_time_step(
+        min(slowest for slowest, _ in rates),
+        max(fastest for _, fastest in rates),
+        problem.energies[0].j2,
+        shape_matters=bool(problem.energies[0].j4) or any(stage.kT for stage in problem.stages),
+    )
+    for halvings in range(MOST_HALVINGS + 1):
+        yield replace(problem, dt=first / 2**halvings)
 
 
 def equilibrium(step: TimeStep, *, kT: float, samples: int = 1, thin: int = 0) -> tuple[Stage, ...]:

@@ -119,10 +119,19 @@ def choose_time_step(
     if slowest <= 0:
         raise TimeStepError(f"the smallest eigenvalue {slowest:.4g} of M is not positive")
     if dt is None:
-        dt = min(2 / (slowest + fastest), LARGEST_LEAK / (2 * max(e.j2 for e in energies)))
-        if shape_matters:
-            dt = min(dt, SHAPE_BOUND / fastest)
+        j2 = max(energy.j2 for energy in energies)
+        dt = fastest_time_step(slowest, fastest, j2, shape_matters=shape_matters)
     return TimeStep.of(slowest, fastest, dt, tolerance)
+
+
+def fastest_time_step(slowest: float, fastest: float, j2: float, *, shape_matters: bool) -> float:
+    """The time step with the fewest steps for rates between ``slowest`` and ``fastest``.
+
+    The leak of a step stays below :data:`LARGEST_LEAK`, and where the shape of samples matters, dt
+    times the fastest rate below :data:`SHAPE_BOUND`.
+    """
+    dt = min(2 / (slowest + fastest), LARGEST_LEAK / (2 * j2))
+    return min(dt, SHAPE_BOUND / fastest) if shape_matters else dt
 
 
 def time_steps(

@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike
 
 from ornstein.host.physics.problem import BIAS, NEAREST, STOCHASTIC, Problem, equilibrium
 from ornstein.host.physics.timestep import (
-    LARGEST_LEAK,
     MOST_HALVINGS,
-    SHAPE_BOUND,
     TOLERANCE,
     TimeStep,
     TimeStepError,
+    fastest_time_step,
     largest_curvature,
     relaxation_rates,
 )
@@ -59,9 +58,8 @@ def paces(
         slowest = min(slowest, fastest)
         yield Pace(TimeStep.of(slowest, fastest, dt, tolerance), slowest, fastest)
         return
-    first = min(2 / (slowest + fastest), LARGEST_LEAK / (2 * energy.j2))
-    if shape_matters or energy.j4:
-        first = min(first, SHAPE_BOUND / fastest)
+    shape_matters = shape_matters or bool(energy.j4)
+    first = fastest_time_step(slowest, fastest, energy.j2, shape_matters=shape_matters)
     for halvings in range(MOST_HALVINGS + 1):
         step = TimeStep.of(slowest, fastest, first / 2**halvings, tolerance)
         yield Pace(step, slowest, fastest)

@@ -111,7 +111,7 @@ def toy(**changes) -> Problem:
     replaces.
     """
     stages = Stage(50, 0.01), Stage(20, 0.01, accumulate=True)
-    return replace(Problem("toy", (toy_energy(),), stages, entry=BIAS), **changes)
+    return replace(Problem("toy", (toy_energy(),), stages, dt=1.0, entry=BIAS), **changes)
 
 
 def toy_inputs(count: int = 3) -> np.ndarray:

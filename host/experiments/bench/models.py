@@ -54,7 +54,7 @@ def relax_in_float(problem: Problem, inputs: np.ndarray) -> None:
         problem.energies,
         problem.biases(inputs),
         problem.stages,
-        dt=problem.dt,
+        dt=problem.time_step,
         integrator=LM,
         initial=np.zeros((len(inputs), problem.energies[0].units)),
         rng=np.random.default_rng(1),

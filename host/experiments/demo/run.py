@@ -334,7 +334,7 @@ def _row(job: _Job, run: Run, model: TrainedModel) -> Row:
     scores = score(run.answers, model.y_test, model.y_train.mean(axis=0))
     issued = run.outputs.counters["issued"]
     dynamics = {
-        "dt": program.problem.dt if issued is None else program.dt,
+        "dt": program.problem.time_step if issued is None else program.dt,
         "steps": program.problem.steps,
         "samples": program.problem.samples,
     }

@@ -162,7 +162,7 @@ def _warm_row(experiment: Experiment, subject: Subject, case: Case, runner: Runn
     """Adds the mean at a small temperature, on the fabric and in float64 dynamics."""
     energy, biases, targets = case.energy, case.biases[:WARM_INPUTS], case.targets[:WARM_INPUTS]
     stages = equilibrium(choose_time_step([energy], dt=1.0), kT=WARM_KT, samples=WARM_SAMPLES)
-    problem = Problem("quartic", (energy,), stages, entry=BIAS)
+    problem = Problem("quartic", (energy,), stages, dt=1.0, entry=BIAS)
     run = runner.run(problem, biases)
     dynamics = reference.relax(
         (energy,),

@@ -49,7 +49,7 @@ def _score_rows(
         (recipe.energy,),
         biases[:, None],
         run.program.problem.stages,
-        dt=run.program.problem.dt,
+        dt=run.program.problem.time_step,
         integrator=LM,
         initial=np.zeros_like(biases),
         rng=np.random.default_rng(seed),

@@ -266,7 +266,7 @@ def _trained(subject: Subject, generators: list[np.random.Generator], program: s
         Stage(choose_time_step([energy], dt=1.0).steps, 1.0),
         Stage(TRAINED_STEPS, 1.0, accumulate=True, thin=1),
     )
-    problem = Problem(name="mixing", energies=(energy,), entry=BIAS, stages=stages)
+    problem = Problem(name="mixing", energies=(energy,), stages=stages, dt=1.0, entry=BIAS)
     compiled = compile_problem(problem, REFERENCE, np.zeros((1, energy.units)))
     values, vectors = coupled_modes(energy)
     slow = _slowest(values, vectors)

@@ -108,7 +108,7 @@ def measure(
             problem.energies,
             biases,
             problem.stages,
-            dt=problem.dt,
+            dt=problem.time_step,
             integrator=problem.integrator,
             initial=start,
             rng=noise,

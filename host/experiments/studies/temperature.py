@@ -40,7 +40,7 @@ def expected_score(subject: Subject, recipe: Recipe, problem: Problem) -> float:
     seen = (
         vectors[recipe.energy.slices[recipe.energy.modules[1].name]] * recipe.readout.scale[:, None]
     )
-    variance = average_variance(rates, problem.kT, problem.dt, problem.samples, LM)
+    variance = average_variance(rates, problem.kT, problem.time_step, problem.samples, LM)
     spread = float(np.sum(seen**2 @ variance))
     centre = subject.model.y_train.mean(axis=0)
     answer = recipe.predict(subject.model.x_test) - centre

@@ -25,7 +25,7 @@ def small(tmp_path_factory):
     rng = np.random.default_rng(5)
     energy = pair_energy(*rng.normal(size=(2, 60, 8)), rank=2)
     stages = Stage(30, 0.0), Stage(8, 0.0, accumulate=True)
-    problem = Problem("small", (energy,), stages, entry=BIAS, target="decoder")
+    problem = Problem("small", (energy,), stages, dt=1.0, entry=BIAS, target="decoder")
     inputs = rng.normal(scale=0.1, size=(7, energy.units))
     save_program(compile_problem(problem, TINY, inputs), folder / "small.program")
     np.save(folder / "inputs.npy", inputs)

@@ -225,7 +225,7 @@ def test_run_writes_what_was_asked_for(folder, what, device):
 def test_run_warns_of_as_many_words_as_saturated(folder, capsys):
     """Inputs that push a unit beyond its format are counted; an input of zeros is not."""
     energy = Energy((Module("a", 3),), j2=0.1)
-    problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), entry=BIAS)
+    problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), dt=1.0, entry=BIAS)
     program = compile_problem(problem, TINY, np.full((1, 3), 0.5))
     save_program(program, folder / "pushed.program")
     limit = 32767 * program.input_lsb[0]

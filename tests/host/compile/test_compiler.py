@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.programs import random_program, toy, toy_energy, toy_inputs
+from helpers.programs import random_case, random_program, toy, toy_energy, toy_inputs
 from ornstein.hdl.config import ICEBREAKER, REFERENCE, TINY, WIDE, ConfigError
 from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.host.compile.compiler import compile_problem
-from ornstein.host.compile.formats import FILL, TOP
+from ornstein.host.compile.formats import FILL, TOP, FormatError
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.physics.interface import Interface, Layer
-from ornstein.host.physics.problem import Problem
+from ornstein.host.physics.problem import Problem, ProblemError, with_time_steps
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.stages import EM, LM, Stage
 
@@ -462,3 +462,34 @@ def test_what_a_fabric_cannot_do(changes, config, message):
     with pytest.raises(ProgramError, match=message) as caught:
         compile_problem(toy(**changes), config, toy_inputs())
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kT", (0.0, 0.1))
+def test_a_time_step_that_nobody_names_follows_from_the_spectrum(kT):
+    """At kT = 0 it is 2 / (smallest + largest eigenvalue); at a temperature the largest eigenvalue
+    times dt is 1/4. The nearest that the bits of the leak allow is taken."""
+    stages = Stage(60, kT), Stage(8, kT, accumulate=True)
+    program = compile_problem(toy(dt=None, stages=stages), TINY, toy_inputs())
+    values = program.problem.energy.eigenvalues()
+    expected = 0.25 / values[-1] if kT else 2 / (values[0] + values[-1])
+    assert program.problem.dt == pytest.approx(min(expected, 0.98 / (2 * toy().energy.j2)))
+    assert program.dt == pytest.approx(program.problem.dt, rel=0.01)
+
+
+@pytest.mark.parametrize(("seed", "halvings"), ((53, 2), (57, 1)))
+def test_a_time_step_that_no_format_holds_is_halved(seed, halvings):
+    """Random problems whose forces at the first time step are too large for the factors, and whose
+    quartic term then overshoots.
+    """
+    case = random_case(seed)
+    problem = replace(case.problem, dt=None)
+    first = next(with_time_steps(problem)).time_step
+    with pytest.raises(FormatError):
+        compile_problem(replace(problem, dt=first), case.preferred, case.calibration)
+    program = compile_problem(problem, case.preferred, case.calibration)
+    assert program.problem.time_step == first / 2**halvings
+
+
+def test_a_problem_without_a_time_step_says_so():
+    with pytest.raises(ProblemError, match="toy: name a dt, or let compile_problem choose one"):
+        _ = toy(dt=None).time_step

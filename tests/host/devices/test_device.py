@@ -467,7 +467,7 @@ def test_stationary_covariance(device, trained, integrator, uri):
     """
     chains, kept, thin = 40, 150, 11
     stages = Stage(60, 1.0), Stage(kept * thin, 1.0, accumulate=True, thin=thin)
-    problem = Problem("trained", (trained,), stages, integrator=integrator, entry=BIAS)
+    problem = Problem("trained", (trained,), stages, 1.0, integrator=integrator, entry=BIAS)
     program, outputs = run(device(uri), problem, np.zeros((chains, 128)))
     law = stationary_covariance(trained.matrix(), kT=1.0, dt=program.dt, integrator=integrator)
     samples = outputs.samples.reshape(-1, 128)
@@ -572,6 +572,7 @@ def test_an_initial_state_relaxes_from_where_it_was(device):
         "decay",
         (energy,),
         (Stage(3), Stage(1, accumulate=True, thin=1)),
+        dt=1.0,
         entry=STATE,
         offset=offset,
     )
@@ -595,6 +596,7 @@ def test_stages_change_energy_and_bias_set(device):
         "nudge",
         (plain, coupled),
         (Stage(100), Stage(100, energy=1, bias=1), Stage(1, energy=1, bias=1, accumulate=True)),
+        dt=1.0,
         entry=BIAS,
         bias_sets=2,
     )

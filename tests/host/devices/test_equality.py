@@ -202,7 +202,7 @@ def test_overflow_agrees(device, seed):
 def test_overflow_is_counted(device):
     """A state beyond its format is clipped, and counted once per word of units."""
     energy = Energy((Module("a", 3),), j2=0.1)
-    problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), entry=BIAS)
+    problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), dt=1.0, entry=BIAS)
     program = compile_problem(problem, PRESETS["tiny"], np.full((1, 3), 0.5))
     program = replace(program, layout=replace(program.layout, chains=1))
     limit = 32767 * program.input_lsb[0]
@@ -219,7 +219,8 @@ def test_samples_outlast_the_ring(device):
     The fabric waits for the host, and no sample is lost.
     """
     energy = Energy((Module("a", 5),), j2=0.1)
-    problem = Problem("film", (energy,), (Stage(200, 0.5, accumulate=True, thin=1),), entry=BIAS)
+    stages = (Stage(200, 0.5, accumulate=True, thin=1),)
+    problem = Problem("film", (energy,), stages, dt=1.0, entry=BIAS)
     program = compile_problem(problem, PRESETS["tiny"], np.ones((1, 5)))
     assert program.layout.sampled_words > 10 * program.config.sample_depth
     rtl, model = pair(device, program)
@@ -246,7 +247,7 @@ def test_a_layer_may_read_a_bias_that_is_still_a_constant(device):
     )
     energy = Energy((Module("a", 2), Module("b", 2)), j2=0.1)
     problem = Problem(
-        "order", (energy,), (Stage(100), Stage(1, accumulate=True)), interface=interface
+        "order", (energy,), (Stage(100), Stage(1, accumulate=True)), dt=1.0, interface=interface
     )
     inputs = np.array([[1.0, 0.5], [-1.0, 0.25], [0.3, 0.3]])
     rtl, model = pair(device, compile_problem(problem, PRESETS["tiny"], inputs))

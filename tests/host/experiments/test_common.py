@@ -23,7 +23,7 @@ def two_units():
     """A problem of two units at a temperature, and four inputs."""
     energy = Energy((Module("encoder", 1), Module("decoder", 1)))
     stages = equilibrium(choose_time_step([energy], dt=1.0), kT=0.1, samples=8)
-    return Problem("two", (energy,), stages, entry=BIAS), np.array([[0.1, 0.2]] * 4)
+    return Problem("two", (energy,), stages, dt=1.0, entry=BIAS), np.array([[0.1, 0.2]] * 4)
 
 
 @pytest.fixture

@@ -165,7 +165,11 @@ def test_gateware_equals_model_with_modules_of_different_sizes_and_a_link(device
     else:
         energy = bilinear_hierarchy(weights(), 3)
     problem = Problem(
-        build, (energy,), (Stage(12, 0.01), Stage(8, 0.01, accumulate=True, thin=2)), entry=BIAS
+        build,
+        (energy,),
+        (Stage(12, 0.01), Stage(8, 0.01, accumulate=True, thin=2)),
+        dt=1.0,
+        entry=BIAS,
     )
     inputs = np.random.default_rng(0).normal(scale=0.1, size=(5, energy.units))
     program = compile_problem(problem, fabric, inputs)

@@ -19,7 +19,7 @@ def _two_units():
 
 def _problem(energy, kT):
     stages = equilibrium(choose_time_step([energy], dt=1.0), kT=kT, samples=8)
-    return Problem("relaxation", (energy,), stages, entry=BIAS)
+    return Problem("relaxation", (energy,), stages, dt=1.0, entry=BIAS)
 
 
 def test_the_description_says_what_the_device_confirmed():

@@ -34,7 +34,11 @@ def test_the_law_of_the_chain_is_what_the_integer_model_does():
     LSB, so that the difference has an error far below that of either."""
     energy = Energy((Module("a", 8),))
     problem = Problem(
-        "law", (energy,), (Stage(200, 1.0), Stage(4000, 1.0, accumulate=True)), entry=BIAS
+        "law",
+        (energy,),
+        (Stage(200, 1.0), Stage(4000, 1.0, accumulate=True)),
+        dt=1.0,
+        entry=BIAS,
     )
     second, law = [], []
     for spare in (0, 9):
