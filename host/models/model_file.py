@@ -92,6 +92,8 @@ class TrainedModel:
             )
         source = open_activations(Path(activations) if activations else own)
         layers = _layers_of(source)
+        if encoder_layer is None and layers is DEFAULT_LAYERS:
+            _check_default(weights, source)
         names = weights.find(encoder_layer or layers[0]), weights.find(decoder_layer or layers[1])
         parts = {array: source.read(_array_name(source, array, names)) for array in ARRAYS}
         model = cls(
@@ -227,6 +229,24 @@ def _layers_of(activations: TensorFile) -> tuple[str, str]:
             "layer; name them with --skip ENCODER:DECODER"
         )
     return names[0], names[1]
+
+
+def _check_default(weights: TensorFile, activations: TensorFile) -> None:
+    """Raises ModelFileError, with the layers to choose from, unless the weights have the default
+    ones.
+    """
+    if all(layer in weights.shapes for layer in DEFAULT_LAYERS):
+        return
+    layers = {name: shape for name, shape in weights.shapes.items() if len(shape) in (2, 4)}
+    fitting = []
+    for array, side in (("x_train", "ENCODER"), ("y_train", "DECODER")):
+        channels = activations.shapes.get(array, (0,))[-1]
+        names = [name for name, shape in layers.items() if shape[0] == channels]
+        fitting.append(f"{side} may be {brief(names or layers)}")
+    raise ModelFileError(
+        f"{weights.path}: name the layers at both ends of the skip with --skip ENCODER:DECODER; "
+        f"{', and '.join(fitting)}"
+    )
 
 
 def _array_name(source: TensorFile, array: str, layers: tuple[str, str]) -> str:

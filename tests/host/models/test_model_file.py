@@ -219,3 +219,19 @@ def test_training_samples_far_from_the_rest_are_left_out(size):
     np.testing.assert_array_equal(kept.x_train, np.delete(model.x_train, [7, 90], axis=0))
     np.testing.assert_array_equal(kept.y_train, np.delete(model.y_train, [7, 90], axis=0))
     assert kept.x_test is model.x_test
+
+
+def test_a_skip_that_nobody_names_is_asked_for_with_the_layers_that_fit(tmp_path):
+    """Layers of as many channels as the activations have; a bias is no layer."""
+    shapes = {"down.weight": (3, 2, 3, 3), "up.weight": (5, 8, 3, 3), "up.bias": (5,)}
+    save_file({name: np.ones(shape) for name, shape in shapes.items()}, tmp_path / "w.safetensors")
+    rows = {"x_train": (9, 3), "y_train": (9, 5), "x_test": (2, 3), "y_test": (2, 5)}
+    np.savez(tmp_path / "a.npz", **{name: np.eye(*shape) for name, shape in rows.items()})
+    with pytest.raises(
+        ModelFileError,
+        match=r"with --skip ENCODER:DECODER; ENCODER may be down\.weight, and DECODER may be "
+        r"up\.weight$",
+    ):
+        TrainedModel.load(tmp_path / "w.safetensors", activations=tmp_path / "a.npz")
+    named = TrainedModel.load(tmp_path / "w.safetensors", "down", "up", tmp_path / "a.npz")
+    assert named.W_enc.shape == (3, 2, 3, 3)
