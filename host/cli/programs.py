@@ -423,7 +423,9 @@ def run(
 def _clipping_note(clipping: "Clipping", done: int) -> str:
     if not clipping.rows:
         return "--clip had no effect: the program holds every input"
-    return f"--clip changed {clipping.rows:,} of {done:,} inputs, row {clipping.first} from 0 first"
+    return (
+        f"--clip changed {clipping.rows:,} of {done:,} inputs, row {clipping.first} (from 0) first"
+    )
 
 
 def _selection(what: str, program: Program) -> Selection:

@@ -77,7 +77,7 @@ class Inputs:
         remedy = ""
         if isinstance(error, InputRangeError):
             remedy = "; --clip takes the nearest value that it can hold"
-        return InputError(f"{self.name}, {place} from 0: {error.what}{remedy}")
+        return InputError(f"{self.name}, {place} (from 0): {error.what}{remedy}")
 
 
 @dataclass
@@ -189,7 +189,7 @@ def _piecewise(name: str, read: Callable[[int], bytes], header: Header) -> "_Row
             data = read(wanted * row_bytes)
             if len(data) < wanted * row_bytes:
                 raise InputError(
-                    f"{name} ends in row {first + len(data) // row_bytes} from 0, of {count:,}"
+                    f"{name} ends in row {first + len(data) // row_bytes} (from 0), of {count:,}"
                 )
             yield np.frombuffer(data, header.dtype).reshape(wanted, size).astype(float)
 

@@ -185,8 +185,8 @@ class TextRows:
                     f"{index if len(cells) == self._size + 1 else ''}"
                 )
                 if wrong is not None:
-                    reason += f"; {cells[wrong].strip()[:_SHOWN]!r} in column {wrong} is none"
-            return InputError(f"{self._source.name}, line {number}, row {row} from 0: {reason}")
+                    reason += f"; {cells[wrong].strip()[:_SHOWN]!r} in column {wrong} is no number"
+            return InputError(f"{self._source.name}, line {number}, row {row} (from 0): {reason}")
         return InputError(f"{self._source.name} is not rows of numbers: {reason}")
 
 

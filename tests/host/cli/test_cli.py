@@ -170,7 +170,7 @@ def test_truncated_program_file(small, tmp_path):
         ("nan," * 15 + "1\n", "finite"),
         ("1e9," * 15 + "1\n", "there; --clip takes the nearest value that it can hold"),
         ("", "no inputs in standard input"),
-        ("0," * 15 + "0\n" + "0," * 14 + "0\n", "line 2, row 1 from 0: has 15 numbers"),
+        ("0," * 15 + "0\n" + "0," * 14 + "0\n", "line 2, row 1 (from 0): has 15 numbers"),
     ],
 )
 def test_bad_inputs(small, text, word):

@@ -259,12 +259,12 @@ def test_run_names_the_row_of_the_file_and_clips(folder, capsys):
     arguments = folder / "first.program", "model:tiny", str(folder / "outlier.npy")
     answer = folder / "clipped.npy"
     with pytest.raises(
-        InputError, match=r"outlier\.npy, row 80 from 0: is 1e\+06 at position 3; .*; --clip takes"
+        InputError, match=r"outlier\.npy, row 80 \(from 0\): is 1e\+06 at position 3; .*; --clip takes"
     ):
         programs.run(*arguments, output=str(answer))
     assert not answer.exists()
     programs.run(*arguments, output=str(answer), clip=True, json_file=folder / "clipped.json")
-    assert "note: --clip changed 1 of 90 inputs, row 80 from 0 first" in capsys.readouterr().err
+    assert "note: --clip changed 1 of 90 inputs, row 80 (from 0) first" in capsys.readouterr().err
     assert json.loads((folder / "clipped.json").read_text())["clipped_inputs"] == 1
     rows[80, 3] = program.input_limits()[1][3]
     np.save(folder / "outlier.npy", rows)

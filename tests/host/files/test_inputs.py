@@ -89,13 +89,19 @@ def test_every_number_is_read_exactly(numbers):
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("1,2,3,4\n1,2,x,4\n", "line 2, row 1 from 0: has 'x' in column 2, which is not a number"),
-        ("h,i,j,k\n\n1,2,3,4\n1,2,,4\n", "line 4, row 1 from 0: has nothing in column 2"),
-        ("1,2,3,4\n1,2,3\n", "line 2, row 1 from 0: has 3 numbers; the program takes 4"),
+        (
+            "1,2,3,4\n1,2,x,4\n",
+            "line 2, row 1 (from 0): has 'x' in column 2, which is not a number",
+        ),
+        ("h,i,j,k\n\n1,2,3,4\n1,2,,4\n", "line 4, row 1 (from 0): has nothing in column 2"),
+        ("1,2,3,4\n1,2,3\n", "line 2, row 1 (from 0): has 3 numbers; the program takes 4"),
         ("0,1,2,3,4\n", "has 5 numbers; the program takes 4 (an index before them? leave it out)"),
-        ("1,2,3,4,\u00e9\n", "row 0 from 0: has 5 numbers; the program takes 4"),
+        ("1,2,3,4,\u00e9\n", "row 0 (from 0): has 5 numbers; the program takes 4"),
         ("1,2,3,1_0\n", "has '1_0' in column 3"),
-        ("1,2,3,4\nwhat is this\n", "line 2, row 1 from 0: 'what is this' is not a row of numbers"),
+        (
+            "1,2,3,4\nwhat is this\n",
+            "line 2, row 1 (from 0): 'what is this' is not a row of numbers",
+        ),
         ("1,2,3,4\n1,2\x00,3,4\n", "holds no lines of text"),
         ("\x7fELF\x02\x01\x01\x00\x00", "holds no lines of text"),
         ("PAR1\x15\x04", "is a Parquet file; save it as CSV"),
@@ -111,7 +117,7 @@ def test_the_row_is_that_of_the_file_in_every_block(tmp_path):
     lines = text().splitlines()
     lines[120] = "1,2,3,four"
     (tmp_path / "rows.csv").write_text("a,b,c,d\n" + "\n".join(lines))
-    assert "line 122, row 120 from 0: has 'four' in column 3" in refusal(tmp_path / "rows.csv")
+    assert "line 122, row 120 (from 0): has 'four' in column 3" in refusal(tmp_path / "rows.csv")
 
 
 def test_names_of_columns_that_are_numbers_are_told(tmp_path):
@@ -185,7 +191,7 @@ HOSTILE = {
     "more rows than there can be": (npy((2**64 - 1, 4)), "but the file ends after"),
     "negative": (npy((-1, 4)), "shape is (-1, 4)"),
     "rows too long": (npy((1, 2**62)), "the program takes rows of 4 numbers"),
-    "cut": (npy((3, 4), bytes(40)), "ends in row 1 from 0, of 3"),
+    "cut": (npy((3, 4), bytes(40)), "ends in row 1 (from 0), of 3"),
     "cut in the header": (npy((3, 4))[:40], "cannot be read as an array"),
     "one dimension": (npy((4,), bytes(32)), "the rows of an array of two dimensions"),
     "complex": (npy((1, 4), bytes(64), "<c16"), "holds complex128, not numbers"),
@@ -213,7 +219,7 @@ def test_an_array_that_ends_early_names_the_row(tmp_path):
     os.mkfifo(path)
     content = npy((150, 4), ROWS[:100].tobytes())
     threading.Thread(target=path.write_bytes, args=(content,), daemon=True).start()
-    assert "ends in row 100 from 0, of 150" in refusal(path)
+    assert "ends in row 100 (from 0), of 150" in refusal(path)
 
 
 def test_an_archive_that_unpacks_to_much_more_takes_little_memory(tmp_path):
