@@ -48,11 +48,12 @@ lint: $(VENV)/.lint
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 
-# The editable installation maps four folders to one package by code that no type checker can run,
+# The editable installation maps five folders to one package by code that no type checker can run,
 # so that it is given the same mapping as links.
 types: $(VENV)/.lint $(VENV)/.test
 	mkdir -p build/types/ornstein
 	for layer in hdl sim boards host; do ln -sfn ../../../$$layer build/types/ornstein/$$layer; done
+	ln -sf ../../../ornstein/__init__.py build/types/ornstein/__init__.py
 	$(BIN)/basedpyright
 
 docs: $(VENV)/.docs

@@ -201,7 +201,7 @@ def api_page() -> str:
     """The functions and classes that a user of the package meets, with their docstrings."""
     parts = [
         "# Python API",
-        "The names of `ornstein.host`, and the types that they take or return. "
+        "The names of `ornstein`, and the types that they take or return. "
         "[Your energy](../your-energy.md) and the [examples](examples/index.rst) use them.",
     ]
     for heading, names in API.items():

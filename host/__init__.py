@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The public Python API: from trained weights, or an energy of your own, to a device's answers.
 
+``ornstein`` itself gives these names.
+
 ::
 
+    from ornstein import TrainedModel, compile_recipe, open_device, recipes
     from ornstein.hdl.config import REFERENCE
-    from ornstein.host import TrainedModel, compile_recipe, open_device, recipes
 
     model = TrainedModel.load()
     recipe = recipes.ours_aligned(model)

@@ -10,7 +10,7 @@ E = z' P z / 2 - h.z, and z is normal with mean P\\ :sup:`-1` h and covariance k
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ornstein.host import sample
+from ornstein import sample
 
 P = np.array([[2.0, 0.8, 0.0], [0.8, 1.0, -0.4], [0.0, -0.4, 1.5]])
 h = np.array([0.5, -0.3, 0.2])

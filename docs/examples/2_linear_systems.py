@@ -11,7 +11,7 @@ from importlib.util import find_spec
 
 import numpy as np
 
-from ornstein.host import linalg
+from ornstein import linalg
 
 
 def relative(x, exact):

@@ -10,7 +10,7 @@ E = -z\\ :sup:`2` / 2 + z\\ :sup:`4` / 4 has wells at -1 and +1.
 import matplotlib.pyplot as plt
 import numpy as np
 
-from ornstein.host import Energy, anneal, sample
+from ornstein import Energy, anneal, sample
 
 well = Energy.from_precision([[-1.0]], j4=0.25)
 hot = sample(well, kT=0.5, n=400, chains=16)

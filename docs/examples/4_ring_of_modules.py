@@ -9,8 +9,8 @@ grows with the number of units times the rank, not with its square.
 
 import numpy as np
 
+from ornstein import EnergyBuilder, compile_problem, equilibrium_problem, open_device
 from ornstein.hdl.config import REFERENCE
-from ornstein.host import EnergyBuilder, compile_problem, equilibrium_problem, open_device
 
 COUNT, UNITS, RANK = 4, 12, 2
 rng = np.random.default_rng(0)

@@ -11,7 +11,7 @@ shows all of it.
 
 import numpy as np
 
-from ornstein.host import TrainedModel, compile_recipe, open_device, recipes
+from ornstein import TrainedModel, compile_recipe, open_device, recipes
 
 model = TrainedModel.load()
 

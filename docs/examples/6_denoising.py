@@ -11,8 +11,8 @@ U-Net.
 import matplotlib.pyplot as plt
 import numpy as np
 
+from ornstein import compile_problem, open_device
 from ornstein.hdl.config import REFERENCE
-from ornstein.host import compile_problem, open_device
 from ornstein.host.experiments.images.digits import add_noise, load_images
 from ornstein.host.experiments.images.measures import psnr
 from ornstein.host.experiments.images.parameters import QUARTIC, Parameters

@@ -74,7 +74,7 @@ def files_of_the_packages() -> set[str]:
 def test_the_wheel_holds_every_file_of_the_packages(distributions):
     names = zipfile.ZipFile(distributions[1]).namelist()
     held = {name.removeprefix("ornstein/") for name in names if name.startswith("ornstein/")}
-    assert held == files_of_the_packages()
+    assert held == files_of_the_packages() | {"__init__.py"}
 
 
 def test_the_source_distribution_holds_what_the_wheel_is_built_from(distributions):
@@ -83,6 +83,7 @@ def test_the_source_distribution_holds_what_the_wheel_is_built_from(distribution
     assert names >= files_of_the_packages() | {"pyproject.toml", "README.md", "LICENSE"}
     assert {name.split("/")[0] for name in names if "/" in name} == {
         *PACKAGES,
+        "ornstein",
         "ornstein.egg-info",
     }
 
@@ -90,7 +91,7 @@ def test_the_source_distribution_holds_what_the_wheel_is_built_from(distribution
 def test_the_installed_command_compiles_and_runs_from_another_folder(installed, tmp_path):
     command = installed / "ornstein"
     place = quietly(
-        installed / "python", "-c", "import ornstein.host as h; print(h.__file__)", cwd=tmp_path
+        installed / "python", "-c", "import ornstein; print(ornstein.__file__)", cwd=tmp_path
     )
     assert place.startswith(str(installed.parent))
     assert quietly(command, "--version", cwd=tmp_path) == f"ornstein {version('ornstein')}\n"

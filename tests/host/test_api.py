@@ -8,6 +8,7 @@ import textwrap
 import numpy as np
 import pytest
 
+import ornstein
 import ornstein.host as api
 from ornstein.hdl.config import TINY
 
@@ -18,6 +19,13 @@ def test_every_public_name_is_there():
         assert getattr(api, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = api.nothing
+
+
+def test_the_package_gives_the_same_names():
+    assert dir(ornstein) == dir(api)
+    assert ornstein.sample is api.sample and ornstein.linalg is api.linalg
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = ornstein.nothing
 
 
 def test_importing_the_api_loads_nothing():
@@ -65,7 +73,7 @@ def test_the_example_of_the_docstring_runs():
 
 
 def test_an_energy_of_ones_own_runs():
-    from ornstein.host import Coupling, Energy, Module, Problem, Stage, compile_problem, open_device
+    from ornstein import Coupling, Energy, Module, Problem, Stage, compile_problem, open_device
 
     factors = (np.array([[1.0], [0.0]]), np.array([[1.0]]))
     mix = np.array([[0.0, -0.05], [-0.05, 0.0]])[..., None]

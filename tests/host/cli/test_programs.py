@@ -259,7 +259,8 @@ def test_run_names_the_row_of_the_file_and_clips(folder, capsys):
     arguments = folder / "first.program", "model:tiny", str(folder / "outlier.npy")
     answer = folder / "clipped.npy"
     with pytest.raises(
-        InputError, match=r"outlier\.npy, row 80 \(from 0\): is 1e\+06 at position 3; .*; --clip takes"
+        InputError,
+        match=r"outlier\.npy, row 80 \(from 0\): is 1e\+06 at position 3; .*; --clip takes",
     ):
         programs.run(*arguments, output=str(answer))
     assert not answer.exists()
