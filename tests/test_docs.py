@@ -5,6 +5,7 @@ with the code.
 
 import itertools
 import re
+import shlex
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -69,6 +70,14 @@ def test_commands_and_options_exist(path):
         for argument in arguments:
             if argument.startswith("--") and argument != "--help":
                 assert argument in known[name], f"ornstein {name} {argument}"
+
+
+@pytest.mark.parametrize("path", PAGES, ids=ids)
+def test_commands_are_understood(path):
+    """Every command on a line of its own, with its arguments and the values of its options."""
+    for line in re.findall(r"^    (?:\S.* \| )?ornstein ([a-z][^\n]*)$", text(path), re.M):
+        name, *arguments = shlex.split(line, comments=True)
+        load_command(name).make_context(name, arguments)
 
 
 @pytest.mark.parametrize("path", PAGES, ids=ids)

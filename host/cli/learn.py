@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """``ornstein learn``: couplings learned on the device that runs them, from its own read-outs."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -122,7 +123,8 @@ def learn(
             "validations": [asdict(row) for row in learner.history],
         },
     )
-    screen.print(f"Wrote {path}. Next: ornstein run {path} --device {device}", soft_wrap=True)
+    command = shlex.join(["ornstein", "run", str(path), "--device", device])
+    screen.print(f"Wrote {path}. Next: {command}", soft_wrap=True, markup=False)
     if stopped is not None:
         raise stopped
 

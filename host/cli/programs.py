@@ -2,6 +2,7 @@
 """``ornstein compile``, ``inspect``, ``load`` and ``run``: from weights to predictions."""
 
 import logging
+import shlex
 import time
 from dataclasses import asdict
 from enum import StrEnum
@@ -156,7 +157,8 @@ def compile_command(
         note(text)
     rows = [row.document() for row in scores.rows]
     write_json(json_file, {**_program_document(program), "rank": used, "scores": rows})
-    screen.print(f"Wrote {output}. Next: ornstein run {output} --input inputs.npy", soft_wrap=True)
+    command = shlex.join(["ornstein", "run", str(output), "--input", "inputs.npy"])
+    screen.print(f"Wrote {output}. Next: {command}", soft_wrap=True, markup=False)
 
 
 def _rank(recipe: str, trained: TrainedModel, rank: int | None) -> tuple[int, list[str]]:
