@@ -77,28 +77,30 @@ class Line(Transport):
         pass
 
     async def _send(self):
-        dut = self.dut
-        await RisingEdge(dut.clk)
+        payload, valid, ready = self.dut.i__payload, self.dut.i__valid, self.dut.i__ready
+        edge = RisingEdge(self.dut.clk)
+        await edge
+        valid.value = 1
         for byte in self._outgoing:
-            dut.i__payload.value = byte
-            dut.i__valid.value = 1
-            await RisingEdge(dut.clk)
-            while not dut.i__ready.value:
-                await RisingEdge(dut.clk)
-        dut.i__valid.value = 0
+            payload.value = byte
+            await edge
+            while not ready.value:
+                await edge
+        valid.value = 0
         self._outgoing.clear()
 
     async def _receive(self):
-        dut = self.dut
-        dut.o__ready.value = 1
+        payload, valid = self.dut.o__payload, self.dut.o__valid
+        edge, offered = RisingEdge(self.dut.clk), RisingEdge(valid)
+        self.dut.o__ready.value = 1
         while True:
-            await RisingEdge(dut.clk)
-            if dut.o__valid.value:
-                self._arrived.append(int(dut.o__payload.value))
+            await edge
+            if valid.value:
+                self._arrived.append(int(payload.value))
                 continue
             await ReadOnly()
-            if not dut.o__valid.value:
-                await RisingEdge(dut.o__valid)
+            if not valid.value:
+                await offered
 
 
 async def started(dut):

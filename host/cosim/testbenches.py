@@ -167,6 +167,7 @@ def cosimulate(
         simulator=simulator,
         seed=seed,
         environment={"FABRIC": chosen or "", **_work(chosen, simulator)},
+        ports_only=own is None,
         waves=waves,
     )
     if outcome.waves is not None:

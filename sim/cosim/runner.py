@@ -31,7 +31,7 @@ from ornstein.sim.toolchain import (
 
 def _verilator_environment() -> dict[str, str]:
     """Returns the environment for a build that is quick: with more optimisation the compiler takes
-    twice as long for a simulation that is no faster, since cocotb can see every signal.
+    longer than these simulations gain.
     """
     environment = verilator_environment()
     environment["MAKEFLAGS"] = f"{environment.get('MAKEFLAGS', '')} OPT_FAST=-O1".strip()
@@ -39,11 +39,9 @@ def _verilator_environment() -> dict[str, str]:
 
 
 _ENVIRONMENTS = {"verilator": _verilator_environment, "icarus": icarus_environment}
-_BUILD_ARGS = {
-    # Verilog written by Yosys leaves widths implicit, which Verilator warns about
-    "verilator": ["-Wno-fatal", "--assert"],
-    "icarus": [],
-}
+_PORTS_ONLY = ["--no-public-flat-rw", "--public-depth", "1"]
+"""What undoes the runner's choice that every signal within the design can be read and changed, which
+keeps Verilator from optimising: builds take twice as long with it, and cycles three times."""
 _TOP = "top"
 
 
@@ -56,6 +54,7 @@ def run(
     seed: int,
     environment: Mapping[str, str] | None = None,
     folders: Sequence[Path] = (),
+    ports_only: bool = False,
     waves: bool = False,
 ) -> Outcome:
     """Simulates the component under every cocotb test of the modules. Its clock is ``clk``, its
@@ -71,6 +70,8 @@ def run(
     seed : of the cocotb tests' random numbers
     environment : variables for the cocotb modules
     folders : where modules are looked for besides Python's path
+    ports_only : the modules use no signal but the component's ports, so that Verilator may optimise
+        those within; without effect under Icarus, and together with ``waves``
     waves : write the waveforms of all signals
 
     Raises
@@ -101,8 +102,7 @@ def run(
                 sources=[source],
                 hdl_toplevel=_TOP,
                 build_dir=folder,
-                build_args=_BUILD_ARGS[simulator]
-                + (["--trace-fst"] if waves and simulator == "verilator" else []),
+                build_args=_build_args(simulator, ports_only=ports_only, waves=waves),
                 timescale=("1ns", "1ps"),
                 always=True,
                 waves=waves,
@@ -138,6 +138,17 @@ def run(
         log=log,
         waves=trace if waves else None,
     )
+
+
+def _build_args(simulator: str, *, ports_only: bool, waves: bool) -> list[str]:
+    """Returns the options of a build, see :func:`run`."""
+    if simulator == "icarus":
+        return []
+    # Verilog written by Yosys leaves widths implicit, which Verilator warns about
+    options = ["-Wno-fatal", "--assert"]
+    if waves:
+        return [*options, "--trace-fst"]
+    return [*options, *_PORTS_ONLY] if ports_only else options
 
 
 @contextlib.contextmanager
