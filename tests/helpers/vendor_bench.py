@@ -133,7 +133,8 @@ def assert_equal(
         "0",
         "-Wno-fatal",
         "-Wno-lint",
-        "-O0",
+        "-MAKEFLAGS",
+        "OPT_FAST=-O0",  # compiling takes longer than simulating
         "-CFLAGS",
         "-std=c++20",
         "--Mdir",
