@@ -40,8 +40,9 @@ def _verilator_environment() -> dict[str, str]:
 
 _ENVIRONMENTS = {"verilator": _verilator_environment, "icarus": icarus_environment}
 _PORTS_ONLY = ["--no-public-flat-rw", "--public-depth", "1"]
-"""What undoes the runner's choice that every signal within the design can be read and changed, which
-keeps Verilator from optimising: builds take twice as long with it, and cycles three times."""
+"""Undo the runner's choice that every signal within the design can be read and changed. It keeps
+Verilator from optimising, so that builds and simulations take about twice as long.
+"""
 _TOP = "top"
 
 
