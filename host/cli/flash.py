@@ -100,6 +100,14 @@ def selftest(
             help="Instead, stream inputs for so many minutes and compare them with the model.",
         ),
     ] = 0.0,
+    inputs: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --soak: end after so many inputs, if that comes first.",
+            show_default="any number",
+        ),
+    ] = None,
     json_file: JsonOption = None,
 ) -> None:
     """Test a device's memories, lanes, noise and arithmetic, and name what is broken."""
@@ -111,7 +119,7 @@ def selftest(
         if frames:
             _try_frames(frames, seed, json_file)
         if soak:
-            _soak(device, soak, seed, json_file)
+            _soak(device, soak, inputs, seed, json_file)
         if upsets:
             _try_upsets(upsets, seed, json_file)
         return
@@ -177,7 +185,9 @@ def _try_frames(count: int, seed: int, json_file: Path | None) -> None:
         raise CheckError(f"a frame was not answered as it must be: {campaign.failures[0]}")
 
 
-def _soak(device: str, minutes: float, seed: int, json_file: Path | None) -> None:
+def _soak(
+    device: str, minutes: float, inputs: int | None, seed: int, json_file: Path | None
+) -> None:
     """Streams inputs through a device. Raises ModelMismatchError if an answer is wrong."""
     from ornstein.host.devices.device import open_device
     from ornstein.host.devices.soak import soak
@@ -185,7 +195,7 @@ def _soak(device: str, minutes: float, seed: int, json_file: Path | None) -> Non
     seconds, last = 60 * minutes, None
     with open_device(device) as opened, progress() as bar:
         task = bar.add_task(f"seconds of a stream on {device}", total=seconds)
-        for last in soak(opened, seconds, seed):
+        for last in soak(opened, seconds, seed, most=inputs):
             bar.update(task, completed=min(last.seconds, seconds))
     write_json(json_file, {"device": device} | (asdict(last) if last else {}))
     screen.print(str(last), soft_wrap=True)

@@ -10,12 +10,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ornstein.host.compile.program import Program
 from ornstein.host.devices.comparison import ModelMismatchError, differences
 from ornstein.host.devices.device import Device, DeviceError
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.devices.selftest import builtin_program
 
-BLOCK = 64
+BLOCK = 256
 """Inputs between two comparisons."""
 
 
@@ -45,7 +46,12 @@ class Soak:
 
 
 def soak(
-    device: Device, seconds: float, seed: int = 1, *, clock: Callable[[], float] = time.monotonic
+    device: Device,
+    seconds: float,
+    seed: int = 1,
+    *,
+    most: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Soak]:
     """Streams random inputs through the self-test's program and yields after each block.
 
@@ -54,6 +60,7 @@ def soak(
     device : a fabric, or the integer model
     seconds : after which no further block is asked for; there is at least one
     seed : of the inputs and of the noise
+    most : inputs after which no further block is asked for either; None for any number
     clock : gives the time in seconds
 
     Raises
@@ -69,11 +76,11 @@ def soak(
             "try --device rtl or --device serial"
         )
     program, _ = builtin_program(device.config)
-    size, first_memory, inputs, start = program.problem.input_size, None, 0, clock()
+    first_memory, inputs, start = None, 0, clock()
     with ModelDevice(device.config) as model:
         for each in (device, model):
             each.load(program)
-        streams = (each.stream(_blocks(size, seed), seed=seed) for each in (device, model))
+        streams = (each.stream(_blocks(program, seed), seed=seed) for each in (device, model))
         for found, expected in zip(*streams, strict=True):
             if found.squares is None:  # the device was built without second moments
                 expected = replace(expected, squares=None)
@@ -86,15 +93,16 @@ def soak(
             inputs, memory = last, resident_memory()
             first_memory = first_memory or memory
             yield Soak(clock() - start, inputs, first_memory, memory)
-            if clock() - start >= seconds:
+            if clock() - start >= seconds or (most is not None and inputs >= most):
                 break
 
 
-def _blocks(size: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields blocks (BLOCK, size) of standard normal inputs without an end."""
+def _blocks(program: Program, seed: int) -> Iterator[np.ndarray]:
+    """Yields blocks (BLOCK, input size) of inputs over all that a program takes, without an end."""
     rng = np.random.default_rng(seed)
+    low, high = program.input_limits()
     while True:
-        yield rng.normal(size=(BLOCK, size))
+        yield rng.uniform(low, high, size=(BLOCK, len(low)))
 
 
 def resident_memory() -> float:

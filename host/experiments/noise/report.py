@@ -65,8 +65,8 @@ def write_noise_page(result: NoiseReport, folder: Path) -> Path:
 
 
 def dieharder_sentence(result: NoiseReport) -> str:
-    """Returns whether dieharder was run, and if not, how to run it."""
-    return PROSE("dieharder", state=result.dieharder)
+    """Returns what dieharder read, or how to run it."""
+    return PROSE("dieharder", state=result.dieharder, given=result.dieharder_bytes)
 
 
 def moment_grid(result: NoiseReport) -> Grid:

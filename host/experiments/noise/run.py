@@ -125,6 +125,7 @@ class NoiseReport:
     draws : of each stream
     moments, correlations, tests : see there
     dieharder : whether its tests are among them; if not, whether it is installed
+    dieharder_bytes : of the generator that dieharder was given, none of them twice
     """
 
     seed: int
@@ -133,6 +134,7 @@ class NoiseReport:
     correlations: list[Correlations]
     tests: list[BitTest]
     dieharder: Literal["run", "left out", "missing"]
+    dieharder_bytes: int = 0
 
     @property
     def surprises(self) -> list[BitTest]:
@@ -186,13 +188,14 @@ def examine_noise(
     moments = _moments(codes)
     correlations = _correlations(codes)
     tests = _standard(states, begin) + _linear(states[0])
-    state = "left out" if shutil.which("dieharder") else "missing"
+    state, given = "left out" if shutil.which("dieharder") else "missing", 0
     if dieharder:
         begin("dieharder")
-        tests += run_dieharder(int(_starts(seed)[0]))
+        found, given = run_dieharder(int(_starts(seed)[0]))
+        tests += found
         state = "run"
     say("examining the noise", len(stages), len(stages))
-    return NoiseReport(seed, draws, moments, correlations, tests, state)
+    return NoiseReport(seed, draws, moments, correlations, tests, state, given)
 
 
 def _starts(seed: int) -> np.ndarray:
@@ -300,25 +303,30 @@ def _state_rank(states: np.ndarray) -> float:
     return standard_tests.matrix_rank(raw_bits(states), 128)
 
 
-def run_dieharder(start: int) -> list[BitTest]:
+def run_dieharder(start: int) -> tuple[list[BitTest], int]:
     """Runs :data:`DIEHARDER` on raw bits of one generator and, as a control, of PCG64.
 
-    Each test reads the bits from the generator's first one on, as many as it asks for.
+    Each test takes as many bits as it asks for, and the next one begins behind them. Returns the
+    tests and the number of the generator's bytes that they were given.
 
     Raises ToolError if dieharder is missing or fails.
     """
     program = shutil.which("dieharder")
     if program is None:
         raise ToolError("dieharder is missing; install it with: sudo apt install dieharder")
-    tests = []
+    tests, total = [], 0
+    pieces, control_pieces = _pieces(start), _control_pieces()
     for number in DIEHARDER:
-        found = dieharder_rows(_piped(program, number, _pieces(start)))
-        control = dieharder_rows(_piped(program, number, _control_pieces()))
+        printed, given = _piped(program, number, pieces)
+        control_printed, _ = _piped(program, number, control_pieces)
+        total += given
         tests += [
             BitTest(name, "dieharder", p_value, other)
-            for (name, p_value), (_, other) in zip(found, control, strict=True)
+            for (name, p_value), (_, other) in zip(
+                dieharder_rows(printed), dieharder_rows(control_printed), strict=True
+            )
         ]
-    return tests
+    return tests, total
 
 
 def _pieces(start: int) -> Iterator[bytes]:
@@ -337,8 +345,10 @@ def _control_pieces() -> Iterator[bytes]:
         yield rng.bytes(_PIECE)
 
 
-def _piped(program: str, test: int, pieces: Iterator[bytes]) -> str:
-    """Returns what dieharder prints about bits that it reads from a pipe. Raises ToolError."""
+def _piped(program: str, test: int, pieces: Iterator[bytes]) -> tuple[str, int]:
+    """Returns what dieharder prints about bits that it reads from a pipe, and the number of bytes
+    in the pieces that it read to the end. Raises ToolError.
+    """
     process = subprocess.Popen(
         [program, "-d", str(test), "-g", "200"],
         stdin=subprocess.PIPE,
@@ -346,14 +356,16 @@ def _piped(program: str, test: int, pieces: Iterator[bytes]) -> str:
         stderr=subprocess.PIPE,
     )
     assert process.stdin is not None
+    given = 0
     with contextlib.suppress(BrokenPipeError):  # it has read enough
         for piece in pieces:
             process.stdin.write(piece)
+            given += len(piece)
     printed, said = process.communicate()
     if process.returncode:
         last = "".join(said.decode(errors="replace").strip().splitlines()[-1:])
         raise ToolError(f"dieharder's test {test} failed: {last}")
-    return printed.decode()
+    return printed.decode(), given
 
 
 def dieharder_rows(output: str) -> list[tuple[str, float]]:

@@ -2,12 +2,15 @@
 """A long stream, here a short one: blocks are compared, differences are found, time ends it."""
 
 from dataclasses import replace
+from itertools import islice
 
+import numpy as np
 import pytest
 
 from ornstein.host.devices.comparison import ModelMismatchError
 from ornstein.host.devices.device import DeviceError, open_device
-from ornstein.host.devices.soak import BLOCK, soak
+from ornstein.host.devices.selftest import builtin_program
+from ornstein.host.devices.soak import BLOCK, _blocks, soak
 
 
 def ticks():
@@ -24,6 +27,24 @@ def test_each_block_is_compared_until_the_time_is_over(uri):
     assert [each.seconds for each in found] == [1, 3, 5]
     assert 0 < found[0].first_memory == found[-1].first_memory <= found[-1].memory
     assert f"{3 * BLOCK} inputs in 5 s equal the integer model" in str(found[-1])
+
+
+def test_a_number_of_inputs_ends_it_before_the_time():
+    """The last block is a whole one."""
+    with open_device("model:tiny") as device:
+        found = list(soak(device, 1000, most=BLOCK + 1, clock=ticks()))
+    assert [each.inputs for each in found] == [BLOCK, 2 * BLOCK]
+
+
+@pytest.mark.parametrize("uri", ["model", "model:tiny", "model:wide"])
+def test_the_program_takes_every_input(uri):
+    """A soak of an hour must not end at the first input beyond the program's range."""
+    with open_device(uri) as device:
+        program, _ = builtin_program(device.config)
+    low, high = program.input_limits()
+    inputs = np.concatenate(list(islice(_blocks(program, seed=1), 400)))
+    assert len(program.encode(inputs)) == 400 * BLOCK
+    assert (inputs.max(axis=0) > 0.999 * high).all() and (inputs.min(axis=0) < 0.999 * low).all()
 
 
 def test_there_is_at_least_one_block():

@@ -95,16 +95,22 @@ def pretended(tmp_path, monkeypatch):
 
 
 def test_dieharder_reads_the_bits_of_draws_and_of_a_control(pretended, monkeypatch):
-    """Each test the same ones, and no more of them than it wants."""
+    """No more of them than a test wants, and each test those behind the one before."""
     monkeypatch.setattr(run, "DIEHARDER", (0, 4))
-    first, second = run.run_dieharder(5)
+    monkeypatch.setattr(run, "_PIECE", size := 1 << 16)
+    (first, second), given = run.run_dieharder(5)
     assert (first.name, second.name, first.suite) == ("sums 0", "sums 4", "dieharder")
-    draws = np.frombuffer(run.stream(np.uint64(5), 1 << 15).astype("<u8").tobytes(), np.uint8)
-    mean = draws.reshape(-1, 8)[:, : noise.DRAW_BITS // 8].mean() / 255
-    control = np.frombuffer(np.random.default_rng(0).bytes(1 << 16), np.uint8).mean() / 255
-    for test in (first, second):
-        assert (test.p_value, test.control) == pytest.approx((mean, control), abs=1e-6)
-    assert mean != control
+    draws = np.frombuffer(run.stream(np.uint64(5), 1 << 18).astype("<u8").tobytes(), np.uint8)
+    bits = draws.reshape(-1, 8)[:, : noise.DRAW_BITS // 8].ravel()
+    control = np.frombuffer(np.random.default_rng(0).bytes(len(bits)), np.uint8)
+
+    def means(of):
+        return {round(float(piece.mean()) / 255, 6) for piece in of.reshape(-1, size)}
+
+    assert {first.p_value, second.p_value} < means(bits) and first.p_value != second.p_value
+    assert first.p_value == pytest.approx(bits[:size].mean() / 255, abs=1e-6)
+    assert {first.control, second.control} < means(control) and first.control != second.control
+    assert given in range(2 * size, len(bits), size)
 
 
 def test_dieharder_that_fails_is_said(pretended):
@@ -115,13 +121,14 @@ def test_dieharder_that_fails_is_said(pretended):
 @pytest.mark.parametrize(
     "state, sentence",
     [
-        ("run", "dieharder read the bits of one generator through a pipe"),
+        ("run", "dieharder read 1,235 MB of the bits of one generator through a pipe"),
         ("missing", "dieharder was not run, because it is not installed."),
         ("left out", "It is installed; --dieharder adds its tests."),
     ],
 )
 def test_the_page_says_whether_dieharder_was_run(result, tmp_path, state, sentence):
-    assert sentence in write_noise_page(replace(result, dieharder=state), tmp_path).read_text()
+    result = replace(result, dieharder=state, dieharder_bytes=1_234_567_890)
+    assert sentence in write_noise_page(result, tmp_path).read_text()
 
 
 def test_the_page(result, tmp_path):
