@@ -11,7 +11,7 @@ import numpy as np
 
 from ornstein.hdl.config import ACTIVATION_ENTRIES, SLOPE_WIDTH, STATE_WIDTH, ConfigError
 from ornstein.hdl.isa import DESCRIPTOR_WORDS, Level, Operation, Pass
-from ornstein.hdl.schedule import place_waits, read_schedule, writes
+from ornstein.hdl.schedule import place_waits, read_schedule, reads, writes
 from ornstein.host.compile.allocation import input_layout, state_layout
 from ornstein.host.compile.formats import draws_fine_noise, noise_unit
 from ornstein.host.compile.program import Program, ProgramError
@@ -26,8 +26,9 @@ def check_program(program: Program) -> None:
 
     The arrays must have the types, shapes and ranges of the fabric's memories. All scales must be
     finite and positive. The layout must be that of the problem's modules and inputs and lie within
-    the memories. Every address and loop of the descriptors must stay within its memory, and no pass
-    may start too early. The levels must be the problem's stages.
+    the memories. Every address and loop of the descriptors must stay within its memory and, where
+    it reads, within what the program holds or has written before. No pass may start too early. The
+    levels must be the problem's stages.
     """
     try:
         _check_arrays(program)
@@ -42,6 +43,7 @@ def check_program(program: Program) -> None:
         )
         _check_waits(program, schedule)
         _check_writes(program, schedule)
+        _check_reads(program, schedule)
         _check_stages(program, schedule)
     except ConfigError as error:
         raise ProgramError(f"program {program.name!r}: {error}") from None
@@ -185,6 +187,51 @@ def _check_writes(program: Program, schedule: Schedule) -> None:
             if memory == "drive":
                 overwritten = any(first < stop and start < end for start, stop in kept)
                 _need(not overwritten, program, "a pass overwrites inputs or constants")
+
+
+def _check_reads(program: Program, schedule: Schedule) -> None:
+    """A job reads nothing that another one, or another program, has left."""
+    config, layout = program.config, program.layout
+    inputs = layout.input_word, layout.input_word + layout.chains * layout.input_words
+    held = {
+        "factor": [(0, len(program.factor))],
+        "state": [(0, layout.chains * layout.state_words)],
+        "drive": [
+            inputs,
+            (inputs[0] + layout.bank_offset, inputs[1] + layout.bank_offset),
+            (layout.constant_word, layout.constant_word + len(program.constants)),
+        ],
+        "rank": [],
+    }
+    known = {memory: np.zeros(getattr(config, f"{memory}_depth"), bool) for memory in held}
+    for memory, regions in held.items():
+        for first, end in regions:
+            known[memory][first:end] = True
+    for level, passes in schedule:
+        for step in passes:
+            regions = [*reads(step, layout.bank_offset), *_factor_words(step)]
+            if step.operation == Operation.EXPAND and not level.keep:
+                regions = regions[1:]  # the state at the destination has no effect
+            for memory, first, end in regions:
+                _need(
+                    known[memory][first:end].all(),
+                    program,
+                    f"a pass reads {memory} words {first} to {end - 1}, which the program neither "
+                    "holds nor has written",
+                )
+            memory, first, end = writes(step)
+            known[memory][first:end] = True
+
+
+def _factor_words(step: Pass) -> list[tuple[str, int, int]]:
+    """(memory, first word, end) of the factors that a pass multiplies."""
+    if step.operation == Operation.PROJECT:
+        length = step.outer + (step.inner - 1) * step.stride
+    elif step.operation == Operation.MIX or (step.operation == Operation.EXPAND and step.coupled):
+        length = step.outer * step.inner
+    else:
+        return []
+    return [("factor", step.factor, step.factor + length)]
 
 
 def _check_stages(program: Program, schedule: Schedule) -> None:

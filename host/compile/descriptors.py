@@ -11,6 +11,9 @@ from ornstein.hdl.schedule import place_waits
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.schedule import ScheduledLevel
 
+_MOST = 256
+"""Descriptors of the largest memory for them: a level says in eight bits where its passes are."""
+
 
 def encode_descriptors(
     config: FabricConfig, levels: tuple[ScheduledLevel, ...], bank_offset: int
@@ -21,6 +24,12 @@ def encode_descriptors(
     fields beyond their bits, loops that the fabric cannot count, and more descriptors than it
     holds.
     """
+    if len(levels) >= _MOST:
+        steps = sum(scheduled.level.steps for scheduled in levels)
+        raise ProgramError(
+            f"stages of {steps:,} steps take {len(levels)} levels, and no fabric holds more than "
+            f"{_MOST} descriptors; ask for fewer steps"
+        )
     rows: list[list[int]] = []
     stored: dict[tuple[Pass, ...], int] = {}
     passes: list[Pass] = []

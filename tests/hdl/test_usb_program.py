@@ -5,8 +5,10 @@ assembler.
 
 import pytest
 
+from helpers.microprogram import ANY, constant_addresses, pointed_writes
 from ornstein.hdl.link.usb.assembler import Assembler
-from ornstein.hdl.link.usb.engine import WORDS, When
+from ornstein.hdl.link.usb.descriptors import MAX_PACKET
+from ornstein.hdl.link.usb.engine import PAGE, WORDS, Source, When
 from ornstein.hdl.link.usb.program import serial_port
 
 ACK = 0xD2
@@ -115,6 +117,40 @@ def test_a_packet_is_released_only_after_its_acknowledgement(program):
             reached.add(place)
             waiting += following(program[place])
     assert release not in reached and len(reached) > len(program) // 2
+
+
+def test_a_packet_is_written_into_its_buffer_alone():
+    """However long it is, and whatever came before it. Nothing else that is written at the pointer
+    changes a constant: the three bytes of an endpoint, and one byte of the answers.
+    """
+    program, contents = serial_port()
+    last = 2 * PAGE - 1 - MAX_PACKET
+    packets, others = set(), set()
+    for word, pointers in pointed_writes(program, contents):
+        found = packets if word.get("source") == Source.LINE else others
+        found |= {PAGE * word["address"] + pointer for pointer in pointers}
+    request, from_host = PAGE - 1 - (MAX_PACKET + 2) - 11, PAGE - 1 - (MAX_PACKET + 2)
+    assert {request, from_host} <= packets
+    assert packets == set(range(request, PAGE))
+    constants = constant_addresses(program)
+    assert constants and not constants & others
+    assert len(others) == 3 * 2 + 1 and max(others) <= last
+
+
+def test_a_packet_that_does_not_look_for_the_end_of_its_buffer_is_seen():
+    program, contents = serial_port()
+    more = [
+        word
+        for word in program
+        if word["test"] == When.UPPER and program[word["then"]].get("write")
+    ]
+    for word in more:
+        word["test"], word["go"] = When.NEVER, word["then"]
+    assert [
+        word
+        for word, pointers in pointed_writes(program, contents)
+        if word["source"] == Source.LINE and pointers == ANY
+    ]
 
 
 def test_all_of_it_can_be_reached(program):

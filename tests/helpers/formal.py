@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from amaranth.back import rtlil
-from amaranth.hdl import ClockDomain, Instance, Module, Value
+from amaranth.hdl import ClockDomain, Instance, Module, Signal, Value
 
 from ornstein.sim.caches import library_environment
 
@@ -56,6 +56,13 @@ def implies(condition: Value, consequence: Value) -> Value:
     return ~condition | consequence
 
 
+def hesitates(m: Module, stream, domain: str) -> Value:
+    """Whether the stream offers what it offered a cycle ago, if that was not taken."""
+    waited, before = Signal(), Signal(len(Value.cast(stream.payload)))
+    m.d[domain] += [waited.eq(stream.valid & ~stream.ready), before.eq(stream.payload)]
+    return implies(waited, stream.valid & (Value.cast(stream.payload) == before))
+
+
 def examined(
     specification,
     folder: Path,
@@ -75,7 +82,8 @@ def examined(
         power-up. With several domains these are steps in which any of their clocks may move.
     induction : prove by k-induction
     domains : clock domains; none has a reset
-    small_memories : treat memories as registers, which is faster for a few words
+    small_memories : treat memories as registers, which is faster for a few words. One that is never
+        written keeps its contents in an induction either way.
     """
     pytest.importorskip("z3", reason="proofs need the test extra's solver")
     m = Module()
@@ -91,7 +99,7 @@ def examined(
             mode="prove" if induction else "bmc",
             depth=depth,
             multiclock="on" if len(domains) > 1 else "off",
-            memories="memory_map" if small_memories else "",
+            memories="memory_map" if small_memories else "memory_map -rom-only; opt",
         )
     )
     scripts = sysconfig.get_path("scripts")

@@ -4,8 +4,7 @@
 stream as its output.
 
 A sender holds ``valid`` and does not change ``payload`` until ``ready`` (Amaranth's stream rules).
-The USB engine is left out: its output follows from its program, of which
-``tests/hdl/test_usb_program.py`` proves the rules way by way.
+``test_usb.py`` proves those of the USB engine, whose output follows from its microprogram.
 """
 
 import pytest
@@ -13,20 +12,13 @@ from amaranth.hdl import Cat, Module, Mux, Signal, Value
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In
 
-from helpers.formal import PROVED, REFUTED, always, examined, given, implies
+from helpers.formal import PROVED, REFUTED, always, examined, given, hesitates, implies
 from ornstein.hdl.link.crossing import Crossing
 from ornstein.hdl.link.queue import Queue
 from ornstein.hdl.link.slip import Deframer, Framer
 from ornstein.hdl.link.uart import Receiver
 from ornstein.hdl.protocol import END, ESC
 from ornstein.hdl.top import Register
-
-
-def hesitates(m: Module, stream, domain: str) -> Value:
-    """Whether the stream offers what it offered a cycle ago, if that was not taken."""
-    waited, before = Signal(), Signal(len(Value.cast(stream.payload)))
-    m.d[domain] += [waited.eq(stream.valid & ~stream.ready), before.eq(stream.payload)]
-    return implies(waited, stream.valid & (Value.cast(stream.payload) == before))
 
 
 class Rules(wiring.Component):

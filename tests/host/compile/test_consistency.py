@@ -13,6 +13,7 @@ from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.consistency import check_program
 from ornstein.host.compile.program import Program, ProgramError
 from ornstein.host.devices.device import open_device
+from ornstein.host.devices.selftest import builtin_program
 from ornstein.host.physics.problem import STATE
 from ornstein.sim.stages import Stage
 
@@ -136,6 +137,27 @@ def projecting(program: Program) -> int:
 )
 def test_passes_stay_within_the_memories(program, changes, message):
     assert message in refused(with_descriptor(Pass, projecting(program), **changes)(program))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"from_drive": 0, "source": 40}, "a pass reads state words 40 to"),
+        ({"from_drive": 1, "source": 100}, "a pass reads drive words 100 to"),
+        ({"factor": 220}, "a pass reads factor words 220 to"),
+        ({"dest": 20}, "a pass reads rank words"),  # the passes behind it read where it wrote
+    ],
+)
+def test_no_pass_reads_what_an_earlier_program_left(changes, message):
+    """The words are among the memory's, so that the answer would depend on what ran before."""
+    program, _ = builtin_program(TINY)
+    found = refused(with_descriptor(Pass, projecting(program), wait=1, **changes)(program))
+    assert message in found and "neither holds nor has written" in found
+
+
+def test_a_pass_reads_no_factors_beyond_those_of_the_program(program):
+    shorter = with_array("factor", lambda a: a[:-1].copy())(program)
+    assert "a pass reads factor words" in refused(shorter)
 
 
 def test_a_pass_that_starts_too_early_is_refused():

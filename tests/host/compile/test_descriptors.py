@@ -60,3 +60,10 @@ def test_too_many_descriptors_are_refused():
         ProgramError, match="the program needs descriptor_depth >= 4, but fabric 'small' has 3"
     ):
         encode_descriptors(small, levels, bank_offset=0)
+
+
+def test_more_steps_than_any_fabric_counts_are_refused():
+    levels = (ScheduledLevel(Level(steps=65_535), (LOAD,)),) * 256
+    message = "stages of 16,776,960 steps take 256 levels, .* ask for fewer steps"
+    with pytest.raises(ProgramError, match=message):
+        encode_descriptors(TINY, levels, bank_offset=0)
