@@ -50,11 +50,11 @@ def learn(
     model: ModelOption = DEFAULT_MODEL,
     activations: ActivationsOption = None,
     skip: SkipOption = None,
-    steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 60,
+    steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 120,
     batch: Annotated[int, typer.Option(min=1, help="Inputs of a step.")] = 128,
     rate: Annotated[
         float, typer.Option(help="Share of a Gauss-Newton step; it falls to zero at the last step.")
-    ] = 0.2,
+    ] = 0.4,
     constant_rate: Annotated[
         bool, typer.Option("--constant-rate", help="Keep the rate, as for a chip that drifts.")
     ] = False,

@@ -23,7 +23,14 @@ from ornstein.host.experiments.scores import Scores, score
 from ornstein.host.files.replace import replacing
 from ornstein.host.learn.errors import LearningError
 from ornstein.host.learn.nudges import Nudger, loss_gradient
-from ornstein.host.learn.steps import Curvature, definite, moved, strength
+from ornstein.host.learn.steps import (
+    DAMPING,
+    DAMPING_HELD,
+    Curvature,
+    definite,
+    moved,
+    strength,
+)
 
 DIVERGED = 3.0
 """Times the loss before the first step at which learning counts as diverging."""
@@ -50,7 +57,7 @@ class Settings:
     seed : of the batches and of all runs
     """
 
-    steps: int = 60
+    steps: int = 120
     batch: int = 128
     rate: float = 0.4
     decay: bool = True
@@ -166,7 +173,8 @@ class Learner:
         first = start or self._couplings.factors()
         first = self._couplings.within(first)
         first, _ = definite(self._couplings.energy(first), first, self.settings.limit)
-        self._state = _State(0, first, first)
+        damping = DAMPING if self.settings.decay else DAMPING_HELD
+        self._state = _State(0, first, first, Curvature(damping=damping))
         self._words = self._limited = 0
         self._loaded = False
 
@@ -245,6 +253,11 @@ class Learner:
     def saturations(self) -> int:
         """Words that saturated in all runs so far; 0 on a device that cannot count them."""
         return self._nudger.saturations
+
+    @property
+    def iterations(self) -> int:
+        """Iterations of conjugate gradients in all steps so far that this object took."""
+        return self._state.curvature.iterations
 
     def take_best(self) -> None:
         """Writes the best factors so far to the device, and goes on from them."""

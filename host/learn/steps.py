@@ -18,9 +18,11 @@ from ornstein.sim.energy import Energy
 DAMPING = 1e-2
 """Curvature that is added in all directions at first, as a share of that along the gradient. The
 modes of an encoder differ in their second moments by orders of magnitude."""
+DAMPING_HELD = 1e-3
+"""The same where it stays as it is, for learning that follows a chip's drift."""
 EASED, STIFFENED = 0.5, 8.0
 """Factors of the damping after a better validation, and after a worse one [Marquardt 1963]."""
-ITERATIONS = 20
+ITERATIONS = 80
 """Of conjugate gradients, at most: what is left to do then waits for the next step."""
 TRUST = 0.2
 """Largest step of a factor, as a share of the factor (Frobenius norms)."""
@@ -39,11 +41,13 @@ class Curvature:
     moments : second moments (units, units) of the free means, averaged over the last batches
     batches : that were seen
     damping : see `DAMPING`
+    iterations : of conjugate gradients in all steps, since it was made or read from a file
     """
 
     moments: np.ndarray | None = None
     batches: int = 0
     damping: float = DAMPING
+    iterations: int = 0
 
     def adapt(self, *, better: bool) -> None:
         """Takes longer steps where they have helped, and shorter ones where they have not."""
@@ -82,6 +86,7 @@ class Curvature:
         damping = self.damping * float(start @ curved(start)) / length
 
         def damped(step: np.ndarray) -> np.ndarray:
+            self.iterations += 1
             return curved(step) + damping * step
 
         shape = start.size, start.size

@@ -14,6 +14,7 @@ from ornstein.host.compile.program import INPUT_LIMIT, Program
 from ornstein.host.devices.imperfect import ImperfectDevice
 from ornstein.host.devices.imperfections import Chip
 from ornstein.host.devices.model import ModelDevice
+from ornstein.host.experiments.learn.arithmetic import compensation_multiplies, refit_multiplies
 from ornstein.host.experiments.scores import score, score_errors
 from ornstein.host.learn.nudges import MEANS, with_free_biases
 from ornstein.host.models import recipes
@@ -31,7 +32,8 @@ _LEVEL = 0.5
 @dataclass(frozen=True)
 class Alternative:
     """Centred cosines before and after, the standard error of the latter over the held-out inputs,
-    and the costs: inputs, the fabric's cycles for them, means read, factor words written.
+    and the costs: inputs, the fabric's cycles for them, means read, factor words written, and
+    multiply-adds of the host.
     """
 
     before: float
@@ -41,14 +43,15 @@ class Alternative:
     cycles: int
     reads: int
     words: int
+    multiplies: int
 
     @property
     def scores(self) -> tuple[float, float, float]:
         return self.before, self.after, self.error
 
     @property
-    def costs(self) -> tuple[int, int, int, int]:
-        return self.inputs, self.cycles, self.reads, self.words
+    def costs(self) -> tuple[int, int, int, int, int]:
+        return self.inputs, self.cycles, self.reads, self.words, self.multiplies
 
 
 def refitted(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
@@ -77,7 +80,10 @@ def refitted(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
         device.load(again)
         after, error = _score(again, device, model)
     cycles = round(inputs * probes.input_cycles)
-    return Alternative(before, after, error, inputs, cycles, inputs * units, len(again.factor))
+    multiplies = refit_multiplies(units, *model.x_train.shape, model.y_train.shape[1])
+    return Alternative(
+        before, after, error, inputs, cycles, inputs * units, len(again.factor), multiplies
+    )
 
 
 def compensated(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
@@ -133,7 +139,8 @@ def compensated(aligned: Program, model: TrainedModel, chip: Chip) -> Alternativ
         device.load(program)
         after, error = _score(program, device, model)
     cycles = round(inputs * aligned.input_cycles)
-    return Alternative(before, after, error, inputs, cycles, inputs * energy.units, words)
+    reads, multiplies = inputs * energy.units, compensation_multiplies(energy)
+    return Alternative(before, after, error, inputs, cycles, reads, words, multiplies)
 
 
 def _chip(program: Program, chip: Chip) -> ImperfectDevice:

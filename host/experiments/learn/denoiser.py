@@ -18,6 +18,7 @@ from ornstein.host.experiments.denoise.run import (
     calibration_images,
     scored_row,
 )
+from ornstein.host.experiments.learn.arithmetic import learned_multiplies
 from ornstein.host.experiments.learn.row import DECIBELS, Row
 from ornstein.host.learn.learner import Learner, Settings, Validation
 from ornstein.host.models.data import add_noise, digits
@@ -73,6 +74,7 @@ def learned_denoiser(
         round(device.answered * program.input_cycles),
         device.answered * program.problem.energy.units,
         sum(found.words for found in learner.history),
+        learned_multiplies(learner, program),
         learner.saturations,
         DECIBELS,
     )

@@ -36,6 +36,7 @@ COLUMNS = (
     "cycles",
     "reads",
     "words",
+    "host multiply-adds",
 )
 _NAMES = {
     ("float:exact", False): ("float, one nudge", ORANGE, "--"),
@@ -97,6 +98,7 @@ def table(benchmark: LearnBenchmark) -> Grid:
             f"{row['cycles'] / 1e6:,.1f} M",
             f"{row['reads']:,}",
             f"{row['words']:,}",
+            f"{row['multiplies'] / 1e6:,.2f} M",
         )
         for row in benchmark.rows
     ]

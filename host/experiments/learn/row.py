@@ -22,6 +22,8 @@ class Row:
     cycles : of the fabric's clock for them, by the schedule
     reads : means that were read for it
     words : factor words that were written for it
+    multiplies : multiply-adds of the host for it, see
+        :mod:`ornstein.host.experiments.learn.arithmetic`
     saturations : words that saturated meanwhile
     score : what the scores are
     """
@@ -40,5 +42,6 @@ class Row:
     cycles: int
     reads: int
     words: int
+    multiplies: int
     saturations: int = 0
     score: str = CENTRED

@@ -18,6 +18,7 @@ from ornstein.host.devices.imperfect import ImperfectDevice
 from ornstein.host.devices.imperfections import Chip, Connections, ConverterErrors
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.experiments.learn.alternatives import compensated, refitted
+from ornstein.host.experiments.learn.arithmetic import learned_multiplies
 from ornstein.host.experiments.learn.denoiser import TEST_IMAGES, learned_denoiser
 from ornstein.host.experiments.learn.gradients import GradientRow, gradient_rows
 from ornstein.host.experiments.learn.row import Row
@@ -155,6 +156,7 @@ def _learned(case: _Case, model: TrainedModel, settings: Settings) -> tuple[Row,
         round(device.answered * case.program.input_cycles),
         device.answered * units,
         sum(found.words for found in learner.history),
+        learned_multiplies(learner, case.program),
         learner.saturations,
     )
     return row, learner.history
@@ -178,7 +180,9 @@ def _drifting(program: Program, model: TrainedModel, settings: Settings) -> Row:
         first = Learner(program, device, *data, settings)
         first.run()
         begun, kept = device.answered, first.program
-        online = replace(settings, decay=False, rate=settings.rate / 2, seed=settings.seed + 1)
+        online = replace(
+            settings, steps=-(-settings.steps // 2), decay=False, seed=settings.seed + 1
+        )
         learner = Learner(kept, device, *data, online)
         for _ in range(online.steps):
             learner.step()
@@ -201,5 +205,6 @@ def _drifting(program: Program, model: TrainedModel, settings: Settings) -> Row:
         round(inputs * program.input_cycles),
         inputs * program.problem.energy.units,
         words,
+        learned_multiplies(learner, program),
         learner.saturations,
     )

@@ -5,6 +5,7 @@ in one line what it cannot do.
 
 import json
 from dataclasses import asdict
+from inspect import signature
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from ornstein.host.experiments.learn import run as benchmark
 from ornstein.host.experiments.learn.gradients import GradientRow
 from ornstein.host.experiments.learn.run import LearnBenchmark, Row
 from ornstein.host.learn.errors import LearningError
-from ornstein.host.learn.learner import Validation
+from ornstein.host.learn.learner import Settings, Validation
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.run import compile_recipe
@@ -106,7 +107,7 @@ def test_random_couplings_and_a_step_too_long(folder, capsys):
 
 
 def test_the_benchmark_writes_results_and_a_page(folder, monkeypatch, capsys):
-    row = Row("mismatch 0.1", 1, 0.1, 0.0, 0.0, None, 0.8, 0.99, 0.001, 100, 5, 6, 7, 8)
+    row = Row("mismatch 0.1", 1, 0.1, 0.0, 0.0, None, 0.8, 0.99, 0.001, 100, 5, 6, 7, 8, 9)
     validations = [Validation(step, loss, 0.9, 0.5, 0, 0) for step, loss in ((0, 0.1), (10, 0.01))]
     gradients = [
         GradientRow(device, symmetric, beta, beta, 1.0)
@@ -122,3 +123,10 @@ def test_the_benchmark_writes_results_and_a_page(folder, monkeypatch, capsys):
     assert len(rows) == 1 and wanted <= rows[0].keys()
     assert (folder / "benchmark" / "report.html").is_file()
     assert "0.99" in capsys.readouterr().out
+
+
+def test_the_command_learns_as_the_class_does_without_options():
+    settings = asdict(Settings())
+    given = {name: value.default for name, value in signature(learn.learn).parameters.items()}
+    for name in ("steps", "batch", "rate", "beta", "limit", "every", "seed"):
+        assert given[name] == settings[name], name
