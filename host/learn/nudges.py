@@ -7,11 +7,12 @@ loss is L = sum w (t - y)^2 / 2, averaged over the inputs, and
 
     dL/dtheta = (dE/dtheta(z+) - dE/dtheta(z-)) / (2 beta)
 
-for any parameter theta of the energy E. Of a harmonic energy the covariance is the same in both
-phases and cancels, so that means are enough at any temperature. See ``docs/learning.md``, "The
-rule".
+for any parameter theta of the energy E. Another loss nudges by its own slope, -dL/dy at y0, instead
+of w (t - y0). Of a harmonic energy the covariance is the same in both phases and cancels, so that
+means are enough at any temperature. See ``docs/learning.md``, "The rule".
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -38,7 +39,8 @@ class Phases:
     ----------
     free, plus, minus : (n, units)
     beta : (n,) strength of the nudges
-    error : (n, target units) target minus free mean, in units of the state
+    error : (n, target units) target minus free mean, in units of the state; of another loss its
+        slope
     """
 
     free: np.ndarray
@@ -46,6 +48,16 @@ class Phases:
     minus: np.ndarray
     beta: np.ndarray
     error: np.ndarray
+
+
+Slope = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Of a loss: takes free means and targets, (n, target units) in units of the state, and returns
+-dL/dy over the weights."""
+
+
+def squared_error(free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Returns the slope (n, target units) of the squared error."""
+    return wanted - free
 
 
 class Nudger:
@@ -66,6 +78,7 @@ class Nudger:
         smaller one
     warm : start each nudged phase from the states of the phase before; otherwise from zero
     seed : of all runs
+    slope : of the loss
 
     Raises
     ------
@@ -76,7 +89,14 @@ class Nudger:
     """
 
     def __init__(
-        self, program: Program, device: Device, *, beta: float, warm: bool, seed: int
+        self,
+        program: Program,
+        device: Device,
+        *,
+        beta: float,
+        warm: bool,
+        seed: int,
+        slope: Slope = squared_error,
     ) -> None:
         check_nudgeable(program)
         if warm and not device.warm_start:
@@ -85,6 +105,7 @@ class Nudger:
                 "another device"
             )
         self.beta, self.warm, self.seed = beta, warm, seed
+        self._slope = slope
         self.answered = self.saturations = 0
         self._device, self._problem = device, program.problem
         self.program = with_free_biases(program)
@@ -137,7 +158,7 @@ class Nudger:
         """
         biases, wanted = self.biases(inputs), self.states(targets)
         free = self._run(biases, step, FREE)
-        error = wanted - free[:, self.part]
+        error = self._slope(free[:, self.part], wanted)
         nudge = np.zeros_like(biases)
         nudge[:, self.part] = self.weights * error
         beta = self._strengths(biases, nudge)

@@ -6,7 +6,8 @@ and one unit a class. All have the quartic term, without which the answer would 
 the image. The class whose unit has the largest mean is the answer.
 
 Training is equilibrium propagation: symmetric nudges of the class units
-(:mod:`ornstein.host.learn.nudges`) give the gradient of the squared error. At kT = 0 a mean is the
+(:mod:`ornstein.host.learn.nudges`) give the gradient of the cross-entropy. The host reads the class
+units, and nudges by the difference between the label and their softmax. At kT = 0 a mean is the
 state itself, so that products of means are the correlations that the rule asks for.
 """
 
@@ -14,6 +15,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
+from scipy.special import softmax
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.host.compile.compiler import compile_problem
@@ -36,6 +39,11 @@ LIMIT = 1.5
 holds the state; far beyond, states depend on where they began."""
 GAIN, CONSTANT, LEVEL = 8.0, 4.0, 0.5
 """Bias of a unit of brightness, constant bias, and the state that stands for a class."""
+SOFTMAX = 0.25 * LEVEL
+"""State by which a class has to exceed another to be e times as probable."""
+TURN, SCALE, SHIFT = 0.075, 0.04, 0.2
+"""Standard deviations of what training does to an image of 8 pixels' width: radians of a rotation,
+relative size, and pixels of a translation; the last in proportion to the width."""
 DT, STEPS = 0.25, 28
 LARGEST = 0.6
 """Largest element of a factor that the number formats hold."""
@@ -53,14 +61,16 @@ class Training:
     ----------
     steps, batch : gradient steps, and images of each
     rate : of Adam at first; it falls to zero along a cosine
+    moved : whether each image is turned, scaled and shifted a little at random, each time
     beta : strength of the nudges
     every : steps between two validations
     seed : of the first factors, the batches and the runs
     """
 
-    steps: int = 600
+    steps: int = 1000
     batch: int = 64
     rate: float = 0.02
+    moved: bool = True
     beta: float = 1.0
     every: int = 100
     seed: int = 1
@@ -96,20 +106,21 @@ class Classifier:
 
         Parameters
         ----------
-        images : (n, pixels) for training, which set the centre of the inputs and all ranges
+        images : (n, height, width) for training, which set the centre of the inputs and all ranges
         hidden, rank : hidden units, and modes between the pixels and them
 
         Raises ProgramError if it does not fit the fabric.
         """
-        pixels = images.shape[1] + 1
+        inputs = inputs_of(images)
+        pixels = inputs.shape[1]
         first = _random_factors((pixels, hidden, classes), rank, seed)
         # a column's largest element sets its number format
         ranged = {side: factor.copy() for side, factor in first.items()}
         for factor in ranged.values():
             columns = np.arange(factor.shape[1])
             factor[columns % len(factor), columns] = LARGEST
-        problem = _problem(images.mean(axis=0), classes, hidden, ranged)
-        program = compile_problem(problem, config, inputs_of(images[:CALIBRATION]))
+        problem = _problem(inputs[:, :-1].mean(axis=0), classes, hidden, ranged)
+        program = compile_problem(problem, config, inputs[:CALIBRATION])
         couplings = AdjustableCouplings.of(program)
         return cls(program, couplings, couplings.within(first))
 
@@ -144,22 +155,28 @@ class Classifier:
 
         Parameters
         ----------
-        images, labels : (n, pixels) and (n,) to train on
+        images, labels : (n, height, width) and (n,) to train on
         validation : other images and labels, which nothing is learned from
         progress : is told the steps done, and all
         """
         # From zero, the nudged states are as far from their equilibria as the free one.
         nudger = Nudger(
-            self.couplings.program, device, beta=training.beta, warm=False, seed=training.seed
+            self.couplings.program,
+            device,
+            beta=training.beta,
+            warm=False,
+            seed=training.seed,
+            slope=cross_entropy,
         )
         nudger.load(self.couplings.with_factors(self.factors))
-        inputs, wanted = inputs_of(images), np.eye(len(nudger.weights))[labels]
+        wanted = np.eye(len(nudger.weights))[labels]
         factors, curve = dict(self.factors), []
         adam = Adam(factors, square=SQUARE)
         for step in range(training.steps):
             rng = np.random.default_rng([training.seed, 1, step])
-            batch = rng.choice(len(inputs), min(training.batch, len(inputs)), replace=False)
-            phases = nudger.measure(inputs[batch], wanted[batch], step)
+            batch = rng.choice(len(images), min(training.batch, len(images)), replace=False)
+            shown = moved(images[batch], rng) if training.moved else images[batch]
+            phases = nudger.measure(inputs_of(shown), wanted[batch], step)
             gradient = loss_gradient(self.couplings.energy(factors), phases)
             share = np.cos(np.pi / 2 * step / training.steps) ** 2
             adam.update(factors, gradient, training.rate * share)
@@ -174,13 +191,35 @@ class Classifier:
 
 
 def inputs_of(images: np.ndarray) -> np.ndarray:
-    """Returns images (n, pixels) as inputs (n, pixels + 1), whose last one is constant."""
-    return np.concatenate([images, np.ones((len(images), 1))], axis=1)
+    """Returns images (n, height, width) as inputs (n, pixels + 1), whose last one is constant."""
+    return np.concatenate([images.reshape(len(images), -1), np.ones((len(images), 1))], axis=1)
+
+
+def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Returns images (n, height, width), each turned, scaled and shifted a little at random."""
+    results = np.empty(images.shape)
+    sides = np.array(images.shape[1:])
+    centre = (sides - 1) / 2
+    for image, result in zip(images, results, strict=True):
+        angle, size = TURN * rng.standard_normal(), 1 + SCALE * rng.standard_normal()
+        shift = SHIFT * sides / 8 * rng.standard_normal(2)
+        cosine, sine = size * np.cos(angle), size * np.sin(angle)
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        offset = centre - turn @ centre + shift
+        motion = np.block([[turn, offset[:, None]], [np.zeros(2), 1.0]])
+        ndimage.affine_transform(image, motion, output=result, order=1)
+    return results
 
 
 def accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
     """Returns the share of answers (n, classes) whose largest number is that of the label."""
     return float(np.mean(answers.argmax(axis=1) == labels))
+
+
+def cross_entropy(free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Returns the slope of the cross-entropy between targets and the softmax of the class units."""
+    share = softmax(free / SOFTMAX, axis=1)
+    return wanted + LEVEL / wanted.shape[1] - LEVEL * share
 
 
 def _random_factors(units: tuple[int, int, int], rank: int, seed: int) -> Factors:

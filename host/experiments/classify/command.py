@@ -26,8 +26,11 @@ def classify(
     ] = "model",
     hidden: Annotated[int, typer.Option(min=1, help="Hidden units.")] = 64,
     rank: Annotated[int, typer.Option(min=1, help="Modes from pixels to hidden units.")] = 32,
-    steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 600,
+    steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 64,
+    moved: Annotated[
+        bool, typer.Option(help="Turn, scale and shift images a little while training.")
+    ] = True,
     output: Annotated[Path, typer.Option(help="Folder of results and report.")] = Path(
         "build/classify"
     ),
@@ -39,15 +42,10 @@ def classify(
     from ornstein.host.experiments.classify.report import table, write_classify_page
     from ornstein.host.experiments.classify.run import run_classify
 
-    training = Training(steps=steps, batch=batch, seed=seed)
+    training = Training(steps=steps, batch=batch, moved=moved, seed=seed)
     with stages() as say:
         result = run_classify(
-            device=device,
-            folder=images,
-            hidden=hidden,
-            rank=rank,
-            training=training,
-            progress=say,
+            training, device=device, folder=images, hidden=hidden, rank=rank, progress=say
         )
     page = write_classify_page(result, output)
     for path in {output / "results.json", json_file} - {None}:

@@ -19,8 +19,9 @@ from ornstein.host.experiments.classify.classifier import (
     Training,
     accuracy,
     inputs_of,
+    moved,
 )
-from ornstein.host.experiments.images.digits import load_images
+from ornstein.host.experiments.images.digits import SIDE, load_images
 from ornstein.host.learn.nudges import MEANS
 from ornstein.host.models.data import Images, labelled_images
 
@@ -28,6 +29,8 @@ HIDDEN, RANK = 64, 32
 VALIDATED = 128
 """Training images, at most a tenth, that are kept for validation."""
 PARAMETER_BITS, READ_BITS = (10, 8, 6, 5, 4), (12, 8, 6, 4, 3, 2)
+COPIES = 10
+"""Moved copies of each image that a network on the host is trained on, beside the image."""
 _READ_RANGE = 2 * LEVEL
 """Largest magnitude that the swept converters of the class units hold."""
 
@@ -74,12 +77,12 @@ class ClassifyResult:
 
 
 def run_classify(
+    training: Training,
     *,
     device: str = "model",
     folder: Path | None = None,
     hidden: int = HIDDEN,
     rank: int = RANK,
-    training: Training | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> ClassifyResult:
     """Trains a classifier on a device and scores it, beside a linear classifier and a network of as
@@ -97,8 +100,7 @@ def run_classify(
     ProgramError
         The classifier does not fit the fabric of the device.
     """
-    training = training or Training()
-    data = _digits() if folder is None else _flat(labelled_images(folder))
+    data = _digits() if folder is None else labelled_images(folder)
     order = np.random.default_rng([training.seed, 2]).permutation(len(data.train))
     kept = min(VALIDATED, -(-len(order) // 10))
     train, validation = (
@@ -126,7 +128,7 @@ def run_classify(
     progress("sweeping bits", 0, 1)
     _sweep(score, ready, config)
     progress("training on the host", 0, 1)
-    _host_rows(score, train, hidden, training.seed)
+    _host_rows(score, train, hidden, training)
     progress("training on the host", 1, 1)
     return result
 
@@ -186,31 +188,48 @@ def _sweep(score: _Scorer, ready: Classifier, config: FabricConfig) -> None:
 
 
 def _host_rows(
-    score: _Scorer, train: tuple[np.ndarray, np.ndarray], hidden: int, seed: int
+    score: _Scorer, train: tuple[np.ndarray, np.ndarray], hidden: int, training: Training
 ) -> None:
-    """Adds a linear classifier and a network of one hidden layer, trained in float64."""
+    """Adds a linear classifier and networks of one hidden layer, trained in float64: on the images,
+    and on them and copies that are moved as those of the substrate are.
+    """
     from sklearn.linear_model import LogisticRegression
     from sklearn.neural_network import MLPClassifier
 
-    linear = LogisticRegression(max_iter=2000).fit(*train)
-    score.add("linear classifier, host", linear.predict_proba(score.data.test), _size(linear))
-    network = MLPClassifier((hidden,), activation="tanh", max_iter=2000, random_state=seed)
-    network.fit(*train)
-    parameters = sum(part.size for part in (*network.coefs_, *network.intercepts_))
-    answers = np.asarray(network.predict_proba(score.data.test))
-    score.add(f"network of {hidden} hidden units, host", answers, parameters)
+    images, labels = train
+    held_out, flat = _rows(score.data.test), _rows(images)
+    linear = LogisticRegression(max_iter=2000).fit(flat, labels)
+    score.add(
+        "linear classifier, host",
+        linear.predict_proba(held_out),
+        linear.coef_.size + linear.intercept_.size,
+    )
+
+    def network(what: str, shown: np.ndarray, classes: np.ndarray) -> None:
+        made = MLPClassifier(
+            (hidden,), activation="tanh", max_iter=2000, random_state=training.seed
+        )
+        made.fit(shown, classes)
+        parameters = sum(part.size for part in (*made.coefs_, *made.intercepts_))
+        score.add(what, np.asarray(made.predict_proba(held_out)), parameters)
+
+    network(f"network of {hidden} hidden units, host", flat, labels)
+    if training.moved:
+        rng = np.random.default_rng([training.seed, 3])
+        copies = [flat, *(_rows(moved(images, rng)) for _ in range(COPIES))]
+        network(
+            f"the same, {COPIES} moved copies, host",
+            np.concatenate(copies),
+            np.tile(labels, len(copies)),
+        )
 
 
-def _size(linear) -> int:
-    return linear.coef_.size + linear.intercept_.size
+def _rows(images: np.ndarray) -> np.ndarray:
+    """Returns images as rows (n, pixels)."""
+    return images.reshape(len(images), -1)
 
 
 def _digits() -> Images:
     digits = load_images()
-    return Images("digits", digits.train, digits.test, digits.train_labels, digits.test_labels)
-
-
-def _flat(data: Images) -> Images:
-    """Returns the same images as rows (n, pixels)."""
-    train, test = (part.reshape(len(part), -1) for part in (data.train, data.test))
-    return Images(data.name, train, test, data.train_labels, data.test_labels)
+    train, test = (part.reshape(-1, SIDE, SIDE) for part in (digits.train, digits.test))
+    return Images("digits", train, test, digits.train_labels, digits.test_labels)

@@ -7,16 +7,22 @@ import struct
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from ornstein.hdl.config import REFERENCE
 from ornstein.host.devices.device import open_device
 from ornstein.host.experiments.classify import command, report, run
 from ornstein.host.experiments.classify.classifier import (
+    LEVEL,
     LIMIT,
+    SHIFT,
+    SOFTMAX,
     Classifier,
     Training,
     accuracy,
+    cross_entropy,
     inputs_of,
+    moved,
 )
 from ornstein.host.experiments.classify.run import PARAMETER_BITS, READ_BITS
 from ornstein.host.learn.nudges import Nudger, loss_gradient
@@ -24,7 +30,7 @@ from ornstein.host.learn.steps import strength
 from ornstein.host.models.data import DataError, labelled_images
 
 RNG = np.random.default_rng(3)
-SHORT = Training(steps=30, batch=16, every=15)
+SHORT = Training(steps=30, batch=16, moved=False, every=15)
 
 
 def stripes(count: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,7 +59,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def result(folder):
-    return run.run_classify(folder=folder, hidden=6, rank=4, training=SHORT)
+    return run.run_classify(SHORT, folder=folder, hidden=6, rank=4)
 
 
 def test_a_substrate_learns_classes_on_its_device(result):
@@ -82,7 +88,7 @@ def test_the_page_is_written(result, tmp_path):
 
 def test_nudges_of_quartic_units_give_the_gradient_of_the_dynamics():
     """Against central differences of the loss of the relaxed states, in float64."""
-    images = RNG.uniform(size=(20, 5))
+    images = RNG.uniform(size=(20, 1, 5))
     made = Classifier.untrained(images, 3, REFERENCE, hidden=4, rank=3, seed=2)
     wanted = np.eye(3)[RNG.integers(3, size=20)]
     with open_device("float") as device:
@@ -108,17 +114,43 @@ def test_nudges_of_quartic_units_give_the_gradient_of_the_dynamics():
             assert found[side][place] == pytest.approx(expected, rel=0.02, abs=2e-5)
 
 
+def test_nudges_give_the_gradient_of_the_cross_entropy():
+    wanted = LEVEL * (np.eye(3)[[0, 2]] - 1 / 3)
+    states = RNG.normal(scale=0.2, size=(2, 3))
+
+    def loss(values):
+        return -np.log(softmax(values / SOFTMAX, axis=1))[[0, 1], [0, 2]].sum() * SOFTMAX * LEVEL
+
+    found = cross_entropy(states, wanted)
+    for place in np.ndindex(2, 3):
+        step = np.zeros((2, 3))
+        step[place] = 1e-6
+        slope = (loss(states + step) - loss(states - step)) / 2e-6
+        assert found[place] == pytest.approx(-slope, abs=1e-8)
+
+
+def test_images_are_moved_a_little():
+    images = np.zeros((200, 8, 8))
+    images[:, 3:5, 2:7] = 1.0
+    found = moved(images, np.random.default_rng(1))
+    assert found.shape == images.shape and found.min() >= 0 and found.max() <= 1
+    rows = np.arange(8)
+    centres = (found.sum(axis=2) @ rows) / found.sum(axis=(1, 2))
+    assert np.mean(centres) == pytest.approx(3.5, abs=0.06)
+    assert np.std(centres) == pytest.approx(SHIFT, rel=0.2)
+
+
 def test_couplings_stay_within_their_limit():
     images, labels = stripes(60)
-    flat = images.reshape(60, -1) / 255
-    made = Classifier.untrained(flat, 3, REFERENCE, hidden=4, rank=3, seed=2)
+    images = images / 255
+    made = Classifier.untrained(images, 3, REFERENCE, hidden=4, rank=3, seed=2)
     with open_device("model") as device:
         trained, _ = made.trained(
             device,
-            flat,
+            images,
             labels,
             Training(steps=6, batch=16, rate=0.3),
-            validation=(flat, labels),
+            validation=(images, labels),
         )
     assert strength(made.couplings.energy(trained.factors)) <= LIMIT + 1e-6
 
@@ -130,7 +162,11 @@ def test_accuracy_is_the_share_of_right_answers():
 
 def test_the_command_writes_results(folder, tmp_path, monkeypatch, result, capsys):
     asked = {}
-    monkeypatch.setattr(run, "run_classify", lambda **options: asked.update(options) or result)
+    monkeypatch.setattr(
+        run,
+        "run_classify",
+        lambda training, **options: asked.update(options, training=training) or result,
+    )
     command.classify(images=folder, hidden=6, rank=4, steps=12, batch=16, output=tmp_path)
     assert asked["training"].steps == 12 and asked["folder"] == folder
     rows = json.loads((tmp_path / "results.json").read_text())
