@@ -197,7 +197,8 @@ def _show(learner, before, after) -> None:
 
 
 def _benchmark(folder: Path, seed: int, json_file: Path | None) -> None:
-    from ornstein.host.experiments.learn.report import table, write_learn_page
+    from ornstein.host.experiments.common import documents
+    from ornstein.host.experiments.learn.report import claims_table, table, write_learn_page
     from ornstein.host.experiments.learn.run import run_benchmark
 
     with stages() as say:
@@ -205,5 +206,10 @@ def _benchmark(folder: Path, seed: int, json_file: Path | None) -> None:
     page = write_learn_page(result, folder)
     for path in {folder / "results.json", json_file} - {None}:
         write_json(path, result.rows)
+    write_json(folder / "claims.json", documents([result.claims]))
     show(table(result))
-    screen.print(f"Report: {page}, results: {folder / 'results.json'}", soft_wrap=True)
+    show(claims_table(result))
+    screen.print(
+        f"Report: {page}, results: {folder / 'results.json'} and {folder / 'claims.json'}",
+        soft_wrap=True,
+    )

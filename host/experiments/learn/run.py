@@ -17,10 +17,12 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.imperfect import ImperfectDevice
 from ornstein.host.devices.imperfections import Chip, Connections, ConverterErrors
 from ornstein.host.devices.model import ModelDevice
+from ornstein.host.experiments.common import Experiment
 from ornstein.host.experiments.learn.alternatives import compensated, refitted
 from ornstein.host.experiments.learn.arithmetic import learned_multiplies
+from ornstein.host.experiments.learn.claims import second_paper
 from ornstein.host.experiments.learn.denoiser import TEST_IMAGES, learned_denoiser
-from ornstein.host.experiments.learn.gradients import GradientRow, gradient_rows
+from ornstein.host.experiments.learn.gradients import DifferenceRow, GradientRow, gradient_rows
 from ornstein.host.experiments.learn.row import Row
 from ornstein.host.experiments.scores import score, score_errors
 from ornstein.host.learn.learner import Learner, Settings, Validation, random_factors
@@ -36,11 +38,15 @@ COMPARED = 0.1
 
 @dataclass(frozen=True)
 class LearnBenchmark:
-    """Rows, the validations of each that learned, and the errors of the gradient."""
+    """Rows, the validations of each that learned, the errors of gradients by nudges and by finite
+    differences, and the claims of the paper on training.
+    """
 
     rows: list[dict]
+    claims: Experiment
     curves: dict[str, list[Validation]] = field(default_factory=dict)
     gradients: list[GradientRow] = field(default_factory=list)
+    differences: list[DifferenceRow] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -60,6 +66,7 @@ def run_benchmark(
     images: int = TEST_IMAGES,
     settings: Settings | None = None,
     model: TrainedModel | None = None,
+    gateware: str = "rtl",
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> LearnBenchmark:
     """Learns on every chip, and measures the alternatives.
@@ -70,15 +77,18 @@ def run_benchmark(
     images : that score the denoiser
     settings : of learning; by default those of :class:`Settings`, but with all phases from zero,
         which the integer model runs side by side
+    gateware : device that confirms the rows of the paper's claims
     progress : is told (what is being run, how many are done, how many in all)
     """
     model = model or TrainedModel.load()
     settings = settings or Settings(warm=False, seed=seed)
     cold = compile_recipe(recipes.ours_aligned(model), model, REFERENCE)
     cases = _cases(model, cold, chips)
-    total, result = len(cases) + 5, LearnBenchmark([])
+    total = len(cases) + 6
+    progress("claims of the paper", 0, total)
+    result = LearnBenchmark([], second_paper(model, gateware, seed))
     for number, case in enumerate(cases):
-        progress(case.what, number, total)
+        progress(case.what, number + 1, total)
         row, curve = _learned(case, model, settings)
         result.rows.append(asdict(row))
         result.curves[f"{case.what}, chip {case.chip.seed}"] = curve
@@ -97,7 +107,9 @@ def run_benchmark(
         row = Row(what, 1, COMPARED, 0.0, 0.0, None, *found.scores, 0, *found.costs)
         result.rows.append(asdict(row))
     progress("gradients", total - 1, total)
-    result.gradients.extend(gradient_rows(cold, model))
+    gradients, differences = gradient_rows(cold, model)
+    result.gradients.extend(gradients)
+    result.differences.extend(differences)
     progress("gradients", total, total)
     return result
 

@@ -14,8 +14,9 @@ from ornstein.host.cli import learn
 from ornstein.host.compile.program import InputError, ProgramError
 from ornstein.host.compile.program_file import load_program, save_program
 from ornstein.host.devices.device import DeviceError, open_device
+from ornstein.host.experiments.common import Experiment
 from ornstein.host.experiments.learn import run as benchmark
-from ornstein.host.experiments.learn.gradients import GradientRow
+from ornstein.host.experiments.learn.gradients import DifferenceRow, GradientRow
 from ornstein.host.experiments.learn.run import LearnBenchmark, Row
 from ornstein.host.learn.errors import LearningError
 from ornstein.host.learn.learner import Settings, Validation
@@ -110,17 +111,23 @@ def test_the_benchmark_writes_results_and_a_page(folder, monkeypatch, capsys):
     row = Row("mismatch 0.1", 1, 0.1, 0.0, 0.0, None, 0.8, 0.99, 0.001, 100, 5, 6, 7, 8, 9)
     validations = [Validation(step, loss, 0.9, 0.5, 0, 0) for step, loss in ((0, 0.1), (10, 0.01))]
     gradients = [
-        GradientRow(device, symmetric, beta, beta, 1.0)
+        GradientRow(device, symmetric, beta, beta, 1.0, beta)
         for device in ("float:exact", "model")
         for symmetric in (False, True)
         for beta in (0.1, 1.0)
     ]
-    found = LearnBenchmark([asdict(row)], {"mismatch 0.1, chip 1": validations}, gradients)
+    differences = [DifferenceRow(device, 0.01, 1e-4) for device in ("float:exact", "model")]
+    claims = Experiment("learning", "claims")
+    claims.add("harmonic, one nudge", "order of the error in beta", reference=1, float64=0.98)
+    curves = {"mismatch 0.1, chip 1": validations}
+    found = LearnBenchmark([asdict(row)], claims, curves, gradients, differences)
     monkeypatch.setattr(benchmark, "run_benchmark", lambda **_: found)
     learn.learn(benchmark=True, output=folder / "benchmark")
     rows = json.loads((folder / "benchmark" / "results.json").read_text())
     wanted = {"what", "mismatch", "kT", "read_bits", "before", "after", "steps"}
     assert len(rows) == 1 and wanted <= rows[0].keys()
+    (claim,) = json.loads((folder / "benchmark" / "claims.json").read_text())
+    assert claim["paper"] == 1 and claim["float64"] == 0.98 and claim["gateware"] is None
     assert (folder / "benchmark" / "report.html").is_file()
     assert "0.99" in capsys.readouterr().out
 

@@ -2,16 +2,19 @@
 """The benchmark of learning: every row, the alternatives, and the bias of the gradient."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from helpers.programs import toy_energy
 from ornstein.hdl.config import REFERENCE
+from ornstein.host.compile.coupling_memory import with_coupling_factors
 from ornstein.host.devices.imperfections import Chip, Connections
+from ornstein.host.experiments.common import documents
 from ornstein.host.experiments.learn import report
 from ornstein.host.experiments.learn.alternatives import compensated, refitted
-from ornstein.host.experiments.learn.gradients import exact_gradient, gradient_rows
+from ornstein.host.experiments.learn.gradients import equilibria, exact_gradient, gradient_rows
 from ornstein.host.experiments.learn.row import DECIBELS
 from ornstein.host.experiments.learn.run import MISMATCHES, run_benchmark
 from ornstein.host.learn.learner import Settings
@@ -33,7 +36,7 @@ def aligned(model):
 @pytest.fixture(scope="module")
 def benchmark(model):
     settings = Settings(steps=4, batch=32, every=4)
-    return run_benchmark(chips=1, images=1, settings=settings, model=model)
+    return run_benchmark(chips=1, images=1, settings=settings, model=model, gateware="model")
 
 
 def test_every_kind_of_chip_has_a_row(benchmark):
@@ -49,6 +52,7 @@ def test_every_kind_of_chip_has_a_row(benchmark):
         "refitted",
     ):
         assert sum(part in name for name in names) == 1
+    assert all(row["multiplies"] > 0 for row in benchmark.rows)
     for row in benchmark.rows[:3]:
         assert row["after"] > row["before"] and row["steps"] == 4
         assert row["words"] > 0 and row["inputs"] > 4 * 4 * 32
@@ -91,10 +95,47 @@ def test_the_exact_gradient_is_that_of_finite_differences():
 
 
 def test_one_nudge_is_wrong_in_proportion_and_two_are_not(aligned, model):
-    rows = gradient_rows(aligned, model)
+    rows, differences = gradient_rows(aligned, model)
     single = {row.beta: row.error for row in rows if row.device != "model" and not row.symmetric}
     both = [row.error for row in rows if row.device != "model" and row.symmetric]
     assert single[0.1] == pytest.approx(5 * single[0.02], rel=0.01) and max(both) < 1e-9
     exact = {row.beta: row for row in rows if row.device == "model" and row.symmetric}
     assert exact[2.0].error < exact[0.02].error
     assert exact[2.0].cosine > 0.999
+    best = {
+        device: min(row.along for row in differences if row.device == device)
+        for device in ("float:exact", "model")
+    }
+    assert best["float:exact"] < 1e-4 and best["model"] < 0.05
+
+
+def test_the_exact_gradient_of_a_quartic_energy_is_that_of_finite_differences():
+    energy, rng = replace(toy_energy(), j4=0.02), np.random.default_rng(4)
+    biases, wanted = rng.normal(size=(6, 8)), rng.normal(size=(6, 3))
+    weights, part = np.array([1.0, 2.0, 0.5]), slice(5, 8)
+    states, _ = equilibria(energy, biases)
+    assert np.abs(states @ energy.matrix() + 4 * energy.j4 * states**3 - biases).max() < 1e-12
+    exact = exact_gradient(energy, biases, wanted, weights, part)
+    losses = []
+    for sign in (1, -1):
+        factor = energy.couplings[0].factors[1].copy()
+        factor[2, 1] += sign * 1e-6
+        other = with_coupling_factors(energy, {(0, 1): factor})
+        answers = equilibria(other, biases)[0][:, part]
+        losses.append(np.sum(weights * (wanted - answers) ** 2) / 2 / 6)
+    assert exact[0, 1][2, 1] == pytest.approx((losses[0] - losses[1]) / 2e-6, rel=1e-5)
+
+
+def test_the_claims_of_the_paper_have_their_orders(benchmark):
+    claims = benchmark.claims
+    orders = {row.row: row for row in claims.select("order of the error in beta")}
+    assert orders["quartic, one nudge"].float64 == pytest.approx(1, abs=0.05)
+    assert orders["quartic, symmetric nudges"].float64 == pytest.approx(2, abs=0.1)
+    assert orders["harmonic, symmetric nudges"].float64 == pytest.approx(0, abs=1e-6)
+    strong = [row for row in claims.results if row.quantity.endswith("beta = 0.5")]
+    assert [row.gateware for row in strong if row.row == "quartic, one nudge"] == [
+        pytest.approx(row.float64, rel=0.1) for row in strong if row.row == "quartic, one nudge"
+    ]
+    second = claims.select("share of the leading error by the states' second response")
+    assert [row.float64 < 1e-9 for row in second] == [True, False]
+    json.dumps(documents([claims]), allow_nan=False)
