@@ -31,6 +31,8 @@ VALIDATED = 128
 PARAMETER_BITS, READ_BITS = (10, 8, 6, 5, 4), (12, 8, 6, 4, 3, 2)
 COPIES = 10
 """Moved copies of each image that a network on the host is trained on, beside the image."""
+LARGEST_COPIED = 5000
+"""Images of which copies are made; a larger set would take hours."""
 _READ_RANGE = 2 * LEVEL
 """Largest magnitude that the swept converters of the class units hold."""
 
@@ -214,7 +216,7 @@ def _host_rows(
         score.add(what, np.asarray(made.predict_proba(held_out)), parameters)
 
     network(f"network of {hidden} hidden units, host", flat, labels)
-    if training.moved:
+    if training.moved and len(images) <= LARGEST_COPIED:
         rng = np.random.default_rng([training.seed, 3])
         copies = [flat, *(_rows(moved(images, rng)) for _ in range(COPIES))]
         network(

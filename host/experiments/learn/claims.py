@@ -238,7 +238,7 @@ def _cosine_rows(experiment: Experiment, subject: _Subject, seed: int) -> None:
             f"{subject.name}, {SYMMETRIC[symmetric]}",
             f"cosine with the exact gradient, beta = {CUT_BETA:g}, warm",
             reference=reported,
-            note="the paper's problem, time step and strength are not published in the abstract",
+            note="the abstract names neither problem, time step nor strength",
             **{
                 column: compared(loss_gradient(subject.energy, phases, symmetric=symmetric), exact)[
                     1
