@@ -103,6 +103,13 @@ class Energy:
     j2: float = 0.1
     j4: float = 0.0
 
+    def __repr__(self) -> str:
+        sizes = ", ".join(f"{module.name}: {module.units}" for module in self.modules)
+        return (
+            f"Energy({sizes}; {len(self.couplings)} couplings; j2 = {self.j2:.6g}, "
+            f"j4 = {self.j4:.6g})"
+        )
+
     @classmethod
     def from_precision(
         cls,

@@ -118,7 +118,7 @@ def compile_smallest(
     factor memory that does.
 
     A preset with couplings of ``factor_width`` bits is preferred. The other parameters and errors
-    are those of :func:`compile_problem`; ProgramError says why the last preset does not hold the
+    are those of :func:`compile_problem`; ProgramError says why the largest preset does not hold the
     first problem.
     """
     presets = sorted(
@@ -127,18 +127,26 @@ def compile_smallest(
     )
     refused: ProgramError | None = None
     for problem in problems:
-        errors = []
+        errors: list[tuple[FabricConfig, ProgramError]] = []
         for config in presets:
             try:
                 return compile_problem(problem, config, calibration, spare=spare)
             except ProgramError as error:
-                errors.append(error)
-        refused = refused or errors[-1]
-        if not any(isinstance(error, formats.FormatError) for error in errors):
+                errors.append((config, error))
+        refused = refused or max(errors, key=lambda one: _room(problem, one[0]))[1]
+        if not any(isinstance(error, formats.FormatError) for _, error in errors):
             break  # the next problem has the same size
     if refused is None:
         raise ValueError("there is no problem to compile")
     raise type(refused)(f"no preset holds the program: {refused}")
+
+
+def _room(problem: Problem, config: FabricConfig) -> tuple[bool, int]:
+    """Whether a fabric was built with the options of a problem, and the factors that it holds."""
+    streams = any(stage.thin for stage in problem.stages)
+    quartic = bool(problem.energies[0].j4)
+    built = streams <= bool(config.sample_depth) and quartic <= config.quartic
+    return built, config.factor_depth * config.lanes
 
 
 def compile_first(

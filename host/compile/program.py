@@ -190,6 +190,13 @@ class Program:
     ranges: tuple[FieldRange, ...]
     checks: tuple[AccuracyCheck, ...] = ()
 
+    def __repr__(self) -> str:
+        units = self.problem.energy.units
+        return (
+            f"Program({self.name!r} for fabric {self.config.name}: {units} units, "
+            f"{self.problem.steps} steps, dt = {self.dt:.6g})"
+        )
+
     def warnings(self) -> tuple[str, ...]:
         """Returns a line for every check of the compiler that is beyond its tolerance."""
         return tuple(check.warning for check in self.checks if check.warning)

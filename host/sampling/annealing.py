@@ -10,7 +10,7 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device, DeviceError
 from ornstein.host.physics.timestep import TOLERANCE
 from ornstein.host.sampling.problems import Pace, calibration, candidates, checked_bias
-from ornstein.host.sampling.run import Realised, run_problems
+from ornstein.host.sampling.run import Realised, Result, run_problems
 from ornstein.sim.energy import Energy, EnergyError
 from ornstein.sim.stages import Stage
 
@@ -19,8 +19,8 @@ UNHURRIED = 4
 barrier leaves it slowly."""
 
 
-@dataclass(frozen=True, eq=False)
-class Annealed:
+@dataclass(frozen=True, eq=False, repr=False)
+class Annealed(Result):
     """The states after the last step.
 
     Attributes

@@ -10,7 +10,7 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device, DeviceError
 from ornstein.host.physics.timestep import TOLERANCE
 from ornstein.host.sampling.problems import Pace, calibration, candidates, checked_bias
-from ornstein.host.sampling.run import Realised, Run, run_problems
+from ornstein.host.sampling.run import Realised, Result, Run, run_problems
 from ornstein.sim.energy import Energy, EnergyError
 from ornstein.sim.stages import Stage
 
@@ -26,8 +26,8 @@ NOTABLE_LOSS = 1e-6
 """Share of a precision matrix that its factors may leave out without a warning."""
 
 
-@dataclass(frozen=True, eq=False)
-class Samples:
+@dataclass(frozen=True, eq=False, repr=False)
+class Samples(Result):
     """Samples of a Boltzmann distribution, and how far they can be trusted.
 
     Attributes

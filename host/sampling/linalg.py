@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Linear algebra on the substrate: at kT = 0 the energy z' A z / 2 - b.z comes to rest at A^-1 b.
 
-from ornstein.host import linalg
+from ornstein import linalg
 
 solution = linalg.solve(A, b)
 solution.x, solution.residual, solution.warnings
@@ -16,7 +16,7 @@ from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device
 from ornstein.host.physics.problem import STOCHASTIC
 from ornstein.host.sampling.problems import Pace, candidates
-from ornstein.host.sampling.run import Realised, Run, run_problems
+from ornstein.host.sampling.run import Realised, Result, Run, clipped, run_problems
 from ornstein.sim.energy import Energy, EnergyError
 from ornstein.sim.stages import Stage
 
@@ -30,8 +30,8 @@ MOST_REFINEMENTS = 20
 """Refinements that are ever advised."""
 
 
-@dataclass(frozen=True, eq=False)
-class Solution:
+@dataclass(frozen=True, eq=False, repr=False)
+class Solution(Result):
     """What the substrate answers, and how far it can be trusted.
 
     Attributes
@@ -122,14 +122,15 @@ def _solve(
     matrix, columns = energy.matrix(), right.reshape(len(right), -1)
     x, left = np.zeros_like(columns), columns
     errors: list[float] = []
-    warnings: list[str] = []
+    runs: list[Run] = []
     for number in range(1 + refinements):
         run = _relax(energy, left.T, device, seed + number)
+        runs.append(run)
         errors.append(_expected_error(run, energy, left.T))
-        warnings += run.clipped()
         x = x + run.outputs.mean.T
         left = columns - matrix @ x
     expected = float(np.prod(errors))
+    warnings = list(clipped(runs, "the residual tells what that cost"))
     if expected > NOTABLE:
         warnings.append(_advice(run, energy, expected, errors))
     return Solution(
@@ -137,7 +138,7 @@ def _solve(
         residual=_residual(matrix, x, columns),
         expected_error=expected,
         realised=run.realised,
-        warnings=tuple(dict.fromkeys(warnings)),
+        warnings=tuple(warnings),
         program=run.program,
         device=run.uri,
     )

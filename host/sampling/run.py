@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """One run of an energy of one's own: the fabric is chosen, and what it realised is told."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -10,6 +10,33 @@ from ornstein.host.compile.compiler import compile_first, compile_smallest
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device, DeviceError, Outputs, open_device
 from ornstein.host.physics.problem import Problem
+
+MOST_SHOWN = 4
+"""Numbers of an array that are shown at a prompt."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Result:
+    """A dataclass that is shown in one line for each field: arrays as their shape and first
+    numbers, so that a result at a prompt fits a screen.
+    """
+
+    def __repr__(self) -> str:
+        lines = [type(self).__name__]
+        for field in fields(self):
+            lines.append(f"  {field.name:17} {_shown(getattr(self, field.name))}")
+        return "\n".join(lines)
+
+
+def _shown(value: object) -> str:
+    """A field's value in one line."""
+    if isinstance(value, np.ndarray):
+        numbers = [f"{number:.4g}" for number in value.ravel()[:MOST_SHOWN]]
+        more = ", ..." if value.size > MOST_SHOWN else ""
+        return f"{value.shape}: {', '.join(numbers)}{more}"
+    if isinstance(value, tuple):
+        return "; ".join(map(str, value)) or "none"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +55,9 @@ class Realised:
     dt: float
     kT: np.ndarray
     precision: np.ndarray
+
+    def __repr__(self) -> str:
+        return f"dt = {self.dt:.6g}, kT = {', '.join(f'{kT:.6g}' for kT in self.kT)}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,20 +89,21 @@ class Run:
 
     def clipped(self) -> tuple[str, ...]:
         """A warning if numbers were clipped during the run."""
-        saturated = [
-            f"{self.outputs.counters[name]} {name.replace('_', ' ')}"
-            for name in ("state_saturations", "rank_saturations")
-            if self.outputs.counters[name]
-        ]
-        if not saturated:
-            return ()
-        return (
-            f"numbers were clipped ({', '.join(saturated)}); lower the temperature or the bias",
-        )
+        return clipped([self], "lower the temperature or the bias")
 
     def warnings(self) -> tuple[str, ...]:
         """Clipped numbers, and what the compiler warns of unless the device is the float one."""
         return (*self.clipped(), *(() if self.exact else self.program.warnings()))
+
+
+def clipped(runs: Sequence[Run], remedy: str) -> tuple[str, ...]:
+    """A warning, with what to do, if numbers were clipped during any of the runs."""
+    counts = {
+        name: sum(run.outputs.counters[name] or 0 for run in runs)
+        for name in ("state_saturations", "rank_saturations")
+    }
+    saturated = [f"{count} {name.replace('_', ' ')}" for name, count in counts.items() if count]
+    return (f"numbers were clipped ({', '.join(saturated)}); {remedy}",) if saturated else ()
 
 
 def run_problems(

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Samples of a Boltzmann distribution: moments within their errors, and what is warned of."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from scipy.stats import chi2
 
 from ornstein.host import Energy, open_device, sample
+from ornstein.host.compile.program import ProgramError
 from ornstein.host.devices.device import DeviceError
 from ornstein.sim.energy import EnergyError
 
@@ -127,3 +130,20 @@ def test_what_is_wrong_is_named(arguments, message):
 def test_devices_that_cannot(device, message):
     with pytest.raises(DeviceError, match=message):
         sample(precision=PRECISION, n=4, chains=1, device=device)
+
+
+def test_a_result_at_a_prompt_fits_a_screen():
+    """One line for each field; an array is its shape and its first numbers."""
+    drawn = sample(precision=np.eye(30), kT=0.5, n=50)
+    lines = repr(drawn).splitlines()
+    assert [line.split()[0] for line in lines] == ["Samples", *(f.name for f in fields(drawn))]
+    assert lines[1].startswith("  samples           (8, 50, 30): ") and lines[1].endswith(", ...")
+    assert max(len(line) for line in lines if not line.startswith("  warnings")) < 100
+    assert repr(drawn.program).startswith("Program('samples' for fabric tiny: 30 units, ")
+    assert repr(drawn.program.problem.energy) == "Energy(z: 30; 0 couplings; j2 = 0.5, j4 = 0)"
+
+
+def test_what_no_preset_holds_is_compared_with_the_largest_that_streams_samples():
+    half = np.random.default_rng(0).normal(size=(300, 300)) / 60
+    with pytest.raises(ProgramError, match=r"no preset holds .* factor_depth .* fabric 'wide' has"):
+        sample(precision=2 * np.eye(300) + half + half.T, n=5)
