@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+from ornstein.sim import logic_ecp5
 from ornstein.sim.toolchain import synth_package
 
 _SHARE = Path("share")
@@ -28,11 +29,14 @@ class Family:
         net describes, and the ports of its clocks with the ratio of the frequency of each to that
         of the board's oscillator. The simulation drives these ports in place of the PLL, whose
         settings are checked through the ratios.
+    split : takes what :attr:`prepared` returned; returns it without the cells that are simulated as
+        expressions, and the Verilog of the module that stands there for them
     """
 
     cells: Path
     vendor: tuple[str, ...]
     prepared: Callable[[dict], tuple[dict, dict[str, Fraction]]]
+    split: Callable[[dict], tuple[dict, str]] = lambda top: (top, "")
 
     def models(self) -> str:
         """Returns the models of the family's cells in Verilog.
@@ -240,6 +244,7 @@ ECP5 = Family(
     cells=_own("cells_ecp5.v"),
     vendor=("ecp5/common_sim.vh", "ecp5/ccu2c_sim.vh"),
     prepared=_ecp5_prepared,
+    split=logic_ecp5.split,
 )
 
 FAMILIES = {"ice40": ICE40, "ecp5": ECP5}

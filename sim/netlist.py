@@ -65,7 +65,9 @@ def read(file: Path, family: Family) -> Netlist:
     top = document["modules"]["top"]
     cells = sum(not cell["type"].startswith("$") for cell in top["cells"].values())
     prepared, clocks = family.prepared(top)
-    return Netlist(verilog(document | {"modules": {"top": prepared}}), family, cells, clocks)
+    others, logic = family.split(prepared)
+    text = verilog(document | {"modules": {"top": others}})
+    return Netlist(f"{text}\n{logic}", family, cells, clocks)
 
 
 def verilog(document: dict) -> str:
