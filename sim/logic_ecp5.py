@@ -178,26 +178,29 @@ class _Body:
         self._registers[clock, reset, enable].append((_name(net), data))
 
     def module(self, ports: list[int]) -> str:
-        """Returns the module with these nets as its ports."""
+        """Returns the module with these nets as its ports.
+
+        Lines are short, because Verilator limits how much may stand on one.
+        """
         heads = [
             f"output {self._declared(_name(net))}" if net in self.driven else f"input {_name(net)}"
             for net in ports
         ]
         names = {_name(net) for net in ports}
-        lines = [f"module {MODULE}({', '.join(heads)});"]
+        lines = [f"module {MODULE}(", ",\n".join(heads), ");"]
         lines += [
-            f"  {self._declared(name)};"
+            f"{self._declared(name)};"
             for name in (*self._assigned, *self._initial)
             if name not in names
         ]
-        lines += [f"  assign {name} = {value};" for name, value in self._assigned.items()]
+        lines += [f"assign {name} = {value};" for name, value in self._assigned.items()]
         for (clock, reset, enable), registers in self._registers.items():
-            cleared = " ".join(f"{name} <= 1'b{self._initial[name]};" for name, _ in registers)
-            loaded = " ".join(f"{name} <= {data};" for name, data in registers)
             lines += [
-                f"  always @(posedge {clock})",
-                f"    if ({reset}) begin {cleared} end",
-                f"    else if ({enable}) begin {loaded} end",
+                f"always @(posedge {clock}) if ({reset}) begin",
+                *(f"{name} <= 1'b{self._initial[name]};" for name, _ in registers),
+                f"end else if ({enable}) begin",
+                *(f"{name} <= {data};" for name, data in registers),
+                "end",
             ]
         return "\n".join([*lines, "endmodule\n"])
 

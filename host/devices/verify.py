@@ -44,8 +44,8 @@ ECP5 there is no such program.
 INPUTS, SEED = 2, 3
 _TIMEOUT = 7200.0
 """Seconds of silence after which the link repeats its requests. The simulated line loses nothing; a
-cycle takes ten microseconds on an iCE40's netlist and half a millisecond on that of an ECP5, and a
-request up to 150,000 cycles.
+cycle takes ten microseconds on an iCE40's netlist and a tenth of a millisecond on that of an ECP5,
+and a request up to 150,000 cycles.
 """
 
 
