@@ -134,15 +134,14 @@ class _Batch:
         self._in_flight: dict[int, tuple[int, int]] = {}
         self._loss_counts = [0] * len(requests)
         self._newly_lost = 0
-        self.strays = 0  # sound answers to requests of earlier batches
 
     @property
     def unfinished(self) -> bool:
         """Whether an answer is missing. After a refusal no more requests are sent."""
         return bool(self._in_flight or (self._waiting and not self.refused))
 
-    def packets(self, window: int) -> Iterator[bytes]:
-        """Yields the packets that can be sent now.
+    def packets(self, window: int) -> Iterator[tuple[int, bytes]]:
+        """Yields the packets that can be sent now, with their sequence numbers.
 
         No more than ``window`` bytes may be in flight behind the oldest request.
         """
@@ -157,7 +156,11 @@ class _Batch:
             if self._in_flight and sum(behind_oldest) + len(packet) > window:
                 return
             self._in_flight[sequence] = self._waiting.popleft(), len(packet)
-            yield packet
+            yield sequence, packet
+
+    def asks(self, sequence: int) -> bool:
+        """Whether one of the requests has this number, answered or not."""
+        return (sequence - 1 - self._first_sequence) % _SEQUENCES < len(self._requests)
 
     def take(self, sequence: int, status: Status, data: bytes) -> bool:
         """Takes an answer; returns whether it answers one of the requests in flight."""
@@ -167,8 +170,6 @@ class _Batch:
             self._lose(1)
             return False
         if sequence not in self._in_flight:
-            index = (sequence - 1 - self._first_sequence) % _SEQUENCES
-            self.strays += index >= len(self._requests)
             return False
         self._lose(list(self._in_flight).index(sequence))
         index, _ = self._in_flight[sequence]
@@ -231,8 +232,8 @@ class Link:
     ----------
     line : Line of the device; None before :meth:`identify`
     repairs : requests that were sent again so far, because they or their answers were damaged
-    strays : sound answers to requests of earlier exchanges so far: the device may have executed
-        something old again
+    strays : answers so far to requests of earlier exchanges that were answered before, as often as
+        they were sent: the device may have executed something old again
 
     Raises
     ------
@@ -254,6 +255,8 @@ class Link:
         self._baud_changed = False
         # a random start makes it unlikely that late answers to an earlier session fit
         self._sequence = secrets.randbelow(_SEQUENCES)
+        # numbers of the packets that can still be answered, in the order of sending
+        self._unanswered: deque[int] = deque(maxlen=_SEQUENCES)
         self._received = b""
 
     def __enter__(self) -> Self:
@@ -484,11 +487,13 @@ class Link:
         unexplained = 0  # bytes received since the last valid answer
         deadline = time.monotonic() + self._timeout
         while batch.unfinished:
-            for packet in batch.packets(self._transport.window):
+            for sequence, packet in batch.packets(self._transport.window):
+                self._unanswered.append(sequence)
                 self._transport.write(packet)
             data = self._transport.read(max(0.0, deadline - time.monotonic()))
             unexplained += len(data)
             for answer in self._answers(data):
+                self._count_stray(batch, *answer[:2])
                 if batch.take(*answer):
                     unexplained = 0
                     deadline = time.monotonic() + self._timeout
@@ -496,7 +501,6 @@ class Link:
                 batch.lose_all()
                 deadline = time.monotonic() + self._timeout
             self.repairs += batch.newly_lost()
-            self.strays, batch.strays = self.strays + batch.strays, 0
             if isinstance(batch.failed, LinkError):
                 raise batch.failed
             if batch.failed:
@@ -504,6 +508,18 @@ class Link:
         if batch.refused:
             raise batch.refused
         return batch.answers
+
+    def _count_stray(self, batch: _Batch, sequence: int, status: Status) -> None:
+        """Counts an answer that nothing sent explains.
+
+        A request that was sent again may be answered twice. A device answers in order, so that what
+        was sent before a request that is answered now will not be answered any more.
+        """
+        if sequence in self._unanswered:
+            while self._unanswered.popleft() != sequence:
+                pass
+        elif status != Status.CORRUPT and not batch.asks(sequence):
+            self.strays += 1
 
     def _answers(self, data: bytes) -> Iterator[tuple[int, Status, bytes]]:
         """Yields sequence number, status and data of the valid answers that end in these bytes.

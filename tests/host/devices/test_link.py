@@ -204,7 +204,7 @@ def test_noisy_line(seed):
 
 def test_late_answers():
     """Every answer arrives one request late: the link repeats its request and takes the first
-    answer.
+    answer. The second answer is no sign of an old request that was executed again.
     """
     late = []
 
@@ -216,6 +216,7 @@ def test_late_answers():
     assert link.identify() == TINY
     link.write(Space.STATE, 0, [5])
     assert link.read(Space.STATE, 0, 1) == 5
+    assert link.strays == 0
 
 
 def test_an_old_request_that_is_executed_again_is_counted():
