@@ -80,7 +80,8 @@ def refitted(aligned: Program, model: TrainedModel, chip: Chip) -> Alternative:
         device.load(again)
         after, error = _score(again, device, model)
     cycles = round(inputs * probes.input_cycles)
-    multiplies = refit_multiplies(units, *model.x_train.shape, model.y_train.shape[1])
+    rows, width = model.x_train.shape
+    multiplies = refit_multiplies(units, rows, width, model.y_train.shape[1])
     return Alternative(
         before, after, error, inputs, cycles, inputs * units, len(again.factor), multiplies
     )

@@ -171,7 +171,8 @@ def _order_rows(experiment: Experiment, subject: _Subject, seed: int) -> None:
             experiment.add(
                 f"{subject.name}, {SYMMETRIC[symmetric]}",
                 f"relative error at beta = {beta:g}",
-                **{column: errors[column, beta, symmetric] for column in ("float64", "gateware")},
+                float64=errors["float64", beta, symmetric],
+                gateware=errors["gateware", beta, symmetric],
             )
         orders = {
             column: np.log(errors[column, STRONG, symmetric] / errors[column, WEAK, symmetric])
@@ -257,7 +258,8 @@ def _energy_rows(experiment: Experiment, program: Program, cycles: float) -> Non
     multiplies = 3 * batch * sizes
     gpu = 2 * multiplies / A100_FLOPS * A100_WATTS
     floor = 3 * batch * floor_joules(energy.units, PAPER_STEPS)
-    target = len(program.problem.readout.scale)
+    part = energy.slices[str(program.problem.target)]
+    target = part.stop - part.start
     host = learning_multiplies(energy, target, batch, 1, ITERATIONS) * FLOAT32_JOULES
     rows = (
         (
