@@ -118,13 +118,14 @@ def test_warm_starts_go_on_where_the_last_input_stopped(device):
     bias = np.array([[1.0, -2.0, 0.5]])
     rtl, model = pair(device, compile_problem(long, PRESETS["tiny"], bias))
     expected = rtl.run(bias).sums
+    program = compile_problem(short, PRESETS["tiny"], bias)
+    biases = bias.repeat(program.layout.chains, axis=0)  # a warm start goes on in every chain
     for one in (rtl, model):
-        program = compile_problem(short, PRESETS["tiny"], bias)
-        program = replace(program, layout=replace(program.layout, chains=1))
         one.load(program)
-        first = one.run(bias).sums
-        np.testing.assert_array_equal(one.run(bias, warm=True).sums, expected)
-        assert not np.array_equal(first, expected)
+        first = one.run(biases).sums
+        after = one.run(biases, warm=True).sums
+        np.testing.assert_array_equal(after, expected.repeat(len(biases), axis=0))
+        assert not np.array_equal(first, after)
 
 
 @pytest.mark.parametrize("seed", range(2000, 2016))
@@ -204,11 +205,11 @@ def test_overflow_is_counted(device):
     energy = Energy((Module("a", 3),), j2=0.1)
     problem = Problem("pushed", (energy,), (Stage(10, 0.0, accumulate=True),), dt=1.0, entry=BIAS)
     program = compile_problem(problem, PRESETS["tiny"], np.full((1, 3), 0.5))
-    program = replace(program, layout=replace(program.layout, chains=1))
     limit = 32767 * program.input_lsb[0]
+    inputs = np.array([[limit, 0.0, -limit]]).repeat(program.layout.chains, axis=0)
     rtl, model = pair(device, program)
-    outputs = rtl.run(np.array([[limit, 0.0, -limit]]))
-    assert_equal(outputs, model.run(np.array([[limit, 0.0, -limit]])))
+    outputs = rtl.run(inputs)
+    assert_equal(outputs, model.run(inputs))
     assert outputs.counters["state_saturations"] > 0 and outputs.counters["rank_saturations"] == 0
     assert outputs.sums[0, 0] <= 10 * 32767 and outputs.sums[0, 2] >= -10 * 32768
 
