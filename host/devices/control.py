@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The control registers of a fabric as the host reads them, and whether they say what they must."""
 
+import functools
 from dataclasses import dataclass
 from typing import Self
 
+import numpy as np
+from amaranth.lib import data
+
 from ornstein.hdl import regmap
+from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.regmap import SCRUBBED, Control, ScrubRegister, Space, StatusRegister
 from ornstein.host.devices.device import COUNTERS, DeviceError
 from ornstein.host.devices.link import Link
@@ -12,6 +17,21 @@ from ornstein.host.devices.link import Link
 _WORD = 1 << 32
 _DONE = 1 << StatusRegister.as_shape()["done"].width
 _PASSES = 1 << ScrubRegister.as_shape()["passes"].width
+
+
+@functools.cache
+def _layout(register: type[data.Struct]) -> tuple[tuple[str, int, int], ...]:
+    """Returns name, lowest bit and mask of each field of a register."""
+    return tuple(
+        (str(name), field.offset, (1 << field.width) - 1) for name, field in register.as_shape()
+    )
+
+
+def _fields(register: type[data.Struct], value: int) -> dict[str, int]:
+    """Returns the fields of a register that holds a value. Amaranth's own ``from_bits`` takes a
+    tenth of the time that a job has on the line.
+    """
+    return {name: value >> low & mask for name, low, mask in _layout(register)}
 
 
 class LostError(DeviceError):
@@ -52,8 +72,7 @@ class ScrubState:
     @classmethod
     def of(cls, value: int) -> Self:
         """Returns the state that the register SCRUB holds."""
-        register = ScrubRegister.from_bits(value)
-        return cls(register.memories, register.mismatch, register.passes)
+        return cls(**_fields(ScrubRegister, value))
 
     def upset(self) -> UpsetError | None:
         """Returns the error that names the memories whose checksum was wrong, if there are any."""
@@ -86,22 +105,32 @@ class ControlState:
     @classmethod
     def read(cls, link: Link) -> Self:
         """Reads the registers."""
-        scrubs = link.config.scrub
-        first, last = Control.STATUS, Control.SCRUB if scrubs else Control.TAKEN
-        values = [int(value) for value in link.read(Space.CONTROL, first, last - first + 1)]
-        status = StatusRegister.from_bits(values[0])
+        first, count = cls.place(link.config)
+        return cls.of(link.read(Space.CONTROL, first, count))
+
+    @staticmethod
+    def place(config: FabricConfig) -> tuple[int, int]:
+        """Returns the number of the first register, and how many there are."""
+        first, last = Control.STATUS, Control.SCRUB if config.scrub else Control.TAKEN
+        return first, last - first + 1
+
+    @classmethod
+    def of(cls, registers: np.ndarray) -> Self:
+        """Returns the state that the registers (count,) of :meth:`place` hold."""
+        values = dict(enumerate(registers.tolist(), Control.STATUS))
+        status = _fields(StatusRegister, values[Control.STATUS])
         return cls(
-            busy=bool(status.running or status.pending),
-            done=status.done,
-            tag=status.tag,
-            session=status.session,
+            busy=bool(status["running"] or status["pending"]),
+            done=status["done"],
+            tag=status["tag"],
+            session=status["session"],
             counters={
-                name: values[register - first]
+                name: values[register]
                 for name, register in zip(COUNTERS, regmap.COUNTERS, strict=True)
             },
-            samples=values[Control.SAMPLES - first],
-            taken=values[Control.TAKEN - first],
-            scrub=ScrubState.of(values[Control.SCRUB - first]) if scrubs else None,
+            samples=values[Control.SAMPLES],
+            taken=values[Control.TAKEN],
+            scrub=ScrubState.of(values[Control.SCRUB]) if Control.SCRUB in values else None,
         )
 
 

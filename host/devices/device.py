@@ -103,10 +103,10 @@ class Outputs:
         """Returns the outputs of consecutive inputs as one, with the counters of the last part."""
         return cls(
             mean=np.concatenate([part.mean for part in parts]),
-            second=_joined([part.second for part in parts]),
+            second=joined([part.second for part in parts]),
             samples=np.concatenate([part.samples for part in parts]),
-            sums=_joined([part.sums for part in parts]),
-            squares=_joined([part.squares for part in parts]),
+            sums=joined([part.sums for part in parts]),
+            squares=joined([part.squares for part in parts]),
             counters=parts[-1].counters,
             selection=parts[-1].selection,
         )
@@ -118,7 +118,7 @@ class Outputs:
         return problem.decode_target(self.mean)
 
 
-def _joined(arrays: list[np.ndarray | None]) -> np.ndarray | None:
+def joined(arrays: list[np.ndarray | None]) -> np.ndarray | None:
     """Returns the arrays one after the other, or None if one of them is None."""
     present = [array for array in arrays if array is not None]
     return np.concatenate(present) if len(present) == len(arrays) else None

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A fabric behind a link as a device: the simulated gateware and every board."""
 
+import functools
 import secrets
 from collections.abc import Iterator
 
@@ -20,7 +21,8 @@ from ornstein.sim.transport import Transport
 
 _ABORT_SECONDS = 10.0
 """Seconds in which an aborted job must have ended. It still runs two passes to their end."""
-_TAGS = (1 << StartRegister.as_shape()["tag"].width) - 1
+_TAG = StartRegister.as_shape()["tag"]
+_TAGS = (1 << _TAG.width) - 1
 """Tags of jobs: 1 to 255. A device that was reset has 0."""
 _SESSIONS = (1 << StatusRegister.as_shape()["session"].width) - 1
 """Values of the session that a host writes: 1 to 255."""
@@ -42,6 +44,8 @@ class FabricDevice(Device):
     session : what the device's status shows as long as the loaded program is in its memories; None
         if it is not known to be there
     verified_repairs : ``link.repairs`` when the memories were last compared with the program
+    job_seconds : what a job of the loaded program takes at most, with its inputs on the link; None
+        before the first
     scrubbed : memories that the scrubber verifies, a bit each; 0 where there is none
 
     Raises
@@ -58,6 +62,7 @@ class FabricDevice(Device):
         self.uri = uri
         self.session: int | None = None
         self.verified_repairs = 0
+        self.job_seconds: float | None = None
         self.scrubbed = 0
         self.link = Link(transport, timeout=timeout)
         try:
@@ -74,6 +79,7 @@ class FabricDevice(Device):
 
     def _load(self, program: Program) -> None:
         """Writes the program and reads it back, a second time if what is read differs."""
+        self.job_seconds = None
         try:
             self._write(program)
         except DeviceError:
@@ -186,6 +192,10 @@ class FabricDevice(Device):
     ) -> Iterator[Outputs]:
         return JobRun(self, program, seed, warm, selection).outputs(blocks)
 
+    def note_job_seconds(self, seconds: float) -> None:
+        """Notes how long a job of the loaded program took that had the device alone."""
+        self.job_seconds = min(seconds, self.job_seconds or seconds)
+
     def write_seeds(self, seeds: np.ndarray) -> None:
         """Writes the states (unit_lanes,) uint64 from which the noise generators of the next job
         start.
@@ -194,9 +204,18 @@ class FabricDevice(Device):
 
     def start(self, first: int, levels: int, *, bank: int = 0) -> int:
         """Starts a job of ``levels`` levels from descriptor ``first`` on; returns its tag."""
+        job, tag = self.next_job(first, levels, bank)
+        self.link.write(Space.CONTROL, Control.START, [job])
+        return tag
+
+    def next_job(self, first: int, levels: int, bank: int) -> tuple[int, int]:
+        """Returns what the register START must be given for the next job, and the job's tag."""
         self._tag = self._tag % _TAGS + 1
-        job = StartRegister.const(
-            {"first": first, "levels": levels, "reseed": 1, "bank": bank, "tag": self._tag}
-        )
-        self.link.write(Space.CONTROL, Control.START, [job.as_bits()])
-        return self._tag
+        return _start_register(first, levels, bank) | self._tag << _TAG.offset, self._tag
+
+
+@functools.cache
+def _start_register(first: int, levels: int, bank: int) -> int:
+    """Returns the register START of a job with the tag 0."""
+    job = StartRegister.const({"first": first, "levels": levels, "reseed": 1, "bank": bank})
+    return job.as_bits()

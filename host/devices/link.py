@@ -7,14 +7,12 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
-import sliplib
 from numpy.typing import ArrayLike
 
-from ornstein.hdl import protocol
 from ornstein.hdl.config import PRESETS, REFERENCE, ConfigError, FabricConfig
 from ornstein.hdl.protocol import (
     ANSWER_HEADER_BYTES,
@@ -34,24 +32,17 @@ from ornstein.hdl.regmap import (
     Space,
     identity,
 )
-from ornstein.hdl.spaces import spaces
+from ornstein.hdl.spaces import SpaceInfo, spaces
+from ornstein.host.devices.frames import END, MOST_AHEAD, SEQUENCES, Request, parsed
 from ornstein.sim.transport import LinkError, Transport
 
-_END = bytes([protocol.END])
 _LONGEST_PACKET = 2 * (ANSWER_HEADER_BYTES + MAX_READ_BYTES + CRC_BYTES)
 """Bytes of the longest answer if every byte of it is escaped."""
-_SEQUENCES = 255
-"""Sequence numbers of requests: 1 to 255. Answers to damaged requests carry 0."""
-_MOST_AHEAD = 120
-"""Requests that may be sent from the oldest unanswered one on. This is less than half of the
-sequence numbers, so that none is used again while its request can still be answered: not within a
-batch, nor by the batch after one that failed.
-"""
 _FIRST_WAIT_UNITS = 16
 """Length of the first WAIT command. It is doubled until a wait takes a good part of the time-out,
 whatever the device's clock is.
 """
-_LONGEST_WAIT_UNITS = 0xFFFF
+LONGEST_WAIT_UNITS = 0xFFFF
 _INTEGER_SIZES = (1, 2, 4, 8)
 """Sizes in bytes of NumPy's integers."""
 _REASONS = {
@@ -81,31 +72,6 @@ class RefusedError(LinkError):
         self.status = status
 
 
-@dataclass(frozen=True)
-class _Request:
-    """A request without its sequence number; its answer has ``answer_bytes`` bytes of data."""
-
-    opcode: Opcode
-    space: int
-    address: int
-    count: int
-    data: bytes = b""
-    answer_bytes: int = 0
-
-    def __str__(self) -> str:
-        if self.opcode == Opcode.WAIT:
-            return f"wait for {Event(self.address).name}"
-        space = Space(self.space).name
-        return f"{self.opcode.name.lower()} of {self.count} elements of {space} at {self.address}"
-
-    def packet(self, sequence: int) -> bytes:
-        """Returns the bytes that are sent."""
-        frame = protocol.request(
-            sequence, self.opcode, self.space, self.address, self.count, self.data
-        )
-        return _END + sliplib.encode(frame) + _END
-
-
 class _Batch:
     """Requests that are exchanged together, several of them in flight at a time.
 
@@ -122,10 +88,10 @@ class _Batch:
         repeated
     """
 
-    def __init__(self, requests: list[_Request], first_sequence: int, retries: int):
+    def __init__(self, requests: list[Request], first_sequence: int, retries: int):
         self.answers = [b""] * len(requests)
         self.refused: RefusedError | None = None
-        self.failed: LinkError | _Request | None = None
+        self.failed: LinkError | Request | None = None
         self._retries = retries
         self._requests = requests
         self._first_sequence = first_sequence
@@ -148,9 +114,9 @@ class _Batch:
         while self._waiting and not self.refused:
             index = self._waiting[0]
             oldest = min((sent for sent, _ in self._in_flight.values()), default=index)
-            if index - min(oldest, index) >= _MOST_AHEAD:
+            if index - min(oldest, index) >= MOST_AHEAD:
                 return
-            sequence = (self._first_sequence + index) % _SEQUENCES + 1
+            sequence = (self._first_sequence + index) % SEQUENCES + 1
             packet = self._requests[index].packet(sequence)
             behind_oldest = [size for _, size in self._in_flight.values()][1:]
             if self._in_flight and sum(behind_oldest) + len(packet) > window:
@@ -160,7 +126,7 @@ class _Batch:
 
     def asks(self, sequence: int) -> bool:
         """Whether one of the requests has this number, answered or not."""
-        return (sequence - 1 - self._first_sequence) % _SEQUENCES < len(self._requests)
+        return (sequence - 1 - self._first_sequence) % SEQUENCES < len(self._requests)
 
     def take(self, sequence: int, status: Status, data: bytes) -> bool:
         """Takes an answer; returns whether it answers one of the requests in flight."""
@@ -231,6 +197,8 @@ class Link:
     Attributes
     ----------
     line : Line of the device; None before :meth:`identify`
+    made : number of requests so far, from a random start; the sequence number of the next one is
+        ``made % SEQUENCES + 1``
     repairs : requests that were sent again so far, because they or their answers were damaged
     strays : answers so far to requests of earlier exchanges that were answered before, as often as
         they were sent: the device may have executed something old again
@@ -246,17 +214,17 @@ class Link:
     """
 
     def __init__(self, transport: Transport, *, timeout: float = 1.0, retries: int = 3):
-        self._transport = transport
-        self._timeout = timeout
+        self.transport = transport
+        self.timeout = timeout
         self._retries = retries
         self._config: FabricConfig | None = None
         self.line: Line | None = None
         self.repairs = self.strays = 0
         self._baud_changed = False
         # a random start makes it unlikely that late answers to an earlier session fit
-        self._sequence = secrets.randbelow(_SEQUENCES)
+        self.made = secrets.randbelow(SEQUENCES)
         # numbers of the packets that can still be answered, in the order of sending
-        self._unanswered: deque[int] = deque(maxlen=_SEQUENCES)
+        self._unanswered: deque[int] = deque(maxlen=SEQUENCES)
         self._received = b""
 
     def __enter__(self) -> Self:
@@ -268,10 +236,10 @@ class Link:
     def close(self) -> None:
         """Closes the transport; a device whose rate was changed first gets its old rate back."""
         if self._baud_changed:
-            with contextlib.suppress(LinkError), self._retry_policy(min(self._timeout, 0.5), 0):
+            with contextlib.suppress(LinkError), self._retry_policy(min(self.timeout, 0.5), 0):
                 self.write(Space.CONTROL, Control.RATE, [0])
             self._baud_changed = False
-        self._transport.close()
+        self.transport.close()
 
     def identify(self) -> FabricConfig:
         """Reads the identity of the device and returns its fabric.
@@ -314,9 +282,14 @@ class Link:
         return self.identify() if self._config is None else self._config
 
     @property
+    def _spaces(self) -> dict[Space, SpaceInfo]:
+        """The spaces of the fabric."""
+        return spaces(self.config)
+
+    @property
     def baud(self) -> int | None:
         """Bits per second of the line; None where it has no rate."""
-        return self._transport.baud
+        return self.transport.baud
 
     def negotiate_baud(self) -> int | None:
         """Changes a negotiable line to the fastest rate at which the device identifies itself.
@@ -327,13 +300,13 @@ class Link:
         """
         if self._config is None:
             self.identify()
-        if self._transport.negotiable and self.line is not None:
+        if self.transport.negotiable and self.line is not None:
             rates = zip(self.line.bauds, range(len(self.line.bauds)), strict=True)
             for baud, index in sorted(rates, reverse=True):
-                present = self._transport.baud or 0  # a rate that failed has changed it
+                present = self.transport.baud or 0  # a rate that failed has changed it
                 if baud <= present or self._try_baud(self.line.bauds, index):
                     break
-        return self._transport.baud
+        return self.transport.baud
 
     def _try_baud(self, bauds: tuple[int, ...], index: int) -> bool:
         """Returns whether the device identifies itself at that rate; if not, it is back at the
@@ -342,15 +315,15 @@ class Link:
         self.write(Space.CONTROL, Control.RATE, [index])
         self._baud_changed = True
         try:
-            self._transport.set_baud(bauds[index])
-            with self._retry_policy(self._timeout, 1):
+            self.transport.set_baud(bauds[index])
+            with self._retry_policy(self.timeout, 1):
                 self.identify()
             return True
         except LinkError:
-            self._transport.set_baud(bauds[0])
+            self.transport.set_baud(bauds[0])
         self._received = b""
         # the device does not understand this rate until it has fallen back to it
-        with self._retry_policy(self._timeout, math.ceil(2 * FALLBACK_SECONDS / self._timeout)):
+        with self._retry_policy(self.timeout, math.ceil(2 * FALLBACK_SECONDS / self.timeout)):
             self.identify()
         self._baud_changed = False
         return False
@@ -358,12 +331,12 @@ class Link:
     @contextlib.contextmanager
     def _retry_policy(self, timeout: float, retries: int) -> Iterator[None]:
         """Replaces the time-out and the number of retries within the context."""
-        kept = self._timeout, self._retries
-        self._timeout, self._retries = timeout, retries
+        kept = self.timeout, self._retries
+        self.timeout, self._retries = timeout, retries
         try:
             yield
         finally:
-            self._timeout, self._retries = kept
+            self.timeout, self._retries = kept
 
     def read(self, space: Space, address: int, count: int) -> np.ndarray:
         """Returns ``count`` elements (count,) int64 from ``address`` on.
@@ -378,15 +351,21 @@ class Link:
         The requests of all ranges travel together. Raises ValueError if the space does not hold
         all of them.
         """
+        requests = self.reads(space, addresses, count)
+        return self.unpacked(space, b"".join(self._exchange(requests))).reshape(-1, count)
+
+    def reads(self, space: Space, addresses: Iterable[int], count: int) -> list[Request]:
+        """Returns the requests of :meth:`read_ranges`; raises what it raises."""
         starts = [int(address) for address in addresses]
         for start in starts:
             self._check_range(space, start, count)
-        info = spaces(self.config)[space]
-        requests = [
-            request for start in starts for request in _reads(space, start, count, info.bytes)
-        ]
-        data = b"".join(self._exchange(requests))
-        return _unpacked(data, info.bits, info.signed).reshape(-1, count)
+        size = self._spaces[space].bytes
+        return [request for start in starts for request in _reads(space, start, count, size)]
+
+    def unpacked(self, space: Space, data: bytes) -> np.ndarray:
+        """Returns elements (n,) int64 of a space from the bytes in which they were read."""
+        info = self._spaces[space]
+        return _unpacked(data, info.bits, info.signed)
 
     def write(self, space: Space, address: int, values: ArrayLike) -> None:
         """Writes integers (n,) to the elements from ``address`` on.
@@ -399,11 +378,11 @@ class Link:
         """Writes integers to several places; see :meth:`write`. All requests travel together, and
         one that is lost is executed behind the others.
         """
-        requests = [self._writes(space, address, values) for space, address, values in parts]
+        requests = [self.writes(space, address, values) for space, address, values in parts]
         self._exchange([request for part in requests for request in part])
 
-    def _writes(self, space: Space, address: int, values: ArrayLike) -> list[_Request]:
-        """Returns the requests that write integers; raises what :meth:`write` raises."""
+    def writes(self, space: Space, address: int, values: ArrayLike) -> list[Request]:
+        """Returns the requests of :meth:`write`; raises what it raises."""
         values = np.atleast_1d(np.asarray(values))
         if values.ndim != 1 or values.dtype.kind not in "iu":
             raise ValueError(
@@ -411,7 +390,7 @@ class Link:
                 f"{values.dtype}"
             )
         self._check_range(space, address, len(values))
-        info = spaces(self.config)[space]
+        info = self._spaces[space]
         if info.signed:
             low, high = -(1 << info.bits - 1), (1 << info.bits - 1) - 1
         else:
@@ -427,9 +406,9 @@ class Link:
         size = info.bytes
         data = _packed(values, size)
         # requests are much smaller than the window, so that several can be in flight
-        step = max(1, min(MAX_WRITE_BYTES, self._transport.window // 2) // size)
+        step = max(1, min(MAX_WRITE_BYTES, self.transport.window // 2) // size)
         return [
-            _Request(
+            Request(
                 Opcode.WRITE,
                 space,
                 address + first,
@@ -450,7 +429,7 @@ class Link:
         units = _FIRST_WAIT_UNITS
         while True:
             began = time.monotonic()
-            (answer,) = self._exchange([_Request(Opcode.WAIT, 0, events, units, answer_bytes=1)])
+            (answer,) = self._exchange([Request(Opcode.WAIT, 0, events, units, answer_bytes=1)])
             holding = Event(answer[0])
             now = time.monotonic()
             if holding & events:
@@ -462,8 +441,8 @@ class Link:
                 )
             if meanwhile is not None:
                 meanwhile()
-            if now - began < self._timeout / 8:
-                units = min(2 * units, _LONGEST_WAIT_UNITS)
+            if now - began < self.timeout / 8:
+                units = min(2 * units, LONGEST_WAIT_UNITS)
 
     def _registers(self, address: int, count: int) -> list[int]:
         """Reads identity registers, whose size does not depend on the build."""
@@ -473,33 +452,35 @@ class Link:
 
     def _check_range(self, space: Space, address: int, count: int) -> None:
         """Raises ValueError unless the space holds ``count`` elements from ``address`` on."""
-        info = spaces(self.config).get(space)
+        info = self._spaces.get(space)
         size = info.size if info else 0
         if address < 0 or count < 1 or address + count > size:
             raise ValueError(
                 f"{space.name} has {size} elements; {count} from {address} on are not among them"
             )
 
-    def _exchange(self, requests: list[_Request]) -> list[bytes]:
+    def _exchange(self, requests: list[Request]) -> list[bytes]:
         """Sends requests until all are answered; returns the data of the answers."""
-        batch = _Batch(requests, self._sequence, self._retries)
-        self._sequence += len(requests)
+        batch = _Batch(requests, self.made, self._retries)
+        self.made += len(requests)
         unexplained = 0  # bytes received since the last valid answer
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self.timeout
         while batch.unfinished:
-            for sequence, packet in batch.packets(self._transport.window):
-                self._unanswered.append(sequence)
-                self._transport.write(packet)
-            data = self._transport.read(max(0.0, deadline - time.monotonic()))
+            for sequence, packet in batch.packets(self.transport.window):
+                self.expect(sequence)
+                self.transport.write(packet)
+            data = self.transport.read(max(0.0, deadline - time.monotonic()))
             unexplained += len(data)
             for answer in self._answers(data):
-                self._count_stray(batch, *answer[:2])
+                sequence, status, _ = answer
+                if not self.explain(sequence) and status != Status.CORRUPT:
+                    self.strays += not batch.asks(sequence)
                 if batch.take(*answer):
                     unexplained = 0
-                    deadline = time.monotonic() + self._timeout
+                    deadline = time.monotonic() + self.timeout
             if time.monotonic() >= deadline:
                 batch.lose_all()
-                deadline = time.monotonic() + self._timeout
+                deadline = time.monotonic() + self.timeout
             self.repairs += batch.newly_lost()
             if isinstance(batch.failed, LinkError):
                 raise batch.failed
@@ -509,44 +490,41 @@ class Link:
             raise batch.refused
         return batch.answers
 
-    def _count_stray(self, batch: _Batch, sequence: int, status: Status) -> None:
-        """Counts an answer that nothing sent explains.
+    def expect(self, sequence: int) -> None:
+        """Notes that a packet with this number is sent, which may be answered now or later."""
+        self._unanswered.append(sequence)
+
+    def explain(self, sequence: int) -> bool:
+        """Returns whether a packet that was sent explains an answer with this number.
 
         A request that was sent again may be answered twice. A device answers in order, so that what
-        was sent before a request that is answered now will not be answered any more.
+        was sent before a packet that is answered now will not be answered any more.
         """
-        if sequence in self._unanswered:
-            while self._unanswered.popleft() != sequence:
-                pass
-        elif status != Status.CORRUPT and not batch.asks(sequence):
-            self.strays += 1
+        if sequence not in self._unanswered:
+            return False
+        while self._unanswered.popleft() != sequence:
+            pass
+        return True
 
     def _answers(self, data: bytes) -> Iterator[tuple[int, Status, bytes]]:
         """Yields sequence number, status and data of the valid answers that end in these bytes.
 
         Everything else is dropped.
         """
-        *packets, self._received = (self._received + data).split(_END)
+        for packet in self.packets(data):
+            if (answer := parsed(packet)) is not None:
+                yield answer
+
+    def packets(self, data: bytes) -> list[bytes]:
+        """Returns the packets that end in these bytes, without END and without empty ones."""
+        *packets, self._received = (self._received + data).split(END)
         if len(self._received) > _LONGEST_PACKET:
             self._received = b""
-        for packet in packets:
-            if not sliplib.is_valid(packet):
-                continue
-            frame = sliplib.decode(packet)
-            if (
-                len(frame) < ANSWER_HEADER_BYTES + CRC_BYTES
-                or protocol.crc(frame)
-                or frame[1] not in set(Status)
-            ):
-                continue
-            status, data = Status(frame[1]), frame[ANSWER_HEADER_BYTES:-CRC_BYTES]
-            if data and status not in (Status.OK, Status.TIMEOUT):
-                continue  # no device refuses with data: the line echoes what is sent
-            yield frame[0], status, data
+        return [packet for packet in packets if packet]
 
     def _diagnosis(self, unexplained: int) -> str:
         """Returns what to look at after that many bytes without a valid answer."""
-        tries = f"{self._retries + 1} attempts of {self._timeout:g} s"
+        tries = f"{self._retries + 1} attempts of {self.timeout:g} s"
         if unexplained:
             return (
                 f"{unexplained} bytes but no valid answer in {tries}; check the baud rate and that "
@@ -555,11 +533,11 @@ class Link:
         return f"the device is silent ({tries}); check that it is powered, flashed and on this port"
 
 
-def _reads(space: Space, address: int, count: int, size: int) -> list[_Request]:
+def _reads(space: Space, address: int, count: int, size: int) -> list[Request]:
     """Returns the requests that read ``count`` elements of ``size`` bytes each."""
     step = MAX_READ_BYTES // size
     return [
-        _Request(
+        Request(
             Opcode.READ,
             space,
             address + first,

@@ -164,13 +164,13 @@ def test_the_program_is_compared_again_once_the_link_has_repaired_an_error(fabri
     expected = fabric.run(toy_inputs(), seed=3).sums
     fabric.link.write(Space.FACTOR, 0, [123])
     assert not np.array_equal(fabric.run(toy_inputs(), seed=3).sums, expected)
-    start = fabric.start
+    next_job = fabric.next_job
 
-    def repaired(*arguments, **options):
+    def repaired(*arguments):
         fabric.link.repairs += 1
-        return start(*arguments, **options)
+        return next_job(*arguments)
 
-    fabric.start = repaired
+    fabric.next_job = repaired
     np.testing.assert_array_equal(fabric.run(toy_inputs(), seed=3).sums, expected)
     assert fabric.reloads == 1
 

@@ -80,7 +80,7 @@ def test_values_come_back(space):
 def test_requests_overlap_within_the_window():
     link = connected(ICEBREAKER)
     link.write(Space.FACTOR, 0, np.arange(4096) % 2048)
-    transport = link._transport
+    transport = link.transport
     assert transport.window / 2 < transport.most_unanswered <= transport.window
 
 
@@ -105,7 +105,7 @@ def test_wrong_values_are_not_sent(values, message):
     link = connected()
     with pytest.raises(ValueError, match=message):
         link.write(Space.STATE, 3, values)
-    assert not any(write is not None for _, _, write in link._transport.device.bus.log)
+    assert not any(write is not None for _, _, write in link.transport.device.bus.log)
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_ranges_are_read_in_their_order():
 @pytest.mark.parametrize("status", [Status.BUSY, Status.FULL])
 def test_refusals(status):
     link = connected()
-    link._transport.device.bus.refusals = {(Space.FACTOR, 300): status}
+    link.transport.device.bus.refusals = {(Space.FACTOR, 300): status}
     with pytest.raises(
         RefusedError, match=f"write of .* of FACTOR at .* was refused as {status.name}: "
     ) as info:
@@ -154,7 +154,7 @@ def test_refusals(status):
 
 def test_answer_that_ends_early():
     link = connected()
-    link._transport.device.bus.refusals = {(Space.STATE, 3): Status.BUSY}
+    link.transport.device.bus.refusals = {(Space.STATE, 3): Status.BUSY}
     with pytest.raises(
         LinkError, match="read of 8 elements of STATE at 0 was answered with 6 bytes instead of 16"
     ):
@@ -163,10 +163,10 @@ def test_answer_that_ends_early():
 
 def test_wait():
     link = connected()
-    link._transport.device.events = Event.ROOM | Event.IDLE
-    link._transport.device.waits = 3
+    link.transport.device.events = Event.ROOM | Event.IDLE
+    link.transport.device.waits = 3
     assert link.wait(Event.IDLE, 1) == Event.ROOM | Event.IDLE
-    link._transport.device.events = Event.ROOM
+    link.transport.device.events = Event.ROOM
     with pytest.raises(LinkError, match=r"no IDLE within 0\.02 s, the device reports ROOM"):
         link.wait(Event.IDLE, 0.02)
 
@@ -303,14 +303,14 @@ def test_no_number_is_used_again_while_its_request_can_be_answered():
 
     link = connected(on_request=on_request, on_answer=on_answer)
     link.identify()
-    link._transport.window = 2  # a request for each element
+    link.transport.window = 2  # a request for each element
     values = np.arange(512) % 2000
     requests = []
     exchange = link._exchange
 
     def wide(batch):
         requests.extend(batch)
-        link._transport.window = 1 << 16
+        link.transport.window = 1 << 16
         return exchange(batch)
 
     link._exchange = wide
@@ -329,7 +329,7 @@ def test_what_was_not_understood_is_asked_again():
     for hook in ("on_request", "on_answer"):
         link = connected()
         link.identify()
-        setattr(link._transport, f"_{hook}", once)
+        setattr(link.transport, f"_{hook}", once)
         damage = [lambda frame: framed(frame + b"\0")]
         link.write(Space.STATE, 0, [5, 6])
         damage = [lambda frame: framed(frame + b"\0")]
@@ -340,7 +340,7 @@ def test_what_was_not_understood_is_asked_again():
 def test_what_is_never_understood_is_an_error():
     link = connected()
     link.identify()
-    link._transport._on_request = lambda frame: framed(protocol.sealed(frame[:-2] + b"\0"))
+    link.transport._on_request = lambda frame: framed(protocol.sealed(frame[:-2] + b"\0"))
     with pytest.raises(RefusedError, match="was refused as MALFORMED: the device did not"):
         link.write(Space.STATE, 0, [5])
 
@@ -348,7 +348,7 @@ def test_what_is_never_understood_is_an_error():
 def test_a_line_that_echoes_is_no_device():
     """A read looks like an answer BUSY, but refusals carry no data."""
     link = connected(on_request=lambda frame: None)
-    transport = link._transport
+    transport = link.transport
     transport.read = lambda timeout: (
         framed(transport._requests.popleft()[0]) if transport._requests else b""
     )
@@ -389,7 +389,7 @@ def test_any_bytes_are_answers_or_nothing(pieces, chunk):
 def test_any_answers_to_a_request_end_it(line):
     """A request ends with its data or with a LinkError, whatever a device says."""
     link = connected(on_answer=lambda frame: line, on_request=framed)
-    link._timeout, link._retries = 0.0, 1
+    link.timeout, link._retries = 0.0, 1
     with contextlib.suppress(LinkError):
         link.identify()
 

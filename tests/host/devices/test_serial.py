@@ -139,7 +139,7 @@ def test_a_rate_that_fails_is_followed_by_the_one_in_force_before(bench, monkeyp
             "set_baud",
             lambda line, baud: set_baud(line, 57_600 if baud == FAST else baud),
         )
-        link._transport.set_baud(MIDDLE)
+        link.transport.set_baud(MIDDLE)
         assert link.negotiate_baud() == MIDDLE
         assert (transport.device_baud, port.host_baud) == (MIDDLE, MIDDLE)
 
@@ -163,7 +163,7 @@ def test_a_host_that_died_leaves_no_device_behind(bench):
     port, transport = bench
     dead = connected(port)
     assert dead.negotiate_baud() == FAST
-    dead._transport.close()  # without giving the first rate back
+    dead.transport.close()  # without giving the first rate back
     assert transport.device_baud == FAST
     with connected(port) as link:
         assert link.identify().build_hash == faults.CONFIG.build_hash
