@@ -24,7 +24,7 @@ from ornstein.sim.families import Family
 from ornstein.sim.toolchain import run_yowasp
 from ornstein.sim.transport import LinkError, Transport
 
-_HARNESS, _SERIAL, _USB = (
+HARNESS, _SERIAL, _USB = (
     Path(__file__).with_name(name) for name in ("netlist.cpp", "netlist_serial.v", "netlist_usb.v")
 )
 _CLOCKS = "sync_pin", "usb_pin"
@@ -111,7 +111,7 @@ def library(name: str, netlist: Netlist, *, usb: bool = False, cache: Path | Non
     return verilated.library(
         name,
         surrounded,
-        usb_host.HARNESS if usb else _HARNESS,
+        usb_host.HARNESS if usb else HARNESS,
         depends=f"{name} {hashlib.sha256(netlist.verilog.encode()).hexdigest()}",
         sources=(
             *(Path(__file__).with_name(file) for file in ("netlist.py", "families.py")),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interface between a link and the line to its device: bytes in both directions."""
 
+import time
 from abc import ABC, abstractmethod
 from typing import Self
 
@@ -35,6 +36,12 @@ class Transport(ABC):
         Raises LinkError if the line has no such rate.
         """
         raise LinkError("this line has no rate that could be changed")
+
+    def now(self) -> float:
+        """Returns the seconds of the clock by which time-outs count; only differences mean
+        anything.
+        """
+        return time.monotonic()
 
     @abstractmethod
     def write(self, data: bytes) -> None:

@@ -22,7 +22,7 @@ def build(
     from ornstein.boards import BOARDS
     from ornstein.boards.build import REPORT
     from ornstein.boards.build import build as build_board
-    from ornstein.hdl.regmap import NO_LINE
+    from ornstein.host.experiments.link_speed import link_speed
     from ornstein.host.experiments.speed import demo_speed
 
     with progress() as bar:
@@ -30,9 +30,11 @@ def build(
         report = build_board(
             board, output, progress=lambda what: bar.update(task, description=f"{board}: {what}")
         )
-    info = BOARDS[board]
-    line = getattr(info.module, "LINE", NO_LINE)  # boards with native USB have none
-    report |= demo_speed(info, info.module.CLOCKS["sync"] / 1e6, line)
+        info = BOARDS[board]
+        bar.update(task, description=f"{board}: running the demo through its link")
+        speed = link_speed(info)
+    report |= demo_speed(info, info.module.CLOCKS["sync"] / 1e6, speed.rates)
+    report["link_inferences_per_s"] = round(speed.inferences, 2)
     for path in {output / board / REPORT, json_file} - {None}:
         write_json(path, report)
     table = Table("resource", "used", "available")
@@ -46,4 +48,10 @@ def build(
             f"{clock['achieved_mhz']:g} reached{limit}",
             soft_wrap=True,
         )
+    screen.print(
+        f"inferences a second: {report['inferences_per_s']:,.0f} by the lanes, "
+        f"{report['line_inferences_per_s']:,.0f} by the line, "
+        f"{report['link_inferences_per_s']:,.0f} through the link with the host, simulated",
+        soft_wrap=True,
+    )
     screen.print(f"Wrote {output / board}", soft_wrap=True)

@@ -103,6 +103,8 @@ class JobRun:
         # number of the answers that are due, and the tag of the job that they start; None if they
         # are the results of the oldest job
         self._due: deque[tuple[int, int | None]] = deque()
+        # the requests that read a job, by its bank, its inputs and the event that they wait for
+        self._questions = dict[tuple[int, int, Event], list[Request]]()
         self._alone_since: float | None = None  # when a job was started that has the device alone
         self._repeated = False  # since outputs were last given
         self._before = dict[str, int | None]()  # counters of what was repeated
@@ -265,7 +267,7 @@ class JobRun:
     def _start_alone(self, job: Job) -> None:
         """Writes a job's inputs and starts it. The job before it may still run, none may wait."""
         self._started.append(job)
-        self._alone_since = time.monotonic() if len(self._started) == 1 else None
+        self._alone_since = self._link.transport.now() if len(self._started) == 1 else None
         self._undisturbed(lambda: self._link.write_together(self._inputs_of(job)))
         self._watch.start(self._device.start(*self._levels, bank=job.bank))
 
@@ -297,7 +299,7 @@ class JobRun:
         # behind a running job another one waits, so that the queue has room once the first is done
         self._wait(Event.ROOM if len(self._started) > 1 else Event.IDLE)
         if self._alone_since is not None:
-            self._device.note_job_seconds(time.monotonic() - self._alone_since)
+            self._device.note_job_seconds(self._link.transport.now() - self._alone_since)
         result = self._undisturbed(lambda: self._read(job, samples))
         state = self._undisturbed(lambda: ControlState.read(self._link))
         self._watch.finish(state)
@@ -444,15 +446,21 @@ class JobRun:
 
     def _ask(self, pipeline: Pipeline, job: Job, event: Event) -> None:
         """Sends the requests that read a job once the event holds."""
+        requests = self._questions.get((job.bank, job.count, event))
+        if requests is None:
+            requests = self._questions[job.bank, job.count, event] = self._asked(job, event)
+        self._due.append((len(requests), None))
+        pipeline.send(requests)
+
+    def _asked(self, job: Job, event: Event) -> list[Request]:
+        """Returns the requests that read a job once the event holds."""
         reads = [self._link.reads(space, *self._ranges(job)) for space in self._statistics]
         register, count = ControlState.place(self._config)
-        requests = [
+        return [
             Request(Opcode.WAIT, 0, event, self._patience, answer_bytes=1),
             *(request for space in reads for request in space),
             *self._link.reads(Space.CONTROL, [register], count),
         ]
-        self._due.append((len(requests), None))
-        pipeline.send(requests)
 
     def _finish_ahead(self, pipeline: Pipeline) -> None:
         """Takes the answers up to the results of the oldest job, and checks them."""

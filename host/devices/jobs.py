@@ -41,8 +41,10 @@ def pack_jobs(program: Program, block: EncodedInputs, first: int) -> Iterator[Jo
     layout = program.layout
     for index, start in enumerate(range(0, len(block), layout.chains)):
         part = block.words[start : start + layout.chains]
-        words = np.zeros((layout.chains, *part.shape[1:]), np.int16)
-        words[: len(part)] = part
+        words = part
+        if len(part) < layout.chains:
+            words = np.zeros((layout.chains, *part.shape[1:]), np.int16)
+            words[: len(part)] = part
         yield Job(
             number=first + index,
             count=len(part),
@@ -70,8 +72,7 @@ def job_seeds(seed: int, job: int, lanes: int) -> np.ndarray:
 
 def seed_elements(seeds: np.ndarray) -> np.ndarray:
     """Returns generator seeds (unit_lanes,) uint64 as elements of the space SEED."""
-    halves = np.stack([seeds & np.uint64(0xFFFFFFFF), seeds >> np.uint64(32)], axis=1)
-    return halves.ravel().astype(np.int64)
+    return seeds.astype("<u8").view("<u4")
 
 
 def unpack_units(program: Program, words: np.ndarray, count: int) -> np.ndarray:

@@ -56,12 +56,15 @@ class InputWords:
         if held is None or not self._kept or self._jobs[bank] % _REWRITE == 0:
             return [(0, job.words)]
         rows = np.flatnonzero((job.words != held).any(axis=1))
+        if not len(rows):
+            return []
         gap = REQUEST_BYTES + ANSWER_BYTES
-        ends = np.flatnonzero(np.diff(rows) * 2 * self._unit_lanes > gap) + 1
+        ends = np.flatnonzero((rows[1:] - rows[:-1]) * (2 * self._unit_lanes) > gap).tolist()
+        firsts = [rows[0], *(rows[end + 1] for end in ends)]
+        lasts = [*(rows[end] for end in ends), rows[-1]]
         return [
-            (int(part[0]), job.words[part[0] : part[-1] + 1])
-            for part in np.split(rows, ends)
-            if len(part)
+            (int(first), job.words[first : last + 1])
+            for first, last in zip(firsts, lasts, strict=True)
         ]
 
 

@@ -2,9 +2,9 @@
 """The host's end of the link: reads and writes elements of a fabric's spaces, with retries."""
 
 import contextlib
+import functools
 import math
 import secrets
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -218,6 +218,7 @@ class Link:
         self.timeout = timeout
         self._retries = retries
         self._config: FabricConfig | None = None
+        self._spaces: dict[Space, SpaceInfo] = {}
         self.line: Line | None = None
         self.repairs = self.strays = 0
         self._baud_changed = False
@@ -274,17 +275,13 @@ class Link:
             preset.name for preset in PRESETS.values() if preset.build_hash == config.build_hash
         ]
         self._config = replace(config, name=names[0]) if names else config
+        self._spaces = spaces(config)
         return self._config
 
     @property
     def config(self) -> FabricConfig:
         """The fabric at the other end, which is asked for its identity on first use."""
         return self.identify() if self._config is None else self._config
-
-    @property
-    def _spaces(self) -> dict[Space, SpaceInfo]:
-        """The spaces of the fabric."""
-        return spaces(self.config)
 
     @property
     def baud(self) -> int | None:
@@ -359,12 +356,12 @@ class Link:
         starts = [int(address) for address in addresses]
         for start in starts:
             self._check_range(space, start, count)
-        size = self._spaces[space].bytes
+        size = self._infos()[space].bytes
         return [request for start in starts for request in _reads(space, start, count, size)]
 
     def unpacked(self, space: Space, data: bytes) -> np.ndarray:
         """Returns elements (n,) int64 of a space from the bytes in which they were read."""
-        info = self._spaces[space]
+        info = self._infos()[space]
         return _unpacked(data, info.bits, info.signed)
 
     def write(self, space: Space, address: int, values: ArrayLike) -> None:
@@ -390,13 +387,13 @@ class Link:
                 f"{values.dtype}"
             )
         self._check_range(space, address, len(values))
-        info = self._spaces[space]
+        info = self._infos()[space]
         if info.signed:
             low, high = -(1 << info.bits - 1), (1 << info.bits - 1) - 1
         else:
             low, high = 0, (1 << info.bits) - 1
-        held = np.iinfo(values.dtype)
-        if held.min < low or held.max > high:  # the type alone does not keep the values in range
+        least, most = _held(values.dtype)
+        if least < low or most > high:  # the type alone does not keep the values in range
             wrong = np.flatnonzero((values < low) | (values > high))
             if wrong.size:
                 raise ValueError(
@@ -425,13 +422,13 @@ class Link:
 
         ``meanwhile`` is called now and then. Raises LinkError after ``timeout`` seconds.
         """
-        deadline = time.monotonic() + timeout
+        deadline = self.transport.now() + timeout
         units = _FIRST_WAIT_UNITS
         while True:
-            began = time.monotonic()
+            began = self.transport.now()
             (answer,) = self._exchange([Request(Opcode.WAIT, 0, events, units, answer_bytes=1)])
             holding = Event(answer[0])
-            now = time.monotonic()
+            now = self.transport.now()
             if holding & events:
                 return holding
             if now >= deadline:
@@ -450,9 +447,15 @@ class Link:
         data = b"".join(self._exchange(_reads(Space.IDENTITY, address, count, size)))
         return [int.from_bytes(data[n : n + size], "little") for n in range(0, len(data), size)]
 
+    def _infos(self) -> dict[Space, SpaceInfo]:
+        """Returns the spaces of the fabric."""
+        if self._config is None:
+            self.identify()
+        return self._spaces
+
     def _check_range(self, space: Space, address: int, count: int) -> None:
         """Raises ValueError unless the space holds ``count`` elements from ``address`` on."""
-        info = self._spaces.get(space)
+        info = self._infos().get(space)
         size = info.size if info else 0
         if address < 0 or count < 1 or address + count > size:
             raise ValueError(
@@ -464,12 +467,12 @@ class Link:
         batch = _Batch(requests, self.made, self._retries)
         self.made += len(requests)
         unexplained = 0  # bytes received since the last valid answer
-        deadline = time.monotonic() + self.timeout
+        deadline = self.transport.now() + self.timeout
         while batch.unfinished:
             for sequence, packet in batch.packets(self.transport.window):
                 self.expect(sequence)
                 self.transport.write(packet)
-            data = self.transport.read(max(0.0, deadline - time.monotonic()))
+            data = self.transport.read(max(0.0, deadline - self.transport.now()))
             unexplained += len(data)
             for answer in self._answers(data):
                 sequence, status, _ = answer
@@ -477,10 +480,10 @@ class Link:
                     self.strays += not batch.asks(sequence)
                 if batch.take(*answer):
                     unexplained = 0
-                    deadline = time.monotonic() + self.timeout
-            if time.monotonic() >= deadline:
+                    deadline = self.transport.now() + self.timeout
+            if self.transport.now() >= deadline:
                 batch.lose_all()
-                deadline = time.monotonic() + self.timeout
+                deadline = self.transport.now() + self.timeout
             self.repairs += batch.newly_lost()
             if isinstance(batch.failed, LinkError):
                 raise batch.failed
@@ -546,6 +549,13 @@ def _reads(space: Space, address: int, count: int, size: int) -> list[Request]:
         )
         for first in range(0, count, step)
     ]
+
+
+@functools.cache
+def _held(dtype: np.dtype) -> tuple[int, int]:
+    """Returns the least and the greatest integer of a type."""
+    limits = np.iinfo(dtype)
+    return int(limits.min), int(limits.max)
 
 
 def _packed(values: np.ndarray, size: int) -> bytes:

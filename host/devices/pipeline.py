@@ -8,7 +8,7 @@ else may arrive. Otherwise the pipeline ends with an error, and what it was for 
 """
 
 from collections import deque
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ornstein.hdl.protocol import MAX_READ_BYTES, Status
 from ornstein.host.devices.frames import MOST_AHEAD, SEQUENCES, Request, parsed
@@ -24,8 +24,7 @@ class DisturbedError(LinkError):
     """The answers were not those that had to come. What the device has done since is unknown."""
 
 
-@dataclass(frozen=True)
-class _Sent:
+class _Sent(NamedTuple):
     """A request that is not answered yet, with its sequence number and the bytes of its packet."""
 
     request: Request
@@ -58,13 +57,15 @@ class Pipeline:
         """Returns the data of the next ``count`` answers. Raises DisturbedError, and LinkError if
         the transport fails.
         """
-        link = self._link
+        link, transport = self._link, self._link.transport
+        deadline = transport.now() + link.timeout
         while len(self._answers) < count:
-            data = link.transport.read(link.timeout)
-            if not data:
-                raise self._lost("is not answered")
+            data = transport.read(max(0.0, deadline - transport.now()))
             for packet in link.packets(data):
                 self._take(packet)
+                deadline = transport.now() + link.timeout
+            if transport.now() >= deadline:
+                raise self._lost("is not answered")
             self._send()
         return [self._answers.popleft() for _ in range(count)]
 

@@ -87,8 +87,8 @@ class FakeTransport(Transport):
 
     def write(self, data):
         self.written += 1
-        frames = [sliplib.decode(packet) for packet in data.split(END) if packet]
-        self._requests += [(frame, len(data)) for frame in frames]
+        packets = [packet for packet in data.split(END) if packet]
+        self._requests += [(sliplib.decode(packet), len(packet) + 2) for packet in packets]
         self.most_unanswered = max(
             self.most_unanswered, sum(size for _, size in list(self._requests)[1:])
         )

@@ -28,6 +28,8 @@ has written them."""
 SAMPLES_PREFIX, MEMORY_PREFIX = "samples_over_", "memory_over_"
 JOULES_PREFIX = "joules_icebreaker_"
 """The names of the figures beside the peers begin with these and end with the units."""
+BOARD_PREFIX = "inferences_"
+"""The names of the figures on a board behind its link begin with this and end with the board."""
 RTL_GOAL = 3e6
 """Clock cycles a second that the Verilated gateware should reach."""
 
@@ -145,6 +147,11 @@ DEFINITIONS = {
     ),
     "line_limit_3_mbaud": Definition("inputs/s", _LINE_LIMIT),
     "line_limit_12_mbaud": Definition("inputs/s", _LINE_LIMIT),
+    BOARD_PREFIX: Definition(
+        "inputs/s",
+        "through the board's link, simulated from its pins on, with the time that the host "
+        "computes: {outcome}; the goal is at least 0.9",
+    ),
     "link_over_line_rate": Definition(
         "bytes/s",
         "payload bytes of a whole factor memory over a serial port paced to {baud} baud (ten bits "
@@ -169,7 +176,7 @@ def figure(
     value, reference : in the unit of the definition; a fixed reference stands in the definition
     details : what the places in the definition's note are filled with
     """
-    families = CYCLES_PREFIX, SAMPLES_PREFIX, MEMORY_PREFIX, JOULES_PREFIX
+    families = CYCLES_PREFIX, SAMPLES_PREFIX, MEMORY_PREFIX, JOULES_PREFIX, BOARD_PREFIX
     family = next((prefix for prefix in families if name.startswith(prefix)), name)
     definition = DEFINITIONS[family]
     if definition.reference is not None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ornstein.boards import BOARDS
 from ornstein.hdl.config import ICEBREAKER
 from ornstein.hdl.regmap import Space
 from ornstein.host.compile.program import Program
@@ -13,10 +14,17 @@ from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.line_bytes import bytes_per_input
 from ornstein.host.devices.link import Link
 from ornstein.host.devices.serial import SerialTransport
-from ornstein.host.experiments.bench.figures import Figure, Progress, Stopwatch, figure
+from ornstein.host.experiments.bench.figures import (
+    BOARD_PREFIX,
+    Figure,
+    Progress,
+    Stopwatch,
+    figure,
+)
 from ornstein.host.experiments.bench.programs import relaxation_issues
+from ornstein.host.experiments.link_speed import INPUTS, link_speed
 from ornstein.host.experiments.paper.energy_account import ICEBREAKER_MHZ
-from ornstein.host.experiments.speed import BITS_PER_BYTE
+from ornstein.host.experiments.speed import BITS_PER_BYTE, demo_speed
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.run import compile_recipe
@@ -58,6 +66,30 @@ def limit_figures() -> Iterator[Figure]:
             answered=answered,
             mhz=ICEBREAKER_MHZ,
         )
+
+
+def board_figures(progress: Progress, inputs: int = INPUTS) -> Iterator[Figure]:
+    """Yields the inferences a second that each board reaches through its link, host included, over
+    what the slower one of its line and its lanes allows.
+    """
+    for info in BOARDS.values():
+        name = f"{BOARD_PREFIX}{info.name}"
+        progress(f"{info.title} through its link")
+        try:
+            reached = link_speed(info, inputs)
+            clock = info.module.CLOCKS["sync"]
+        except ImportError:
+            yield figure(name, None, outcome="needs the synth extra, which knows the boards")
+            continue
+        speed = demo_speed(info, clock / 1e6, reached.rates)
+        lanes, line = (speed[f"{kind}inferences_per_s"] for kind in ("", "line_"))
+        assert isinstance(lanes, float) and isinstance(line, float)  # the program fits each board
+        outcome = (
+            f"{inputs} inputs of the aligned demo program; the limit is that of the "
+            f"{speed['limited_by']}, where the line carries {line:,.0f} and the lanes reach "
+            f"{lanes:,.0f}"
+        )
+        yield figure(name, reached.inferences, min(line, lanes), outcome=outcome)
 
 
 def line_figures(

@@ -11,7 +11,12 @@ from ornstein.host.compile.program import Program
 from ornstein.host.experiments.bench.figures import Figure, Progress, Stopwatch, figure
 from ornstein.host.experiments.bench.lanes import lane_figures
 from ornstein.host.experiments.bench.large import large_figures
-from ornstein.host.experiments.bench.links import limit_figures, line_figures, streaming_figures
+from ornstein.host.experiments.bench.links import (
+    board_figures,
+    limit_figures,
+    line_figures,
+    streaming_figures,
+)
 from ornstein.host.experiments.bench.models import memory_figures, model_figures
 from ornstein.host.experiments.bench.peers import peer_figures
 from ornstein.host.experiments.bench.simulators import simulator_figures
@@ -36,6 +41,7 @@ def bench(progress: Progress = lambda what: None) -> Iterator[Figure]:
     yield from peer_figures(progress)
     yield from large_figures(progress)
     yield from limit_figures()
+    yield from board_figures(progress)
     yield from line_figures(program, progress)
     yield from memory_figures(progress)
 

@@ -22,6 +22,7 @@ from ornstein.host.devices.device import (
     prediction_only,
 )
 from ornstein.host.devices.fabric import FabricDevice
+from ornstein.host.devices.frames import Request
 from ornstein.host.devices.link import LinkError
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.recipes import ours_full
@@ -212,7 +213,7 @@ def test_the_prediction_needs_the_target_alone(device, uri):
     np.testing.assert_array_equal(whole.prediction(program.problem), expected)
 
 
-def test_a_fabric_reads_what_was_selected_and_no_more(device):
+def test_a_fabric_reads_what_was_selected_and_no_more(device, monkeypatch):
     """On 8 inputs in two jobs: sums of 32 bits, squares of 48 bits, and twelve control registers of
     32 bits, twice before the jobs and once after each.
     """
@@ -220,24 +221,26 @@ def test_a_fabric_reads_what_was_selected_and_no_more(device):
     one = device("rtl:tiny")
     one.load(program)
     assert program.layout.chains == 4
-    read: list[tuple[Space, int]] = []
-    link, exchange = one.link, one.link._exchange
+    read: list[tuple[int, int]] = []
+    packet = Request.packet
 
-    def recorded(requests):
-        read.extend((r.space, r.answer_bytes) for r in requests if r.opcode == Opcode.READ)
-        return exchange(requests)
+    def recorded(request, sequence):
+        if request.opcode == Opcode.READ:
+            read.append((request.space, request.answer_bytes))
+        return packet(request, sequence)
 
-    link._exchange = recorded
-    try:
+    monkeypatch.setattr(Request, "packet", recorded)
+    for seconds in (None, 0.0):  # of a job: none is sent ahead of answers before that is known
+        one.job_seconds = seconds
+        read.clear()
         one.run(toy_inputs(8))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
         assert sizes == {Space.SUM: 8 * 8 * 4, Space.SQUARE: 8 * 8 * 6, Space.CONTROL: 4 * 48}
         read.clear()
+        one.job_seconds = seconds
         one.run(toy_inputs(8), selection=prediction_only(program.problem))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
         assert sizes == {Space.SUM: 8 * 3 * 4, Space.CONTROL: 4 * 48}
-    finally:
-        del link._exchange
 
 
 @pytest.mark.parametrize("uri", EVERY_DEVICE)

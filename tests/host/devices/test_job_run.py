@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+import sliplib
 
+from helpers.link_bench import END
 from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import TINY
 from ornstein.hdl.regmap import Control, Event, Space
@@ -125,11 +127,11 @@ def test_a_device_that_is_reset_again_and_again_is_an_error(fabric, line, plain)
     expected = fabric.run(toy_inputs(), seed=3).sums
     count = itertools.count(1)
 
-    def every_seventh():
-        if next(count) % 7 == 0:
+    def every_fifth():
+        if next(count) % 5 == 0:
             line._transport.reset()
 
-    line.before_write = every_seventh
+    line.before_write = every_fifth
     with pytest.raises(DeviceError, match=r"reset|holds"):
         fabric.run(toy_inputs(), seed=3)
     line.before_write = lambda: None
@@ -214,6 +216,105 @@ def test_samples_that_are_not_wanted_are_released(fabric, sampling):
     found = fabric.run(toy_inputs(), seed=3, selection=Selection(samples=False))
     np.testing.assert_array_equal(found.sums, expected.sums)
     assert found.samples.shape == (3, 0, 8)
+
+
+class Spy(RtlTransport):
+    """Notes which packets travel and in which direction, and may change one that arrives.
+
+    ``order`` has the opcode of each request that is sent, and None for each answer. ``damage``
+    counts down the answers until one is damaged.
+    """
+
+    def __init__(self):
+        super().__init__(TINY)
+        self.order, self.damage = [], -1
+        self._rest = b""
+
+    def write(self, data):
+        for packet in data.split(END):
+            if packet:
+                self.order.append(sliplib.decode(packet)[1])
+        super().write(data)
+
+    def read(self, timeout):
+        *packets, self._rest = (self._rest + super().read(timeout)).split(END)
+        for place, packet in enumerate(packets):
+            if packet:
+                self.order.append(None)
+                self.damage -= 1
+                if self.damage == 0:
+                    packets[place] = packet[:-1] + bytes([packet[-1] ^ 1])
+        return b"".join(packet + END for packet in packets)
+
+    def most_ahead(self):
+        """The most requests that were sent and not answered at one time."""
+        return max(np.cumsum([-1 if what is None else 1 for what in self.order]))
+
+
+@pytest.fixture
+def spied(plain) -> Iterator[tuple[FabricDevice, Spy]]:
+    """A device with the program, whose jobs are short enough to be sent ahead."""
+    spy = Spy()
+    with FabricDevice(spy, "rtl:tiny", timeout=5.0) as device:
+        device.load(plain)
+        device.job_seconds = 0.0
+        yield device, spy
+
+
+def test_jobs_are_sent_ahead_of_the_answers_to_earlier_ones(spied):
+    """The same requests as one after the other, with the same answers and counters."""
+    device, spy = spied
+    spy.order.clear()
+    ahead = device.run(toy_inputs(40), seed=3)
+    requests, most = [what for what in spy.order if what is not None], spy.most_ahead()
+    device.job_seconds = 1e9
+    spy.order.clear()
+    alone = device.run(toy_inputs(40), seed=3)
+    assert sorted(requests) == sorted(what for what in spy.order if what is not None)
+    assert most > 16 and spy.most_ahead() < 4
+    for name in ("sums", "squares", "mean", "second"):
+        np.testing.assert_array_equal(getattr(ahead, name), getattr(alone, name))
+    assert ahead.counters == alone.counters
+
+
+def test_an_answer_that_is_damaged_at_any_place_changes_nothing(spied):
+    """The jobs that were sent ahead run again; the program is compared, and not loaded again."""
+    device, spy = spied
+    spy.order.clear()
+    expected = device.run(toy_inputs(24), seed=3)
+    total, compared = spy.order.count(None), []
+    verify = device.verify
+    device.verify = lambda: compared.append(verify())
+    for place in range(1, total + 1, 5):
+        spy.damage, device.job_seconds = place, 0.0
+        before, repairs = len(compared), device.link.repairs
+        found = device.run(toy_inputs(24), seed=3)
+        assert device.link.repairs > repairs and len(compared) == before + 1, place
+        np.testing.assert_array_equal(found.sums, expected.sums)
+        np.testing.assert_array_equal(found.squares, expected.squares)
+    assert device.reloads == 0
+
+
+def test_long_warm_and_sampling_jobs_are_not_sent_ahead(spied, sampling):
+    device, spy = spied
+    device.job_seconds = 1.3  # a quarter of the time-out is 1.25
+    spy.order.clear()
+    device.run(toy_inputs(16))
+    device.job_seconds = 0.0
+    device.run(toy_inputs(16), warm=True)
+    device.load(sampling)
+    device.job_seconds = 0.0
+    spy.order.clear()
+    device.run(toy_inputs(16))
+    assert spy.most_ahead() < 4
+
+
+def test_how_long_a_job_takes_is_measured_anew_for_each_program(spied, plain):
+    device, _ = spied
+    device.load(plain)
+    assert device.job_seconds is None
+    device.run(toy_inputs(24), seed=3)
+    assert 0 < device.job_seconds < 5
 
 
 def test_faults_and_resets_are_mended_or_said():

@@ -10,7 +10,7 @@ from ornstein.hdl.config import TINY
 from ornstein.hdl.regmap import Line
 from ornstein.host.devices.device import prediction_only
 from ornstein.host.devices.line_bytes import bytes_per_input
-from ornstein.host.experiments.speed import demo_speed
+from ornstein.host.experiments.speed import LineRates, demo_speed
 from ornstein.host.models import recipes
 from ornstein.host.models.model_file import TrainedModel
 from ornstein.host.models.run import compile_recipe
@@ -30,7 +30,7 @@ def test_speed_is_the_clock_over_the_cycles():
 def test_the_line_carries_what_its_bytes_allow():
     board, clock = BOARDS["icebreaker"], 48e6
     line = Line.at(int(clock), (1_000_000, 3_000_000))
-    found = demo_speed(board, clock / 1e6, line)
+    found = demo_speed(board, clock / 1e6, LineRates.of(line))
     model = TrainedModel.load()
     program = compile_recipe(recipes.ours_aligned(model), model, board.config)
     sent, answered = bytes_per_input(
@@ -39,9 +39,14 @@ def test_the_line_carries_what_its_bytes_allow():
     assert answered > sent > 2 * 64  # the words of the inputs; four bytes come back for each unit
     assert found["line_inferences_per_s"] == pytest.approx(300_000 / answered, rel=1e-3)
     assert found["limited_by"] == "line"
-    assert demo_speed(board, 0.1, line)["limited_by"] == "lanes"
+    assert demo_speed(board, 0.1, LineRates.of(line))["limited_by"] == "lanes"
     none = demo_speed(board, 48.0)
     assert (none["line_inferences_per_s"], none["limited_by"]) == (None, "lanes")
+
+
+def test_the_ways_of_a_shared_line_take_turns():
+    assert LineRates(1000.0, 500.0).inferences(100, 100) == 5.0
+    assert LineRates(1000.0, 500.0, shared=True).inferences(100, 100) == pytest.approx(10 / 3)
 
 
 def test_a_fabric_with_more_lanes_takes_fewer_cycles():

@@ -3,9 +3,12 @@
 
 import pytest
 
+from ornstein.boards import BOARDS
 from ornstein.host.experiments.bench import links
 from ornstein.host.experiments.bench.links import line_figures, streaming_figures
 from ornstein.host.experiments.bench.programs import random_biases, relaxation_issues
+from ornstein.host.experiments.link_speed import LinkSpeed
+from ornstein.host.experiments.speed import LineRates
 
 
 def ignore(what):
@@ -28,6 +31,36 @@ def test_the_limits_of_lines_grow_with_their_rate_and_fall_with_the_bytes(monkey
     slow, _ = links.limit_figures()
     assert slow.value == 3e6 / 10 / 500 < slow.reference
     assert "200 bytes to an iCEBreaker and 500 from it" in slow.note
+
+
+def test_a_board_is_compared_with_the_slower_one_of_line_and_lanes(monkeypatch):
+    pytest.importorskip("amaranth_boards")
+    asked = []
+
+    def measured(info, inputs):
+        asked.append((info.name, inputs))
+        return LinkSpeed(500.0, LineRates(300_000.0, 300_000.0))
+
+    monkeypatch.setattr(links, "link_speed", measured)
+    rows = {row.name: row for row in links.board_figures(ignore, 7)}
+    assert asked == [(name, 7) for name in BOARDS] and len(rows) == len(BOARDS)
+    slow = rows["inferences_icebreaker"]
+    assert slow.value == 500.0 and slow.reference == pytest.approx(912, abs=1)
+    assert "limit is that of the line, where the line carries 912" in slow.note
+    fast = LinkSpeed(500.0, LineRates(1e9, 1e9))
+    monkeypatch.setattr(links, "link_speed", lambda info, inputs: fast)
+    (row, *_) = links.board_figures(ignore, 7)
+    assert row.reference == pytest.approx(48e6 / 4352, rel=1e-3)
+    assert "limit is that of the lanes" in row.note
+
+
+def test_boards_that_are_not_known_are_left_out(monkeypatch):
+    def missing(info, inputs):
+        raise ImportError("amaranth_boards")
+
+    monkeypatch.setattr(links, "link_speed", missing)
+    for row in links.board_figures(ignore):
+        assert row.value is None and "needs the synth extra" in row.note
 
 
 def test_the_line_s_figure_is_all_payload_bytes_over_the_seconds_they_took(program, clock):
