@@ -24,6 +24,7 @@ import numpy as np
 
 from ornstein.hdl.protocol import WAIT_UNIT, Opcode
 from ornstein.hdl.regmap import Control, Event, Space
+from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.program import EncodedInputs, Program, job_issues
 from ornstein.host.devices import scrubbing
 from ornstein.host.devices.control import ControlState, JobWatch, LostError, UpsetError
@@ -337,6 +338,11 @@ class JobRun:
         second = self._selection.second and self._config.second_moment
         return (Space.SUM, Space.SQUARE) if second else (Space.SUM,)
 
+    @cached_property
+    def _element_bytes(self) -> dict[Space, int]:
+        """Bytes of an element of each of the statistics on the link."""
+        return {space: spaces(self._config)[space].bytes for space in self._statistics}
+
     def _read(self, job: Job, samples: np.ndarray | None) -> _Result:
         ranges = self._ranges(job)
         read = [self._link.read_ranges(space, *ranges) for space in self._statistics]
@@ -480,14 +486,20 @@ class JobRun:
         if self._link.repairs != self._device.verified_repairs:  # the program must be compared
             self._recover()
             return
-        each = len(read) // len(self._statistics)
-        found = [
-            self._link.unpacked(space, b"".join(read[n * each : (n + 1) * each]))
-            for n, space in enumerate(self._statistics)
-        ]
+        found = self._unpacked(job, b"".join(read))
         self._watch.finish(ControlState.of(self._link.unpacked(Space.CONTROL, registers)))
         self._started.popleft()
         self._finished.append(self._result(job, found, None))
+
+    def _unpacked(self, job: Job, data: bytes) -> list[np.ndarray]:
+        """Returns the elements of each of the statistics of a job from the bytes of all of them."""
+        starts, length = self._ranges(job)
+        found, begin = [], 0
+        for space, size in self._element_bytes.items():
+            end = begin + len(starts) * length * size
+            found.append(self._link.unpacked(space, data[begin:end]))
+            begin = end
+        return found
 
     def _recover(self) -> None:
         """Ends the pipeline, and runs its jobs again. Raises LostError if the device is not as it

@@ -116,11 +116,16 @@ def test_an_answer_that_is_wrong_ends_it(link, change, message):
     np.testing.assert_array_equal(link.read(Space.STATE, 0, 3), [0, 1, 2])
 
 
-@pytest.mark.parametrize("change", [flipped, lambda frame: b"", lambda frame: framed(frame) * 2])
+def twice(frame):
+    return framed(frame) * 2
+
+
+@pytest.mark.parametrize("change", [flipped, lambda frame: b"", twice])
 def test_a_request_that_is_not_executed_once_ends_it(link, change):
+    """That it was executed twice shows in an answer too many."""
     link.transport._on_request = Nth(4, change)
     disturbed(link, "STATE at [45] is not answered")
-    assert link.strays == (change is flipped)  # an answer with the number zero is to no request
+    assert link.strays == (change is twice)
 
 
 def test_the_last_answer_that_is_lost_ends_it(link):
