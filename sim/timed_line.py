@@ -9,6 +9,7 @@ that others use too.
 
 import time
 from pathlib import Path
+from typing import Any
 
 from amaranth.back import verilog as back
 from amaranth.hdl import ClockDomain, Module, Signal
@@ -57,8 +58,9 @@ def _serial_verilog(config: FabricConfig, line: Line) -> str:
     m = Module()
     m.domains.sync = clock = ClockDomain(reset_less=True)
     rx, tx = Signal(init=1), Signal()
-    m.submodules.uart = uart = Uart(*line.divisors)
-    m.submodules.machine = machine = Top(config, line)
+    uart: Any = Uart(*line.divisors)  # the ports of components come from their signatures
+    machine: Any = Top(config, line)
+    m.submodules.uart, m.submodules.machine = uart, machine
     if Timing.of(config).hop:
         m.submodules.received = received = Register()
         connect(m, uart.o, received.i)
