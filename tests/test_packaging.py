@@ -53,7 +53,7 @@ def requirements(extras: list[str]) -> set[str]:
 
 
 def test_every_package_is_pinned():
-    """The extras ``bench`` and ``fuzz`` are left out: no command of the Makefile installs them."""
+    """The extra ``bench`` is left out: no command of the Makefile installs it."""
     lines = (ROOT / "constraints.txt").read_text().splitlines()
     pinned = {canonical(line.partition("==")[0]) for line in lines if "==" in line}
     extras = ["test", "cosim", "synth", "study", "lint", "docs", "train", "onnx", "ncnn", "watch"]

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Coverage-guided fuzzing of the host's parsers with atheris, run by hand:
 
-    pip install --editable '.[fuzz]'
+    pip install atheris
     python tests/fuzz/parsers.py TARGET -max_total_time=300
 
 TARGET is ``frames``, ``identity`` or ``table``; what follows are options of libFuzzer. A run ends
