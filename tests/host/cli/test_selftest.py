@@ -10,6 +10,7 @@ import pytest
 from ornstein.host.cli import flash
 from ornstein.host.cli.app import CheckError
 from ornstein.host.devices import file_faults, frame_faults, link_faults, upset_faults
+from ornstein.host.devices.soak import BLOCK
 
 OPTIONS = {"device": "rtl", "seed": 3, "files": 0, "faults": 0, "resets": 0.3, "rate": 1e-4}
 OPTIONS |= {"frames": 0, "soak": 0.0, "upsets": 0}
@@ -41,9 +42,9 @@ def test_a_stream_is_compared(capsys, tmp_path):
     options = OPTIONS | {"device": "model:tiny", "soak": 1e-6 / 60}
     flash.selftest(**options, json_file=tmp_path / "soak.json")
     found = json.loads((tmp_path / "soak.json").read_text())
-    assert found["device"] == "model:tiny" and found["inputs"] == 64
+    assert found["device"] == "model:tiny" and found["inputs"] == BLOCK
     said = capsys.readouterr().out
-    assert said.startswith("64 inputs in ") and "equal the integer model in every bit" in said
+    assert said.startswith(f"{BLOCK} inputs in ") and "equal the integer model in every bit" in said
 
 
 def test_changed_bits_are_counted(capsys, tmp_path):
