@@ -8,11 +8,9 @@ from amaranth.lib import io
 from amaranth.lib.wiring import connect
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.link.uart import Uart
 from ornstein.hdl.link.usb import UsbSerial
 from ornstein.hdl.regmap import Line
-from ornstein.hdl.timing import Timing
-from ornstein.hdl.top import Register, Top
+from ornstein.hdl.top import Top, on_serial_line
 
 
 def request(platform, name: str):
@@ -27,16 +25,7 @@ def on_uart(m: Module, platform, config: FabricConfig, line: Line):
     pins = request(platform, "uart")
     m.submodules.rx = rx = io.Buffer("i", pins.rx)
     m.submodules.tx = tx = io.Buffer("o", pins.tx)
-    m.submodules.uart = uart = Uart(*line.divisors)
-    m.submodules.top = top = Top(config, line)
-    if Timing.of(config).hop:  # a byte from the queue's block RAM would come too late
-        m.submodules.received = received = Register()
-        connect(m, uart.o, received.i)
-        connect(m, received.o, top.i)
-    else:
-        connect(m, uart.o, top.i)
-    connect(m, top.o, uart.i)
-    m.d.comb += [uart.rx.eq(rx.i), tx.o.eq(uart.tx), top.idle.eq(uart.idle), uart.rate.eq(top.rate)]
+    on_serial_line(m, config, line, rx.i, tx.o)
 
 
 def usb_serial(m: Module, platform, domain: str) -> UsbSerial:

@@ -23,6 +23,7 @@ eight bits of the argument, as an unsigned number, select an entry, and its low 
 
 import enum
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Self
 
 DESCRIPTOR_WORDS = 8
@@ -75,12 +76,13 @@ class Descriptor:
         )
 
     @classmethod
+    @cache
     def layout(cls):
         """(name, word, low bit, width) of every field."""
-        return [
+        return tuple(
             (f.name, f.metadata["word"], f.metadata["low"], f.metadata["width"])
             for f in fields(cls)
-        ]
+        )
 
     @staticmethod
     def stored_less_one(name: str) -> int:

@@ -210,13 +210,13 @@ def place_waits(
     timing = Timing.of(config)
     waits = [False] * len(passes)
     rounds = 2 if repeated else 1
-    history: list[tuple[int, Pass]] = []  # (cycle of the last issue, pass), since the last wait
+    # (cycle of the last issue, pass, what it writes), since the last wait
+    history: list[tuple[int, Pass, tuple[str, int, int]]] = []
     now = 0
     for number in range(rounds * len(passes)):
         step = passes[number % len(passes)]
         needs = reads(step, bank_offset)
-        for end, earlier in history:
-            memory, first, last = writes(earlier)
+        for end, earlier, (memory, first, last) in history:
             expands = earlier.operation == Operation.EXPAND
             hazard = timing.unit_hazard if expands else timing.rank_hazard
             # an activation comes late to the multiplier that it shares with all others
@@ -242,5 +242,5 @@ def place_waits(
                 history = []
                 break
         now += step.outer * step.inner
-        history.append((now - 1, step))
+        history.append((now - 1, step, writes(step)))
     return [replace(step, wait=int(wait)) for step, wait in zip(passes, waits, strict=True)]

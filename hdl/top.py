@@ -4,7 +4,7 @@
 import math
 
 from amaranth.back import verilog as back
-from amaranth.hdl import ClockDomain, Module, Signal
+from amaranth.hdl import ClockDomain, Module, Signal, Value
 from amaranth.lib import stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 
@@ -13,7 +13,9 @@ from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.fabric import Fabric
 from ornstein.hdl.link.bridge import Bridge
 from ornstein.hdl.link.rate import Rate
+from ornstein.hdl.link.uart import Uart
 from ornstein.hdl.parts import Substitute, as_designed
+from ornstein.hdl.timing import Timing
 
 SILENCE = 1 << 20
 """Cycles after which an unfinished request is dropped: 22 ms at 48 MHz, longer than any host pauses
@@ -108,6 +110,20 @@ class Top(wiring.Component):
                 self.rate.eq(rate.rate),
             ]
         return m
+
+
+def on_serial_line(m: Module, config: FabricConfig, line: regmap.Line, rx: Value, tx: Signal):
+    """Adds the machine and a UART, whose wires ``rx`` and ``tx`` are seen from the device."""
+    m.submodules.uart = uart = Uart(*line.divisors)
+    m.submodules.top = top = Top(config, line)
+    if Timing.of(config).hop:  # a byte from the queue's block RAM would come too late
+        m.submodules.received = received = Register()
+        connect(m, uart.o, received.i)
+        connect(m, received.o, top.i)
+    else:
+        connect(m, uart.o, top.i)
+    connect(m, top.o, uart.i)
+    m.d.comb += [uart.rx.eq(rx), tx.eq(uart.tx), top.idle.eq(uart.idle), uart.rate.eq(top.rate)]
 
 
 def verilog(

@@ -9,21 +9,17 @@ that others use too.
 
 import time
 from pathlib import Path
-from typing import Any
 
 from amaranth.back import verilog as back
 from amaranth.hdl import ClockDomain, Module, Signal
-from amaranth.lib.wiring import connect
 from sliplib import encode
 
 from ornstein.hdl import protocol
 from ornstein.hdl.config import FabricConfig
-from ornstein.hdl.link.uart import Uart
 from ornstein.hdl.link.usb.descriptors import MAX_PACKET
 from ornstein.hdl.protocol import Opcode
 from ornstein.hdl.regmap import Line, Space
-from ornstein.hdl.timing import Timing
-from ornstein.hdl.top import Register, Top
+from ornstein.hdl.top import on_serial_line
 from ornstein.sim import netlist, verilated
 from ornstein.sim.netlist import NetlistTransport
 from ornstein.sim.usb_host import BITS_PER_SECOND, UsbHost, UsbTransport
@@ -58,18 +54,7 @@ def _serial_verilog(config: FabricConfig, line: Line) -> str:
     m = Module()
     m.domains.sync = clock = ClockDomain(reset_less=True)
     rx, tx = Signal(init=1), Signal()
-    uart: Any = Uart(*line.divisors)  # the ports of components come from their signatures
-    machine: Any = Top(config, line)
-    m.submodules.uart, m.submodules.machine = uart, machine
-    if Timing.of(config).hop:
-        m.submodules.received = received = Register()
-        connect(m, uart.o, received.i)
-        connect(m, received.o, machine.i)
-    else:
-        connect(m, uart.o, machine.i)
-    connect(m, machine.o, uart.i)
-    m.d.comb += [uart.rx.eq(rx), tx.eq(uart.tx), machine.idle.eq(uart.idle)]
-    m.d.comb += uart.rate.eq(machine.rate)
+    on_serial_line(m, config, line, rx, tx)
     ports = {"sync_clk": (clock.clk, None), "rx": (rx, None), "tx": (tx, None)}
     return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
 

@@ -266,7 +266,7 @@ def _fastest(request: Request, quantized: _Quantized) -> Program:
 def _cycles(program: Program) -> float:
     """Estimated cycles of a job for each of its inputs."""
     cycles = sum(
-        level.steps * step_cycles(program.config, passes) for level, passes in program.schedule()
+        level.steps * step_cycles(program.config, passes) for level, passes in program.schedule
     )
     return cycles / program.layout.chains
 

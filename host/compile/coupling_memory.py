@@ -73,7 +73,7 @@ def _expansions(program: Program, energy: int) -> dict[int, Pass]:
     """The passes that expand the couplings of an energy in the first chain, by the state word that
     they write first.
     """
-    relaxing = [part for part in program.schedule() if part[0].keep]
+    relaxing = [part for part in program.schedule if part[0].keep]
     for stage in program.problem.stages:
         passes, steps = relaxing[0][1], 0
         while relaxing and steps < stage.steps:

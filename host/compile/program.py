@@ -4,6 +4,7 @@ from.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import takewhile
 
 import numpy as np
@@ -351,7 +352,7 @@ class Program:
                     f"program {self.name!r} needs {name} >= {self._needs()[name]}, but fabric "
                     f"{config.name!r} has {getattr(config, name)}"
                 )
-        if not config.fine_noise and any(level.fine for level, _ in self.schedule()):
+        if not config.fine_noise and any(level.fine for level, _ in self.schedule):
             raise ProgramError(
                 f"program {self.name!r} draws fine noise, which fabric {config.name!r} was built "
                 "without; compile it for this fabric"
@@ -373,6 +374,7 @@ class Program:
             "sample_depth": 64 if layout.sampled_words else 0,
         }
 
+    @cached_property
     def schedule(self) -> list[tuple[Level, list[Pass]]]:
         """The levels of a job, each with the passes that it repeats."""
         first = self.layout.first_level
@@ -392,7 +394,7 @@ class Program:
     def input_cycles(self) -> float:
         """Clock cycles of a job for one of its inputs, by the schedule; the link takes no part."""
         cycles = sum(
-            level.steps * step_cycles(self.config, passes) for level, passes in self.schedule()
+            level.steps * step_cycles(self.config, passes) for level, passes in self.schedule
         )
         return cycles / self.layout.chains
 
@@ -402,7 +404,7 @@ class Program:
         return max(
             (
                 end
-                for level, passes in self.schedule()
+                for level, passes in self.schedule
                 for step in passes
                 # a pass that makes biases alone does not use the states that it reads
                 if level.keep or not (step.operation == Operation.EXPAND and step.to_drive)
@@ -416,7 +418,7 @@ class Program:
         return max(
             (
                 step.dest + step.outer
-                for _, passes in self.schedule()
+                for _, passes in self.schedule
                 for step in passes
                 if step.operation != Operation.EXPAND
             ),
@@ -432,5 +434,5 @@ def job_issues(program: Program, *, warm: bool = False) -> int:
     return sum(
         level.steps
         * sum(step.outer * step.inner for step in passes if step.operation != Operation.ACTIVATE)
-        for level, passes in program.schedule()[int(warm) :]
+        for level, passes in program.schedule[int(warm) :]
     )

@@ -247,6 +247,11 @@ class JobRun:
         except DeviceError as error:
             raise LostError(str(error)) from None
 
+    def _check_strays(self, strays: int) -> None:
+        """Raises LostError if the link has counted answers that nothing asked for."""
+        if strays != self._strays:
+            raise LostError("it executed a request of long ago again")
+
     # ---- jobs ------------------------------------------------------------------------------------
 
     def _start(self, job: Job) -> None:
@@ -305,8 +310,7 @@ class JobRun:
         state = self._undisturbed(lambda: ControlState.read(self._link))
         self._watch.finish(state)
         self._verify()
-        if self._link.strays != self._strays:
-            raise LostError("it executed a request of long ago again")
+        self._check_strays(self._link.strays)
         self._started.popleft()
         self._finished.append(result)
 
@@ -510,8 +514,7 @@ class JobRun:
         lost = self._found_lost(self._device.settle())
         if lost is not None:
             raise lost
-        if strays != self._strays:
-            raise LostError("it executed a request of long ago again")
+        self._check_strays(strays)
         self._repeat(list(self._started))
 
     def _leave_pipeline(self) -> None:

@@ -38,7 +38,7 @@ class InputWords:
         self._jobs = [0] * self._banks
         self._kept = not any(
             step.operation == Operation.EXPAND and step.to_drive
-            for _, passes in program.schedule()
+            for _, passes in program.schedule
             for step in passes
         )
 

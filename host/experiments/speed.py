@@ -84,7 +84,7 @@ def demo_speed(
         return dict.fromkeys(FIGURES)
     levels = [
         (level, level.steps * step_cycles(info.config, passes))
-        for level, passes in program.schedule()
+        for level, passes in program.schedule
     ]
     chains = program.layout.chains
     relaxing = sum(cycles for level, cycles in levels if level.keep)

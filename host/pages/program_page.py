@@ -221,7 +221,7 @@ def _strengths(coupling) -> np.ndarray:
 
 def passes(program: Program) -> Section:
     """Returns the cycles of each level by operation, and every pass of a step."""
-    figure, schedule = go.Figure(), program.schedule()
+    figure, schedule = go.Figure(), program.schedule
     names = [_level_name(number, level) for number, (level, _) in enumerate(schedule)]
     for operation in Operation:
         cycles = [
@@ -387,7 +387,7 @@ def memory_use(program: Program) -> dict[Space, list[tuple[str, int, int]]]:
         for bank in range(2)
         for name, word in drive
     ]
-    passes_begin = min(level.first for level, _ in program.schedule())
+    passes_begin = min(level.first for level, _ in program.schedule)
     return {
         Space.FACTOR: [("factors", 0, len(program.factor))],
         Space.STATE: [

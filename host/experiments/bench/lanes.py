@@ -140,7 +140,7 @@ def scheduled_cycles(
     """
     steps = timed_steps(fabric, sizes, rank)
     program = skip_program(fabric, sizes, rank, steps, GRAM if mixed else 0.0)
-    relaxing = [passes for level, passes in program.schedule() if level.keep]
+    relaxing = [passes for level, passes in program.schedule if level.keep]
     return sum(step_cycles(fabric, passes) for passes in relaxing) / program.layout.chains
 
 

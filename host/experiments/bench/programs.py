@@ -81,6 +81,6 @@ def relaxation_issues(program: Program) -> int:
     """
     return sum(
         level.steps * sum(step.outer * step.inner for step in passes)
-        for level, passes in program.schedule()
+        for level, passes in program.schedule
         if level.keep
     )

@@ -177,7 +177,7 @@ def run_large(
 
 def scheduled_cycles(program: Program) -> float:
     """Returns the clock cycles of a time step for one input, from the schedule."""
-    passes = program.schedule()[-1][1]
+    passes = program.schedule[-1][1]
     return step_cycles(program.config, passes) / program.layout.chains
 
 

@@ -26,7 +26,7 @@ def sampling(thin: int = 1, kT: float = 0.5):
 
 
 def fine_levels(program) -> set[int]:
-    return {level.fine for level, _ in program.schedule() if level.keep}
+    return {level.fine for level, _ in program.schedule if level.keep}
 
 
 def distances(config, dt_lambda: float, integrator: str = LM) -> tuple[float, float]:

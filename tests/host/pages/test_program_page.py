@@ -57,7 +57,7 @@ def test_spectra_are_those_of_the_quantized_energy(program):
 
 def test_passes_add_up_to_the_schedule(program):
     section = program_page.passes(program)
-    schedule = program.schedule()
+    schedule = program.schedule
     assert len(section.grids) == len(schedule)
     for grid, (_, steps) in zip(section.grids, schedule, strict=True):
         assert sum(row[-1] for row in grid.rows) == step_cycles(program.config, steps)
