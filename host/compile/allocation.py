@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.timing import Timing
 from ornstein.host.compile.conditioning import QuantizedInterface, QuantizedLayer
 from ornstein.host.compile.factors import pack, rank_words
 from ornstein.host.compile.program import ProgramError
@@ -55,12 +56,15 @@ class EnergyFactors:
     module_rank_words : by module, rank words of all its sides
     first_rank_word : by side, its first rank word among those of its module
     coefficients : by side that mixes, first word of the mixing coefficients
+    mixed_chains : by side that mixes, chains that one pass mixes; so often the coefficients are
+        stored
     """
 
     module: dict[str, int]
     module_rank_words: dict[str, int]
     first_rank_word: dict[Side, int]
     coefficients: dict[Side, int]
+    mixed_chains: dict[Side, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,12 +79,28 @@ class FactorMemory:
 
 
 def store_factors(
-    config: FabricConfig, layers: tuple[QuantizedLayer, ...], energies: tuple[QuantizedEnergy, ...]
+    config: FabricConfig,
+    layers: tuple[QuantizedLayer, ...],
+    energies: tuple[QuantizedEnergy, ...],
+    chains: int,
 ) -> FactorMemory:
     """Compiler pass: place all factors and mixing coefficients, layers first.
 
+    Where there is room, coefficients are stored so often that one pass can mix several chains.
     Refuses what exceeds the factor memory.
     """
+    try:
+        return _store_factors(config, layers, energies, chains)
+    except ProgramError:
+        return _store_factors(config, layers, energies, 1)
+
+
+def _store_factors(
+    config: FabricConfig,
+    layers: tuple[QuantizedLayer, ...],
+    energies: tuple[QuantizedEnergy, ...],
+    chains: int,
+) -> FactorMemory:
     image = _Image(config)
     placed_layers = tuple(
         LayerFactors(
@@ -89,7 +109,7 @@ def store_factors(
         )
         for layer in layers
     )
-    placed_energies = tuple(_store_energy(config, image, energy) for energy in energies)
+    placed_energies = tuple(_store_energy(config, image, energy, chains) for energy in energies)
     return FactorMemory(image.words(), placed_layers, placed_energies)
 
 
@@ -108,8 +128,10 @@ class _Image:
         return np.concatenate(self._parts).astype(np.int16)
 
 
-def _store_energy(config: FabricConfig, image: _Image, energy: QuantizedEnergy) -> EnergyFactors:
-    placed = EnergyFactors({}, {}, {}, {})
+def _store_energy(
+    config: FabricConfig, image: _Image, energy: QuantizedEnergy, chains: int
+) -> EnergyFactors:
+    placed = EnergyFactors({}, {}, {}, {}, {})
     for name, of_module in sides_by_module(energy.energy).items():
         if not of_module:
             continue
@@ -121,8 +143,31 @@ def _store_energy(config: FabricConfig, image: _Image, energy: QuantizedEnergy) 
             words += rank_words(config, energy.factors[side])
         placed.module_rank_words[name] = words
     for side, mix in energy.mixes.items():
-        placed.coefficients[side] = image.store(_pack_coefficients(config, mix.coefficients))
+        together = _mixed_chains(config, energy, side[0], chains)
+        words = _pack_coefficients(config, mix.coefficients)
+        placed.coefficients[side] = image.store(np.tile(words, (together, 1)))
+        placed.mixed_chains[side] = together
     return placed
+
+
+def _mixed_chains(
+    config: FabricConfig, quantized: QuantizedEnergy, number: int, chains: int
+) -> int:
+    """The chains whose projections on a coupling one pass mixes: enough that the next pass is
+    fetched meanwhile, but at most half of ``chains``, since the others hide the latency.
+
+    In a module of several couplings the mixed words of two chains do not lie side by side.
+    """
+    coupling, sides = quantized.energy.couplings[number], sides_by_module(quantized.energy)
+    if any(len(sides[name]) > 1 for name in coupling.modules):
+        return 1
+    cycles = rank_words(config, quantized.factors[number, 0]) * len(coupling.modules)
+    most = max(1, chains // 2)
+    return next(
+        count
+        for count in range(1, most + 1)
+        if chains % count == 0 and (count == most or count * cycles >= Timing.of(config).fetch)
+    )
 
 
 def _pack_coefficients(config: FabricConfig, coefficients: np.ndarray) -> np.ndarray:

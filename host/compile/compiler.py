@@ -274,7 +274,7 @@ def _cycles(program: Program) -> float:
 def _place(request: Request, quantized: _Quantized, chains: int) -> Program:
     """The images of a program that relaxes so many inputs at once."""
     vectors = allocate_vectors(request, quantized.interface, chains)
-    factors = store_factors(request.config, quantized.interface.layers, quantized.energies)
+    factors = store_factors(request.config, quantized.interface.layers, quantized.energies, chains)
     conditioning = conditioning_passes(request, quantized.interface, factors, vectors)
     loading = loading_passes(request, vectors)
     steps = tuple(

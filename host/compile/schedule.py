@@ -6,10 +6,14 @@ inputs, and then relaxes through the stages of the problem. Every level does its
 chains, the inputs that one job relaxes at once.
 """
 
+from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from ornstein.hdl.config import GUARD_BITS, FabricConfig
 from ornstein.hdl.isa import Level, Operation, Pass
+from ornstein.hdl.schedule import place_waits, reads, step_cycles, writes
+from ornstein.hdl.timing import Timing
 from ornstein.host.compile.allocation import (
     Allotment,
     EnergyFactors,
@@ -172,48 +176,97 @@ def step_passes(
     biases: BiasFormats,
     vectors: VectorMemory,
 ) -> Passes:
-    """Compiler pass: one time step of an energy. All chains project, then all mix, then all
-    expand, so that they hide each other's latency.
+    """Compiler pass: one time step of an energy, in an order in which the chains hide each other's
+    latency.
 
     Refuses projections that exceed the rank memory.
     """
-    rank = Allotment("rank_depth", request.config)
-    projecting: list[Pass] = []
-    mixing: list[Pass] = []
-    expanding: list[Pass] = []
+    words = _take_rank_words(request.config, quantized, factors, vectors.chains)
+    projecting, expanding = [], []
     for chain in range(vectors.chains):
-        words = _take_rank_words(request.config, rank, quantized, factors)
         projecting += _projecting(quantized, factors, vectors, words, chain)
-        mixing += _mixing(quantized, factors, words)
         expanding += _expanding(request, quantized, factors, biases, vectors, words, chain)
-    return tuple(projecting + mixing + expanding)
+    mixing = _mixing(quantized, factors, words, vectors.chains)
+    return min(
+        (*projecting, *mixing, *expanding),
+        _mixing_early(request.config, projecting, mixing, expanding),
+        key=lambda passes: step_cycles(request.config, place_waits(request.config, list(passes))),
+    )
+
+
+def _mixing_early(
+    config: FabricConfig, projecting: list[Pass], mixing: list[Pass], expanding: list[Pass]
+) -> Passes:
+    """The passes in an order in which mixing begins as soon as its projections are there, and
+    expansions fill the time until the last of it can begin.
+
+    Expansions keep their order, in which noise is drawn.
+    """
+    ordered: list[Pass] = []
+    project, mix, expand = deque(projecting), deque(mixing), deque(expanding)
+    while project or mix or expand:
+        if mix and not _needs(mix[0], project) and not _waits(config, ordered, mix[0]):
+            queue = mix
+        elif project:
+            queue = project
+        elif mix and (not expand or _needs(expand[0], mix) or _waits(config, ordered, expand[0])):
+            queue = mix
+        else:
+            queue = expand
+        ordered.append(queue.popleft())
+    return tuple(ordered)
+
+
+def _needs(step: Pass, others: Iterable[Pass]) -> bool:
+    """Whether a pass reads words that one of the others writes."""
+    needed = reads(step, 0)
+    return any(
+        memory == kind and first < stop and start < end
+        for memory, first, end in map(writes, others)
+        for kind, start, stop in needed
+    )
+
+
+def _waits(config: FabricConfig, earlier: list[Pass], step: Pass) -> bool:
+    """Whether a pass must wait for the pipeline if it follows the earlier ones."""
+    begin, cycles = len(earlier), 0
+    while begin and cycles < Timing.of(config).unit_hazard:
+        begin -= 1
+        cycles += earlier[begin].outer * earlier[begin].inner
+    return bool(place_waits(config, [*earlier[begin:], step], repeated=False)[-1].wait)
 
 
 @dataclass(frozen=True)
 class _RankWords:
-    """Rank words of one chain's time step.
+    """Rank words of a time step.
 
-    ``groups`` is the number of rank words by side, ``projected`` the first word of its projections.
-    ``mixed`` is the first word by module that mixes.
+    ``groups`` is the number of rank words by side, ``projected`` the first word of each chain's
+    projections. ``mixed`` is the first word of each chain by module that mixes.
     """
 
     groups: dict[Side, int]
-    projected: dict[Side, int]
-    mixed: dict[str, int]
+    projected: dict[Side, list[int]]
+    mixed: dict[str, list[int]]
 
 
 def _take_rank_words(
-    config: FabricConfig, rank: Allotment, quantized: QuantizedEnergy, factors: EnergyFactors
+    config: FabricConfig, quantized: QuantizedEnergy, factors: EnergyFactors, chains: int
 ) -> _RankWords:
+    """Projections of chains that are mixed together lie side by side, and so do mixed words."""
+    rank = Allotment("rank_depth", config)
     groups = {side: rank_words(config, columns) for side, columns in quantized.factors.items()}
-    projected, mixed = {}, {}
+    projected, mixed = {side: [] for side in groups}, {}
     for number, coupling in enumerate(quantized.energy.couplings):
-        start = rank.take(len(coupling.modules) * groups[number, 0])
-        for place in range(len(coupling.modules)):
-            projected[number, place] = start + place * groups[number, place]
+        together = factors.mixed_chains.get((number, 0), 1)
+        for _ in range(0, chains, together):
+            for place in range(len(coupling.modules)):
+                words = groups[number, place]
+                start = rank.take(together * words)
+                projected[number, place] += range(start, start + together * words, words)
     for name, sides in sides_by_module(quantized.energy).items():
         if any(side in quantized.mixes for side in sides):
-            mixed[name] = rank.take(factors.module_rank_words[name])
+            words = factors.module_rank_words[name]
+            mixed[name] = [rank.take(words) for _ in range(chains)]
     return _RankWords(groups, projected, mixed)
 
 
@@ -232,7 +285,7 @@ def _projecting(
             inner=vectors.module_words[name],
             factor=factors.module[name] + factors.first_rank_word[number, place],
             source=vectors.state_of(name, chain),
-            dest=words.projected[number, place],
+            dest=words.projected[number, place][chain],
             stride=factors.module_rank_words[name],
         )
         for number, coupling in enumerate(quantized.energy.couplings)
@@ -240,21 +293,32 @@ def _projecting(
     ]
 
 
-def _mixing(quantized: QuantizedEnergy, factors: EnergyFactors, words: _RankWords) -> list[Pass]:
-    return [
-        Pass(
-            operation=Operation.MIX,
-            shift=mix.shift,
-            outer=words.groups[number, place],
-            inner=len(mix.coefficients),
-            factor=factors.coefficients[number, place],
-            source=words.projected[number, 0],
-            dest=words.mixed[quantized.energy.couplings[number].modules[place]]
-            + factors.first_rank_word[number, place],
-            stride=words.groups[number, place],
-        )
-        for (number, place), mix in quantized.mixes.items()
-    ]
+def _mixing(
+    quantized: QuantizedEnergy, factors: EnergyFactors, words: _RankWords, chains: int
+) -> list[Pass]:
+    """Passes in the order of the chains whose projections they need."""
+    passes = []
+    for chain in range(chains):
+        for (number, place), mix in quantized.mixes.items():
+            together = factors.mixed_chains[number, place]
+            if (chain + 1) % together:
+                continue  # a later chain's projections are mixed too
+            first = chain + 1 - together
+            name = quantized.energy.couplings[number].modules[place]
+            count = together * words.groups[number, place]
+            passes.append(
+                Pass(
+                    operation=Operation.MIX,
+                    shift=mix.shift,
+                    outer=count,
+                    inner=len(mix.coefficients),
+                    factor=factors.coefficients[number, place],
+                    source=words.projected[number, 0][first],
+                    dest=words.mixed[name][first] + factors.first_rank_word[number, place],
+                    stride=count,
+                )
+            )
+    return passes
 
 
 def _expanding(
@@ -289,7 +353,7 @@ def _expanding(
             # A skip that needs no mixing expands the other side's projections.
             source = (
                 words.mixed[name] if name in words.mixed else words.projected[number, 1 - place]
-            )
+            )[chain]
             step = replace(
                 step,
                 coupled=1,

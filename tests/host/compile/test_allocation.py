@@ -8,6 +8,7 @@ import pytest
 
 from helpers.programs import toy, toy_energy, toy_inputs
 from ornstein.hdl.config import TINY
+from ornstein.hdl.timing import Timing
 from ornstein.host.compile.allocation import Allotment, allocate_vectors, store_factors
 from ornstein.host.compile.conditioning import QuantizedInterface, QuantizedLayer
 from ornstein.host.compile.program import ProgramError
@@ -18,6 +19,8 @@ from ornstein.sim.energy import Coupling
 
 LANES = replace(TINY, name="lanes", rank_lanes=2, unit_lanes=2)
 """Words of two ranks, of two units, and of four factors."""
+ONE_BEAT = replace(LANES, name="one beat", descriptor_width=128)
+"""The same, where a whole descriptor is read in one cycle."""
 LAYER = Layer("input", np.ones((3, 2)), None, np.ones((2, 5)), "a")
 NOTHING = QuantizedInterface((), np.zeros((256, 2), np.int16), {}, ())
 
@@ -44,14 +47,14 @@ def test_words_are_handed_out_from_the_bottom():
 
 
 def test_without_factors_the_image_is_empty():
-    found = store_factors(LANES, (), (energy_of({}, couplings=()),))
+    found = store_factors(LANES, (), (energy_of({}, couplings=()),), 1)
     assert found.image.shape == (0, 4) and found.image.dtype == np.int16
 
 
 def test_layers_come_before_energies():
     layer = layer_of(np.full((3, 2), 7), np.full((5, 2), 8))
     energy = energy_of({(0, 0): np.full((5, 2), 1), (0, 1): np.full((3, 2), 2)})
-    found = store_factors(LANES, (layer,), (energy,))
+    found = store_factors(LANES, (layer,), (energy,), 1)
     assert (found.layers[0].project, found.layers[0].expand) == (0, 2)
     assert found.energies[0].module == {"a": 5, "b": 8}
     assert found.image[:, 0].tolist() == [7, 7, 8, 8, 8, 1, 1, 1, 2, 2]
@@ -68,13 +71,14 @@ def test_couplings_of_a_module_lie_side_by_side_and_coefficients_behind():
         (1, 0): Mix(np.array([[9, 0]]), 0),
         (0, 1): Mix(np.array([[1, 2, 3, 0], [4, 5, 6, 0]]), 0),
     }
-    found = store_factors(LANES, (), (energy_of(factors, mixes, (skip, gram)),))
+    found = store_factors(LANES, (), (energy_of(factors, mixes, (skip, gram)),), 4)
     (placed,) = found.energies
     assert placed.module == {"a": 0, "b": 9}
     assert placed.module_rank_words == {"a": 3, "b": 2}
     assert placed.first_rank_word == {(0, 0): 0, (1, 0): 2, (0, 1): 0}
     assert found.image[:9, 0].tolist() == [1, 1, 3] * 3
     assert placed.coefficients == {(0, 0): 13, (1, 0): 17, (0, 1): 18}
+    assert set(placed.mixed_chains.values()) == {1}, "a module with two couplings keeps them apart"
     assert found.image[13:18].tolist() == [
         [1, 2, 0, 0],
         [4, 5, 0, 0],
@@ -84,10 +88,34 @@ def test_couplings_of_a_module_lie_side_by_side_and_coefficients_behind():
     ]
 
 
+@pytest.mark.parametrize(("chains", "together"), [(1, 1), (2, 1), (4, 2), (8, 2)])
+def test_one_pass_mixes_chains_until_the_next_is_fetched(chains, together):
+    """A pass is fetched in four cycles; one chain of rank two is mixed in two."""
+    assert Timing.of(ONE_BEAT).fetch == 4
+    factors = {(0, 0): np.full((5, 2), 1), (0, 1): np.full((3, 2), 2)}
+    mixes = {side: Mix(np.array([[3, 4], [5, 6]]), 0) for side in factors}
+    found = store_factors(ONE_BEAT, (), (energy_of(factors, mixes),), chains)
+    (placed,) = found.energies
+    assert placed.mixed_chains == dict.fromkeys(factors, together)
+    assert placed.coefficients == {(0, 0): 5, (0, 1): 5 + 2 * together}
+    coefficients = [[3, 4, 0, 0], [5, 6, 0, 0]] * together * 2
+    assert found.image[5:].tolist() == coefficients, "so that all chains are mixed alike"
+
+
+def test_coefficients_are_stored_once_where_there_is_no_room_for_more():
+    factors = {(0, 0): np.full((5, 2), 1), (0, 1): np.full((3, 2), 2)}
+    energy = energy_of(factors, {side: Mix(np.array([[3, 4], [5, 6]]), 0) for side in factors})
+    for depth, together in ((13, 2), (12, 1), (9, 1)):
+        config = replace(ONE_BEAT, name="small", factor_depth=depth)
+        found = store_factors(config, (), (energy,), 4)
+        assert set(found.energies[0].mixed_chains.values()) == {together}
+        assert len(found.image) == 5 + 4 * together
+
+
 def test_too_many_factors_are_refused():
     energy = energy_of({(0, 0): np.ones((5, 2)), (0, 1): np.ones((3, 2))})
     with pytest.raises(ProgramError, match="needs factor_depth >= 5, but fabric 'small' has 4"):
-        store_factors(replace(LANES, name="small", factor_depth=4), (), (energy,))
+        store_factors(replace(LANES, name="small", factor_depth=4), (), (energy,), 1)
 
 
 # ---- vectors -------------------------------------------------------------------------------------

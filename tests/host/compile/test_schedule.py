@@ -6,10 +6,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from helpers.programs import toy, toy_energy, toy_inputs
-from ornstein.hdl.config import TINY, FabricConfig
+from helpers.programs import random_program, toy, toy_energy, toy_inputs
+from ornstein.hdl.config import TINY, ULX3S, FabricConfig
 from ornstein.hdl.isa import Operation
+from ornstein.hdl.schedule import place_waits, step_cycles
 from ornstein.host.compile.allocation import allocate_vectors, store_factors
+from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.conditioning import (
     choose_biases,
     evaluate_interface,
@@ -31,12 +33,15 @@ from ornstein.host.compile.schedule import (
     schedule_levels,
     step_passes,
 )
+from ornstein.host.devices.model import ModelDevice
+from ornstein.host.experiments.bench.programs import random_biases, skip_energy
 from ornstein.host.physics.interface import Interface, Layer
-from ornstein.host.physics.problem import STATE, Problem
+from ornstein.host.physics.problem import BIAS, STATE, Problem
 from ornstein.sim.energy import Coupling
 from ornstein.sim.stages import EM, LM, Stage
 
 GRAM = Coupling(("a",), (np.full((5, 1), 0.2),), np.full((1, 1, 1), 0.1))
+IN_TURN = [Operation.PROJECT, Operation.MIX, Operation.EXPAND]
 
 
 class Compiled:
@@ -62,7 +67,7 @@ class Compiled:
             for index in range(len(problem.energies))
         )
         self.vectors = allocate_vectors(self.request, interface, chains)
-        self.factors = store_factors(config, interface.layers, energies)
+        self.factors = store_factors(config, interface.layers, energies, chains)
         self.loading = loading_passes(self.request, self.vectors)
         self.conditioning = conditioning_passes(self.request, interface, self.factors, self.vectors)
         self.steps = tuple(
@@ -152,6 +157,63 @@ def test_mixed_couplings_are_mixed_before_they_are_expanded():
     assert [step.dest for step in mixing] == [3, 4, 5]
     assert [step.source for step in expanding] == [3, 5]
     assert [step.inner for step in expanding] == [2, 1]
+
+
+def gram_and_skip(kT: float = 0.1) -> Problem:
+    """Two modules of 64 units, whose 16 modes mix."""
+    stages = (Stage(4, kT, accumulate=True),)
+    return Problem("gram and skip", (skip_energy((64,), 16, 0.1),), stages, dt=1.0, entry=BIAS)
+
+
+def test_one_pass_mixes_two_chains_whose_words_lie_side_by_side():
+    compiled = Compiled(gram_and_skip(), random_biases(128, 8), 4, ULX3S)
+    (passes,) = compiled.steps
+    projecting, mixing, expanding = (
+        [step for step in passes if step.operation == operation] for operation in IN_TURN
+    )
+    first_of, second_of = compiled.factors.energies[0].coefficients.values()
+    assert [step.source for step in projecting] == list(range(0, 64, 8))
+    assert [step.dest for step in projecting] == [0, 2, 1, 3, 4, 6, 5, 7]
+    assert [(step.outer, step.inner, step.stride) for step in mixing] == [(2, 2, 2)] * 4
+    assert [step.source for step in mixing] == [0, 0, 4, 4]
+    assert [step.dest for step in mixing] == [8, 12, 10, 14]
+    assert [step.factor for step in mixing] == [first_of, second_of] * 2
+    assert [step.source for step in expanding] == [8, 12, 9, 13, 10, 14, 11, 15]
+
+
+def test_mixing_is_ordered_so_that_no_pass_waits():
+    """Of a chain's 36 cycles, 32 project and expand."""
+    (passes,) = Compiled(gram_and_skip(), random_biases(128, 8), 4, ULX3S).steps
+    placed = place_waits(ULX3S, list(passes))
+    assert not any(step.wait for step in placed)
+    assert step_cycles(ULX3S, placed) == 4 * 36
+    expanded = [step.dest for step in passes if step.operation == Operation.EXPAND]
+    assert expanded == list(range(0, 64, 8)), "noise is drawn in the order of chains and modules"
+
+
+@pytest.mark.parametrize("seed", [3, 39])
+def test_no_step_takes_longer_than_one_operation_after_the_other(seed):
+    """In these programs, mixing early leaves nothing to hide the latency of the last."""
+    program, _ = random_program(seed)
+    for passes in (passes for level, passes in program.schedule if level.keep):
+        in_turn = sorted(passes, key=lambda step: IN_TURN.index(step.operation))
+        other = step_cycles(program.config, place_waits(program.config, in_turn))
+        assert step_cycles(program.config, passes) <= other
+
+
+def test_answers_do_not_depend_on_how_many_chains_one_pass_mixes():
+    inputs, found = random_biases(128, 11), []
+    for words in (ULX3S.factor_depth, 2 * 8 + 2 * 2):  # the latter holds all coefficients once
+        config = replace(ULX3S, name="few", factor_depth=words)
+        program = compile_problem(gram_and_skip(0.0), config, inputs[:8])
+        (relaxing,) = (passes for level, passes in program.schedule if level.keep)
+        found.append([max(step.outer for step in relaxing if step.operation == Operation.MIX)])
+        device = ModelDevice(config)
+        device.load(program)
+        found[-1].append(device.run(inputs).sums)
+    (merged, sums), (single, same) = found
+    assert (merged, single) == (2, 1)
+    np.testing.assert_array_equal(sums, same)
 
 
 def test_a_module_without_couplings_only_decays_to_its_bias():
