@@ -54,7 +54,8 @@ def relax(
     rng: NormalSource,
     progress: Callable[[int], None] | None = None,
 ) -> Trajectory:
-    """Run the stages from ``initial`` (n, units) under biases (n, bias_sets, units).
+    """Run the stages from ``initial`` (n, units) under biases (n, bias_sets, units), in steps of
+    ``dt`` or what a stage makes of it.
 
     ``progress`` is called after every step with the number of steps done since its last call, 1.
     """
@@ -64,12 +65,13 @@ def relax(
     for stage in stages:
         energy = energies[stage.energy]
         matrix, force = energy.matrix(), biases[:, stage.bias]
-        amplitude = np.sqrt(2 * stage.kT * dt)
+        of_stage = stage.time_step(dt)
+        amplitude = np.sqrt(2 * stage.kT * of_stage)
         for step in range(stage.steps):
             drift = force - state @ matrix
             if energy.j4:
                 drift -= 4 * energy.j4 * state**3
-            state = state + dt * drift
+            state = state + of_stage * drift
             if stage.kT:
                 drawn = rng.standard_normal(state.shape)
                 state += amplitude * ((previous + drawn) / 2 if integrator == LM else drawn)

@@ -19,6 +19,7 @@ class Stage:
     thin : stream every ``thin``-th state to the host; 0 streams none
     energy : index of the energy, among those of the problem
     bias : index of the bias set, among those of an input
+    halvings : how often the time step is halved in this stage
     """
 
     steps: int
@@ -27,3 +28,8 @@ class Stage:
     thin: int = 0
     energy: int = 0
     bias: int = 0
+    halvings: int = 0
+
+    def time_step(self, dt: float) -> float:
+        """The time step of this stage, where that of the problem is ``dt``."""
+        return dt / (1 << self.halvings)

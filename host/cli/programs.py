@@ -239,7 +239,10 @@ def _show_program(program: Program) -> None:
     problem, layout = program.problem, program.layout
     units = problem.energies[0].units
     schedule = ", then ".join(
-        f"{stage.steps} steps at kT = {stage.kT:g}" + (" averaged" if stage.accumulate else "")
+        f"{stage.steps} steps "
+        + (f"of dt / {1 << stage.halvings} " if stage.halvings else "")
+        + f"at kT = {stage.kT:g}"
+        + (" averaged" if stage.accumulate else "")
         for stage in problem.stages
     )
     screen.print(

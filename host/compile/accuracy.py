@@ -165,7 +165,7 @@ def _check_spread(
     added = max(
         added_variance(
             stage.kT,
-            step.dt,
+            stage.time_step(step.dt),
             float(request.problem.energies[stage.energy].eigenvalues()[-1]),
             state.lsb,
             request.problem.integrator,

@@ -246,7 +246,8 @@ def _loss(request: Request, quantized: _Quantized, program: Program) -> Loss | N
     problem = cold_problem(replace(program, problem=request.problem))
     if problem is None:
         return None
-    cold = replace(quantized, amplitudes=formats.Amplitudes({0.0: 0}, ()))
+    silent = {(stage.kT, stage.halvings): 0 for stage in problem.stages}
+    cold = replace(quantized, amplitudes=formats.Amplitudes(silent, ()))
     return measure_loss(request, _place(replace(request, problem=problem), cold, CHAINS[0]))
 
 

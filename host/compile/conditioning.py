@@ -29,6 +29,7 @@ from ornstein.host.compile.formats import (
     RealisedStep,
     StateFormat,
     clipped_fraction,
+    halvable_shifts,
 )
 from ornstein.host.compile.program import INPUT_LIMIT, FieldRange, ProgramError
 from ornstein.host.compile.request import Request
@@ -122,9 +123,11 @@ def choose_biases(
     scale_of = tuple(
         step.dt / state.lsb * 2.0 ** (GUARD_BITS - bias_shift) for bias_shift in config.bias_shifts
     )
+    offered = halvable_shifts(config.bias_shifts, -1, problem.stages, "bias_shifts")
     reaches = _bias_reaches(request)
     shifts = {
-        name: _finest_bias_shift(request, name, reach, scale_of) for name, reach in reaches.items()
+        name: _finest_bias_shift(request, name, reach, scale_of, offered)
+        for name, reach in reaches.items()
     }
     rows = []
     if problem.interface is not None:
@@ -132,7 +135,7 @@ def choose_biases(
             problem.interface.standard(request.calibration),
             problem.interface.standard(request.all_inputs),
         )
-        shifts = _widened(request, layers, row.lsb, shifts, scale_of)
+        shifts = _widened(request, layers, row.lsb, shifts, scale_of, offered)
         rows.append(row)
     scales = {name: scale_of[shift] for name, shift in shifts.items()}
     if problem.interface is not None:
@@ -176,14 +179,14 @@ def _bias_reaches(request: Request) -> dict[str, float]:
 
 
 def _finest_bias_shift(
-    request: Request, name: str, reach: float, scale_of: tuple[float, ...]
+    request: Request, name: str, reach: float, scale_of: tuple[float, ...], offered: list[int]
 ) -> int:
-    for index, scale in enumerate(scale_of):
-        if reach * scale <= TOP:
+    for index in offered:
+        if reach * scale_of[index] <= TOP:
             return index
     raise FormatError(
         f"biases of module {name!r} reach {reach:.4g}, more than the widest bias format holds "
-        f"({TOP / scale_of[-1]:.4g}); lower dt = {request.problem.time_step:.4g}"
+        f"({TOP / scale_of[offered[-1]]:.4g}); lower dt = {request.problem.time_step:.4g}"
     )
 
 
@@ -221,17 +224,18 @@ def _widened(
     input_lsb: float,
     shifts: dict[str, int],
     scale_of: tuple[float, ...],
+    offered: list[int],
 ) -> dict[str, int]:
-    """The bias shifts, raised until the factors of every layer fit."""
+    """The bias shifts, raised among those offered until the factors of every layer fit."""
     config, shifts = request.config, dict(shifts)
     while (weak := _weak_target(config, layers, input_lsb, shifts, scale_of)) is not None:
-        if shifts[weak] + 1 == len(config.bias_shifts):
+        if shifts[weak] == offered[-1]:
             raise FormatError(
                 f"a layer of the interface into module {weak!r} is too strong for the "
                 f"{config.factor_width}-bit factors of fabric {config.name!r}; spread it over more "
                 f"hidden units, or lower dt = {request.problem.time_step:.4g}"
             )
-        shifts[weak] += 1
+        shifts[weak] = offered[offered.index(shifts[weak]) + 1]
     return shifts
 
 

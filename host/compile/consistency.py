@@ -278,7 +278,8 @@ def _check_stages(program: Program, schedule: Schedule) -> None:
 def _level_of(program: Program, index: int) -> dict[str, int]:
     """Fields that every level of a stage must have."""
     problem, stage = program.problem, program.problem.stages[index]
-    leak = 2 * problem.energies[0].j2 * program.dt * (1 << program.config.leak_bits)
+    dt = stage.time_step(program.dt)
+    leak = 2 * problem.energies[0].j2 * dt * (1 << program.config.leak_bits)
     fine = draws_fine_noise(problem, program.config)
     unit = noise_unit(problem.integrator, program.state_lsb, fine=fine)
     return {
@@ -289,7 +290,7 @@ def _level_of(program: Program, index: int) -> dict[str, int]:
         "thin": stage.thin,
         "leak": round(leak),
         "fine": int(fine),
-        "amplitude": round(np.sqrt(2 * stage.kT * program.dt) / unit),
+        "amplitude": round(np.sqrt(2 * stage.kT * dt) / unit),
     }
 
 

@@ -7,6 +7,7 @@ the update as ``dt * b = b_int * state_lsb * 2^(bias_shift - 12)``. A word of 16
 that the values expected from the calibration inputs fill at most ``FILL`` of its range.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -70,18 +71,19 @@ class RealisedStep:
 
 
 def realise_time_step(request: Request) -> RealisedStep:
-    """Compiler pass: round the requested time step to one whose leak has the fabric's bits.
+    """Compiler pass: round the requested time step to one whose leak has the fabric's bits, in the
+    stages that halve it too.
 
-    Reads dt and j2. Refuses a leak that rounds to 0 or to 1.
+    Reads dt, j2 and the stages. Refuses a leak that rounds to 0 or to 1.
     """
     problem, one = request.problem, 1 << request.config.leak_bits
     j2 = problem.energies[0].j2
-    requested = problem.time_step
-    leak = round(2 * j2 * requested * one)
+    requested, least = problem.time_step, 1 << problem.halvings
+    leak = round(2 * j2 * requested * one / least) * least
     if not 0 < leak < one:
         raise ProgramError(
-            f"2 j2 dt = {2 * j2 * requested:.4g} must round to between 1/{one} and {one - 1}/{one}"
-            f"; change dt = {requested:.4g} or j2 = {j2:.4g}"
+            f"2 j2 dt = {2 * j2 * requested:.4g} must round to between {least}/{one} and "
+            f"{one - least}/{one}; change dt = {requested:.4g} or j2 = {j2:.4g}"
         )
     dt = leak / one / (2 * j2)
     row = FieldRange(
@@ -89,11 +91,33 @@ def realise_time_step(request: Request) -> RealisedStep:
         low=0,
         high=1 / (2 * j2),
         bits=request.config.leak_bits,
-        lsb=1 / one / (2 * j2),
+        lsb=least / one / (2 * j2),
         requested=requested,
         realised=dt,
     )
     return RealisedStep(dt, leak, (row,))
+
+
+def halvable_shifts(
+    shifts: tuple[int, ...], change: int, stages: Iterable[Stage], what: str
+) -> list[int]:
+    """Indices of the shifts of a fabric with which a format serves all of the stages.
+
+    Halving the time step adds ``change``, 1 or -1, to a shift, and the fabric must offer the sum.
+    Refuses, by ProgramError, stages for which there is none; ``what`` names the shifts.
+    """
+    halvings = sorted({stage.halvings for stage in stages})
+    found = [
+        index
+        for index, shift in enumerate(shifts)
+        if all(shift + change * count in shifts for count in halvings)
+    ]
+    if not found:
+        raise ProgramError(
+            f"no {what} of {shifts} serve stages that halve the time step {halvings} times; halve "
+            "it another number of times"
+        )
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +211,7 @@ def _least_drift(problem: Problem, dt: float) -> float | None:
     for stage in thermal_stages(problem):
         energy = problem.energies[stage.energy]
         slowest = 2 * energy.j2 if energy.j4 else float(energy.eigenvalues()[0])
-        drifts.append(dt * np.sqrt(stage.kT * slowest))
+        drifts.append(stage.time_step(dt) * np.sqrt(stage.kT * slowest))
     return float(min(drifts)) if drifts else None
 
 
@@ -308,10 +332,14 @@ def _coarsened(per_square: float, fraction: int, least_spread: float | None) -> 
 
 @dataclass(frozen=True)
 class Amplitudes:
-    """The noise amplitude of a level's descriptor, by temperature of the stage."""
+    """The noise amplitude of a level's descriptor, by temperature and halvings of the stage."""
 
-    by_temperature: dict[float, int]
+    by_stage: dict[tuple[float, int], int]
     ranges: tuple[FieldRange, ...]
+
+    def of(self, stage: Stage) -> int:
+        """The amplitude of a stage."""
+        return self.by_stage[stage.kT, stage.halvings]
 
 
 def draws_fine_noise(problem: Problem, config: FabricConfig) -> bool:
@@ -331,25 +359,28 @@ def noise_unit(integrator: str, state_lsb: float, *, fine: bool) -> float:
 
 
 def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) -> Amplitudes:
-    """Compiler pass: the noise amplitude of every temperature.
+    """Compiler pass: the noise amplitude of every temperature and time step.
 
     An amplitude is sqrt(2 kT dt) in steps of the noise source. Refuses one beyond the descriptor's
     bits, and a temperature whose amplitude rounds to zero.
     """
     fine = draws_fine_noise(request.problem, request.config)
     unit = noise_unit(request.problem.integrator, state.lsb, fine=fine)
-    amplitudes: dict[float, int] = {}
+    amplitudes: dict[tuple[float, int], int] = {}
     rows = []
-    for kT in dict.fromkeys(stage.kT for stage in request.problem.stages):
-        amplitude = round(np.sqrt(2 * kT * step.dt) / unit)
+    for stage in request.problem.stages:
+        kT, dt = stage.kT, stage.time_step(step.dt)
+        if (kT, stage.halvings) in amplitudes:
+            continue
+        amplitude = round(np.sqrt(2 * kT * dt) / unit)
         if amplitude >= 1 << AMPLITUDE_WIDTH:
             raise ProgramError(f"kT = {kT} needs a noise amplitude beyond {AMPLITUDE_WIDTH} bits")
         if kT and not amplitude:
             raise ProgramError(
                 f"kT = {kT:.4g} is too small for the state's LSB of {state.lsb:.4g} and would be "
-                f"realised as 0; ask for kT = 0, or for {unit**2 / (2 * step.dt):.4g} or more"
+                f"realised as 0; ask for kT = 0, or for {unit**2 / (2 * dt):.4g} or more"
             )
-        amplitudes[kT] = amplitude
+        amplitudes[kT, stage.halvings] = amplitude
         rows.append(
             FieldRange(
                 "temperature",
@@ -358,7 +389,7 @@ def choose_amplitudes(request: Request, step: RealisedStep, state: StateFormat) 
                 bits=AMPLITUDE_WIDTH,
                 lsb=unit,
                 requested=kT,
-                realised=kT if not kT else (amplitude * unit) ** 2 / (2 * step.dt),
+                realised=kT if not kT else (amplitude * unit) ** 2 / (2 * dt),
             )
         )
     return Amplitudes(amplitudes, tuple(rows))

@@ -212,15 +212,17 @@ class Program:
         """What the quantized couplings make of the time step and the steps before the first read.
 
         Its tolerance is the share of the distance from equilibrium left at the first read.
-        None for a quartic energy, and where several energies relax before the first read.
+        None for a quartic energy, and where several energies or time steps come before the first
+        read.
         """
         stages = list(takewhile(lambda stage: not stage.accumulate, self.problem.stages))
         first_read = self.problem.stages[len(stages)]
         used = {stage.energy for stage in (*stages, first_read)}
-        if len(used) > 1 or self.problem.energy.j4:
+        time_steps = {stage.time_step(self.dt) for stage in (*stages, first_read)}
+        if len(used) > 1 or len(time_steps) > 1 or self.problem.energy.j4:
             return None
         steps = sum(stage.steps for stage in stages) + 1
-        return TimeStep.after(steps, *spectrum([self.realised[used.pop()]]), self.dt)
+        return TimeStep.after(steps, *spectrum([self.realised[used.pop()]]), time_steps.pop())
 
     def clip(self, inputs: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
         """Takes for every finite value of inputs (n, input_size) the nearest that the program can

@@ -68,6 +68,8 @@ class _DamageError(ValueError):
 
 _LATE_OPTIONS = "scrub", "fine_noise"
 """Fields of the configuration that came after the format of the file, False where they lack."""
+_LATE_FIELDS = ("halvings",)
+"""Fields of a stage that came after the format of the file, 0 where they lack."""
 
 
 def save_program(program: Program, path: str | Path) -> None:
@@ -362,7 +364,10 @@ def _problem_document(problem: Problem, arrays: dict[str, np.ndarray]) -> dict:
         return _keep(f"problem.{name}", array, arrays)
 
     document = {name: getattr(problem, name) for name in _PLAIN_FIELDS}
-    document["stages"] = [asdict(stage) for stage in problem.stages]
+    document["stages"] = [
+        {name: value for name, value in asdict(stage).items() if value or name not in _LATE_FIELDS}
+        for stage in problem.stages
+    ]
     document["energies"] = [
         _energy_document(energy, f"problem.energy{index}", arrays)
         for index, energy in enumerate(problem.energies)
@@ -417,9 +422,13 @@ def _read_problem(document: dict, arrays: dict[str, np.ndarray]) -> Problem:
     if "readout" in document:
         scale, shift = _list(document, "readout")
         readout = Readout(_array(arrays, scale), _array(arrays, shift))
+    stages = [
+        dict.fromkeys(_LATE_FIELDS, 0) | _typed(dict, stage, "stages")
+        for stage in _list(document, "stages")
+    ]
     return Problem(
         energies=tuple(_read_energy(energy, arrays) for energy in _list(document, "energies")),
-        stages=_typed(tuple[Stage, ...], document["stages"], "stages"),
+        stages=_typed(tuple[Stage, ...], stages, "stages"),
         interface=_read_interface(document["interface"], arrays)
         if "interface" in document
         else None,

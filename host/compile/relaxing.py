@@ -31,6 +31,7 @@ from ornstein.host.compile.formats import (
     RealisedStep,
     StateFormat,
     clipped_fraction,
+    halvable_shifts,
 )
 from ornstein.host.compile.program import FieldRange, ProgramError
 from ornstein.host.compile.request import Request
@@ -95,7 +96,9 @@ def quantize_energy(
     config, energy = request.config, request.problem.energies[index]
     sides = sides_by_module(energy)
     projections = _projections(config, energy, index, state.lsb, states)
-    skips = _unmixed_skips(config, energy, sides, step.dt, state.lsb, projections)
+    stages = [stage for stage in request.problem.stages if stage.energy == index]
+    offered = halvable_shifts(config.expand_shifts, 1, stages, "expand_shifts")
+    skips = _unmixed_skips(config, energy, sides, step.dt, state.lsb, projections, offered)
     expand_shift: dict[str, int] = {}
     mixes: dict[Side, Mix] = {}
     for skip in skips.values():
@@ -104,7 +107,7 @@ def quantize_energy(
     for name, of_module in sides.items():
         if of_module and of_module[0][0] not in skips:
             expand_shift[name], chosen = _mix_module(
-                request, energy, of_module, step.dt, state.lsb, projections
+                request, energy, of_module, step.dt, state.lsb, projections, offered
             )
             mixes |= chosen
     factors = {
@@ -164,11 +167,13 @@ def _unmixed_skips(
     dt: float,
     lsb: float,
     projections: dict[Side, _Projection],
+    offered: list[int],
 ) -> dict[int, _Skip]:
     """Formats, by coupling, of the skips that need no mixing.
 
     Such a coupling has two modules that take part in nothing else, and nothing on the diagonal. The
-    fabric must offer the expand shifts 0, 1, 2, ..., since both shifts share one total.
+    fabric must have the expand shifts 0, 1, 2, ..., since both shifts share one total; those
+    ``offered`` are taken.
     """
     shifts = config.expand_shifts
     found = {}
@@ -180,7 +185,7 @@ def _unmixed_skips(
             and shifts == tuple(range(len(shifts)))
         ):
             ends = projections[number, 0], projections[number, 1]
-            if (skip := _skip(config, number, coupling, dt, lsb, ends)) is not None:
+            if (skip := _skip(config, number, coupling, dt, lsb, ends, offered)) is not None:
                 found[number] = skip
     return found
 
@@ -192,6 +197,7 @@ def _skip(
     dt: float,
     lsb: float,
     ends: tuple[_Projection, _Projection],
+    offered: list[int],
 ) -> _Skip | None:
     """Formats of a skip whose coefficient is shared out between its two factors; None if there are
     none.
@@ -212,7 +218,7 @@ def _skip(
         shifts = [
             shift
             for end, scale in zip(ends, scales, strict=True)
-            if (shift := _skip_shift(config, end, scale, lsb, total)) is not None
+            if (shift := _skip_shift(config, end, scale, lsb, total, offered)) is not None
         ]
         if len(shifts) == 2:
             break
@@ -234,7 +240,12 @@ def _skip(
 
 
 def _skip_shift(
-    config: FabricConfig, end: _Projection, scales: np.ndarray, lsb: float, total: int
+    config: FabricConfig,
+    end: _Projection,
+    scales: np.ndarray,
+    lsb: float,
+    total: int,
+    offered: list[int],
 ) -> int | None:
     """Index of the smallest project shift that leaves an expand shift of the ``total`` and whose
     projections fit 16 bits; None if factors or sums do not fit either.
@@ -248,7 +259,7 @@ def _skip_shift(
         return None
     for index, shift in enumerate(config.project_shifts):
         projected = end.reach * scales / lsb * 2.0**-shift
-        if total - shift in config.expand_shifts and (projected <= FILL * TOP).all():
+        if total - shift in offered and (projected <= FILL * TOP).all():
             return index
     return None
 
@@ -260,12 +271,13 @@ def _mix_module(
     dt: float,
     lsb: float,
     projections: dict[Side, _Projection],
+    offered: list[int],
 ) -> tuple[int, dict[Side, Mix]]:
-    """(index of a module's expand shift, coefficients of its sides). The largest shift that fits is
-    taken.
+    """(index of a module's expand shift, coefficients of its sides). The largest shift among those
+    ``offered`` that fits is taken.
     """
     config = request.config
-    for index in reversed(range(len(config.expand_shifts))):
+    for index in reversed(offered):
         scale = dt / lsb * (1 << config.coupling_bits) * 2.0 ** config.expand_shifts[index]
         mixes = {side: _mix_side(config, energy, side, scale, projections) for side in of_module}
         chosen = {side: mix for side, mix in mixes.items() if mix is not None}

@@ -398,9 +398,7 @@ def schedule_levels(
         levels.append(ScheduledLevel(Level(steps=1), conditioning))
     cleared = False
     for stage in problem.stages:
-        passes = tuple(
-            _with_bias_set(request, vectors, part, stage.bias) for part in steps[stage.energy]
-        )
+        passes = tuple(_of_stage(request, vectors, part, stage) for part in steps[stage.energy])
         for count in _split_steps(stage):
             level = Level(
                 keep=1,
@@ -410,9 +408,9 @@ def schedule_levels(
                 clear=int(stage.accumulate and not cleared),
                 thin=stage.thin,
                 steps=count,
-                leak=step.leak,
+                leak=step.leak >> stage.halvings,
                 fine=int(draws_fine_noise(problem, request.config)),
-                amplitude=amplitudes.by_temperature[stage.kT],
+                amplitude=amplitudes.of(stage),
                 quartic=state.quartic,
             )
             cleared = cleared or stage.accumulate
@@ -420,10 +418,21 @@ def schedule_levels(
     return tuple(levels)
 
 
-def _with_bias_set(request: Request, vectors: VectorMemory, step: Pass, bias_set: int) -> Pass:
-    """The pass with the biases of that set, where biases are the input."""
-    if request.problem.entry == BIAS and step.operation == Operation.EXPAND:
-        return replace(step, bias=step.bias + bias_set * vectors.state_words)
+def _of_stage(request: Request, vectors: VectorMemory, step: Pass, stage: Stage) -> Pass:
+    """The pass with the biases of the stage's set, where biases are the input, and with couplings
+    and biases for its time step.
+    """
+    if step.operation != Operation.EXPAND:
+        return step
+    config = request.config
+    if request.problem.entry == BIAS:
+        step = replace(step, bias=step.bias + stage.bias * vectors.state_words)
+    if step.coupled:
+        shift = config.expand_shifts[step.shift] + stage.halvings
+        step = replace(step, shift=config.expand_shifts.index(shift))
+    if step.biased:
+        shift = config.bias_shifts[step.bias_shift] - stage.halvings
+        step = replace(step, bias_shift=config.bias_shifts.index(shift))
     return step
 
 

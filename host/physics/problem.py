@@ -70,7 +70,7 @@ class Problem:
     energies : the energies that stages choose from, all on the same modules
     stages : in the order of time; at least one accumulates
     dt : time step, dimensionless; the compiler takes the nearest that the bits of the leak allow.
-        By default it chooses one, see :func:`with_time_steps`
+        By default it chooses one, see :func:`with_time_steps`. Stages may halve it
     integrator : "lm", Leimkuhler-Matthews, or "em", Euler-Maruyama
     rounding : "nearest" or "stochastic"
     entry : how an input reaches the substrate: "interface", by the biases that ``interface`` makes
@@ -106,6 +106,11 @@ class Problem:
     def samples(self) -> int:
         """Number of steps that are averaged."""
         return sum(stage.steps for stage in self.stages if stage.accumulate)
+
+    @property
+    def halvings(self) -> int:
+        """How often the time step is halved in the stage with the smallest."""
+        return max(stage.halvings for stage in self.stages)
 
     @property
     def steps(self) -> int:
@@ -186,6 +191,11 @@ class Problem:
                 raise ProblemError(
                     f"{self.name}: stage {index} needs steps >= 1, thin >= 0 and a finite kT >= 0, "
                     f"not {stage.steps}, {stage.thin} and {stage.kT}"
+                )
+            if stage.halvings < 0 or (stage.halvings and self.energies[0].j4):
+                raise ProblemError(
+                    f"{self.name}: stage {index} needs halvings >= 0, and 0 under a quartic term, "
+                    f"not {stage.halvings}"
                 )
             if not (0 <= stage.energy < len(self.energies) and 0 <= stage.bias < self.bias_sets):
                 raise ProblemError(

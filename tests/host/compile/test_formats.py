@@ -155,8 +155,8 @@ def test_amplitudes_go_with_the_root_of_the_temperature(integrator):
     stages = tuple(Stage(5, kT, accumulate=True) for kT in (0.0, 0.25, 1.0, 0.25))
     asked = request(stages=stages, integrator=integrator)
     found = choose_amplitudes(asked, realise_time_step(asked), state_of(asked))
-    assert list(found.by_temperature) == [0.0, 0.25, 1.0]
-    cold, mild, hot = found.by_temperature.values()
+    assert list(found.by_stage) == [(0.0, 0), (0.25, 0), (1.0, 0)]
+    cold, mild, hot = found.by_stage.values()
     assert cold == 0 and hot == pytest.approx(2 * mild, abs=1)
     assert [row.requested for row in found.ranges] == [0.0, 0.25, 1.0]
     for row in found.ranges:
