@@ -86,10 +86,13 @@ def learn(
     from ornstein.host.cli.skips import one_skip
     from ornstein.host.compile.program_file import save_program
     from ornstein.host.devices.device import open_device
-    from ornstein.host.learn.learner import Learner, Settings, random_factors
+    from ornstein.host.learn.learner import Learner, LearningError, Settings, random_factors
 
     settings = Settings(steps, batch, rate, not constant_rate, beta, not cold, limit, every, seed)
-    settings.check()
+    try:
+        settings.check()
+    except LearningError as error:
+        raise typer.BadParameter(str(error)) from None
     path = output or Path("learned.program")
     trained = one_skip(model, skip, activations)
     with open_device(device) as opened, progress() as bar:

@@ -325,7 +325,7 @@ class Learner:
 
     def _diverged(self) -> str:
         return (
-            f"learning diverged at rate {self.settings.rate:g} within {self._state.step} steps; "
+            f"learning diverged at rate {self.settings.rate:g} by step {self._state.step}; "
             f"the factors of step {self.best.step} are kept; choose a lower rate"
         )
 

@@ -69,7 +69,7 @@ class Training:
 
     steps: int = 1000
     batch: int = 64
-    rate: float = 0.02
+    rate: float = 0.005
     moved: bool = True
     beta: float = 1.0
     every: int = 100

@@ -28,6 +28,11 @@ def classify(
     rank: Annotated[int, typer.Option(min=1, help="Modes from pixels to hidden units.")] = 32,
     steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 64,
+    rate: Annotated[float, typer.Option(min=1e-6, help="Learning rate of the first step.")] = 0.005,
+    training_images: Annotated[
+        int | None,
+        typer.Option(min=20, help="Images to train on, drawn by the seed.", show_default="all"),
+    ] = None,
     moved: Annotated[
         bool, typer.Option(help="Turn, scale and shift images a little while training.")
     ] = True,
@@ -42,10 +47,16 @@ def classify(
     from ornstein.host.experiments.classify.report import table, write_classify_page
     from ornstein.host.experiments.classify.run import run_classify
 
-    training = Training(steps=steps, batch=batch, moved=moved, seed=seed)
+    training = Training(steps=steps, batch=batch, rate=rate, moved=moved, seed=seed)
     with stages() as say:
         result = run_classify(
-            training, device=device, folder=images, hidden=hidden, rank=rank, progress=say
+            training,
+            device=device,
+            folder=images,
+            limit=training_images,
+            hidden=hidden,
+            rank=rank,
+            progress=say,
         )
     page = write_classify_page(result, output)
     for path in {output / "results.json", json_file} - {None}:

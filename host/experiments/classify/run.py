@@ -83,6 +83,7 @@ def run_classify(
     *,
     device: str = "model",
     folder: Path | None = None,
+    limit: int | None = None,
     hidden: int = HIDDEN,
     rank: int = RANK,
     progress: Progress = lambda what, done, total: None,
@@ -94,6 +95,7 @@ def run_classify(
     ----------
     device : URI of the device to train on and to answer
     folder : of IDX files; by default scikit-learn's digits of 8 x 8 pixels are classified
+    limit : images to train and validate on, drawn by the seed; by default all
 
     Raises
     ------
@@ -103,7 +105,7 @@ def run_classify(
         The classifier does not fit the fabric of the device.
     """
     data = _digits() if folder is None else labelled_images(folder)
-    order = np.random.default_rng([training.seed, 2]).permutation(len(data.train))
+    order = np.random.default_rng([training.seed, 2]).permutation(len(data.train))[:limit]
     kept = min(VALIDATED, -(-len(order) // 10))
     train, validation = (
         (data.train[part], data.train_labels[part]) for part in (order[:-kept], order[-kept:])

@@ -9,6 +9,7 @@ from inspect import signature
 
 import numpy as np
 import pytest
+import typer
 
 from ornstein.host.cli import learn
 from ornstein.host.compile.program import InputError, ProgramError
@@ -76,7 +77,7 @@ def test_what_it_cannot_do_is_one_line(folder, model):
         ({"program": full}, ProgramError, "entry 'interface' with 1 bias sets; only one set of"),
         ({"device": "float:exact"}, DeviceError, "keeps no states for a warm start; learn with"),
         ({"device": "model?imperfections=none.toml"}, DeviceError, "no imperfections can be read"),
-        ({"rate": -1.0}, LearningError, "rate = -1.0 must be above 0"),
+        ({"rate": -1.0}, typer.BadParameter, "rate = -1.0 must be above 0"),
     ):
         with pytest.raises(error, match=message) as caught:
             learn.learn(output=folder / "not.program", **options)
