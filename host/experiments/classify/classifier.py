@@ -211,6 +211,21 @@ def moved(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return results
 
 
+def averaged(
+    answer: Callable[[np.ndarray], np.ndarray],
+    images: np.ndarray,
+    copies: int,
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Returns the mean (n, classes) of the answers to images (n, height, width) and to as many
+    moved copies of each.
+    """
+    total = answer(images)
+    for _ in range(copies):
+        total = total + answer(moved(images, rng))
+    return total / (copies + 1)
+
+
 def accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
     """Returns the share of answers (n, classes) whose largest number is that of the label."""
     return float(np.mean(answers.argmax(axis=1) == labels))

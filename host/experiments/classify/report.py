@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from ornstein.host.experiments.classify.run import ClassifyResult
+from ornstein.host.experiments.classify.run import AVERAGED, ClassifyResult
 from ornstein.host.pages.page import (
     BLUE,
     Exhibit,
@@ -27,6 +27,9 @@ def write_classify_page(result: ClassifyResult, folder: Path) -> Path:
         f"{best.accuracy:.1%} of {best.images:,} held-out images of {result.data} apart, with a "
         f"standard error of {best.error:.1%}."
     )
+    for row in result.rows:
+        if row.what == AVERAGED:
+            summary += f" {row.accuracy:.1%} come of answers averaged over moved copies."
     text = (
         f"Training took {result.inputs:,} relaxations, {result.cycles / 1e6:,.0f} million clock "
         "cycles of the fabric by the schedule. At kT = 0 means are states, and their products the "

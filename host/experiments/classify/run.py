@@ -4,6 +4,7 @@
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from ornstein.host.experiments.classify.classifier import (
     Classifier,
     Training,
     accuracy,
+    averaged,
     inputs_of,
     moved,
 )
@@ -30,7 +32,10 @@ VALIDATED = 128
 """Training images, at most a tenth, that are kept for validation."""
 PARAMETER_BITS, READ_BITS = (10, 8, 6, 5, 4), (12, 8, 6, 4, 3, 2)
 COPIES = 10
-"""Moved copies of each image that a network on the host is trained on, beside the image."""
+"""Moved copies of each image, beside the image: a network on the host is trained on them, and
+answers to them are averaged."""
+AVERAGED = f"the same, answers to the image and {COPIES} moved copies averaged"
+"""The row of the trained substrate that does that."""
 LARGEST_COPIED = 5000
 """Images of which copies are made; a larger set would take hours."""
 _READ_RANGE = 2 * LEVEL
@@ -117,7 +122,7 @@ def run_classify(
         untrained = Classifier.untrained(
             train[0], classes, config, hidden=hidden, rank=rank, seed=training.seed
         )
-        score = _Scorer(result, data)
+        score = _Scorer(result, data, training.seed)
         score.on_device("substrate, untrained", untrained, opened)
         ready, result.curve = untrained.trained(
             opened,
@@ -129,6 +134,8 @@ def run_classify(
         result.inputs = training.steps * 3 * min(training.batch, len(train[0]))
         result.cycles = round(result.inputs * untrained.program.input_cycles)
         score.on_device("substrate, trained on the device", ready, opened)
+        if training.moved:
+            score.on_device(AVERAGED, ready, opened, copies=COPIES)
     progress("sweeping bits", 0, 1)
     _sweep(score, ready, config)
     progress("training on the host", 0, 1)
@@ -143,6 +150,7 @@ class _Scorer:
 
     result: ClassifyResult
     data: Images
+    seed: int
 
     def on_device(
         self,
@@ -151,19 +159,23 @@ class _Scorer:
         device: Device,
         bits: int | None = None,
         read_bits: int | None = None,
+        copies: int = 0,
     ) -> None:
         program = classifier.trained_program(bits)
         device.load(program)
-        answers = device.run(inputs_of(self.data.test), selection=MEANS)
+
+        def answer(images: np.ndarray) -> np.ndarray:
+            outputs = device.run(inputs_of(images), selection=MEANS)
+            return program.problem.decode(outputs.mean)
+
         width = bits or program.config.factor_width
-        self.add(
-            what,
-            program.problem.decode(answers.mean),
-            classifier.parameters,
-            device.uri,
-            width,
-            read_bits,
-        )
+        answers = self.averaged(answer, copies)
+        self.add(what, answers, classifier.parameters, device.uri, width, read_bits)
+
+    def averaged(self, answer: Callable[[np.ndarray], np.ndarray], copies: int) -> np.ndarray:
+        """Returns the answers to the held-out images, averaged with those to moved copies."""
+        rng = np.random.default_rng([self.seed, 4])
+        return averaged(answer, self.data.test, copies, rng)
 
     def add(
         self,
@@ -201,31 +213,34 @@ def _host_rows(
     from sklearn.neural_network import MLPClassifier
 
     images, labels = train
-    held_out, flat = _rows(score.data.test), _rows(images)
-    linear = LogisticRegression(max_iter=2000).fit(flat, labels)
-    score.add(
-        "linear classifier, host",
-        linear.predict_proba(held_out),
-        linear.coef_.size + linear.intercept_.size,
-    )
+    flat = _rows(images)
 
-    def network(what: str, shown: np.ndarray, classes: np.ndarray) -> None:
+    def add(what: str, made: Any, parameters: int, copies: int = 0) -> None:
+        answers = score.averaged(lambda shown: made.predict_proba(_rows(shown)), copies)
+        score.add(what, answers, parameters)
+
+    linear = LogisticRegression(max_iter=2000).fit(flat, labels)
+    add("linear classifier, host", linear, linear.coef_.size + linear.intercept_.size)
+
+    def network(what: str, shown: np.ndarray, classes: np.ndarray) -> tuple[Any, int]:
         made = MLPClassifier(
             (hidden,), activation="tanh", max_iter=2000, random_state=training.seed
         )
         made.fit(shown, classes)
         parameters = sum(part.size for part in (*made.coefs_, *made.intercepts_))
-        score.add(what, np.asarray(made.predict_proba(held_out)), parameters)
+        add(what, made, parameters)
+        return made, parameters
 
     network(f"network of {hidden} hidden units, host", flat, labels)
     if training.moved and len(images) <= LARGEST_COPIED:
         rng = np.random.default_rng([training.seed, 3])
         copies = [flat, *(_rows(moved(images, rng)) for _ in range(COPIES))]
-        network(
+        made = network(
             f"the same, {COPIES} moved copies, host",
             np.concatenate(copies),
             np.tile(labels, len(copies)),
         )
+        add("the same, answers averaged likewise, host", *made, copies=COPIES)
 
 
 def _rows(images: np.ndarray) -> np.ndarray:

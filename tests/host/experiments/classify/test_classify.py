@@ -20,6 +20,7 @@ from ornstein.host.experiments.classify.classifier import (
     Classifier,
     Training,
     accuracy,
+    averaged,
     cross_entropy,
     inputs_of,
     moved,
@@ -138,6 +139,19 @@ def test_images_are_moved_a_little():
     centres = (found.sum(axis=2) @ rows) / found.sum(axis=(1, 2))
     assert np.mean(centres) == pytest.approx(3.5, abs=0.06)
     assert np.std(centres) == pytest.approx(SHIFT, rel=0.2)
+
+
+def test_answers_to_moved_copies_are_averaged():
+    shown = []
+
+    def answer(images):
+        shown.append(images)
+        return images.sum(axis=2)
+
+    images = RNG.uniform(size=(5, 8, 8))
+    found = averaged(answer, images, 2, np.random.default_rng(1))
+    assert np.array_equal(shown[0], images) and not np.array_equal(shown[1], shown[2])
+    assert found == pytest.approx(np.mean([part.sum(axis=2) for part in shown], axis=0))
 
 
 def test_couplings_stay_within_their_limit():
