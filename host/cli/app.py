@@ -34,9 +34,11 @@ app = typer.Typer(
 )
 # what is printed holds names of the user's, in which brackets are not markup
 errors = Console(stderr=True, markup=False)
-screen = Console(
-    width=None if sys.stdout is not None and sys.stdout.isatty() else 140, markup=False
-)
+_WIDTH = None if sys.stdout is not None and sys.stdout.isatty() else 140
+screen = Console(width=_WIDTH, markup=False)
+"""What was asked for; ``--quiet`` leaves it."""
+remarks = Console(width=_WIDTH, markup=False)
+"""Where results were written and what comes next; ``--quiet`` silences it."""
 
 
 def _show_version(wanted: bool) -> None:
@@ -125,7 +127,7 @@ def progress():
     """Gives a progress bar on standard error, so that outputs can go to standard output."""
     from ornstein.host.cli.progress import Report
 
-    with Report(errors, quiet=screen.quiet) as bar:
+    with Report(errors, quiet=remarks.quiet) as bar:
         yield bar
 
 
@@ -136,13 +138,18 @@ def stages():
     """
     from ornstein.host.cli.progress import Report, staged
 
-    with staged(Report(errors, quiet=screen.quiet)) as say:
+    with staged(Report(errors, quiet=remarks.quiet)) as say:
         yield say
+
+
+def remark(text: str) -> None:
+    """Prints where results were written or what comes next."""
+    remarks.print(text, soft_wrap=True)
 
 
 def note(text: str) -> None:
     """Prints what the user should know, but need not act upon, on standard error."""
-    if not screen.quiet:
+    if not remarks.quiet:
         errors.print(f"note: {text}", highlight=False, soft_wrap=True)
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from ornstein.host.cli.app import JsonOption, app, progress, screen, write_json
+from ornstein.host.cli.app import JsonOption, app, progress, remark, screen, write_json
 
 
 @app.command(epilog="Example:  ornstein build icebreaker --output build")
@@ -54,4 +54,4 @@ def build(
         f"{report['link_inferences_per_s']:,.0f} through the link with the host, simulated",
         soft_wrap=True,
     )
-    screen.print(f"Wrote {output / board}", soft_wrap=True)
+    remark(f"Wrote {output / board}")

@@ -18,9 +18,9 @@ _LEVELS = logging.WARNING, logging.INFO, logging.DEBUG
 
 
 def _set_quiet(wanted: bool) -> None:
-    from ornstein.host.cli.app import screen
+    from ornstein.host.cli.app import remarks
 
-    screen.quiet = wanted
+    remarks.quiet = wanted
 
 
 def _set_level(count: int) -> None:

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ornstein.host.cli.app import JsonOption, SeedOption, app, errors, progress, screen, write_json
+from ornstein.host.cli.app import (
+    JsonOption,
+    SeedOption,
+    app,
+    errors,
+    progress,
+    remark,
+    screen,
+    write_json,
+)
 
 if TYPE_CHECKING:
     from ornstein.host.cosim.testbenches import Testbench
@@ -150,14 +159,12 @@ def _report(outcomes: "dict[str, Outcome]", simulator: str, output: Path) -> Non
         screen.print(figures)
     joined = output / "results.xml"
     join_results({name: outcome.results for name, outcome in outcomes.items()}, joined)
-    screen.print(f"Wrote {joined}", markup=False, soft_wrap=True)
+    remark(f"Wrote {joined}")
     for outcome in outcomes.values():
         if outcome.waves is not None:
-            screen.print(
+            remark(
                 f"Wrote {outcome.waves}. Next: gtkwave {outcome.waves.with_suffix('.gtkw')}, or "
-                f"surfer --command-file {outcome.waves.with_suffix('.sucl')} {outcome.waves}",
-                markup=False,
-                soft_wrap=True,
+                f"surfer --command-file {outcome.waves.with_suffix('.sucl')} {outcome.waves}"
             )
         for case in outcome.failed:
             errors.print(f"{case.name}: {case.message}", markup=False, soft_wrap=True)

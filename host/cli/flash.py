@@ -16,6 +16,7 @@ from ornstein.host.cli.app import (
     SeedOption,
     app,
     progress,
+    remark,
     screen,
     write_json,
 )
@@ -46,7 +47,7 @@ def flash(
     write_json(json_file, {"board": board, "command": line, "dry_run": dry_run})
     screen.print(shlex.join(line), markup=False, soft_wrap=True)
     if not dry_run:
-        screen.print("Next: ornstein selftest --device serial")
+        remark("Next: ornstein selftest --device serial")
 
 
 @app.command(epilog="Example:  ornstein selftest --device serial")

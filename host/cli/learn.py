@@ -17,7 +17,9 @@ from ornstein.host.cli.app import (
     SkipOption,
     app,
     errors,
+    note,
     progress,
+    remark,
     screen,
     show,
     stages,
@@ -107,7 +109,7 @@ def learn(
         )
         done = learner.resume(checkpoint) if checkpoint and checkpoint.exists() else 0
         if done:
-            screen.print(f"Going on from step {done} of {checkpoint}", soft_wrap=True)
+            remark(f"Going on from step {done} of {checkpoint}")
         before = learner.score(trained.x_test, trained.y_test)
         stopped = _run(learner, checkpoint, done, bar)
         learner.take_best()
@@ -127,7 +129,7 @@ def learn(
         },
     )
     command = shlex.join(["ornstein", "run", str(path), "--device", device])
-    screen.print(f"Wrote {path}. Next: {command}", soft_wrap=True, markup=False)
+    remark(f"Wrote {path}. Next: {command}")
     if stopped is not None:
         raise stopped
 
@@ -184,11 +186,9 @@ def _show(learner, before, after) -> None:
     )
     limited = sum(row.limited for row in learner.history)
     if limited:
-        errors.print(
-            f"note: {limited} of {learner.history[-1].step} steps were shortened so that M stays "
-            f"positive definite (S at most {learner.settings.limit:g})",
-            soft_wrap=True,
-            highlight=False,
+        note(
+            f"{limited} of {learner.history[-1].step} steps were shortened so that M stays "
+            f"positive definite (S at most {learner.settings.limit:g})"
         )
     if learner.saturations:
         errors.print(
@@ -212,7 +212,4 @@ def _benchmark(folder: Path, seed: int, json_file: Path | None) -> None:
     write_json(folder / "claims.json", documents([result.claims]))
     show(table(result))
     show(claims_table(result))
-    screen.print(
-        f"Report: {page}, results: {folder / 'results.json'} and {folder / 'claims.json'}",
-        soft_wrap=True,
-    )
+    remark(f"Report: {page}, results: {folder / 'results.json'} and {folder / 'claims.json'}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ornstein.host.cli.app import JsonOption, SeedOption, app, progress, screen, write_json
+from ornstein.host.cli.app import JsonOption, SeedOption, app, progress, remark, screen, write_json
 from ornstein.host.models.graph_skips import Skip
 from ornstein.host.models.model_file import open_weights
 from ornstein.host.models.ncnn_files import SUFFIX as NCNN_SUFFIX
@@ -111,7 +111,7 @@ def capture(
         path = written[name] = output / f"{name}.npz"
         save_activations(path, means[one.x], means[one.y], one.layers, held_out, seed)
         units = means[one.x].shape[1], means[one.y].shape[1]
-        screen.print(f"Wrote {path}: {one.x} ({units[0]}) to {one.y} ({units[1]})", soft_wrap=True)
+        remark(f"Wrote {path}: {one.x} ({units[0]}) to {one.y} ({units[1]})")
     write_json(json_file, {str(path): asdict(chosen[name]) for name, path in written.items()})
 
 

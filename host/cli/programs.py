@@ -26,6 +26,7 @@ from ornstein.host.cli.app import (
     errors,
     note,
     progress,
+    remark,
     screen,
     traced,
     write_json,
@@ -158,7 +159,7 @@ def compile_command(
     rows = [row.document() for row in scores.rows]
     write_json(json_file, {**_program_document(program), "rank": used, "scores": rows})
     command = shlex.join(["ornstein", "run", str(output), "--input", "inputs.npy"])
-    screen.print(f"Wrote {output}. Next: {command}", soft_wrap=True, markup=False)
+    remark(f"Wrote {output}. Next: {command}")
 
 
 def _rank(recipe: str, trained: TrainedModel, rank: int | None) -> tuple[int, list[str]]:
@@ -212,7 +213,7 @@ def inspect(
     if html is not None:
         from ornstein.host.pages.program_page import write_program_page
 
-        screen.print(f"Wrote {write_program_page(loaded, html)}", markup=False, soft_wrap=True)
+        remark(f"Wrote {write_program_page(loaded, html)}")
 
 
 def _program_document(program: Program) -> dict:

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from ornstein.host.cli.app import JsonOption, SeedOption, app, progress, screen, write_json
+from ornstein.host.cli.app import JsonOption, SeedOption, app, progress, remark, write_json
 from ornstein.sim.toolchain import ToolError, install_command
 
 
@@ -59,7 +59,7 @@ def train(
         losses = _train_diffusion(data, decoder, rank, base or 32, epochs or 60, seed, output)
         following = f"ornstein generate --model {output}"
     write_json(json_file, {"output": str(output), "losses": losses})
-    screen.print(f"Wrote {output}; final loss {losses[-1]:.3e}. Next: {following}", soft_wrap=True)
+    remark(f"Wrote {output}; final loss {losses[-1]:.3e}. Next: {following}")
 
 
 def _train_denoiser(

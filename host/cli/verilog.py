@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ornstein.hdl.config import PRESETS, preset
-from ornstein.host.cli.app import app, screen
+from ornstein.host.cli.app import app, remark
 
 
 @app.command(epilog="Example:  ornstein verilog ulx3s --output build/verilog")
@@ -19,4 +19,4 @@ def verilog(
     from ornstein.boards import export
 
     for path in export.write(preset(fabric), output):
-        screen.print(f"Wrote {path}", markup=False, soft_wrap=True)
+        remark(f"Wrote {path}")

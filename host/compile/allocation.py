@@ -11,7 +11,7 @@ from ornstein.host.compile.conditioning import QuantizedInterface, QuantizedLaye
 from ornstein.host.compile.factors import pack, rank_words
 from ornstein.host.compile.program import ProgramError
 from ornstein.host.compile.relaxing import QuantizedEnergy, Side, sides_by_module
-from ornstein.host.compile.request import Request
+from ornstein.host.compile.request import Request, too_small
 from ornstein.host.physics.problem import BIAS, Problem
 from ornstein.sim.energy import Module
 
@@ -28,12 +28,8 @@ class Allotment:
         """The first of so many words. Raises ProgramError if the memory is too small."""
         start = self._used
         self._used += words
-        depth = getattr(self._config, self._memory)
-        if self._used > depth:
-            raise ProgramError(
-                f"the program needs {self._memory} >= {self._used}, but fabric "
-                f"{self._config.name!r} has {depth}; lower the rank or choose a larger fabric"
-            )
+        if self._used > getattr(self._config, self._memory):
+            raise too_small(self._memory, self._used, self._config)
         return start
 
 

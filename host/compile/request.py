@@ -131,6 +131,17 @@ def default_inputs(problem: Problem) -> np.ndarray:
     return problem.interface.centre + problem.interface.scale * normal
 
 
+def too_small(memory: str, words: int, config: FabricConfig) -> ProgramError:
+    """Returns the error of a program that needs so many words of a memory, whose name is that
+    of its depth in FabricConfig.
+    """
+    remedy = "use fewer units" if memory == "state_depth" else "lower the rank, use fewer units"
+    return ProgramError(
+        f"the program needs {memory} >= {words}, but fabric {config.name!r} has "
+        f"{getattr(config, memory)}; {remedy} or choose a larger fabric"
+    )
+
+
 def _check_memory(problem: Problem, config: FabricConfig) -> None:
     """Raise ProgramError if the units or the factors alone exceed the fabric's memories.
 
@@ -149,7 +160,4 @@ def _check_memory(problem: Problem, config: FabricConfig) -> None:
         ("factor_depth", factors, config.lanes),
     ):
         if needed > getattr(config, name) * width:
-            raise ProgramError(
-                f"the program needs {name} >= {-(-needed // width)}, but fabric {config.name!r} "
-                f"has {getattr(config, name)}; lower the rank or choose a larger fabric"
-            )
+            raise too_small(name, -(-needed // width), config)

@@ -136,9 +136,9 @@ def examine() -> Iterator[Check]:
         )
     if sys.platform == "linux":
         yield _udev_rules()
-    for programmer in sorted(
-        {board.programmer for board in boards.BOARDS.values()}, key=lambda one: one.tool
-    ):
+    # boards with the same tool differ in its options
+    programmers = {one.programmer.tool: one.programmer for one in boards.BOARDS.values()}
+    for _, programmer in sorted(programmers.items()):
         path = shutil.which(programmer.tool)
         yield Check(
             f"programmer {programmer.tool}",

@@ -11,7 +11,7 @@ from contextlib import ExitStack
 from tempfile import TemporaryFile
 from unittest import mock
 
-from ornstein.host.cli.app import screen
+from ornstein.host.cli.app import remarks
 from ornstein.host.cli.main import main
 
 
@@ -22,7 +22,7 @@ def run(*arguments, stdin: str | None = None) -> subprocess.CompletedProcess:
         given, output, errors = (stack.enter_context(TemporaryFile("w+")) for _ in range(3))
         given.write(stdin or "")
         given.seek(0)
-        stack.enter_context(mock.patch.object(screen, "quiet", False))
+        stack.enter_context(mock.patch.object(remarks, "quiet", False))
         stack.enter_context(
             mock.patch.multiple(sys, argv=command, stdin=given, stdout=output, stderr=errors)
         )

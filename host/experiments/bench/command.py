@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from ornstein.host.cli.app import CheckError, JsonOption, app, progress, screen, write_json
+from ornstein.host.cli.app import CheckError, JsonOption, app, progress, remark, screen, write_json
 from ornstein.host.compile.program import InputError
 
 if TYPE_CHECKING:  # loading the benchmarks takes seconds, which ornstein --help must not
@@ -35,7 +35,7 @@ def bench(
     screen.print(_table(found))
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, [asdict(row) for row in found])
-    screen.print(f"Report: {write_bench_page(found, output)}", soft_wrap=True)
+    remark(f"Report: {write_bench_page(found, output)}")
     change = Table("figure", "now over then")
     for name, ratio in changes(found, stored):
         change.add_row(name, f"{ratio:.3f}")

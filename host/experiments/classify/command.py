@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ornstein.host.cli.app import JsonOption, SeedOption, app, screen, show, stages, write_json
+from ornstein.host.cli.app import JsonOption, SeedOption, app, remark, show, stages, write_json
 
 
 @app.command(
@@ -62,4 +62,4 @@ def classify(
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, result.results())
     show(table(result))
-    screen.print(f"Report: {page}, results: {output / 'results.json'}", soft_wrap=True)
+    remark(f"Report: {page}, results: {output / 'results.json'}")

@@ -14,6 +14,7 @@ from ornstein.host.cli.app import (
     SeedOption,
     SkipOption,
     app,
+    remark,
     screen,
     stages,
     write_json,
@@ -44,4 +45,4 @@ def demo(
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, result.results())
     print_table(result, screen)
-    screen.print(f"Report: {report}, results: {output / 'results.json'}", soft_wrap=True)
+    remark(f"Report: {report}, results: {output / 'results.json'}")

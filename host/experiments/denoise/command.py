@@ -12,7 +12,7 @@ from ornstein.host.cli.app import (
     SeedOption,
     app,
     errors,
-    screen,
+    remark,
     show,
     stages,
     write_json,
@@ -150,7 +150,7 @@ def _benchmark(network, model, folder, options, json_file) -> None:
     for path in {folder / "results.json", json_file} - {None}:
         write_json(path, result.results())
     show(table(result))
-    screen.print(f"Report: {page}, results: {folder / 'results.json'}", soft_wrap=True)
+    remark(f"Report: {page}, results: {folder / 'results.json'}")
 
 
 def _images(network, model, source, output, uri, seed, options) -> None:
@@ -213,7 +213,7 @@ def _images(network, model, source, output, uri, seed, options) -> None:
         raise DataError(failures[0])
     for failure in failures:
         errors.print(f"ornstein: {failure}", markup=False, highlight=False, soft_wrap=True)
-    screen.print(f"Wrote {len(pairs) - len(failures)} of {len(pairs)} to {output}", soft_wrap=True)
+    remark(f"Wrote {len(pairs) - len(failures)} of {len(pairs)} to {output}")
     if failures:
         raise DataError(f"{len(failures)} of {len(pairs)} files could not be denoised")
 

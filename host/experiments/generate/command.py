@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from ornstein.host.cli.app import JsonOption, SeedOption, app, screen, show, stages, write_json
+from ornstein.host.cli.app import (
+    JsonOption,
+    SeedOption,
+    app,
+    remark,
+    screen,
+    show,
+    stages,
+    write_json,
+)
 
 
 @app.command(
@@ -100,10 +109,9 @@ def _images(count, output, device, rank, folder, levels, noise, seed, json_file)
     results = {**made.results(), "model": trained.provenance}
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, results)
-    screen.print(
+    remark(
         f"{count} images on {made.device}: {output / 'sheet.png'}, {output / 'images.npy'}, "
-        f"report: {page}",
-        soft_wrap=True,
+        f"report: {page}"
     )
 
 
@@ -135,4 +143,4 @@ def _benchmark(count, output, device, seed, json_file) -> None:
     show(table(result))
     for paragraph in conclusions(result):
         screen.print(paragraph, highlight=False)
-    screen.print(f"Report: {page}, results: {output / 'results.json'}", soft_wrap=True)
+    remark(f"Report: {page}, results: {output / 'results.json'}")

@@ -13,6 +13,7 @@ from ornstein.host.cli.app import (
     SeedOption,
     SkipOption,
     app,
+    remark,
     screen,
     show,
     stages,
@@ -63,7 +64,4 @@ def hierarchy(
         show(error_grid(result.large))
     for sentence in conclusions(result):
         screen.print(sentence, highlight=False)
-    screen.print(
-        f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
-        soft_wrap=True,
-    )
+    remark(f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}")

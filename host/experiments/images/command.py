@@ -11,6 +11,7 @@ from ornstein.host.cli.app import (
     JsonOption,
     SeedOption,
     app,
+    remark,
     screen,
     show,
     stages,
@@ -67,7 +68,4 @@ def images(
         show(grid)
     for paragraph in conclusions(result):
         screen.print(paragraph, highlight=False)
-    screen.print(
-        f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
-        soft_wrap=True,
-    )
+    remark(f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}")

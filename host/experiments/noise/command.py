@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from ornstein.host.cli.app import JsonOption, SeedOption, app, screen, show, stages, write_json
+from ornstein.host.cli.app import (
+    JsonOption,
+    SeedOption,
+    app,
+    remark,
+    screen,
+    show,
+    stages,
+    write_json,
+)
 
 
 @app.command(epilog="Example:  ornstein noise --report build/noise --dieharder")
@@ -40,4 +49,4 @@ def noise(
     for grid in (moment_grid(result), correlation_grid(result), test_grid(result)):
         show(grid)
     screen.print(dieharder_sentence(result), soft_wrap=True)
-    screen.print(f"Report: {page}, results: {report / 'results.json'}", soft_wrap=True)
+    remark(f"Report: {page}, results: {report / 'results.json'}")

@@ -17,6 +17,7 @@ from ornstein.host.cli.app import (
     SkipOption,
     app,
     progress,
+    remark,
     screen,
     write_json,
 )
@@ -76,10 +77,7 @@ def paper(
     for experiment in experiments:
         _print(experiment)
     screen.print(f"Gateware: {gateware}.", highlight=False)
-    screen.print(
-        f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}",
-        soft_wrap=True,
-    )
+    remark(f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}")
 
 
 def _print(experiment: "Experiment") -> None:

@@ -17,6 +17,7 @@ from ornstein.host.cli.app import (
     app,
     errors,
     progress,
+    remark,
     screen,
     show,
     write_json,
@@ -76,7 +77,7 @@ def study(
     answers = [_run(selected, subject, output, options) for selected in chosen]
     page = write_report(output, "report.html" if name == "all" else f"{name}.html", answers)
     write_json(json_file, {answer.study.name: answer.conclusion for answer in answers})
-    screen.print(f"Wrote {page}", soft_wrap=True)
+    remark(f"Wrote {page}")
 
 
 def _list_studies() -> None:

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import TINY
-from ornstein.host.cli.app import app, errors, screen
+from ornstein.host.cli.app import app, errors, remarks, screen
 from ornstein.host.cli.commands import COMMANDS, load_command
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.compile.program_file import save_program
@@ -19,7 +19,7 @@ from ornstein.host.compile.program_file import save_program
 @pytest.fixture(autouse=True)
 def as_before():
     yield
-    screen.quiet = False
+    remarks.quiet = False
     logging.getLogger("ornstein").handlers = []
 
 
@@ -92,8 +92,11 @@ def test_quiet_says_only_answers(folder):
     assert "note: --key has no effect" in result.stderr
     result = invoke(*arguments, folder / "inputs.npy", "--key", "none", "-q")
     assert result.stderr == "" and result.stdout.count("\n") == 3
-    assert invoke("devices", "-q").output == ""
-    assert invoke("devices").output != ""
+    assert invoke("devices", "-q").output == invoke("devices").output != ""
+    inspected = "inspect", folder / "toy.program"
+    page = "--html", folder / "toy.html"
+    assert invoke(*inspected, *page).output.endswith(f"Wrote {folder / 'toy.html'}\n")
+    assert invoke(*inspected, *page, "-q").output == invoke(*inspected).output
 
 
 def test_verbose_says_what_is_done(folder):

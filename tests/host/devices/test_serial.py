@@ -297,7 +297,10 @@ def test_doctor_looks_at_ports(board, timer, here, monkeypatch):
     here({board: (0x0403, 0x6010)})
 
     def examined():
-        return {check.name: check for check in ports.examine()}
+        checks = list(ports.examine())
+        found = {check.name: check for check in checks}
+        assert len(found) == len(checks), "a check is listed twice"
+        return found
 
     found = examined()
     assert found[f"port {board}"].ok and not found[f"port {board}"].needed
