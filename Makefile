@@ -56,8 +56,10 @@ types: $(VENV)/.lint $(VENV)/.test
 	ln -sf ../../../ornstein/__init__.py build/types/ornstein/__init__.py
 	$(BIN)/basedpyright
 
+# the notebooks of the examples run too, as Jupyter runs them
 docs: $(VENV)/.docs
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --fresh-env docs build/docs
+	$(BIN)/jupyter execute docs/generated/examples/*.ipynb
 
 # the README's picture; the integer model decodes as the gateware does, in less time
 picture: $(VENV)/.base
