@@ -206,7 +206,9 @@ def _shown(exhibit: Exhibit, folder: Path) -> dict[str, Any]:
     (folder / f"{exhibit.name}.png").write_bytes(_image(figure, "png"))
     if is_picture(figure):
         data = base64.b64encode(_image(figure, "svg")).decode()
-        return parts | {"source": f"data:image/svg+xml;base64,{data}"}
+        # only labels become too small to read on a phone
+        labelled = any(axes.axison for axes in figure.axes)
+        return parts | {"source": f"data:image/svg+xml;base64,{data}", "labelled": labelled}
     return parts | {
         "title": plain_text(figure.get_suptitle()),
         "legend": entries(figure),

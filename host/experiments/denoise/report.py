@@ -152,10 +152,11 @@ def _by_rank(benchmark: Benchmark) -> Exhibit:
     axis.set_xlabel("rank of the coupling")
     axis.set_ylabel("PSNR / dB")
     axis.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
-    low, high = _ranks(benchmark, SUBSTRATE)[0][1], _ranks(benchmark, SUBSTRATE)[-1][1]
+    (_, low), *others = _ranks(benchmark, SUBSTRATE)
+    reached = f"rises from {low:.2f} to {others[-1][1]:.2f}" if others else f"reaches {low:.2f}"
     without = _ranks(benchmark, NO_SKIPS)[-1][1]
     caption = (
-        f"The substrate rises from {low:.2f} to {high:.2f} dB with its rank; with the bottleneck "
-        f"alone, no skip, it stays at {without:.2f} dB."
+        f"The substrate {reached} dB with its rank; with the bottleneck alone, no skip, it stays "
+        f"at {without:.2f} dB."
     )
     return Exhibit("by_rank", "What the rank and the skips are worth", figure, caption)

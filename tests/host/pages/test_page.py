@@ -85,18 +85,24 @@ def test_figures_are_in_the_page_and_beside_it(page):
 
 
 @house_style
-def _images():
+def _images(labelled: bool):
     figure = new_figure(1)
     for axes in figure.subplots(1, 2):
         axes.imshow(np.eye(3))
+        if not labelled:
+            axes.set_axis_off()
     return Exhibit("images", "Images", figure, "")
 
 
-def test_images_stay_a_picture(tmp_path):
-    page = write_page(tmp_path, "A", "B.", [Section("Images", [], exhibits=[_images()])])
-    (source,) = re.findall(
-        r'<img src="data:image/svg\+xml;base64,([^"]+)" alt="Images"', page.read_text()
+@pytest.mark.parametrize("labelled", [True, False])
+def test_images_stay_a_picture(tmp_path, labelled):
+    """On a phone only one with labels is wider than the screen."""
+    page = write_page(tmp_path, "A", "B.", [Section("Images", [], exhibits=[_images(labelled)])])
+    ((kind, source),) = re.findall(
+        r'<img( class="labelled")? src="data:image/svg\+xml;base64,([^"]+)" alt="Images"',
+        page.read_text(),
     )
+    assert bool(kind) == labelled
     assert b"<svg" in base64.b64decode(source)
     assert not plots(page) and (tmp_path / "figures" / "images.png").is_file()
 
