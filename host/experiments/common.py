@@ -13,7 +13,7 @@ import numpy as np
 from ornstein.hdl.config import FabricConfig, preset
 from ornstein.host.compile.advice import compile_or_advise
 from ornstein.host.compile.compiler import compile_first
-from ornstein.host.compile.program import Program, ProgramError
+from ornstein.host.compile.program import InputError, Program, ProgramError
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import Device, Outputs, open_device
 from ornstein.host.devices.model import ModelDevice
@@ -28,8 +28,16 @@ DEVICE_KT, MODEL_KT = 1e-5, 1e-3
 """Temperatures of the rows that sample: on the device, and on the integer model, which is faster
 and so takes the longer averages."""
 
-UNABLE = (EnergyError, ProblemError, ProgramError, TimeStepError, np.linalg.LinAlgError)
-"""Errors of a recipe that cannot be made of a network, or of a program that no fabric holds."""
+UNABLE = (
+    EnergyError,
+    InputError,
+    ProblemError,
+    ProgramError,
+    TimeStepError,
+    np.linalg.LinAlgError,
+)
+"""Errors of a recipe that cannot be made of a network, of a program that no fabric holds, and of
+held-out inputs beyond those that the training activations made room for."""
 
 Say = Callable[[str], None]
 """Is told what is being run."""

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from ornstein.host.compile.program import Program
+from ornstein.host.compile.program import InputError, Program
 from ornstein.host.devices.model import ModelDevice
 from ornstein.host.experiments.common import UNABLE, Progress, Runner
 from ornstein.host.experiments.scores import Scores, constant_mean, score, score_errors
@@ -125,17 +125,22 @@ def score_program(program: Program, model: TrainedModel, rank: int) -> NetworkSc
     """Scores one compiled program of a skip on the integer model, beside the references.
 
     A program of more than :data:`STEPS_RUN` steps is not run; its realised couplings are then
-    scored in closed form.
+    scored in closed form. One that cannot hold a held-out input has a row without scores.
     """
     centre = model.y_train.mean(axis=0)
     problem = program.problem
+    references = reference_rows(model, rank)
     if problem.steps > STEPS_RUN:
         mean = program.realised[0].mean(problem.biases(model.x_test)[:, 0])
         where, note = None, f"closed form of the program's couplings; {problem.steps:,} steps"
     else:
         with ModelDevice(program.config) as device:
             device.load(program)
-            mean = device.run(model.x_test, seed=1).mean
+            try:
+                mean = device.run(model.x_test, seed=1).mean
+            except InputError as error:
+                row = Row(program.name, None, note=f"cannot run: {error}")
+                return NetworkScores([*references, row], [])
         where, note = "model", "this program"
     answers = problem.decode(mean)
     weights = problem.interface.weights if problem.interface else 0
@@ -143,7 +148,7 @@ def score_program(program: Program, model: TrainedModel, rank: int) -> NetworkSc
     row = Row(program.name, scores, weights, where, problem.steps, note)
     constant = np.tile(centre, (len(model.y_test), 1))
     warnings = [] if is_better(answers, constant, model) else [_warning(program.name)]
-    return NetworkScores([*reference_rows(model, rank), row], warnings)
+    return NetworkScores([*references, row], warnings)
 
 
 def is_better(answers: np.ndarray, constant: np.ndarray, model: TrainedModel) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from helpers.command_line import failure
-from ornstein.hdl.config import TINY
+from ornstein.hdl.config import TINY, preset
 from ornstein.host.experiments.common import Runner
 from ornstein.host.experiments.score import command
 from ornstein.host.experiments.score.run import (
@@ -52,6 +52,17 @@ def test_a_foreign_network_needs_no_option(model, scores):
     assert aligned.scores.centred_cosine > ridge.scores.centred_cosine - 0.005
     assert 0.80 < ridge.scores.centred_cosine < 0.90
     assert find(scores, CONSTANT).scores == constant_mean(model.y_test, model.y_train.mean(axis=0))
+
+
+def test_a_held_out_input_out_of_range_is_the_reason_of_a_row(model):
+    """Whether ``ornstein score`` compiles the programs or ``ornstein compile`` has done so."""
+    far = replace(
+        model, x_test=model.x_test * np.where(np.arange(len(model.x_test)) == 3, 1e3, 1)[:, None]
+    )
+    program = compile_recipe(recipes.ours_aligned(far), far, preset("reference"))
+    with Runner("model") as runner:
+        rows = [score_program(program, far, 16).rows[-1], *score_network(far, runner, 16).rows[-3:]]
+    assert all(row.scores is None and "cannot run: input 3 is" in row.note for row in rows)
 
 
 def test_ridge_regression_is_the_linear_map_of_full_rank(model, scores):
