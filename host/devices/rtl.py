@@ -33,6 +33,19 @@ class _Part:
     inputs: EncodedInputs
 
 
+_named: Counter[Path] = Counter()
+"""Devices of this process that were opened with each file of waveforms."""
+_naming = threading.Lock()
+
+
+def _waves_of_its_own(waves: Path) -> Path:
+    """Returns a file of waveforms that no other device of this process writes."""
+    with _naming:
+        _named[waves.resolve()] += 1
+        number = _named[waves.resolve()]
+    return waves if number == 1 else waves.with_stem(f"{waves.stem}-device{number}")
+
+
 class RtlDevice(FabricDevice):
     """See :class:`ornstein.host.devices.fabric.FabricDevice`.
 
@@ -44,12 +57,13 @@ class RtlDevice(FabricDevice):
     Parameters
     ----------
     config, waves : see :class:`ornstein.sim.rtl.RtlTransport`; with waveforms, this simulator runs
-        alone
+        alone, and the second device of this process has ``run-device2.fst`` in place of ``run.fst``
     uri : the name by which the user opened the device
     """
 
     def __init__(self, config: FabricConfig, uri: str, *, waves: Path | None = None):
-        self._transport = RtlTransport(config, waves=waves)
+        file = None if waves is None else _waves_of_its_own(waves)
+        self._transport = RtlTransport(config, waves=file)
         self._alone = waves is not None
         self._others: list[tuple[FabricDevice, RtlTransport]] = []
         super().__init__(self._transport, uri, timeout=_TIMEOUT)

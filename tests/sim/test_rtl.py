@@ -171,6 +171,20 @@ def test_waves(tmp_path, device):
     assert path.with_suffix(".gtkw").exists()
 
 
+def test_every_device_has_waves_of_its_own(tmp_path):
+    """Two that are open at once, as rows of the demo are."""
+    try:
+        check_waveforms()
+    except ToolError as error:
+        pytest.skip(str(error))
+    path = tmp_path / "run.fst"
+    with open_device(f"rtl:tiny?waves={path}"), open_device(f"rtl:tiny?waves={path}"):
+        pass
+    for name in ("run", "run-device2"):
+        assert len(list(pywellen.Waveform(str(tmp_path / f"{name}.fst")).all_vars())) > 100
+        assert (tmp_path / f"{name}.gtkw").exists()
+
+
 def test_only_the_gateware_has_waves(tmp_path):
     for uri in ("model:tiny", "float", "serial:auto"):
         with pytest.raises(DeviceError, match=r"has no signals; waveforms are those of rtl"):
