@@ -2,9 +2,9 @@
 """``ornstein learn``: couplings learned on the device that runs them, from its own read-outs."""
 
 import shlex
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.table import Table
@@ -26,6 +26,9 @@ from ornstein.host.cli.app import (
     write_json,
 )
 from ornstein.host.models.model_file import DEFAULT_MODEL
+
+if TYPE_CHECKING:
+    from ornstein.host.learn.learner import Settings
 
 
 @app.command(
@@ -82,12 +85,6 @@ def learn(
     json_file: JsonOption = None,
 ) -> None:
     """Learn a program's couplings on a device from its own answers, so that it fits its faults."""
-    if benchmark:
-        _benchmark(output or Path("build/learn"), seed, json_file)
-        return
-    from ornstein.host.cli.skips import one_skip
-    from ornstein.host.compile.program_file import save_program
-    from ornstein.host.devices.device import open_device
     from ornstein.host.learn.learner import Learner, LearningError, Settings, random_factors
 
     settings = Settings(steps, batch, rate, not constant_rate, beta, not cold, limit, every, seed)
@@ -95,6 +92,19 @@ def learn(
         settings.check()
     except LearningError as error:
         raise typer.BadParameter(str(error)) from None
+    if benchmark:
+        own = program, activations, skip, checkpoint, random_start, cold, device != "model"
+        if any(own) or model != DEFAULT_MODEL:
+            raise typer.BadParameter(
+                "the benchmark has chips, programs and phases of its own; leave out PROGRAM, "
+                "--device, --model, --activations, --skip, --cold, --random-start and --checkpoint"
+            )
+        _benchmark(output or Path("build/learn"), settings, json_file)
+        return
+    from ornstein.host.cli.skips import one_skip
+    from ornstein.host.compile.program_file import save_program
+    from ornstein.host.devices.device import open_device
+
     path = output or Path("learned.program")
     trained = one_skip(model, skip, activations)
     with open_device(device) as opened, progress() as bar:
@@ -199,13 +209,16 @@ def _show(learner, before, after) -> None:
         )
 
 
-def _benchmark(folder: Path, seed: int, json_file: Path | None) -> None:
+def _benchmark(folder: Path, settings: "Settings", json_file: Path | None) -> None:
     from ornstein.host.experiments.common import documents
     from ornstein.host.experiments.learn.report import claims_table, table, write_learn_page
     from ornstein.host.experiments.learn.run import run_benchmark
 
     with stages() as say:
-        result = run_benchmark(seed=seed, progress=say)
+        # all phases begin at zero, so that the integer model runs them side by side
+        result = run_benchmark(
+            seed=settings.seed, settings=replace(settings, warm=False), progress=say
+        )
     page = write_learn_page(result, folder)
     for path in {folder / "results.json", json_file} - {None}:
         write_json(path, result.rows)

@@ -122,8 +122,12 @@ def test_the_benchmark_writes_results_and_a_page(folder, monkeypatch, capsys):
     claims.add("harmonic, one nudge", "order of the error in beta", reference=1, float64=0.98)
     curves = {"mismatch 0.1, chip 1": validations}
     found = LearnBenchmark([asdict(row)], claims, curves, gradients, differences)
-    monkeypatch.setattr(benchmark, "run_benchmark", lambda **_: found)
-    learn.learn(benchmark=True, output=folder / "benchmark")
+    asked = []
+    monkeypatch.setattr(benchmark, "run_benchmark", lambda **given: asked.append(given) or found)
+    learn.learn(benchmark=True, output=folder / "benchmark", steps=7, seed=3)
+    assert asked[0]["settings"] == Settings(steps=7, warm=False, seed=3) and asked[0]["seed"] == 3
+    with pytest.raises(typer.BadParameter, match="chips, programs and phases of its own"):
+        learn.learn(benchmark=True, device="rtl")
     rows = json.loads((folder / "benchmark" / "results.json").read_text())
     wanted = {"what", "mismatch", "kT", "read_bits", "before", "after", "steps"}
     assert len(rows) == 1 and wanted <= rows[0].keys()
