@@ -142,7 +142,7 @@ def _report(outcomes: "dict[str, Outcome]", simulator: str, output: Path) -> Non
                 name,
                 case.name,
                 case.result,
-                f"{case.nanoseconds / 1e6:.3f} ms",
+                f"{case.nanoseconds / 1e3:,.6g} µs",
                 f"{case.seconds:.1f}",
             )
         for figure in outcome.figures:

@@ -147,8 +147,9 @@ def _list_skips(network: str, found: list[Skip]) -> None:
     for number, one in enumerate(found, 1):
         table.add_row(str(number), one.joint, one.x, one.y, *(name or "-" for name in one.layers))
     screen.print(table, markup=False)
+    asked = "NUMBER" if found else "X:Y, with the names of any two tensors"
     screen.print(
-        f"{len(found)} skips. Next: ornstein capture {network} --inputs FILE --skip NUMBER",
+        f"{len(found)} skips. Next: ornstein capture {network} --inputs FILE --skip {asked}",
         soft_wrap=True,
         markup=False,
     )
@@ -159,6 +160,10 @@ def _chosen(wanted: list[str], found: list[Skip]) -> dict[str, Skip]:
     chosen = {}
     for text in wanted:
         if text == "all":
+            if not found:
+                raise ModelFileError(
+                    "the network shows no skips; name any two of its tensors with --skip X:Y"
+                )
             chosen |= {f"skip{number}": one for number, one in enumerate(found, 1)}
         elif text.isdecimal():
             if not 1 <= int(text) <= len(found):

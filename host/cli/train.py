@@ -98,7 +98,7 @@ def _train_diffusion(
         raise typer.BadParameter(
             "diffusion models are trained on scikit-learn's digits only", param_hint="--data"
         )
-    if rank > base:
+    if decoder == SUBSTRATE and rank > base:
         raise typer.BadParameter(
             f"rank {rank} is more than the decoder's {base} units", param_hint="--rank"
         )

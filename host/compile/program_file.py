@@ -177,6 +177,10 @@ def _read_file(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]
         with safe_open(str(path), "numpy") as file:
             metadata = file.metadata() or {}
             return metadata, {name: file.get_tensor(name) for name in file.keys()}
+    except FileNotFoundError:
+        raise ProgramError(
+            f"{path}: there is no such file; make one with: ornstein compile --output {path}"
+        ) from None
     except (OSError, SafetensorError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, ProgramError):
             raise

@@ -19,7 +19,7 @@ from scipy import ndimage
 from scipy.special import softmax
 
 from ornstein.hdl.config import FabricConfig
-from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.compile.advice import compile_or_advise
 from ornstein.host.compile.coupling_memory import AdjustableCouplings, Factors
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.device import Device
@@ -120,7 +120,7 @@ class Classifier:
             columns = np.arange(factor.shape[1])
             factor[columns % len(factor), columns] = LARGEST
         problem = _problem(inputs[:, :-1].mean(axis=0), classes, hidden, ranged)
-        program = compile_problem(problem, config, inputs[:CALIBRATION])
+        program = compile_or_advise((problem,), config, inputs[:CALIBRATION])
         couplings = AdjustableCouplings.of(program)
         return cls(program, couplings, couplings.within(first))
 

@@ -109,7 +109,7 @@ def test_truncated_files_are_refused(saved, part):
 
 
 def test_what_is_no_program_is_refused(tmp_path, saved):
-    assert "cannot be read as a program file" in refused(tmp_path / "missing")
+    assert "there is no such file; make one with: ornstein compile" in refused(tmp_path / "missing")
     assert "cannot be read as a program file" in refused(tmp_path)  # a folder
     noise = tmp_path / "noise"
     noise.write_bytes(np.random.default_rng(5).bytes(5000))
