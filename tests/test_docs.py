@@ -15,7 +15,6 @@ import generate
 import pytest
 import several_boards
 import upsets
-from typer.testing import CliRunner
 
 from ornstein import host
 from ornstein.hdl import isa, protocol, regmap
@@ -24,7 +23,6 @@ from ornstein.hdl.isa import Operation, Pass
 from ornstein.hdl.schedule import reads, writes
 from ornstein.hdl.spaces import spaces
 from ornstein.hdl.timing import Timing
-from ornstein.host.cli.app import app
 from ornstein.host.cli.commands import COMMANDS, load_command
 from ornstein.host.cli.exit_codes import EXIT_CODES
 
@@ -150,18 +148,6 @@ EXAMPLES = [
 def test_examples_run(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(example, "example", "exec"), {})
-
-
-def test_the_commands_on_the_committed_network_run(tmp_path, monkeypatch):
-    """Those of the section that needs nothing but the repository."""
-    section = text(ROOT / "docs" / "your-network.md").split("## Try it")[1].split("\n## ")[0]
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "tests").symlink_to(ROOT / "tests")
-    lines = re.findall(r"^    ornstein (.+)$", section, re.M)
-    assert len(lines) == 4
-    for line in lines:
-        result = CliRunner().invoke(app, line.split(), catch_exceptions=False)
-        assert result.exit_code == 0, result.output
 
 
 # ---- generated pages -----------------------------------------------------------------------------

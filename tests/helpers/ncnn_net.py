@@ -60,3 +60,35 @@ def plain_unet(path: Path, weights: dict[str, np.ndarray], half: bool = False) -
     b.conv("up.b", b.conv("up.a", joined, "up.0"), "up.1")
     b.conv("image_out", "up.b", "image_out", relu=False)
     return b.save(path)
+
+
+def three_levels(path: Path, names: tuple[str, str, str, str], channels: int) -> Path:
+    """A U-Net of three resolutions with random weights. ``names`` are those of the tensors that the
+    encoder gives out, from the full resolution down, and of the decoder's last one.
+    """
+    rng, image, c = np.random.default_rng(0), CHANNELS[0], channels
+    shapes = {
+        "down0": (c, image), "down1": (c, c), "down2": (c, c),
+        "up1": (c, 2 * c), "up0": (c, 2 * c), "out": (image, c),
+    }  # fmt: skip
+    weights = {
+        f"{name}.weight": (rng.normal(size=(*shape, 3, 3)) / np.sqrt(9 * shape[1])).astype("<f4")
+        for name, shape in shapes.items()
+    }
+    b, (*encoder, last) = Builder(weights, half=False), names
+    b.layer("Input", ["image"], [], "0=8", "1=8", f"2={image}")
+    x, kept = "image", []
+    for level, name in enumerate(encoder):
+        b.conv(name, x, f"down{level}")
+        if level == len(encoder) - 1:
+            x = name
+            break
+        b.layer("Split", [f"copy{level}_0", f"copy{level}_1"], [name])
+        kept.append(f"copy{level}_1")
+        x = b.layer("Pooling", [f"pooled{level}"], [f"copy{level}_0"], "0=0", "1=2", "2=2")
+    for level, out in ((1, "middle"), (0, last)):
+        raised = b.layer("Interp", [f"raised{level}"], [x], "0=1", "1=2.0", "2=2.0")
+        joined = b.layer("Concat", [f"joined{level}"], [raised, kept[level]], "0=0")
+        x = b.conv(out, joined, f"up{level}")
+    b.conv("image_out", x, "out", relu=False)
+    return b.save(path)

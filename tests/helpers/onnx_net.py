@@ -79,3 +79,20 @@ def residual_unet(path: Path) -> Path:
     middle = b.up("raised", b.residual("middle", pooled, c1, c1))
     up = b.residual("up", b.node("Add", "joined", middle, down), c1, c1)
     return b.save(path, b.node("Add", "image_out", b.conv("head", up, c1, c0), "image"))
+
+
+def deep_unet(path: Path, skips: int, channels: int) -> Path:
+    """A U-Net of two resolutions with many skips by Concat: x is e1, e2 and so on, y is d1, d2 and
+    so on; only the first is at the full resolution.
+    """
+    b, c0, c = Builder(), CHANNELS[0], channels
+    kept = [b.node("Relu", "e1", b.conv("down1", "image", c0, c))]
+    x = b.node("MaxPool", "pooled", kept[0], kernel_shape=[2, 2], strides=[2, 2])
+    for n in range(2, skips + 1):
+        kept.append(x := b.node("Relu", f"e{n}", b.conv(f"down{n}", x, c, c)))
+    x = b.node("Relu", "middle", b.conv("middle.0", x, c, c))
+    for n in range(skips, 0, -1):
+        x = b.up("raised", x) if n == 1 else x
+        joined = b.node("Concat", f"joined{n}", x, kept[n - 1], axis=1)
+        x = b.node("Relu", f"d{n}", b.conv(f"up{n}", joined, 2 * c, c))
+    return b.save(path, b.conv("image_out", x, c, c0))

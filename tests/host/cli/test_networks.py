@@ -8,7 +8,7 @@ import pytest
 
 from helpers.command_line import failure
 from ornstein.host.cli import networks
-from ornstein.host.models.model_file import DEFAULT_MODEL, TrainedModel
+from ornstein.host.models.model_file import DEFAULT_MODEL, ModelFileError, TrainedModel
 
 
 def test_layers_lists_what_a_skip_can_join(tmp_path, capsys):
@@ -64,3 +64,8 @@ def test_capture_fails_in_one_line(net, arguments, code, words):
 def test_a_network_is_a_file_or_an_import_path():
     code, line = failure("capture", "net")
     assert code == 6 and "neither an .onnx file, a .param file of ncnn, nor an import path" in line
+
+
+def test_all_skips_of_a_network_without_any_are_refused():
+    with pytest.raises(ModelFileError, match="shows no skips; name any two of its tensors"):
+        networks._chosen(["all"], [])

@@ -9,6 +9,7 @@ from helpers.command_line import failure, run
 from ornstein.hdl.config import preset
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import prediction_only
+from ornstein.host.experiments.generate import benchmark as benchmark_module
 from ornstein.host.experiments.generate import scores
 from ornstein.host.experiments.generate.benchmark import (
     GAUSSIAN,
@@ -141,6 +142,24 @@ def test_the_report_states_the_ratios_and_the_table(benchmark, tmp_path):
     assert len(table(benchmark).rows) == len(benchmark.rows)
     assert any("bars" in sentence for sentence in conclusions(benchmark))
     json.dumps(benchmark.results())
+
+
+def test_the_benchmarks_command_writes_what_it_prints(benchmark, tmp_path, monkeypatch):
+    """It asks for ranks 16 and 32 and 1,000 images, of which the benchmark here makes fewer."""
+    asked = []
+
+    def fewer(unet, ours, digits, **options):
+        asked.append((list(ours), options["count"]))
+        return benchmark
+
+    monkeypatch.setattr(benchmark_module, "run_benchmark", fewer)
+    result = run("generate", "--benchmark", "--output", tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert asked == [([16, 32], 1000)]
+    assert json.loads((tmp_path / "results.json").read_text()) == benchmark.results()
+    assert (tmp_path / "report.html").is_file()
+    printed = " ".join(result.stdout.split())
+    assert all(sentence in printed for sentence in conclusions(benchmark))
 
 
 def test_a_better_generator_meets_the_bars(benchmark):
