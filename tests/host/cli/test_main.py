@@ -54,7 +54,9 @@ def test_standard_output_that_cannot_be_written():
 
 
 def test_an_interrupt_while_the_command_is_loaded(tmp_path):
-    """A module that a command loads waits until it is interrupted."""
+    """A module that a command loads waits until it is interrupted. It hears interrupts even if
+    these tests do not, as in the background of a shell.
+    """
     (tmp_path / "rich").mkdir()
     (tmp_path / "rich" / "__init__.py").write_text(
         "import time\nprint('loading', flush=True)\ntime.sleep(30)\n"
@@ -62,6 +64,7 @@ def test_an_interrupt_while_the_command_is_loaded(tmp_path):
     process = subprocess.Popen(
         [*COMMAND, "devices"],
         env=os.environ | {"PYTHONPATH": str(tmp_path)},
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
