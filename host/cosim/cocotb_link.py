@@ -12,6 +12,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, RisingEdge
+from cocotb.utils import get_sim_time
 
 from ornstein.hdl import protocol
 from ornstein.hdl.config import preset
@@ -24,13 +25,16 @@ from ornstein.sim.transport import Transport
 CONFIG = preset(os.environ["FABRIC"])
 PERIOD = 20  # ns
 MOST_SILENT = 4096  # cycles without a byte after which a read of the line ends
+TIMEOUT = 0.002  # seconds after which the link repeats a request
+SHORT_TIMEOUT = 0.0003  # the same where requests are lost; the bridge drops them earlier
 
 
 class Line(Transport):
     """The bridge's streams as a transport for a link in another thread.
 
     Both ends stall at random, with the probability ``stall`` per cycle. ``noise`` is the
-    probability that a byte is damaged, in either direction.
+    probability that a byte is damaged, in either direction. Time is that of the simulation, which
+    goes on only while the link reads, so that nothing depends on the load of the machine.
     """
 
     def __init__(self, dut, *, stall=0.3):
@@ -39,8 +43,12 @@ class Line(Transport):
         self._stall = stall
         self._outgoing = []
         self._arrived = bytearray()
+        self._seconds = 0.0
         cocotb.start_soon(self._send())
         cocotb.start_soon(self._receive())
+
+    def now(self):
+        return self._seconds
 
     def write(self, data):
         self._outgoing += data
@@ -53,6 +61,7 @@ class Line(Transport):
             await RisingEdge(self.dut.clk)
         data = bytes(self._arrived)
         self._arrived.clear()
+        self._seconds = get_sim_time("sec")
         return data
 
     def close(self):
@@ -149,7 +158,7 @@ async def every_space_returns_what_was_written(dut):
 
     @bridge
     def session():
-        link = Link(line, timeout=10)
+        link = Link(line, timeout=TIMEOUT)
         assert link.identify() == CONFIG
         for space, info in spaces(CONFIG).items():
             if space is Space.IDENTITY:
@@ -168,7 +177,7 @@ async def noise_does_no_harm(dut):
 
     @bridge
     def session():
-        link = Link(line, timeout=1.0, retries=20)
+        link = Link(line, timeout=SHORT_TIMEOUT, retries=20)
         link.identify()
         line.noise = 0.001
         values = values_of(Space.FACTOR, 200)
@@ -188,7 +197,7 @@ async def refusals_reach_the_host(dut):
 
     @bridge
     def session():
-        link = Link(line, timeout=10)
+        link = Link(line, timeout=TIMEOUT)
         try:
             link.write(Space.STATE, 0, range(10))
         except RefusedError as error:
@@ -211,7 +220,7 @@ async def wait_sees_events(dut):
 
     @bridge
     def session():
-        return Link(line, timeout=10).wait(Event.IDLE, 60)
+        return Link(line, timeout=TIMEOUT).wait(Event.IDLE, 5 * TIMEOUT)
 
     cocotb.start_soon(finish())
     assert await session() == Event.IDLE

@@ -13,6 +13,7 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge, Timer
+from cocotb.utils import get_sim_time
 
 from ornstein.hdl.config import SEED_WIDTH
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister
@@ -36,7 +37,7 @@ PROGRAMS = int(os.environ["PROGRAMS"])
 STATISTICS = bool(os.environ.get("STATISTICS"))
 PERIOD = 20  # ns
 MOST_SILENT = 1 << 18  # cycles without a byte after which a read of the line ends
-TIMEOUT = 60.0  # seconds after which the link repeats a request; no byte is lost here
+TIMEOUT = 60.0  # simulated seconds after which the link repeats a request, which is never here
 LIMIT = 20_000_000 * PERIOD  # ns that a test may take
 SEED = cocotb.RANDOM_SEED  # of the whole run: within a test, cocotb gives it another value
 FIRST = 1000 * SEED
@@ -46,7 +47,8 @@ FIRST = 1000 * SEED
 class Line(Transport):
     """The top's streams as a transport for a link in another thread.
 
-    Python code runs only in cycles in which a byte moves.
+    Python code runs only in cycles in which a byte moves. Time is that of the simulation, which
+    goes on only while the link reads, so that nothing depends on the load of the machine.
     """
 
     window = 1 << 16
@@ -55,7 +57,11 @@ class Line(Transport):
         self.dut = dut
         self._outgoing = bytearray()
         self._arrived = bytearray()
+        self._seconds = 0.0
         cocotb.start_soon(self._receive())
+
+    def now(self):
+        return self._seconds
 
     def write(self, data):
         self._outgoing += data
@@ -71,6 +77,7 @@ class Line(Transport):
             waited += step
         data = bytes(self._arrived)
         self._arrived.clear()
+        self._seconds = get_sim_time("sec")
         return data
 
     def close(self):
