@@ -149,7 +149,7 @@ def _score_labels(
     heights: list[float],
     headings: list[tuple[float, str]],
 ) -> None:
-    axes.set_yticks(heights, [plain(_row_label(row, demo.device)) for row in rows])
+    axes.set_yticks(heights, [plain(_row_label(row, demo)) for row in rows])
     axes.set_ylim(heights[-1] + 0.8, -0.6)
     for tick, row in zip(axes.get_yticklabels(), rows, strict=True):
         tick.set_fontweight("bold" if is_main(demo, row) else "normal")
@@ -168,12 +168,15 @@ def _score_labels(
         )
 
 
-def _row_label(row: Row, device: str | None) -> str:
-    """Returns the name of a row, with device and temperature where they are not the usual ones."""
-    if not row.kT and row.device in (device, None):
+def _row_label(row: Row, demo: Demo) -> str:
+    """Returns the name of a row, with device and temperature where they are not the usual ones. The
+    demo's fabric is left out: there is not room for three lines.
+    """
+    if row.device is None or (not row.kT and row.device == demo.device):
         return row.recipe
+    device = row.device.removesuffix(f":{demo.fabric.name}") if demo.fabric else row.device
     temperature = f", kT {short(row.kT)}" if row.kT else ""
-    return f"{row.recipe} ({row.device}{temperature})"
+    return f"{row.recipe} ({device}{temperature})"
 
 
 def _score_axes(left: Axes, right: Axes, rows: list[Row], heights: list[float]) -> None:
