@@ -188,14 +188,60 @@ def step_cycles(config: FabricConfig, passes: list[Pass]) -> int:
     )
 
 
+_Access = tuple[str, np.ndarray, np.ndarray]
+"""A memory, words of it, and the cycle of the pass in which each is read or written first."""
+
+
+def _read_cycles(step: Pass, bank_offset: int) -> list[_Access]:
+    """What a pass reads, both banks of a banked address, and when it is issued first."""
+    outer, inner = np.arange(step.outer), np.arange(step.inner)
+    if step.operation == Operation.PROJECT:
+        accesses = [("drive" if step.from_drive else "state", step.source + inner, inner)]
+    elif step.operation == Operation.MIX:
+        words = step.source + outer[:, None] + inner * step.stride
+        cycles = outer[:, None] * step.inner + inner
+        accesses = [("rank", words.ravel(), cycles.ravel())]
+    elif step.operation == Operation.ACTIVATE:
+        accesses = [("rank", step.source + outer, outer * step.inner)]
+    else:
+        accesses = [("state", step.dest + outer, outer * step.inner)]
+        if step.biased:
+            accesses.append(("drive", step.bias + outer, outer * step.inner))
+        if step.coupled:
+            accesses.append(("rank", step.source + inner, inner))
+    second_bank = [
+        (memory, words + bank_offset, cycles)
+        for memory, words, cycles in accesses
+        if step.banked and memory == "drive"
+    ]
+    return accesses + second_bank
+
+
+def _least_distance(
+    earlier: Pass, written: tuple[str, int, int], needs: list[_Access]
+) -> int | None:
+    """The least number of cycles from the last issue for a word that ``earlier`` has ``written`` to
+    the first issue that reads it, if the last of all were in the cycle of the first that reads;
+    None if no word is read.
+    """
+    memory, first, end = written
+    found = []
+    for kind, words, cycles in needs:
+        read = (words >= first) & (words < end) if kind == memory else np.zeros(len(words), bool)
+        if read.any():
+            after = (end - 1 - words[read]) * earlier.inner  # issues of later words
+            found.append(int((cycles[read] + after).min()))
+    return min(found, default=None)
+
+
 def place_waits(
     config: FabricConfig, passes: list[Pass], *, bank_offset: int = 0, repeated: bool = True
 ) -> list[Pass]:
     """The same passes with ``wait`` set exactly where a dependence is too close.
 
-    A pass is taken to need all that an earlier one wrote from its first cycle on, so a wait can be
-    set needlessly but never left out. ``repeated`` says that the list runs more than once, the
-    first pass following the last.
+    Passes are taken to last no longer than they issue, so a wait can be set needlessly but never
+    left out. ``repeated`` says that the list runs more than once, the first pass following the
+    last.
 
     Raises ValueError if a pass overlaps itself (:func:`check_pass`) or loops further than the
     fabric can count.
@@ -215,8 +261,9 @@ def place_waits(
     now = 0
     for number in range(rounds * len(passes)):
         step = passes[number % len(passes)]
-        needs = reads(step, bank_offset)
-        for end, earlier, (memory, first, last) in history:
+        needs = _read_cycles(step, bank_offset)
+        for end, earlier, written in history:
+            memory = written[0]
             expands = earlier.operation == Operation.EXPAND
             hazard = timing.unit_hazard if expands else timing.rank_hazard
             # an activation comes late to the multiplier that it shares with all others
@@ -224,9 +271,8 @@ def place_waits(
                 earlier.operation == Operation.ACTIVATE != step.operation
                 and now - end < timing.lookup
             )
-            depends = any(
-                memory == kind and first < stop and start < last for kind, start, stop in needs
-            )
+            distance = _least_distance(earlier, written, needs) if now - end < hazard else None
+            depends = distance is not None and now - end + distance < hazard
             # the activation table's results take a shorter way to the rank memory than sums do
             overtakes = (
                 step.operation == Operation.ACTIVATE != earlier.operation and memory == "rank"
@@ -237,7 +283,7 @@ def place_waits(
                 and step.from_drive
                 and earlier.operation == Operation.EXPAND
             )
-            if interrupts or ((depends or overtakes or collides) and now - end < hazard):
+            if interrupts or depends or ((overtakes or collides) and now - end < hazard):
                 waits[number % len(passes)] = True
                 history = []
                 break

@@ -151,20 +151,25 @@ def test_reading_inputs_would_collide_with_reading_biases():
 
 
 @pytest.mark.parametrize(
-    "producer, latency, consumer",
+    "producer, latency, slack, consumer",
     [
-        (project(dest=0), RANK, expand(source=0)),
-        (expand(dest=0, source=8), UNIT, project(source=0, dest=4)),
+        (project(dest=0), RANK, 0, expand(source=0)),
+        (project(dest=1), RANK, 1, mix(source=0, inner=2, stride=1, dest=20)),
+        (project(dest=3), RANK, 3, expand(source=0, inner=4, dest=8)),
+        (project(outer=2, inner=3), RANK, 1, expand(source=0)),
+        (expand(dest=0, source=8, inner=2), UNIT, 3, project(source=0, dest=4)),
+        (expand(dest=0, source=8, inner=1), UNIT, 3, project(source=0, dest=4)),
+        (expand(dest=0, source=8, inner=3), UNIT, 9, expand(dest=0, source=8, inner=3)),
     ],
-    ids=["rank", "unit"],
 )
-def test_enough_work_between_makes_the_wait_needless(producer, latency, consumer):
-    """``latency`` issues must lie between the last of the producer and the first of the
-    consumer.
+def test_enough_work_between_makes_the_wait_needless(producer, latency, slack, consumer):
+    """``latency`` issues must lie between the last for a word and the first that reads it. Of these
+    ``slack`` belong to the producer, after the word, and to the consumer, before it.
     """
     for between in range(1, latency + 2):
-        filler = project(source=40, dest=20, inner=between)
-        assert waits(producer, filler, consumer) == [0, 0, int(between + 1 < latency)], between
+        filler = project(source=40, dest=30, inner=between)
+        needed = int(between + 1 + slack < latency)
+        assert waits(producer, filler, consumer) == [0, 0, needed], between
 
 
 def test_a_wait_settles_everything_before_it():

@@ -69,14 +69,14 @@ def test_another_kind_of_fabric_is_refused_by_the_field(program, field, value):
     ("field", "needed"),
     [
         ("factor_depth", 8),
-        ("state_depth", 32),
-        ("drive_depth", 64),
-        ("rank_depth", 8),
-        ("descriptor_depth", 23),
+        ("state_depth", 16),
+        ("drive_depth", 32),
+        ("rank_depth", 4),
+        ("descriptor_depth", 13),
     ],
 )
 def test_a_smaller_memory_is_refused_by_the_field(program, field, needed):
-    """Four inputs at once, of eight units: what each memory must hold follows from the program's
+    """Two inputs at once, of eight units: what each memory must hold follows from the program's
     shape.
     """
     smaller = 1 << (needed - 1).bit_length() - 1

@@ -224,7 +224,7 @@ def test_a_large_file_is_not_read(tmp_path):
 
 
 def test_long_jobs_are_asked_for(tmp_path):
-    stages = (Stage(65_536 * 40, 0.01), Stage(20, 0.01, accumulate=True))
+    stages = (Stage(65_536 * 50, 0.01), Stage(20, 0.01, accumulate=True))
     program = compile_problem(toy(stages=stages), TINY, toy_inputs())
     assert job_issues(program) > LONGEST_JOB
     save_program(program, tmp_path / "p")
