@@ -16,6 +16,10 @@ GUARD_BITS = 12
 AMPLITUDE_WIDTH = 28
 """Bits of the noise amplitude, unsigned, in guard LSBs."""
 
+MIX_WINDOW = 3
+"""Rank words that a cycle of MIX can multiply where a fabric is built with ``mix_window``: enough
+that a pair of modules is mixed in as many cycles as there are words."""
+
 FINE_CODE_WIDTH = 6
 """Bits of a draw of fine noise, signed."""
 
@@ -31,6 +35,9 @@ SLOPE_WIDTH = 12
 NEIGHBOURS = 4
 """Rank lanes of a unit lane that share factor memories and decoded registers where there are
 several unit lanes, so that they can be placed together."""
+
+LATE_OPTIONS = "scrub", "fine_noise", "mix_window"
+"""Options that older gateware, and older program files, know nothing of; by default not built."""
 
 SEED_WIDTH = 64
 """Bits of each unit lane's noise generator and of its seed."""
@@ -60,7 +67,10 @@ class FabricConfig:
     ``state_depth``, because the statistics hold two banks of it. With ``scrub`` the fabric verifies
     the memories that hold a program after each job and while none runs, see
     :mod:`ornstein.hdl.scrub`; no answer depends on it. With ``fine_noise`` levels can ask for noise
-    of 24 values instead of three, see :mod:`ornstein.hdl.engine.noise`.
+    of 24 values instead of three, see :mod:`ornstein.hdl.engine.noise`. With ``mix_window``, for
+    which there must be four unit lanes, MIX also multiplies the rank words that it read in the two
+    cycles before, and EXPAND can leave out rank words between those it reads, see
+    :mod:`ornstein.hdl.isa`.
     """
 
     name: str
@@ -84,6 +94,7 @@ class FabricConfig:
     quartic: bool = True
     scrub: bool = False
     fine_noise: bool = False
+    mix_window: bool = False
 
     def __post_init__(self):
         for name in (
@@ -143,6 +154,8 @@ class FabricConfig:
             raise ConfigError(
                 f"descriptor_width must be 32, 64 or 128, not {self.descriptor_width}"
             )
+        if self.mix_window and self.unit_lanes < MIX_WINDOW:
+            raise ConfigError(f"mix_window needs 4 unit lanes, not {self.unit_lanes}")
         if self.descriptor_depth > 256:
             raise ConfigError(f"descriptor_depth must be at most 256, not {self.descriptor_depth}")
 
@@ -193,11 +206,11 @@ class FabricConfig:
     def build_hash(self) -> int:
         """32-bit digest of every field but the name: equal configurations have equal hashes.
 
-        ``scrub`` and ``fine_noise`` count only where they are set, so that a build without them
+        Those of :data:`LATE_OPTIONS` count only where they are set, so that a build without them
         keeps the hash that it had before there were these options.
         """
         body = {key: value for key, value in asdict(self).items() if key != "name"}
-        for name in ("scrub", "fine_noise"):
+        for name in LATE_OPTIONS:
             if not body[name]:
                 del body[name]
         return int.from_bytes(

@@ -19,6 +19,12 @@ loops. PROJECT and MIX round to nearest at ``project_shifts[shift]`` and saturat
 update of EXPAND is described in :mod:`ornstein.hdl.engine.update`. ACTIVATE interpolates: the top
 eight bits of the argument, as an unsigned number, select an entry, and its low eight bits f give
 ``value + (slope * f + 128 >> 8)``. The sum wraps; a table whose entries meet cannot overflow it.
+
+MIX multiplies in the first unit lane. On a fabric that is built with ``mix_window``, the second and
+third unit lanes multiply the words that the same pass has read one and two cycles before, zero
+where there are none, and the products are added. With an inner loop of one cycle, words of two
+modules that lie in turn are mixed in as many cycles as there are words, and one more: a word is
+mixed for the first module when the second one's is read, and for the second in the cycle after.
 """
 
 import enum
@@ -109,7 +115,8 @@ class Pass(Descriptor):
     outer, inner : loop counts, 1 to 65,536, but at most the fabric's ``longest_loop``
     factor, source, dest, bias : word addresses
     stride : words between consecutive ``inner`` reads, of the factors in PROJECT and of the rank
-        words in MIX
+        words in MIX; rank words that are left out between two reads of EXPAND, which the fabric
+        must be built with ``mix_window`` for
     """
 
     operation: int = _bits(0, 0, 2)

@@ -15,8 +15,10 @@ def micro_layout(config: FabricConfig) -> data.StructLayout:
 
     ``project``: the operation is PROJECT; ``first`` and ``last`` mark the ends of the inner loop;
     ``dest`` is a rank word or a vector word, ``bias`` a drive word, ``lane`` the rank lane of
-    ACTIVATE; ``clear`` and ``sample`` hold for a whole step. The others are those of the pass.
+    ACTIVATE; ``clear`` and ``sample`` hold for a whole step. ``begins``, of fabrics with a window
+    of MIX, marks the first of a pass. The others are those of the pass.
     """
+    begins = {"begins": 1} if config.mix_window else {}
     return data.StructLayout(
         {
             "operation": 2,
@@ -34,6 +36,7 @@ def micro_layout(config: FabricConfig) -> data.StructLayout:
             "bias": range(config.drive_depth),
             "clear": 1,
             "sample": 1,
+            **begins,
         }
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from amaranth.lib import data
 
-from ornstein.hdl.config import FabricConfig
+from ornstein.hdl.config import LATE_OPTIONS, FabricConfig
 
 MAGIC = 0x4E54534F
 """``OSTN`` in the first four bytes that a device answers to a read of the identity."""
@@ -260,10 +260,10 @@ EVENTS = data.StructLayout({event.name.lower(): 1 for event in Event})
 def identity(config: FabricConfig, line: Line = NO_LINE) -> dict[str, int]:
     """Returns the identity registers in the order of their addresses.
 
-    ``scrub`` and ``fine_noise`` come last: gateware that is older than these fields answers zero
+    Those of ``LATE_OPTIONS`` come last: gateware that is older than these fields answers zero
     there.
     """
     head = {"magic": MAGIC, "protocol": PROTOCOL_VERSION, "build_hash": config.build_hash}
     fields = config.identity()
-    last = {name: fields.pop(name) for name in ("scrub", "fine_noise")}
+    last = {name: fields.pop(name) for name in LATE_OPTIONS}
     return head | fields | line.identity() | last

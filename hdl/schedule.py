@@ -31,7 +31,8 @@ def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
         if step.biased:
             regions.append(("drive", step.bias, step.bias + step.outer))
         if step.coupled:
-            regions.append(("rank", step.source, step.source + step.inner))
+            last = step.source + (step.inner - 1) * (1 + step.stride)
+            regions.append(("rank", step.source, last + 1))
     second_bank = [
         (memory, first + bank_offset, end + bank_offset)
         for memory, first, end in regions
@@ -104,6 +105,11 @@ def check_level(
         )
     for number, step in enumerate(passes):
         name = f"pass {number}, {Operation(step.operation).name}"
+        if step.operation == Operation.EXPAND and step.stride and not config.mix_window:
+            raise ConfigError(
+                f"{name}: leaves out rank words, but fabric {config.name!r} was built without "
+                "mix_window"
+            )
         if max(step.outer, step.inner) > config.longest_loop:
             raise ConfigError(
                 f"{name}: {max(step.outer, step.inner)} words in a loop, but fabric "
@@ -208,7 +214,7 @@ def _read_cycles(step: Pass, bank_offset: int) -> list[_Access]:
         if step.biased:
             accesses.append(("drive", step.bias + outer, outer * step.inner))
         if step.coupled:
-            accesses.append(("rank", step.source + inner, inner))
+            accesses.append(("rank", step.source + inner * (1 + step.stride), inner))
     second_bank = [
         (memory, words + bank_offset, cycles)
         for memory, words, cycles in accesses

@@ -137,6 +137,7 @@ class FabricModel:
             config.coupling_bits,
             config.leak_bits,
             config.quartic,
+            config.mix_window,
         )
         self._shifts = np.zeros((3, 8), np.int64)
         for row, shifts in enumerate(

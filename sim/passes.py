@@ -12,6 +12,7 @@ from ornstein.hdl.config import (
     ACTIVATION_ENTRIES,
     FRACTION_WIDTH,
     GUARD_BITS,
+    MIX_WINDOW,
     SEED_WIDTH,
     STATE_WIDTH,
 )
@@ -33,6 +34,7 @@ _THRESHOLD, _DITHER_LOW, _DITHER_MASK = noise.THRESHOLD, noise.DITHER_LOW, (1 <<
 _PROJECT, _MIX, _EXPAND, _ACTIVATE = (int(operation) for operation in Operation)
 _FRACTION, _ENTRY_MASK = FRACTION_WIDTH, ACTIVATION_ENTRIES - 1
 _FRACTION_MASK, _FRACTION_HALF = (1 << FRACTION_WIDTH) - 1, 1 << FRACTION_WIDTH - 1
+_WINDOW = MIX_WINDOW
 _GUARD, _SQUARE_SHIFT, _LIMIT = GUARD_BITS, SQUARE_SHIFT, CUBIC_LIMIT
 _PASS_FIELDS = [name for name, *_ in Pass.layout()]
 _LEVEL_FIELDS = [name for name, *_ in Level.layout()]
@@ -194,8 +196,8 @@ def _project(word, offset, shape, jobs, width, shifts, factor, vectors, rank, ac
 
 @compiled(inline=True)
 def _mix(word, offset, shape, jobs, width, shifts, factor, rank, accumulator, total):
-    """The pass MIX, in the first unit lane. Returns the number of words with a clipped lane."""
-    ranks = shape[0]
+    """The pass MIX, in the first unit lanes. Returns the number of words with a clipped lane."""
+    ranks, window = shape[0], _WINDOW if shape[6] else 1
     inner, base, stride = word[_INNER], word[_FACTOR], word[_STRIDE]
     source, dest = word[_SOURCE] + offset, word[_DEST]
     shift = shifts[0, word[_SHIFT]]
@@ -203,10 +205,14 @@ def _mix(word, offset, shape, jobs, width, shifts, factor, rank, accumulator, to
     for o in range(word[_OUTER]):
         accumulator[: ranks * width] = 1 << shift - 1
         for t in range(inner):
-            row, values = factor[base + o * inner + t], rank[source + o + t * stride]
-            for r in range(ranks):
-                for j in range(width):
-                    accumulator[r * width + j] += row[r] * values[r * width + j]
+            cycle = o * inner + t
+            row = factor[base + cycle]
+            for unit in range(min(window, cycle + 1)):
+                lane, read = unit * ranks, cycle - unit
+                values = rank[source + read // inner + read % inner * stride]
+                for r in range(ranks):
+                    for j in range(width):
+                        accumulator[r * width + j] += row[lane + r] * values[r * width + j]
         clipped_words += _store_rank_word(
             accumulator, total, shape, jobs, width, shift, rank, dest + o
         )
@@ -226,12 +232,12 @@ def _activate(word, width, activation, rank):
 
 
 @compiled(inline=True)
-def _add_coupling(factor, first, count, rank, source, lane, ranks, width, accumulator, at):
+def _add_coupling(factor, first, count, rank, source, step, lane, ranks, width, accumulator, at):
     """Adds the products of one unit of each job, over ``count`` rows of factors from ``first`` on,
-    to the accumulators from ``at`` on."""
+    to the accumulators from ``at`` on. The rank words lie ``step`` words apart."""
     fours = ranks - ranks % 4
     for i in range(count):
-        row, values = factor[first + i], rank[source + i]
+        row, values = factor[first + i], rank[source + i * step]
         for r in range(0, fours, 4):
             f0, f1 = row[lane + r], row[lane + r + 1]
             f2, f3 = row[lane + r + 2], row[lane + r + 3]
@@ -314,7 +320,7 @@ def _expand(
 ):
     """The pass EXPAND: writes new states or, with ``to_drive``, new biases, as many words at a time
     as there are totals. Returns the number of words with a clipped unit."""
-    ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape
+    ranks, units, half_range, coupling_bits, leak_bits, quartic_built = shape[:6]
     inner, to_drive = word[_INNER], word[_TO_DRIVE]
     shift, bias_shift = shifts[1, word[_SHIFT]], shifts[2, word[_BIAS_SHIFT]]
     target, lanes = drive if to_drive else state, units * width
@@ -334,6 +340,7 @@ def _expand(
                     inner,
                     rank,
                     word[_SOURCE],
+                    1 + word[_STRIDE],
                     unit % units * ranks,
                     ranks,
                     width,

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The multiply lanes and their sums: the one engine behind project, mix and expand."""
 
-from amaranth.hdl import Module, Mux, Signal, signed
+from amaranth.hdl import Module, Mux, Signal, Value, signed
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
 from ornstein.hdl import targets
-from ornstein.hdl.config import FRACTION_WIDTH, NEIGHBOURS, SLOPE_WIDTH, STATE_WIDTH, FabricConfig
+from ornstein.hdl.config import (
+    FRACTION_WIDTH,
+    MIX_WINDOW,
+    NEIGHBOURS,
+    SLOPE_WIDTH,
+    STATE_WIDTH,
+    FabricConfig,
+)
 from ornstein.hdl.engine.activation import Activation
 from ornstein.hdl.engine.rank_side import RankSide
 from ornstein.hdl.engine.stages import connect_stages
@@ -134,9 +141,14 @@ class Lanes(wiring.Component):
         time = timing.read + timing.spread
         vector = distance.relay(self.vector, "vector_halfway")
         rank_halfway = distance.relay(self.rank, "rank_halfway")
+        window = MIX_WINDOW if config.mix_window else 1
         operands = {}
+        rank_word = None
         for unit in range(config.unit_lanes):
-            rank_word = distance.relay(rank_halfway, f"rank_beside_{unit}")
+            if config.mix_window and unit < window:
+                rank_word = self._window_word(m, pipe, distance, unit, rank_halfway, rank_word)
+            else:
+                rank_word = distance.relay(rank_halfway, f"rank_beside_{unit}")
             for rank in range(config.rank_lanes):
                 if rank % NEIGHBOURS == 0:
                     project = distance.decode(
@@ -149,11 +161,40 @@ class Lanes(wiring.Component):
                         f"mix_{unit}_{rank}",
                     )
                     element = distance.relay(vector[unit], f"vector_beside_{unit}_{rank}")
-                # MIX uses the first unit lane only
-                other = rank_word[rank] if unit == 0 else Mux(mix, 0, rank_word[rank])
+                # MIX uses the first unit lanes only
+                other = rank_word[rank] if unit < window else Mux(mix, 0, rank_word[rank])
                 factor = self.factor[unit * config.rank_lanes + rank]
                 operands[unit, rank] = factor, Mux(project, element, other)
         return operands
+
+    def _window_word(
+        self, m: Module, pipe: MicroPipe, distance, unit: int, word, before
+    ) -> data.View:
+        """The rank word of a unit lane in the window of MIX, at time ``read + spread``.
+
+        In MIX it is the word that the lane before had one micro-operation earlier, ``before``; zero
+        in the first of a pass. Otherwise, and in the first lane, it is ``word``.
+        """
+        timing = Timing.of(self._config)
+        time = timing.read + timing.spread - 1
+        register = Signal.like(word, name=f"rank_beside_{unit}", reset_less=True, attrs={"keep": 1})
+        arrives = distance.decode(pipe, time, lambda valid, _: valid, f"arrives_{unit}")
+        chosen = Value.cast(word)
+        if before is not None:
+            mixes = distance.decode(
+                pipe, time, lambda _, micro: micro.operation == Operation.MIX, f"mixes_{unit}"
+            )
+            goes_on = distance.decode(
+                pipe,
+                time,
+                lambda _, micro: (micro.operation == Operation.MIX) & ~micro.begins,
+                f"goes_on_{unit}",
+            )
+            chosen = Mux(mixes, 0, chosen) | Mux(goes_on, Value.cast(before), 0)
+        # what is not valid has read nothing
+        with m.If(arrives):
+            m.d.sync += register.eq(chosen)
+        return register
 
     def _sum(self, m: Module, pipe: MicroPipe, distance, target, products: list) -> tuple:
         """Sums of products across unit lanes, one for each rank lane, and across rank lanes, one

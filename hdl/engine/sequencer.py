@@ -6,7 +6,7 @@ The next pass is fetched from the descriptor memory while the present one runs, 
 follow each other without a gap as long as they last :attr:`Timing.fetch` cycles or more.
 """
 
-from amaranth.hdl import Cat, Module, Mux, Signal, Value
+from amaranth.hdl import Cat, Const, Module, Mux, Signal, Value
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
@@ -148,6 +148,10 @@ class Sequencer(wiring.Component):
             micro.sample.eq(walk.sample),
         ]
         self._step_addresses(m, loops)
+        if self._config.mix_window:
+            m.d.comb += micro.begins.eq(loops.begins)
+            with m.If(self.issue):
+                m.d.sync += loops.begins.eq(0)
         with m.If(self.issue):
             with m.If(loops.inner_first):
                 m.d.sync += [loops.factor_row.eq(self.factor), loops.source_row.eq(self.source)]
@@ -171,7 +175,7 @@ class Sequencer(wiring.Component):
                 + Mux(
                     loops.inner_last,
                     loops.by_rows,
-                    Mux(loops.by_rows, Mux(loops.mix, stride, 0), 1),
+                    Mux(loops.by_rows, Mux(loops.mix, stride, 0), loops.source_step),
                 )
             ),
         ]
@@ -291,6 +295,9 @@ class Sequencer(wiring.Component):
             walk.clear.eq(walk.first_step & self.level.clear),
             walk.sample.eq((self.level.thin != 0) & walk.thin_end),
         ]
+        if self._config.mix_window:
+            left_out = Mux(taken.operation == Operation.EXPAND, taken.stride, 0)
+            m.d.sync += [loops.begins.eq(1), loops.source_step.eq(left_out + 1)]
         source = taken.source + Mux(taken.from_drive, drive_offset, 0)
         m.d.sync += [self.source.eq(source), loops.bias.eq(taken.bias + drive_offset)]
 
@@ -445,6 +452,8 @@ class _Loops:
     project, mix, by_rows : the operation, decoded
     pass_last : this is the last cycle of the pass; also set while there is none
     next_factor, next_source : words of the next cycle
+    begins : this is the first cycle of the pass
+    source_step : words between those that PROJECT or EXPAND reads
     """
 
     def __init__(self, config: FabricConfig, sequencer: Sequencer):
@@ -475,3 +484,7 @@ class _Loops:
             Signal.like(sequencer.factor),
             Signal.like(sequencer.source, name="next_source"),
         )
+        self.source_step: Value = Const(1)
+        if config.mix_window:
+            self.begins = Signal(reset_less=True)
+            self.source_step = Signal.like(sequencer.source, name="source_step", reset_less=True)

@@ -54,6 +54,8 @@ class EnergyFactors:
     coefficients : by side that mixes, first word of the mixing coefficients
     mixed_chains : by side that mixes, chains that one pass mixes; so often the coefficients are
         stored
+    windows : by coupling that one pass mixes for both of its modules and all chains, first word of
+        its coefficients; its sides are in neither of the former
     """
 
     module: dict[str, int]
@@ -61,6 +63,7 @@ class EnergyFactors:
     first_rank_word: dict[Side, int]
     coefficients: dict[Side, int]
     mixed_chains: dict[Side, int]
+    windows: dict[int, int]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,16 +82,21 @@ def store_factors(
     layers: tuple[QuantizedLayer, ...],
     energies: tuple[QuantizedEnergy, ...],
     chains: int,
+    *,
+    window: bool = False,
 ) -> FactorMemory:
     """Compiler pass: place all factors and mixing coefficients, layers first.
 
-    Where there is room, coefficients are stored so often that one pass can mix several chains.
-    Refuses what exceeds the factor memory.
+    With ``window``, pairs of modules are mixed in the window of MIX, where :func:`fits_window`
+    holds. Elsewhere coefficients are stored so often that one pass can mix several chains, if there
+    is room. Refuses what exceeds the factor memory.
     """
+    if window:
+        return _store_factors(config, layers, energies, chains, window)
     try:
-        return _store_factors(config, layers, energies, chains)
+        return _store_factors(config, layers, energies, chains, window)
     except ProgramError:
-        return _store_factors(config, layers, energies, 1)
+        return _store_factors(config, layers, energies, 1, window)
 
 
 def _store_factors(
@@ -96,6 +104,7 @@ def _store_factors(
     layers: tuple[QuantizedLayer, ...],
     energies: tuple[QuantizedEnergy, ...],
     chains: int,
+    window: bool,
 ) -> FactorMemory:
     image = _Image(config)
     placed_layers = tuple(
@@ -105,7 +114,9 @@ def _store_factors(
         )
         for layer in layers
     )
-    placed_energies = tuple(_store_energy(config, image, energy, chains) for energy in energies)
+    placed_energies = tuple(
+        _store_energy(config, image, energy, chains, window) for energy in energies
+    )
     return FactorMemory(image.words(), placed_layers, placed_energies)
 
 
@@ -125,9 +136,9 @@ class _Image:
 
 
 def _store_energy(
-    config: FabricConfig, image: _Image, energy: QuantizedEnergy, chains: int
+    config: FabricConfig, image: _Image, energy: QuantizedEnergy, chains: int, window: bool
 ) -> EnergyFactors:
-    placed = EnergyFactors({}, {}, {}, {}, {})
+    placed = EnergyFactors({}, {}, {}, {}, {}, {})
     for name, of_module in sides_by_module(energy.energy).items():
         if not of_module:
             continue
@@ -138,7 +149,13 @@ def _store_energy(
             placed.first_rank_word[side] = words
             words += rank_words(config, energy.factors[side])
         placed.module_rank_words[name] = words
+    for number in range(len(energy.energy.couplings)):
+        if window and fits_window(energy, number):
+            first, second = (energy.mixes[number, place].coefficients for place in (0, 1))
+            placed.windows[number] = image.store(_pack_window(config, first, second, chains))
     for side, mix in energy.mixes.items():
+        if side[0] in placed.windows:
+            continue
         together = _mixed_chains(config, energy, side[0], chains)
         words = _pack_coefficients(config, mix.coefficients)
         placed.coefficients[side] = image.store(np.tile(words, (together, 1)))
@@ -174,6 +191,35 @@ def _pack_coefficients(config: FabricConfig, coefficients: np.ndarray) -> np.nda
     words = np.zeros((coefficients.shape[1] // ranks, terms, config.lanes), np.int64)
     words[:, :, :ranks] = coefficients.reshape(terms, -1, ranks).swapaxes(0, 1)
     return words.reshape(-1, config.lanes)
+
+
+def fits_window(quantized: QuantizedEnergy, number: int) -> bool:
+    """Whether the window of MIX can mix a coupling: one of two modules that take part in nothing
+    else, and whose mixed words are narrowed alike.
+    """
+    coupling, sides = quantized.energy.couplings[number], sides_by_module(quantized.energy)
+    mixes = [quantized.mixes.get((number, place)) for place in range(len(coupling.modules))]
+    shifts = {mix.shift for mix in mixes if mix is not None}
+    alone = all(len(sides[name]) == 1 for name in coupling.modules)
+    return len(mixes) == 2 and None not in mixes and len(shifts) == 1 and alone
+
+
+def _pack_window(
+    config: FabricConfig, first: np.ndarray, second: np.ndarray, chains: int
+) -> np.ndarray:
+    """Factor words (1 + 2 * rank words * chains, lanes) of the coefficients (2, rank) of both
+    sides, for a window over rank words that hold the projections of both modules in turn.
+
+    When the second projection of two is read, it is mixed with the one before for the first module,
+    and in the next cycle both are mixed for the second module.
+    """
+    ranks = config.rank_lanes
+    groups = first.shape[1] // ranks
+    words = np.zeros((groups, 2, config.unit_lanes, ranks), np.int64)
+    words[:, 0, :2] = first[::-1].reshape(2, groups, ranks).swapaxes(0, 1)
+    words[:, 1, 1:3] = second[::-1].reshape(2, groups, ranks).swapaxes(0, 1)
+    of_chain = words.reshape(2 * groups, config.lanes)
+    return np.concatenate([np.zeros((1, config.lanes), np.int64), *[of_chain] * chains])
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,7 +15,12 @@ from ornstein.hdl.config import PRESETS, REFERENCE, FabricConfig, preset
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile import formats
 from ornstein.host.compile.accuracy import check_accuracy
-from ornstein.host.compile.allocation import VectorMemory, allocate_vectors, store_factors
+from ornstein.host.compile.allocation import (
+    VectorMemory,
+    allocate_vectors,
+    fits_window,
+    store_factors,
+)
 from ornstein.host.compile.conditioning import (
     BiasFormats,
     QuantizedInterface,
@@ -254,14 +259,24 @@ def _loss(request: Request, quantized: _Quantized, program: Program) -> Loss | N
 def _fastest(request: Request, quantized: _Quantized) -> Program:
     """The program with the number of chains, among those that fit, that takes fewest cycles."""
     best = _place(request, quantized, CHAINS[0])
-    for chains in CHAINS[1:]:
-        try:
-            program = _place(request, quantized, chains)
-        except ProgramError:
-            break  # still more inputs would need still more memory
-        if _cycles(program) < _cycles(best) * (1 - WORTHWHILE):
-            best = program
+    for window in (False, True)[: 1 + _has_windows(request, quantized)]:
+        for chains in CHAINS:
+            try:
+                program = _place(request, quantized, chains, window=window)
+            except ProgramError:
+                break  # still more inputs would need still more memory
+            if _cycles(program) < _cycles(best) * (1 - WORTHWHILE):
+                best = program
     return best
+
+
+def _has_windows(request: Request, quantized: _Quantized) -> bool:
+    """Whether the fabric's window of MIX can mix a coupling."""
+    return request.config.mix_window and any(
+        fits_window(energy, number)
+        for energy in quantized.energies
+        for number in range(len(energy.energy.couplings))
+    )
 
 
 def _cycles(program: Program) -> float:
@@ -272,10 +287,16 @@ def _cycles(program: Program) -> float:
     return cycles / program.layout.chains
 
 
-def _place(request: Request, quantized: _Quantized, chains: int) -> Program:
-    """The images of a program that relaxes so many inputs at once."""
+def _place(
+    request: Request, quantized: _Quantized, chains: int, *, window: bool = False
+) -> Program:
+    """The images of a program that relaxes so many inputs at once, and mixes in the window of MIX
+    if asked to.
+    """
     vectors = allocate_vectors(request, quantized.interface, chains)
-    factors = store_factors(request.config, quantized.interface.layers, quantized.energies, chains)
+    factors = store_factors(
+        request.config, quantized.interface.layers, quantized.energies, chains, window=window
+    )
     conditioning = conditioning_passes(request, quantized.interface, factors, vectors)
     loading = loading_passes(request, vectors)
     steps = tuple(

@@ -9,7 +9,13 @@ import itertools
 
 import numpy as np
 
-from ornstein.hdl.config import ACTIVATION_ENTRIES, SLOPE_WIDTH, STATE_WIDTH, ConfigError
+from ornstein.hdl.config import (
+    ACTIVATION_ENTRIES,
+    MIX_WINDOW,
+    SLOPE_WIDTH,
+    STATE_WIDTH,
+    ConfigError,
+)
 from ornstein.hdl.isa import DESCRIPTOR_WORDS, Level, Operation, Pass
 from ornstein.hdl.schedule import place_waits, read_schedule, reads, writes
 from ornstein.host.compile.allocation import input_layout, state_layout
@@ -210,6 +216,8 @@ def _check_reads(program: Program, schedule: Schedule) -> None:
     for level, passes in schedule:
         for step in passes:
             regions = [*reads(step, layout.bank_offset), *_factor_words(step)]
+            if step.operation == Operation.MIX and config.mix_window:
+                regions = [*_words_in_window(program, step), *_factor_words(step)]
             if step.operation == Operation.EXPAND and not level.keep:
                 regions = regions[1:]  # the state at the destination has no effect
             for memory, first, end in regions:
@@ -221,6 +229,18 @@ def _check_reads(program: Program, schedule: Schedule) -> None:
                 )
             memory, first, end = writes(step)
             known[memory][first:end] = True
+
+
+def _words_in_window(program: Program, step: Pass) -> list[tuple[str, int, int]]:
+    """(memory, first word, end) of the rank words that MIX multiplies by something."""
+    cycles = np.arange(step.outer * step.inner)
+    words = step.source + cycles // step.inner + cycles % step.inner * step.stride
+    factors = program.factor[step.factor :][: len(cycles)]
+    used = set()
+    for unit, of_unit in enumerate(np.split(factors, program.config.unit_lanes, axis=1)):
+        if unit < MIX_WINDOW:
+            used |= set(words[: len(of_unit) - unit][of_unit[unit:].any(axis=1)].tolist())
+    return [("rank", word, word + 1) for word in sorted(used)]
 
 
 def _factor_words(step: Pass) -> list[tuple[str, int, int]]:

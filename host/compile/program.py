@@ -359,6 +359,11 @@ class Program:
                 f"program {self.name!r} draws fine noise, which fabric {config.name!r} was built "
                 "without; compile it for this fabric"
             )
+        if self.config.mix_window and not config.mix_window:
+            raise ProgramError(
+                f"program {self.name!r} mixes in a window of MIX, which fabric {config.name!r} was "
+                "built without; compile it for this fabric"
+            )
         if self.problem.energy.j4 and not config.quartic:
             raise ProgramError(
                 f"program {self.name!r} has a quartic term, which fabric {config.name!r} was built "

@@ -21,7 +21,7 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from ornstein.hdl.config import ConfigError, FabricConfig
+from ornstein.hdl.config import LATE_OPTIONS, ConfigError, FabricConfig
 from ornstein.host.compile.consistency import check_program
 from ornstein.host.compile.program import (
     AccuracyCheck,
@@ -66,8 +66,6 @@ class _DamageError(ValueError):
     """What makes a document unusable."""
 
 
-_LATE_OPTIONS = "scrub", "fine_noise"
-"""Fields of the configuration that came after the format of the file, False where they lack."""
 _LATE_FIELDS = ("halvings",)
 """Fields of a stage that came after the format of the file, 0 where they lack."""
 
@@ -292,7 +290,7 @@ def _config_document(config: FabricConfig) -> dict:
     before there were these fields can be read, and others are as they were.
     """
     document = asdict(config)
-    return {name: value for name, value in document.items() if value or name not in _LATE_OPTIONS}
+    return {name: value for name, value in document.items() if value or name not in LATE_OPTIONS}
 
 
 def _read_program(document: dict, arrays: dict[str, np.ndarray]) -> Program:
@@ -304,7 +302,7 @@ def _read_program(document: dict, arrays: dict[str, np.ndarray]) -> Program:
         name=_typed(str, document["name"], "name"),
         config=_typed(
             FabricConfig,
-            dict.fromkeys(_LATE_OPTIONS, False) | _typed(dict, document["config"], "config"),
+            dict.fromkeys(LATE_OPTIONS, False) | _typed(dict, document["config"], "config"),
             "config",
         ),
         problem=_read_problem(_typed(dict, document["problem"], "problem"), arrays),

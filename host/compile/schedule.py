@@ -241,22 +241,36 @@ class _RankWords:
     """Rank words of a time step.
 
     ``groups`` is the number of rank words by side, ``projected`` the first word of each chain's
-    projections. ``mixed`` is the first word of each chain by module that mixes.
+    projections. ``mixed`` is the first word of each chain by module that mixes. ``apart`` is the
+    distance of a chain's words by coupling, and ``apart_mixed`` that of its mixed words by module.
     """
 
     groups: dict[Side, int]
     projected: dict[Side, list[int]]
     mixed: dict[str, list[int]]
+    apart: dict[int, int]
+    apart_mixed: dict[str, int]
 
 
 def _take_rank_words(
     config: FabricConfig, quantized: QuantizedEnergy, factors: EnergyFactors, chains: int
 ) -> _RankWords:
-    """Projections of chains that are mixed together lie side by side, and so do mixed words."""
+    """Projections of chains that are mixed together lie side by side, and so do mixed words. In a
+    window, the words of two modules lie in turn; the last cycle reads one more.
+    """
     rank = Allotment("rank_depth", config)
     groups = {side: rank_words(config, columns) for side, columns in quantized.factors.items()}
     projected, mixed = {side: [] for side in groups}, {}
+    for number in factors.windows:
+        words, modules = 2 * groups[number, 0], quantized.energy.couplings[number].modules
+        start, start_mixed = (rank.take(1 + chains * words) for _ in modules)
+        for place, name in enumerate(modules):
+            projected[number, place] += range(start + place, start + chains * words, words)
+            first = start_mixed + 1 + place
+            mixed[name] = list(range(first, first + chains * words, words))
     for number, coupling in enumerate(quantized.energy.couplings):
+        if number in factors.windows:
+            continue
         together = factors.mixed_chains.get((number, 0), 1)
         for _ in range(0, chains, together):
             for place in range(len(coupling.modules)):
@@ -264,10 +278,15 @@ def _take_rank_words(
                 start = rank.take(together * words)
                 projected[number, place] += range(start, start + together * words, words)
     for name, sides in sides_by_module(quantized.energy).items():
-        if any(side in quantized.mixes for side in sides):
+        if name not in mixed and any(side in quantized.mixes for side in sides):
             words = factors.module_rank_words[name]
             mixed[name] = [rank.take(words) for _ in range(chains)]
-    return _RankWords(groups, projected, mixed)
+    apart = {number: 2 if number in factors.windows else 1 for number, _ in groups}
+    apart_mixed = {
+        name: 2 if any(number in factors.windows for number, _ in sides) else 1
+        for name, sides in sides_by_module(quantized.energy).items()
+    }
+    return _RankWords(groups, projected, mixed, apart, apart_mixed)
 
 
 def _projecting(
@@ -277,20 +296,25 @@ def _projecting(
     words: _RankWords,
     chain: int,
 ) -> list[Pass]:
-    return [
-        Pass(
-            operation=Operation.PROJECT,
-            shift=quantized.project_shift[number, place],
-            outer=words.groups[number, place],
-            inner=vectors.module_words[name],
-            factor=factors.module[name] + factors.first_rank_word[number, place],
-            source=vectors.state_of(name, chain),
-            dest=words.projected[number, place][chain],
-            stride=factors.module_rank_words[name],
-        )
-        for number, coupling in enumerate(quantized.energy.couplings)
-        for place, name in enumerate(coupling.modules)
-    ]
+    """Words that do not lie side by side take a pass each."""
+    passes = []
+    for number, coupling in enumerate(quantized.energy.couplings):
+        for place, name in enumerate(coupling.modules):
+            groups, apart = words.groups[number, place], words.apart[number]
+            passes += [
+                Pass(
+                    operation=Operation.PROJECT,
+                    shift=quantized.project_shift[number, place],
+                    outer=groups if apart == 1 else 1,
+                    inner=vectors.module_words[name],
+                    factor=factors.module[name] + factors.first_rank_word[number, place] + group,
+                    source=vectors.state_of(name, chain),
+                    dest=words.projected[number, place][chain] + group * apart,
+                    stride=factors.module_rank_words[name],
+                )
+                for group in (range(1) if apart == 1 else range(groups))
+            ]
+    return passes
 
 
 def _mixing(
@@ -300,6 +324,8 @@ def _mixing(
     passes = []
     for chain in range(chains):
         for (number, place), mix in quantized.mixes.items():
+            if number in factors.windows:
+                continue
             together = factors.mixed_chains[number, place]
             if (chain + 1) % together:
                 continue  # a later chain's projections are mixed too
@@ -318,6 +344,19 @@ def _mixing(
                     stride=count,
                 )
             )
+    for number, coefficients in factors.windows.items():
+        name = quantized.energy.couplings[number].modules[0]
+        passes.append(
+            Pass(
+                operation=Operation.MIX,
+                shift=quantized.mixes[number, 0].shift,
+                outer=1 + 2 * words.groups[number, 0] * chains,
+                inner=1,
+                factor=coefficients,
+                source=words.projected[number, 0][0],
+                dest=words.mixed[name][0] - 1,
+            )
+        )
     return passes
 
 
@@ -361,6 +400,7 @@ def _expanding(
                 factor=factors.module[name],
                 shift=quantized.expand_shift[name],
                 source=source,
+                stride=words.apart_mixed[name] - 1,
             )
         passes.append(step)
     return passes

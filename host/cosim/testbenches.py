@@ -87,7 +87,7 @@ TESTBENCHES = {
             about="inner loops of all operations equal sums of plain integers, in the right cycles",
             module="ornstein.sim.cosim.cocotb_lanes",
             component=Lanes,
-            fabrics=tuple(sorted(PRESETS, key=lambda name: name != "tiny")),
+            fabrics=(*sorted(PRESETS, key=lambda name: name != "tiny"), GRID.name),
         ),
         Testbench(
             name="link",

@@ -2,7 +2,7 @@
 """cocotb tests of :class:`ornstein.hdl.engine.lanes.Lanes`: sums in plain integers, and the
 cycles in which they appear.
 
-``FABRIC`` in the environment names the preset that was built.
+``FABRIC`` in the environment names the fabric that was built.
 """
 
 import os
@@ -12,12 +12,14 @@ import cocotb
 from cocotb.clock import Clock
 from cocotb.triggers import ReadOnly, RisingEdge
 
-from ornstein.hdl.config import preset
+from ornstein.hdl.config import MIX_WINDOW
 from ornstein.hdl.isa import Operation
 from ornstein.hdl.micro import micro_layout
 from ornstein.hdl.timing import Timing
+from ornstein.sim.cosim.programs import fabric
 
-CONFIG = preset(os.environ["FABRIC"])
+CONFIG = fabric(os.environ["FABRIC"])
+WINDOW = MIX_WINDOW if CONFIG.mix_window else 1
 RANKS, UNITS = CONFIG.rank_lanes, CONFIG.unit_lanes
 MICRO = micro_layout(CONFIG)
 TIMING = Timing.of(CONFIG)
@@ -61,18 +63,20 @@ def inner_loop(operation: Operation, dest: int) -> tuple[list[tuple], tuple]:
     that it gives.
     """
     length, small = random.randint(1, LONGEST), random.random() < 0.5
+    words = [[0] * RANKS for _ in range(WINDOW)]  # of this cycle and those before, the latest first
     shift = random.randrange(len(CONFIG.project_shifts))
     rank_sums, unit_sums, cycles = [0] * RANKS, [0] * UNITS, []
     for n in range(length):
         factor = numbers(CONFIG.factor_width, RANKS * UNITS, small)
         vector, rank = numbers(16, UNITS, False), numbers(16, RANKS, False)
+        words = [rank, *words[:-1]]
         for r in range(RANKS):
             for u in range(UNITS):
                 product = factor[u * RANKS + r]
                 if operation == Operation.PROJECT:
                     rank_sums[r] += product * vector[u]
-                elif operation == Operation.MIX and u == 0:
-                    rank_sums[r] += product * rank[r]
+                elif operation == Operation.MIX and u < WINDOW:
+                    rank_sums[r] += product * words[u][r]
                 elif operation == Operation.EXPAND:
                     unit_sums[u] += product * rank[r]
         cycles.append(
@@ -84,6 +88,7 @@ def inner_loop(operation: Operation, dest: int) -> tuple[list[tuple], tuple]:
                     last=n == length - 1,
                     shift=shift,
                     dest=dest,
+                    **({"begins": n == 0} if CONFIG.mix_window else {}),
                 ),
                 packed(factor, CONFIG.factor_width),
                 packed(vector, 16),

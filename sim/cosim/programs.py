@@ -29,6 +29,7 @@ GRID = replace(
     rank_depth=32,
     descriptor_depth=64,
     sample_depth=64,
+    mix_window=True,
 )
 """The grid of lanes with memories that take little time to fill."""
 
@@ -71,6 +72,8 @@ def random_pass(config: FabricConfig, rng: random.Random, bank_offset: int) -> P
             stride=rng.randrange(4),
             bias=rng.randrange(20),
         )
+        if operation == Operation.EXPAND and not config.mix_window:
+            step = replace(step, stride=0)
         try:
             check_pass(step, bank_offset)
         except ValueError:

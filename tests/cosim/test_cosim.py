@@ -40,7 +40,7 @@ def test_update(fabric, simulator):
 
 
 @SIMULATORS
-@pytest.mark.parametrize("fabric", ["tiny", "wide"])
+@pytest.mark.parametrize("fabric", ["tiny", "wide", "grid"])
 def test_lanes(fabric, simulator):
     cosimulated("lanes", simulator, fabric=fabric)
 

@@ -9,6 +9,7 @@ import pytest
 
 from ornstein.hdl.config import (
     ICEBREAKER,
+    LATE_OPTIONS,
     PRESETS,
     REFERENCE,
     TINY,
@@ -192,10 +193,12 @@ def test_build_hash_sees_every_field_but_the_name():
         "quartic": False,
         "scrub": False,
         "fine_noise": True,
+        "mix_window": True,
     }
-    assert list(changes) == list(TINY.identity())
-    hashes = {replace(TINY, **{name: value}).build_hash for name, value in changes.items()} | {
-        TINY.build_hash
+    base = replace(TINY, unit_lanes=4)
+    assert list(changes) == list(base.identity())
+    hashes = {replace(base, **{name: value}).build_hash for name, value in changes.items()} | {
+        base.build_hash
     }
     assert len(hashes) == len(changes) + 1
     assert all(0 <= value < 1 << 32 for value in hashes)
@@ -204,7 +207,12 @@ def test_build_hash_sees_every_field_but_the_name():
 def test_a_build_without_new_options_has_the_hash_from_before_there_were_any():
     """Bitstreams of earlier releases are still recognised."""
     assert ICEBREAKER.build_hash == 0x44CF93A6
-    assert ICEBREAKER.identity()["scrub"] == ICEBREAKER.identity()["fine_noise"] == 0
+    assert not any(ICEBREAKER.identity()[name] for name in LATE_OPTIONS)
+
+
+def test_a_window_needs_unit_lanes():
+    with pytest.raises(ConfigError, match="mix_window needs 4 unit lanes, not 2"):
+        replace(TINY, unit_lanes=2, mix_window=True)
 
 
 def test_presets_differ():

@@ -25,7 +25,20 @@ FABRICS = {
     "near": TINY,
     "far": replace(TINY, name="far", unit_lanes=2),
     "fine noise": replace(TINY, name="fine", fine_noise=True),
+    "window": replace(TINY, name="window", unit_lanes=4, mix_window=True),
 }
+PASSES = [
+    Pass(Operation.PROJECT, shift=1, outer=1, inner=WORDS),
+    Pass(Operation.EXPAND, coupled=1, biased=1, outer=WORDS, inner=1, factor=WORDS),
+]
+WINDOW_PASSES = [
+    Pass(Operation.PROJECT, shift=1, outer=4, inner=WORDS, stride=1),
+    Pass(Operation.MIX, shift=1, outer=5, inner=1, dest=8),
+    Pass(Operation.MIX, shift=1, outer=2, inner=2, stride=2, dest=13),
+    Pass(Operation.EXPAND, coupled=1, outer=2, inner=2, source=9, stride=1),
+    Pass(Operation.EXPAND, coupled=1, outer=2, inner=2, source=10, stride=3, dest=2, factor=3),
+]
+"""Four words that lie in turn are mixed in five cycles, then the first two and the last two."""
 
 
 def elements(config, space, values):
@@ -41,11 +54,8 @@ def test_a_job_leaves_what_the_model_leaves(config):
     model.factor[: 2 * WORDS] = rng.integers(-1 << 11, 1 << 11, (2 * WORDS, config.lanes))
     for memory in (model.state, model.drive):
         memory[:WORDS] = rng.integers(-1 << 14, 1 << 14, (WORDS, config.unit_lanes))
-    passes = [
-        Pass(Operation.PROJECT, shift=1, outer=1, inner=WORDS),
-        Pass(Operation.EXPAND, coupled=1, biased=1, outer=WORDS, inner=1, factor=WORDS),
-    ]
-    level = Level(keep=1, accumulate=1, clear=1, thin=1, first=1, passes=2, steps=2)
+    passes = WINDOW_PASSES if config.mix_window else PASSES
+    level = Level(keep=1, accumulate=1, clear=1, thin=1, first=1, passes=len(passes), steps=2)
     fine = int(config.fine_noise)
     level = replace(level, leak=40, amplitude=1 << 18 - 4 * fine, midpoint=1, fine=fine)
     words = [level.pack(), *(step.pack() for step in place_waits(config, passes))]
@@ -60,7 +70,7 @@ def test_a_job_leaves_what_the_model_leaves(config):
     job = model.run(0, 1, seeds=seeds)
     left = {
         Space.STATE: model.state[:WORDS],
-        Space.RANK: model.rank[:1],
+        Space.RANK: model.rank[:15] if config.mix_window else model.rank[:1],
         Space.NOISE: model.codes[:WORDS],
         Space.SUM: job.sums[0][:WORDS],
         Space.SQUARE: job.squares[0][:WORDS],

@@ -4,7 +4,7 @@
 import pytest
 
 from ornstein.hdl import regmap
-from ornstein.hdl.config import PRESETS, TINY
+from ornstein.hdl.config import LATE_OPTIONS, PRESETS, TINY
 from ornstein.hdl.regmap import (
     EVENTS,
     NO_LINE,
@@ -27,9 +27,9 @@ def test_identity_begins_with_what_a_host_checks_first(config):
     assert values["magic"].to_bytes(4, "little") == b"OSTN"
     assert values["protocol"] == regmap.PROTOCOL_VERSION
     assert values["build_hash"] == config.build_hash
-    assert [*list(values)[3:-4], *list(values)[-2:]] == list(config.identity())
+    assert [*list(values)[3:-5], *list(values)[-3:]] == list(config.identity())
     # what is new comes last, where older gateware answers zero
-    assert list(values)[-4:] == ["line_clock", "line_divisors", "scrub", "fine_noise"]
+    assert list(values)[-5:] == ["line_clock", "line_divisors", *LATE_OPTIONS]
     assert spaces(config)[Space.IDENTITY].size == len(values)
 
 

@@ -48,6 +48,8 @@ def test_regions():
         ("drive", 40, 44),
         ("rank", 3, 5),
     ]
+    # rank words source + j * (1 + stride)
+    assert reads(expand(source=3, inner=3, stride=2), 0)[1] == ("rank", 3, 10)
     assert reads(expand(dest=8, coupled=0), 0) == [("state", 8, 12)]
 
 
@@ -156,6 +158,7 @@ def test_reading_inputs_would_collide_with_reading_biases():
         (project(dest=0), RANK, 0, expand(source=0)),
         (project(dest=1), RANK, 1, mix(source=0, inner=2, stride=1, dest=20)),
         (project(dest=3), RANK, 3, expand(source=0, inner=4, dest=8)),
+        (project(dest=3), RANK, 1, expand(source=0, inner=2, stride=2, dest=8)),
         (project(outer=2, inner=3), RANK, 1, expand(source=0)),
         (expand(dest=0, source=8, inner=2), UNIT, 3, project(source=0, dest=4)),
         (expand(dest=0, source=8, inner=1), UNIT, 3, project(source=0, dest=4)),

@@ -132,7 +132,11 @@ def projecting(program: Program) -> int:
         ({"shift": 7}, "shift 7 is not among the 4 project_shifts"),
         ({"from_drive": 1, "source": 127}, "drive words 127 to"),
         ({"operation": Operation.ACTIVATE, "inner": 3}, "3 lanes, but fabric 'tiny' has 2"),
-        ({"operation": Operation.EXPAND, "to_drive": 1, "outer": 1}, "overwrites inputs or const"),
+        (
+            {"operation": Operation.EXPAND, "stride": 0, "to_drive": 1, "outer": 1},
+            "overwrites inputs or const",
+        ),
+        ({"operation": Operation.EXPAND}, "leaves out rank words, but fabric 'tiny' was built"),
     ],
 )
 def test_passes_stay_within_the_memories(program, changes, message):
