@@ -69,7 +69,7 @@ class Training:
 
     steps: int = 1000
     batch: int = 64
-    rate: float = 0.005
+    rate: float = 0.008
     moved: bool = True
     beta: float = 1.0
     every: int = 100
@@ -122,6 +122,8 @@ class Classifier:
         problem = _problem(inputs[:, :-1].mean(axis=0), classes, hidden, ranged)
         program = compile_or_advise((problem,), config, inputs[:CALIBRATION])
         couplings = AdjustableCouplings.of(program)
+        # the couplings measure each column's elements by the largest one
+        first = {side: factor / LARGEST for side, factor in first.items()}
         return cls(program, couplings, couplings.within(first))
 
     @property

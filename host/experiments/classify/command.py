@@ -28,7 +28,7 @@ def classify(
     rank: Annotated[int, typer.Option(min=1, help="Modes from pixels to hidden units.")] = 32,
     steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 64,
-    rate: Annotated[float, typer.Option(min=1e-6, help="Learning rate of the first step.")] = 0.005,
+    rate: Annotated[float, typer.Option(min=1e-6, help="Learning rate of the first step.")] = 0.008,
     training_images: Annotated[
         int | None,
         typer.Option(min=20, help="Images to train on, drawn by the seed.", show_default="all"),

@@ -19,6 +19,7 @@ from ornstein.host.experiments.classify.classifier import (
     SOFTMAX,
     Classifier,
     Training,
+    _random_factors,
     accuracy,
     averaged,
     cross_entropy,
@@ -152,6 +153,15 @@ def test_answers_to_moved_copies_are_averaged():
     found = averaged(answer, images, 2, np.random.default_rng(1))
     assert np.array_equal(shown[0], images) and not np.array_equal(shown[1], shown[2])
     assert found == pytest.approx(np.mean([part.sum(axis=2) for part in shown], axis=0))
+
+
+def test_training_begins_with_the_couplings_that_were_drawn():
+    """They are counted in other units than the program's factors."""
+    images = RNG.uniform(size=(70, 8, 8))
+    made = Classifier.untrained(images, 10, REFERENCE, hidden=64, rank=32, seed=1)
+    drawn = _random_factors((65, 64, 10), 32, seed=1)
+    found = made.couplings.energy(made.factors).matrix()[:65, 65:129]
+    assert found == pytest.approx(-drawn[0, 0] @ drawn[0, 1].T, abs=1e-6)
 
 
 def test_couplings_stay_within_their_limit():
