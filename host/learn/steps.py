@@ -10,7 +10,7 @@ from the factors on the host.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator, cg, eigsh
+from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, cg, eigsh
 
 from ornstein.host.compile.coupling_memory import Factors, with_coupling_factors
 from ornstein.sim.energy import Energy
@@ -29,7 +29,7 @@ TRUST = 0.2
 MEMORY = 20
 """Batches over which the second moments are averaged."""
 _TOLERANCE = 1e-9
-"""Of a strength that was shortened to the limit."""
+"""Of the strengths of modes, and so of one that was shortened to the limit."""
 
 
 @dataclass
@@ -175,10 +175,14 @@ def _strongest(energy: Energy) -> tuple[float, np.ndarray]:
     """Returns the strength of an energy's couplings, and the mode (units,) that has it.
 
     Lanczos iterations find the two ends of the spectrum. All of it would take four times as long at
-    a thousand units, at every step of training.
+    a thousand units, at every step of training; it is computed where they do not converge.
     """
-    start = np.random.default_rng(0).standard_normal(energy.units)
-    values, modes = eigsh(energy.matrix(), k=2, which="BE", v0=start)
+    matrix, start = energy.matrix(), np.random.default_rng(0).standard_normal(energy.units)
+    try:
+        # the types that pyright infers take the default of the tolerance, 0, for its only type
+        values, modes = eigsh(matrix, k=2, which="BE", v0=start, tol=_TOLERANCE)  # pyright: ignore[reportArgumentType]
+    except ArpackNoConvergence:
+        values, modes = np.linalg.eigh(matrix)
     strengths = np.abs(values / (2 * energy.j2) - 1)
     worst = int(np.argmax(strengths))
     return float(strengths[worst]), modes[:, worst]

@@ -3,11 +3,13 @@
 
 import numpy as np
 import pytest
+from scipy.sparse.linalg import ArpackNoConvergence
 
 from helpers import learning
 from helpers.programs import toy_energy
 from ornstein.host.compile.coupling_memory import AdjustableCouplings, with_coupling_factors
 from ornstein.host.devices.device import open_device
+from ornstein.host.learn import steps
 from ornstein.host.learn.nudges import Nudger, loss_gradient
 from ornstein.host.learn.steps import (
     DAMPING,
@@ -44,6 +46,21 @@ def test_modes_beyond_the_limit_alone_are_shortened():
     held, _ = definite(couplings.energy(strong), strong, 0.9)
     assert strength(couplings.energy(held)) == pytest.approx(0.9)
     assert np.linalg.eigvalsh(couplings.energy(held).matrix())[0] > 0
+
+
+def test_the_strongest_mode_is_found_where_lanczos_iterations_do_not_converge(monkeypatch):
+    couplings = AdjustableCouplings.of(learning.program())
+    strong = {side: 3 * factor for side, factor in couplings.factors().items()}
+    expected, _ = definite(couplings.energy(strong), strong, 0.9)
+
+    def endless(*_, **__):
+        raise ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
+
+    monkeypatch.setattr(steps, "eigsh", endless)
+    held, limited = definite(couplings.energy(strong), strong, 0.9)
+    assert limited
+    for side, factor in held.items():
+        assert factor == pytest.approx(expected[side], abs=1e-6)
 
 
 def test_couplings_that_share_modules_stay_below_the_limit():
