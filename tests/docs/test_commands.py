@@ -30,7 +30,8 @@ RUN_WHOLE = "first-minutes.md"
 SMALLER = {
     "capture mypackage.net:UNet --weights weights.pt --inputs noisy.npy --skip all --output "
     "activations": "--held-out 8",
-    "classify --images mnist --device model:wide --hidden 128": "--steps 1 --hidden 8 --no-moved",
+    "classify --images mnist --device model:wide --hidden 128 --training-images 20000 "
+    "--steps 3000": "--steps 1 --hidden 8 --no-moved",
     "cosim noise --module my_tests": "--simulator icarus",
     "denoise --benchmark --output build/denoise": "--images 1 --rank 4 --no-gateware",
     "denoise --benchmark --images 4 --rank 32 --no-gateware --kt 0.01 --samples 16": (

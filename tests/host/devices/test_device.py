@@ -130,14 +130,14 @@ def sampling():
 @pytest.mark.parametrize("warm", [False, True])
 @pytest.mark.parametrize("uri", EVERY_DEVICE)
 def test_blocks_do_not_matter(device, sampling, uri, warm):
-    """All blocks but the last hold a multiple of four inputs, as many as the program has chains."""
+    """All blocks but the last hold a multiple of two inputs, as many as the program has chains."""
     one = device(uri)
     one.load(sampling)
-    assert sampling.layout.chains == 4
+    assert sampling.layout.chains == 2
     inputs = toy_inputs(17)
     results = []
-    for first_rows in ([], [4], [8, 8, 12], [4, 8, 12, 16]):
-        one.run(inputs[:4], seed=9)  # warm runs begin from the same states
+    for first_rows in ([], [2], [8, 8, 10], [2, 4, 10, 16]):
+        one.run(inputs[:2], seed=9)  # warm runs begin from the same states
         blocks = np.split(inputs, first_rows)
         parts = list(one.stream(blocks, seed=3, warm=warm))
         assert [len(part.mean) for part in parts] == [len(block) for block in blocks if len(block)]
@@ -166,12 +166,13 @@ def test_a_warm_run_starts_where_the_last_one_stopped(device, uri):
     short = compile_problem(toy(stages=stages), TINY, toy_inputs())
     stages = Stage(19, 0.0), Stage(1, 0.0, accumulate=True)
     long = compile_problem(toy(stages=stages), TINY, toy_inputs())
-    one = device(uri)
+    one, inputs = device(uri), toy_inputs(short.layout.chains)
+    assert len(inputs) == long.layout.chains == 2
     one.load(long)
-    expected = one.run(toy_inputs(4)).mean
+    expected = one.run(inputs).mean
     one.load(short)
-    first = one.run(toy_inputs(4)).mean
-    np.testing.assert_allclose(one.run(toy_inputs(4), warm=True).mean, expected, atol=1e-3)
+    first = one.run(inputs).mean
+    np.testing.assert_allclose(one.run(inputs, warm=True).mean, expected, atol=1e-3)
     assert np.abs(first - expected).max() > 0.05
 
 
@@ -214,13 +215,13 @@ def test_the_prediction_needs_the_target_alone(device, uri):
 
 
 def test_a_fabric_reads_what_was_selected_and_no_more(device, monkeypatch):
-    """On 8 inputs in two jobs: sums of 32 bits, squares of 48 bits, and twelve control registers of
+    """On 4 inputs in two jobs: sums of 32 bits, squares of 48 bits, and twelve control registers of
     32 bits, twice before the jobs and once after each.
     """
     program = compile_problem(toy(target="b"), TINY, toy_inputs())
     one = device("rtl:tiny")
     one.load(program)
-    assert program.layout.chains == 4
+    assert program.layout.chains == 2
     read: list[tuple[int, int]] = []
     packet = Request.packet
 
@@ -233,14 +234,14 @@ def test_a_fabric_reads_what_was_selected_and_no_more(device, monkeypatch):
     for seconds in (None, 0.0):  # of a job: none is sent ahead of answers before that is known
         one.job_seconds = seconds
         read.clear()
-        one.run(toy_inputs(8))
+        one.run(toy_inputs(4))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
-        assert sizes == {Space.SUM: 8 * 8 * 4, Space.SQUARE: 8 * 8 * 6, Space.CONTROL: 4 * 48}
+        assert sizes == {Space.SUM: 4 * 8 * 4, Space.SQUARE: 4 * 8 * 6, Space.CONTROL: 4 * 48}
         read.clear()
         one.job_seconds = seconds
-        one.run(toy_inputs(8), selection=prediction_only(program.problem))
+        one.run(toy_inputs(4), selection=prediction_only(program.problem))
         sizes = {space: sum(size for at, size in read if at == space) for space, _ in read}
-        assert sizes == {Space.SUM: 8 * 3 * 4, Space.CONTROL: 4 * 48}
+        assert sizes == {Space.SUM: 4 * 3 * 4, Space.CONTROL: 4 * 48}
 
 
 @pytest.mark.parametrize("uri", EVERY_DEVICE)
@@ -433,13 +434,13 @@ def test_a_stream_may_be_left(device, program):
 
 
 def test_issues_are_counted_before_the_run(device, program):
-    """What the deadline rests on is what the gateware then counts: one job for every four
+    """What the deadline rests on is what the gateware then counts: one job for every two
     inputs.
     """
     one = device("rtl:tiny")
     one.load(program)
-    assert program.layout.chains == 4
-    assert one.run(toy_inputs(8)).counters["issued"] == 2 * job_issues(program)
+    assert program.layout.chains == 2
+    assert one.run(toy_inputs(4)).counters["issued"] == 2 * job_issues(program)
 
 
 # ---- statistics ----------------------------------------------------------------------------------
