@@ -8,6 +8,7 @@ missing wait shows as a difference of bits between the model and the gateware.
 """
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,28 +18,42 @@ from ornstein.hdl.isa import Level, Operation, Pass
 from ornstein.hdl.timing import Timing
 
 
-def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
-    """(memory, first word, end) of what a pass reads; both banks of a banked address."""
+class _Read(NamedTuple):
+    """What a pass reads: the words of a memory from ``first`` on that are ``by_outer`` apart from
+    one round of the outer loop to the next, and ``by_inner`` within a round.
+    """
+
+    memory: str
+    first: int
+    by_outer: int
+    by_inner: int
+
+
+def _read_words(step: Pass, bank_offset: int) -> list[_Read]:
+    """What a pass reads; both banks of a banked address."""
     if step.operation == Operation.PROJECT:
-        regions = [("drive" if step.from_drive else "state", step.source, step.source + step.inner)]
+        found = [_Read("drive" if step.from_drive else "state", step.source, 0, 1)]
     elif step.operation == Operation.MIX:
-        regions = [("rank", step.source, step.source + step.outer + (step.inner - 1) * step.stride)]
+        found = [_Read("rank", step.source, 1, step.stride)]
     elif step.operation == Operation.ACTIVATE:
-        regions = [("rank", step.source, step.source + step.outer)]
+        found = [_Read("rank", step.source, 1, 0)]
     else:
         # the state is read even if the level does not keep it or the result goes elsewhere
-        regions = [("state", step.dest, step.dest + step.outer)]
+        found = [_Read("state", step.dest, 1, 0)]
         if step.biased:
-            regions.append(("drive", step.bias, step.bias + step.outer))
+            found.append(_Read("drive", step.bias, 1, 0))
         if step.coupled:
-            last = step.source + (step.inner - 1) * (1 + step.stride)
-            regions.append(("rank", step.source, last + 1))
-    second_bank = [
-        (memory, first + bank_offset, end + bank_offset)
-        for memory, first, end in regions
-        if step.banked and memory == "drive"
+            found.append(_Read("rank", step.source, 0, 1 + step.stride))
+    banked = [read for read in found if step.banked and read.memory == "drive"]
+    return found + [read._replace(first=read.first + bank_offset) for read in banked]
+
+
+def reads(step: Pass, bank_offset: int) -> list[tuple[str, int, int]]:
+    """(memory, first word, end) of what a pass reads; both banks of a banked address."""
+    return [
+        (memory, first, first + (step.outer - 1) * by_outer + (step.inner - 1) * by_inner + 1)
+        for memory, first, by_outer, by_inner in _read_words(step, bank_offset)
     ]
-    return regions + second_bank
 
 
 def writes(step: Pass) -> tuple[str, int, int]:
@@ -195,32 +210,18 @@ def step_cycles(config: FabricConfig, passes: list[Pass]) -> int:
 
 
 _Access = tuple[str, np.ndarray, np.ndarray]
-"""A memory, words of it, and the cycle of the pass in which each is read or written first."""
+"""A memory, words of it, and the cycles of the pass in which they are read."""
 
 
 def _read_cycles(step: Pass, bank_offset: int) -> list[_Access]:
-    """What a pass reads, both banks of a banked address, and when it is issued first."""
-    outer, inner = np.arange(step.outer), np.arange(step.inner)
-    if step.operation == Operation.PROJECT:
-        accesses = [("drive" if step.from_drive else "state", step.source + inner, inner)]
-    elif step.operation == Operation.MIX:
-        words = step.source + outer[:, None] + inner * step.stride
-        cycles = outer[:, None] * step.inner + inner
-        accesses = [("rank", words.ravel(), cycles.ravel())]
-    elif step.operation == Operation.ACTIVATE:
-        accesses = [("rank", step.source + outer, outer * step.inner)]
-    else:
-        accesses = [("state", step.dest + outer, outer * step.inner)]
-        if step.biased:
-            accesses.append(("drive", step.bias + outer, outer * step.inner))
-        if step.coupled:
-            accesses.append(("rank", step.source + inner * (1 + step.stride), inner))
-    second_bank = [
-        (memory, words + bank_offset, cycles)
-        for memory, words, cycles in accesses
-        if step.banked and memory == "drive"
-    ]
-    return accesses + second_bank
+    """What a pass reads, and when; of words that it reads in several rounds only the first."""
+    accesses = []
+    for memory, first, by_outer, by_inner in _read_words(step, bank_offset):
+        outer = np.arange(step.outer if by_outer else 1)[:, None]
+        inner = np.arange(step.inner if by_inner else 1)
+        words, cycles = first + outer * by_outer + inner * by_inner, outer * step.inner + inner
+        accesses.append((memory, words.ravel(), cycles.ravel()))
+    return accesses
 
 
 def _least_distance(
