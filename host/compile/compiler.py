@@ -48,7 +48,7 @@ from ornstein.host.compile.selfcheck import (
 )
 from ornstein.host.physics.problem import NEAREST, STOCHASTIC, Problem, with_time_steps
 
-CHAINS = (1, 2, 4, 8)
+CHAINS: tuple[int, ...] = (1, 2, 4, 8)
 """Inputs relaxed at once that are tried: more hide the pipeline's latency and take more memory."""
 WORTHWHILE = 0.002
 """Share of the cycles that more inputs at once must save."""
@@ -259,8 +259,11 @@ def _loss(request: Request, quantized: _Quantized, program: Program) -> Loss | N
 def _fastest(request: Request, quantized: _Quantized) -> Program:
     """The program with the number of chains, among those that fit, that takes fewest cycles."""
     best = _place(request, quantized, CHAINS[0])
-    for window in (False, True)[: 1 + _has_windows(request, quantized)]:
-        for chains in CHAINS:
+    others = {False: CHAINS[1:]}
+    if _has_windows(request, quantized):
+        others[True] = CHAINS
+    for window, counts in others.items():
+        for chains in counts:
             try:
                 program = _place(request, quantized, chains, window=window)
             except ProgramError:

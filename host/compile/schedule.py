@@ -187,6 +187,8 @@ def step_passes(
         projecting += _projecting(quantized, factors, vectors, words, chain)
         expanding += _expanding(request, quantized, factors, biases, vectors, words, chain)
     mixing = _mixing(quantized, factors, words, vectors.chains)
+    if not mixing:
+        return (*projecting, *expanding)
     return min(
         (*projecting, *mixing, *expanding),
         _mixing_early(request.config, projecting, mixing, expanding),
