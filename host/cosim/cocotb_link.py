@@ -12,15 +12,14 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, RisingEdge
-from cocotb.utils import get_sim_time
 
 from ornstein.hdl import protocol
 from ornstein.hdl.config import preset
 from ornstein.hdl.protocol import Status
 from ornstein.hdl.regmap import Event, Space, identity
 from ornstein.hdl.spaces import spaces
+from ornstein.host.cosim.line import SimulatedLine
 from ornstein.host.devices.link import Link, RefusedError
-from ornstein.sim.transport import Transport
 
 CONFIG = preset(os.environ["FABRIC"])
 PERIOD = 20  # ns
@@ -29,29 +28,19 @@ TIMEOUT = 0.002  # seconds after which the link repeats a request
 SHORT_TIMEOUT = 0.0003  # the same where requests are lost; the bridge drops them earlier
 
 
-class Line(Transport):
+class Line(SimulatedLine):
     """The bridge's streams as a transport for a link in another thread.
 
     Both ends stall at random, with the probability ``stall`` per cycle. ``noise`` is the
-    probability that a byte is damaged, in either direction. Time is that of the simulation, which
-    goes on only while the link reads, so that nothing depends on the load of the machine.
+    probability that a byte is damaged, in either direction.
     """
 
     def __init__(self, dut, *, stall=0.3):
-        self.dut = dut
+        super().__init__(dut)
         self.noise = 0.0
         self._stall = stall
-        self._outgoing = []
-        self._arrived = bytearray()
-        self._seconds = 0.0
         cocotb.start_soon(self._send())
         cocotb.start_soon(self._receive())
-
-    def now(self):
-        return self._seconds
-
-    def write(self, data):
-        self._outgoing += data
 
     @resume
     async def read(self, timeout):
@@ -59,13 +48,7 @@ class Line(Transport):
             if self._arrived:
                 break
             await RisingEdge(self.dut.clk)
-        data = bytes(self._arrived)
-        self._arrived.clear()
-        self._seconds = get_sim_time("sec")
-        return data
-
-    def close(self):
-        pass
+        return self._taken()
 
     async def _send(self):
         while True:

@@ -13,12 +13,12 @@ import numpy as np
 from cocotb.clock import Clock
 from cocotb.task import bridge, resume
 from cocotb.triggers import ClockCycles, ReadOnly, RisingEdge, Timer
-from cocotb.utils import get_sim_time
 
 from ornstein.hdl.config import SEED_WIDTH
 from ornstein.hdl.regmap import Control, Event, Space, StartRegister
 from ornstein.hdl.spaces import spaces
 from ornstein.host.compile.compiler import compile_problem
+from ornstein.host.cosim.line import SimulatedLine
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.float import FloatDevice
@@ -30,7 +30,6 @@ from ornstein.sim.cosim.results import Figure, record
 from ornstein.sim.energy import Coupling, Energy, Module
 from ornstein.sim.reference import covariance_error, mean_error, stationary_covariance
 from ornstein.sim.stages import EM, LM, Stage
-from ornstein.sim.transport import Transport
 
 CONFIG = fabric(os.environ["FABRIC"])
 PROGRAMS = int(os.environ["PROGRAMS"])
@@ -44,27 +43,17 @@ FIRST = 1000 * SEED
 """Number of the first random program: each seed has a thousand of its own."""
 
 
-class Line(Transport):
+class Line(SimulatedLine):
     """The top's streams as a transport for a link in another thread.
 
-    Python code runs only in cycles in which a byte moves. Time is that of the simulation, which
-    goes on only while the link reads, so that nothing depends on the load of the machine.
+    Python code runs only in cycles in which a byte moves.
     """
 
     window = 1 << 16
 
     def __init__(self, dut):
-        self.dut = dut
-        self._outgoing = bytearray()
-        self._arrived = bytearray()
-        self._seconds = 0.0
+        super().__init__(dut)
         cocotb.start_soon(self._receive())
-
-    def now(self):
-        return self._seconds
-
-    def write(self, data):
-        self._outgoing += data
 
     @resume
     async def read(self, timeout):
@@ -75,13 +64,7 @@ class Line(Transport):
             step = max(64, waited)  # most answers come at once, others take long
             await Timer(step * PERIOD, "ns")
             waited += step
-        data = bytes(self._arrived)
-        self._arrived.clear()
-        self._seconds = get_sim_time("sec")
-        return data
-
-    def close(self):
-        pass
+        return self._taken()
 
     async def _send(self):
         payload, valid, ready = self.dut.i__payload, self.dut.i__valid, self.dut.i__ready
