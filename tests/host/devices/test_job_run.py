@@ -320,11 +320,11 @@ def test_how_long_a_job_takes_is_measured_anew_for_each_program(spied, plain):
 def test_faults_and_resets_are_mended_or_said():
     """As ``ornstein selftest --faults`` tries many more.
 
-    Half of the operations are right; three standard errors of the number are 12.
+    Six operations in ten are right. Sequence numbers and times differ from run to run, so there are
+    so many operations that a half lies three standard errors below.
     """
-    for campaign in attack_link(60, seed=4, resets=0.4):
+    count = 240
+    for campaign in attack_link(count, seed=4, resets=0.4):
         assert campaign.failures == []
-    assert campaign.outcomes.total() == 60 and campaign.outcomes["right"] == pytest.approx(
-        30, abs=12
-    )
+    assert campaign.outcomes.total() == count and campaign.outcomes["right"] > count / 2
     assert campaign.faults > 50 and campaign.resets > 5
