@@ -10,7 +10,7 @@ from the factors on the host.
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.sparse.linalg import ArpackNoConvergence, LinearOperator, cg, eigsh
+from scipy.sparse.linalg import LinearOperator, cg
 
 from ornstein.host.compile.coupling_memory import Factors, with_coupling_factors
 from ornstein.sim.energy import Energy
@@ -157,45 +157,42 @@ def definite(energy: Energy, factors: Factors, limit: float) -> tuple[Factors, b
     """Returns the factors of an energy, and whether they had to be shortened so that its strength
     is at most the limit.
 
-    Only the modes of M that exceed the limit are shortened, the strongest first: each factor loses
-    a part of what it has along the mode. In a skip that leaves all other modes as they are.
+    Only the modes of M that exceed the limit are shortened: each factor loses a part of what it has
+    along the mode. In a skip that leaves all other modes as they are.
     """
     shortened = False
     for _ in range(energy.units):
-        strongest, mode = _strongest(energy)
-        if strongest <= limit + _TOLERANCE:
+        strengths, modes = _too_strong(energy, limit)
+        if not len(strengths):
             return factors, shortened
-        factors = _shortened(energy, mode, np.sqrt(limit / strongest))
+        for strength_of_mode, mode in zip(strengths, modes.T, strict=True):
+            share = np.sqrt(limit / strength_of_mode)
+            factors = _shortened(energy, factors, mode, share)
         energy, shortened = with_coupling_factors(energy, factors), True
     share = np.sqrt(min(1.0, limit / strength(energy)))
     return {side: share * factor for side, factor in factors.items()}, True
 
 
-def _strongest(energy: Energy) -> tuple[float, np.ndarray]:
-    """Returns the strength of an energy's couplings, and the mode (units,) that has it.
+def _too_strong(energy: Energy, limit: float) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the strengths (n,) beyond the limit and their modes (units, n), all on that side of
+    the leak on which the strongest is.
 
-    Lanczos iterations find the two ends of the spectrum. All of it would take four times as long at
-    a thousand units, at every step of training; it is computed where they do not converge.
+    A mode of a skip comes twice, with M less and with M more than the leak, and both are shortened
+    together; those on one side have nothing in common in any module.
     """
-    matrix, start = energy.matrix(), np.random.default_rng(0).standard_normal(energy.units)
-    try:
-        # the types that pyright infers take the default of the tolerance, 0, for its only type
-        values, modes = eigsh(matrix, k=2, which="BE", v0=start, tol=_TOLERANCE)  # pyright: ignore[reportArgumentType]
-    except ArpackNoConvergence:
-        values, modes = np.linalg.eigh(matrix)
-    strengths = np.abs(values / (2 * energy.j2) - 1)
-    worst = int(np.argmax(strengths))
-    return float(strengths[worst]), modes[:, worst]
+    values, modes = energy.modes
+    strengths = values / (2 * energy.j2) - 1
+    if len(strengths) and -strengths.min() > strengths.max():
+        strengths = -strengths
+    beyond = strengths > limit + _TOLERANCE
+    return strengths[beyond], modes[:, beyond]
 
 
-def _shortened(energy: Energy, mode: np.ndarray, share: float) -> Factors:
-    """Returns the factors of an energy with ``share`` of what they have along the mode (units,)."""
-    factors = {}
-    for number, coupling in enumerate(energy.couplings):
-        for place, (name, factor) in enumerate(
-            zip(coupling.modules, coupling.factors, strict=True)
-        ):
-            part = mode[energy.slices[name]]
-            along = np.outer(part, part @ factor) / max(float(part @ part), 1e-300)
-            factors[number, place] = factor - (1 - share) * along
-    return factors
+def _shortened(energy: Energy, factors: Factors, mode: np.ndarray, share: float) -> Factors:
+    """Returns the factors with ``share`` of what they have along a mode (units,) of the energy."""
+    found = {}
+    for (number, place), factor in factors.items():
+        part = mode[energy.slices[energy.couplings[number].modules[place]]]
+        along = np.outer(part, part @ factor) / max(float(part @ part), 1e-300)
+        found[number, place] = factor - (1 - share) * along
+    return found

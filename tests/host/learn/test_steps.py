@@ -3,7 +3,6 @@
 
 import numpy as np
 import pytest
-from scipy.sparse.linalg import ArpackNoConvergence
 
 from helpers import learning
 from helpers.programs import toy_energy
@@ -48,19 +47,26 @@ def test_modes_beyond_the_limit_alone_are_shortened():
     assert np.linalg.eigvalsh(couplings.energy(held).matrix())[0] > 0
 
 
-def test_the_strongest_mode_is_found_where_lanczos_iterations_do_not_converge(monkeypatch):
-    couplings = AdjustableCouplings.of(learning.program())
-    strong = {side: 3 * factor for side, factor in couplings.factors().items()}
-    expected, _ = definite(couplings.energy(strong), strong, 0.9)
+def test_many_modes_beyond_the_limit_are_shortened_at_once(monkeypatch):
+    """Training leaves a whole cluster of modes at the limit, and each step moves all beyond it."""
+    rng = np.random.default_rng(5)
+    basis = [np.linalg.qr(rng.normal(size=(units, 8)))[0] for units in (12, 9)]
+    singular = np.array([0.99, 0.985, 0.98, 0.97, 0.96, 0.95, 0.5, 0.1])
+    mix = np.array([[0, 1], [1, 0]])[:, :, None] * np.full(8, -0.2)
+    skip = Coupling(("a", "b"), (basis[0] * np.sqrt(singular), basis[1] * np.sqrt(singular)), mix)
+    energy = Energy((Module("a", 12), Module("b", 9)), (skip,), j2=0.1)
+    spectra = []
 
-    def endless(*_, **__):
-        raise ArpackNoConvergence("no convergence", np.empty(0), np.empty((0, 0)))
+    def counted(energy, limit):
+        spectra.append(energy)
+        return too_strong(energy, limit)
 
-    monkeypatch.setattr(steps, "eigsh", endless)
-    held, limited = definite(couplings.energy(strong), strong, 0.9)
-    assert limited
-    for side, factor in held.items():
-        assert factor == pytest.approx(expected[side], abs=1e-6)
+    too_strong = steps._too_strong
+    monkeypatch.setattr(steps, "_too_strong", counted)
+    held, limited = definite(energy, {(0, 0): skip.factors[0], (0, 1): skip.factors[1]}, 0.9)
+    after = np.linalg.svd(with_coupling_factors(energy, held).matrix()[:12, 12:])[1] / 0.2
+    assert limited and after[:8] == pytest.approx(np.minimum(singular, 0.9), abs=1e-8)
+    assert len(spectra) == 2
 
 
 def test_couplings_that_share_modules_stay_below_the_limit():
