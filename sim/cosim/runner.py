@@ -120,6 +120,11 @@ def run(
                 extra_env={
                     **(environment or {}),
                     FIGURES: str(figures),
+                    # by default cocotb has pytest compile every imported package anew, which takes
+                    # longer than most of these simulations
+                    "COCOTB_REWRITE_ASSERTION_FILES": " ".join(
+                        f"{module.rpartition('.')[2]}.py" for module in modules
+                    ),
                     "COCOTB_RESULTS_ATTACHMENTS": ",".join(map(str, attached)),
                 },
                 waves=waves,
