@@ -2,25 +2,21 @@
 """Lines to a simulated device on which time goes on while the host computes.
 
 Time is that of the line and of the device's clock. Whatever the simulation takes, it does not
-count; what the host computes between two calls counts with the processor's time of its thread. So
-what a board's link and its host reach together can be measured without the board, and on a machine
-that others use too.
+count; what the host computes between two calls does. So what a board's link and its host reach
+together can be measured without the board, and on a machine that others use too.
 """
 
 import time
+from collections import deque
+from dataclasses import dataclass
 from pathlib import Path
 
-from amaranth.back import verilog as back
-from amaranth.hdl import ClockDomain, Module, Signal
 from sliplib import encode
 
 from ornstein.hdl import protocol
-from ornstein.hdl.config import FabricConfig
 from ornstein.hdl.link.usb.descriptors import MAX_PACKET
 from ornstein.hdl.protocol import Opcode
 from ornstein.hdl.regmap import Line, Space
-from ornstein.hdl.top import on_serial_line
-from ornstein.sim import netlist, verilated
 from ornstein.sim.netlist import NetlistTransport
 from ornstein.sim.usb_host import BITS_PER_SECOND, UsbHost, UsbTransport
 
@@ -34,45 +30,55 @@ _STEP = 0.00005
 """Seconds between two looks of a waiting host."""
 
 
-def serial_library(config: FabricConfig, line: Line) -> Path:
-    """Returns the compiled simulator of a fabric behind a UART, bit by bit, which is built if the
-    cache does not hold it.
+@dataclass(frozen=True)
+class HostRates:
+    """Seconds that a host computes for each byte that it has read.
 
-    Raises ToolError if Verilator or a C++ compiler is missing, or the build failed.
+    Attributes
+    ----------
+    to_write : until it writes
+    to_read : until it reads again, apart from what it computes until it writes
     """
-    return verilated.library(
-        f"{config.name}-uart",
-        lambda: _serial_verilog(config, line),
-        netlist.HARNESS,
-        depends=repr((config, line)),
-        sources=(Path(__file__),),
-    )
 
-
-def _serial_verilog(config: FabricConfig, line: Line) -> str:
-    """Returns the module ``top`` with the ports that the harness drives, wired as on a board."""
-    m = Module()
-    m.domains.sync = clock = ClockDomain(reset_less=True)
-    rx, tx = Signal(init=1), Signal()
-    on_serial_line(m, config, line, rx, tx)
-    ports = {"sync_clk": (clock.clk, None), "rx": (rx, None), "tx": (tx, None)}
-    return back.convert(m, name="top", ports=ports, emit_src=False, strip_internal_attrs=True)
+    to_write: float
+    to_read: float
 
 
 class HostClock:
-    """Counts the processor's time of the calling thread.
+    """Says how long the host has computed since the line's last call.
 
-    ``computed`` returns the seconds since ``resume`` was called last.
+    Without rates this is the processor's time of the calling thread. It is too long, because the
+    simulation takes the host's data out of the caches: :func:`ornstein.sim.replay.host_rates`
+    measures the rates without the simulation.
+
+    Attributes
+    ----------
+    rates : HostRates; None measures each time
     """
 
     def __init__(self) -> None:
+        self.rates: HostRates | None = None
+        self._to_write = self._to_read = 0  # bytes whose time is not counted yet
         self.resume()
 
-    def computed(self) -> float:
-        return time.thread_time() - self._since
-
-    def resume(self) -> None:
+    def resume(self, received: int = 0) -> None:
+        """Notes that the host goes on, with so many bytes that were read."""
+        self._to_write += received
+        self._to_read += received
         self._since = time.thread_time()
+
+    def until_write(self) -> float:
+        """Returns the seconds until a write."""
+        size, self._to_write = self._to_write, 0
+        if self.rates is None:
+            return time.thread_time() - self._since
+        return size * self.rates.to_write
+
+    def until_read(self) -> float:
+        """Returns the seconds until a read."""
+        unwritten = self.until_write()
+        size, self._to_read = self._to_read, 0
+        return unwritten if self.rates is None else unwritten + size * self.rates.to_read
 
 
 class TimedSerial(NetlistTransport):
@@ -80,13 +86,19 @@ class TimedSerial(NetlistTransport):
 
     Parameters
     ----------
-    built : the simulator that :func:`serial_library` returned
+    built : the simulator that :func:`ornstein.sim.serial_simulator.library` returned
     line : line of the device; both ends start at its first rate
+
+    Attributes
+    ----------
+    host : HostClock
     """
+
+    through_usb = True
 
     def __init__(self, built: Path, line: Line):
         super().__init__(built, line)
-        self._clock, self._host = line.clock, HostClock()
+        self._clock, self.host = line.clock, HostClock()
         self._held = b""  # bytes that the FTDI chip has not passed on
         self._passed = b""  # bytes that wait for the host
         self._pass_at = 0.0
@@ -100,17 +112,17 @@ class TimedSerial(NetlistTransport):
         return self.seconds
 
     def write(self, data: bytes) -> None:
-        self._go_on(self._host.computed())
+        self._go_on(self.host.until_write())
         super().write(data)
-        self._host.resume()
+        self.host.resume()
 
     def read(self, timeout: float) -> bytes:
-        self._go_on(self._host.computed())
+        self._go_on(self.host.until_read())
         deadline = self.seconds + timeout
         while not self._passed and self.seconds < deadline:
             self._go_on(_STEP)
         data, self._passed = self._passed, b""
-        self._host.resume()
+        self.host.resume(len(data))
         return data
 
     def _go_on(self, seconds: float) -> None:
@@ -126,11 +138,16 @@ class TimedSerial(NetlistTransport):
 class TimedUsb(UsbTransport):
     """The bulk endpoints of an enumerated device, on whose bus nothing else happens; see the
     module. Time-outs are in seconds of the bus.
+
+    Attributes
+    ----------
+    host : HostClock
     """
 
     def __init__(self, host: UsbHost):
         super().__init__(host)
-        self._clock, self._queue = HostClock(), b""
+        self.host = HostClock()
+        self._packets: deque[bytes] = deque()  # that the host's controller has not sent yet
 
     @property
     def seconds(self) -> float:
@@ -141,17 +158,17 @@ class TimedUsb(UsbTransport):
         return self.seconds
 
     def write(self, data: bytes) -> None:
-        self._go_on(self._clock.computed())
-        self._queue += data
-        self._clock.resume()
+        self._go_on(self.host.until_write())
+        self._packets += [data[n : n + MAX_PACKET] for n in range(0, len(data), MAX_PACKET)]
+        self.host.resume()
 
     def read(self, timeout: float) -> bytes:
-        self._go_on(self._clock.computed())
+        self._go_on(self.host.until_read())
         deadline = self.seconds + timeout
         while not self._arrived and self.seconds < deadline:
             self._go_on(0.0)
         data, self._arrived = self._arrived, b""
-        self._clock.resume()
+        self.host.resume(len(data))
         return data
 
     def rates(self) -> tuple[float, float]:
@@ -173,10 +190,8 @@ class TimedUsb(UsbTransport):
         """Lets the time of the bus go on: a transaction of each endpoint by turns, at least one."""
         end = self.seconds + seconds
         while True:
-            packet = self._queue[:MAX_PACKET]
-            if packet and self._host.out(self._endpoint, packet):
-                self._queue = self._queue[len(packet) :]
-                self.sent += len(packet)
+            if self._packets and self._host.out(self._endpoint, self._packets[0]):
+                self.sent += len(self._packets.popleft())
             got = self._host.in_(self._endpoint) or b""
             self._arrived += got
             self.received += len(got)

@@ -20,10 +20,13 @@ class Transport(ABC):
     window : bytes that may be in flight besides the request that the device works on, which is the
         size of the device's input queue
     negotiable : whether the line has a rate that the link may change
+    through_usb : whether the bytes leave the host in packets of USB, each write in packets of its
+        own
     """
 
     window: int = MAX_REQUEST
     negotiable: bool = False
+    through_usb: bool = False
 
     @property
     def baud(self) -> int | None:

@@ -525,6 +525,8 @@ class UsbTransport(Transport):
     sent, received : bytes
     """
 
+    through_usb = True
+
     def __init__(self, host: UsbHost, *, tick: Callable[[int], None] | None = None):
         self._host, self._endpoint = host, DATA_ENDPOINT
         self._tick = tick or (lambda cycles: None)

@@ -35,6 +35,7 @@ def build(
         speed = link_speed(info)
     report |= demo_speed(info, info.module.CLOCKS["sync"] / 1e6, speed.rates)
     report["link_inferences_per_s"] = round(speed.inferences, 2)
+    report["host_ms_per_inference"] = round(1e3 * speed.host_seconds, 4)
     for path in {output / board / REPORT, json_file} - {None}:
         write_json(path, report)
     table = Table("resource", "used", "available")

@@ -300,6 +300,11 @@ class Program:
         centre, scale = standardised.centre, standardised.scale
         return centre - reach * scale, centre + reach * scale
 
+    @cached_property
+    def draws(self) -> bool:
+        """Whether the answers depend on random numbers, and so on the seed."""
+        return any(level.amplitude or level.dither for level, _ in self.schedule)
+
     def _of_inputs(self, values: np.ndarray) -> np.ndarray:
         """Returns those of the values (..., written numbers) that belong to the input."""
         return values if self.problem.drive is None else values[..., self.problem.driven_units]

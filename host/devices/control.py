@@ -14,6 +14,9 @@ from ornstein.hdl.regmap import SCRUBBED, Control, ScrubRegister, Space, StatusR
 from ornstein.host.devices.device import COUNTERS, DeviceError
 from ornstein.host.devices.link import Link
 
+_COUNTERS = [
+    (name, register.value) for name, register in zip(COUNTERS, regmap.COUNTERS, strict=True)
+]
 _WORD = 1 << 32
 _DONE = 1 << StatusRegister.as_shape()["done"].width
 _PASSES = 1 << ScrubRegister.as_shape()["passes"].width
@@ -117,20 +120,17 @@ class ControlState:
     @classmethod
     def of(cls, registers: np.ndarray) -> Self:
         """Returns the state that the registers (count,) of :meth:`place` hold."""
-        values = dict(enumerate(registers.tolist(), Control.STATUS))
-        status = _fields(StatusRegister, values[Control.STATUS])
+        values, first = registers.tolist(), Control.STATUS.value
+        status = _fields(StatusRegister, values[0])
         return cls(
             busy=bool(status["running"] or status["pending"]),
             done=status["done"],
             tag=status["tag"],
             session=status["session"],
-            counters={
-                name: values[register]
-                for name, register in zip(COUNTERS, regmap.COUNTERS, strict=True)
-            },
-            samples=values[Control.SAMPLES],
-            taken=values[Control.TAKEN],
-            scrub=ScrubState.of(values[Control.SCRUB]) if Control.SCRUB in values else None,
+            counters={name: values[register - first] for name, register in _COUNTERS},
+            samples=values[Control.SAMPLES - first],
+            taken=values[Control.TAKEN - first],
+            scrub=ScrubState.of(values[-1]) if len(values) > Control.SCRUB - first else None,
         )
 
 

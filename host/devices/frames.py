@@ -2,6 +2,7 @@
 """Requests and answers of the link as the packets that travel."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import accumulate
 
 import sliplib
@@ -56,26 +57,28 @@ class Request:
 
     def packet(self, sequence: int) -> bytes:
         """Returns the bytes that are sent."""
+        frame = protocol.sealed(bytes((sequence,)) + self._content)
+        return END + sliplib.encode(frame) + END
+
+    @cached_property
+    def _content(self) -> bytes:
+        """What follows the sequence number, which is the first byte."""
         header = (
-            sequence << _PLACES["sequence"]
-            | self.opcode << _PLACES["opcode"]
+            self.opcode << _PLACES["opcode"]
             | self.space << _PLACES["space"]
             | self.address << _PLACES["address"]
             | self.count << _PLACES["count"]
         )
-        frame = protocol.sealed(header.to_bytes(REQUEST_HEADER_BYTES, "little") + self.data)
-        return END + sliplib.encode(frame) + END
+        return header.to_bytes(REQUEST_HEADER_BYTES, "little")[1:] + self.data
 
 
 def parsed(packet: bytes) -> tuple[int, Status, bytes] | None:
     """Returns sequence number, status and data of the answer in a packet between two END; None if
     it is no valid answer.
     """
-    if _ESCAPE not in packet:
-        frame = packet
-    elif sliplib.is_valid(packet):
-        frame = sliplib.decode(packet)
-    else:
+    try:
+        frame = sliplib.decode(packet) if _ESCAPE in packet else packet
+    except sliplib.ProtocolError:
         return None
     if len(frame) < ANSWER_HEADER_BYTES + CRC_BYTES or protocol.crc(frame):
         return None

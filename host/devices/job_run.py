@@ -57,8 +57,9 @@ _CLEAN_ATTEMPTS = 3
 
 _LEAST_PATIENCE = 16
 """Units of the shortest wait."""
-_AHEAD = 4
-"""Jobs that may be sent ahead of their answers: more than fill the device's queue of requests."""
+_AHEAD = 8
+"""Jobs that may be sent ahead of their answers: more than fill the device's queue of requests, so
+that what follows is there once an answer makes room."""
 _SHORT = 1 / 4
 """Part of the link's time-out that a job may take for others to be sent ahead of its answers."""
 
@@ -294,6 +295,8 @@ class JobRun:
             (Space.DRIVE, place + first * units, words.ravel())
             for first, words in self._inputs.changed(job)
         ]
+        if not self._program.draws:
+            return changed
         seeds = job_seeds(self._seed, job.number, units)
         return [*changed, (Space.SEED, 0, seed_elements(seeds))]
 
@@ -448,7 +451,7 @@ class JobRun:
         self._started.append(job)
         requests = [one for part in self._inputs_of(job) for one in self._link.writes(*part)]
         register, tag = self._device.next_job(*self._levels, job.bank)
-        requests += self._link.writes(Space.CONTROL, Control.START, [register])
+        requests.append(self._link.register_write(Control.START, register))
         self._due.append((len(requests), tag))
         pipeline.send(requests)
         if len(self._started) > 1:

@@ -33,6 +33,8 @@ class InputWords:
 
     def __init__(self, program: Program):
         self._unit_lanes = program.config.unit_lanes
+        # between words that are written together: those of a gap take less than another request
+        self._longest_gap = (REQUEST_BYTES + ANSWER_BYTES) // (2 * self._unit_lanes)
         self._banks = 2 if program.layout.bank_offset else 1
         self.forget()
         self._jobs = [0] * self._banks
@@ -55,11 +57,10 @@ class InputWords:
         self._jobs[bank] += 1
         if held is None or not self._kept or self._jobs[bank] % _REWRITE == 0:
             return [(0, job.words)]
-        rows = np.flatnonzero((job.words != held).any(axis=1))
+        rows = (job.words != held).ravel().nonzero()[0] // self._unit_lanes
         if not len(rows):
             return []
-        gap = REQUEST_BYTES + ANSWER_BYTES
-        ends = np.flatnonzero((rows[1:] - rows[:-1]) * (2 * self._unit_lanes) > gap).tolist()
+        ends = (rows[1:] - rows[:-1] > self._longest_gap).nonzero()[0].tolist()
         firsts = [rows[0], *(rows[end + 1] for end in ends)]
         lasts = [*(rows[end] for end in ends), rows[-1]]
         return [
@@ -79,7 +80,9 @@ def bytes_per_input(
     sent = answered = 0
     for job in jobs:
         written = [part.size * infos[Space.DRIVE].bytes for _, part in words.changed(job)]
-        written += [infos[Space.SEED].size * infos[Space.SEED].bytes, infos[Space.CONTROL].bytes]
+        if program.draws:
+            written.append(infos[Space.SEED].size * infos[Space.SEED].bytes)
+        written.append(infos[Space.CONTROL].bytes)
         requests = sum(-(-size // MAX_WRITE_BYTES) for size in written)
         sent += sum(written) + requests * REQUEST_BYTES
         answered += requests * ANSWER_BYTES

@@ -284,6 +284,14 @@ class Link:
         return self.identify() if self._config is None else self._config
 
     @property
+    def holds_a_packet(self) -> bool:
+        """Whether the device is a USB device itself, as its identity says, which names no rates
+        then. It takes one packet ahead. The others are refused and sent again, and each time takes
+        as long as a packet of answers.
+        """
+        return self.transport.through_usb and self.line is not None and not self.line.divisors
+
+    @property
     def baud(self) -> int | None:
         """Bits per second of the line; None where it has no rate."""
         return self.transport.baud
@@ -414,6 +422,11 @@ class Link:
             )
             for first in range(0, len(values), step)
         ]
+
+    def register_write(self, register: Control, value: int) -> Request:
+        """Returns the request that writes an unsigned number to a control register."""
+        data = value.to_bytes(self._infos()[Space.CONTROL].bytes, "little")
+        return Request(Opcode.WRITE, Space.CONTROL, register, 1, data)
 
     def wait(
         self, events: Event, timeout: float, meanwhile: Callable[[], None] | None = None

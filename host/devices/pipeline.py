@@ -10,7 +10,8 @@ else may arrive. Otherwise the pipeline ends with an error, and what it was for 
 from collections import deque
 from typing import NamedTuple
 
-from ornstein.hdl.protocol import MAX_READ_BYTES, Status
+from ornstein.hdl.link.usb.descriptors import MAX_PACKET
+from ornstein.hdl.protocol import MAX_READ_BYTES, Opcode, Status
 from ornstein.host.devices.frames import MOST_AHEAD, SEQUENCES, Request, parsed
 from ornstein.host.devices.link import Link
 from ornstein.sim.transport import LinkError
@@ -25,11 +26,14 @@ class DisturbedError(LinkError):
 
 
 class _Sent(NamedTuple):
-    """A request that is not answered yet, with its sequence number and the bytes of its packet."""
+    """A request with its sequence number, its packet, and the bytes of all packets up to the end of
+    this one.
+    """
 
     request: Request
     sequence: int
-    size: int
+    packet: bytes
+    end: int
 
 
 class Pipeline:
@@ -41,16 +45,23 @@ class Pipeline:
 
     def __init__(self, link: Link):
         self._link = link
-        self._waiting: deque[Request] = deque()
+        self._waiting: deque[_Sent] = deque()
         self._in_flight: deque[_Sent] = deque()
-        self._behind = 0  # bytes of packets in flight behind the oldest
-        self._packet = b""  # of the first request that waits, once it was made
+        self._long: deque[int] = deque()  # ends of those whose answers take more than a packet
+        self._end = 0  # bytes of all packets so far
         self._awaited = 0  # bytes of data of the answers to all in flight
         self._answers: deque[bytes] = deque()
 
     def send(self, requests: list[Request]) -> None:
-        """Sends the requests as soon as there is room for them on the device."""
-        self._waiting.extend(requests)
+        """Sends the requests as soon as there is room for them on the device. Their packets are
+        made now, so that later nothing stands between an answer and what it makes room for: nothing
+        else is sent meanwhile, so that their sequence numbers are known.
+        """
+        for request in requests:
+            sequence = (self._link.made + len(self._waiting)) % SEQUENCES + 1
+            packet = request.packet(sequence)
+            self._end += len(packet)
+            self._waiting.append(_Sent(request, sequence, packet, self._end))
         self._send()
 
     def answers(self, count: int) -> list[bytes]:
@@ -61,35 +72,48 @@ class Pipeline:
         deadline = transport.now() + link.timeout
         while len(self._answers) < count:
             data = transport.read(max(0.0, deadline - transport.now()))
-            for packet in link.packets(data):
+            packets = link.packets(data)
+            for packet in packets:
                 self._take(packet)
-                deadline = transport.now() + link.timeout
-            if transport.now() >= deadline:
-                raise self._lost("is not answered")
             self._send()
+            if packets:
+                deadline = transport.now() + link.timeout
+            elif transport.now() >= deadline:
+                raise self._lost("is not answered")
         return [self._answers.popleft() for _ in range(count)]
 
     def _send(self) -> None:
-        """Sends what may be in flight beside what is, in one piece."""
+        """Sends what may be in flight beside what is, in one piece. A device that holds one packet
+        gets a WAIT at the beginning of a packet, so that it holds what follows while it waits.
+        """
         link, packets = self._link, []
-        while self._waiting and len(self._in_flight) < MOST_AHEAD:
-            request, sequence = self._waiting[0], link.made % SEQUENCES + 1
-            # nothing else is sent meanwhile, so that a packet that has to wait keeps its number
-            self._packet = packet = self._packet or request.packet(sequence)
-            awaited = self._awaited + request.answer_bytes
-            full = self._behind + len(packet) > link.transport.window or awaited > _MOST_ANSWERED
-            if self._in_flight and full:
-                break
-            self._waiting.popleft()
-            self._packet = b""
+        while self._waiting and self._has_room(self._waiting[0]):
+            sent = self._waiting.popleft()
+            request = sent.request
+            self._in_flight.append(sent)
+            self._awaited += request.answer_bytes
+            if request.answer_bytes > MAX_PACKET:
+                self._long.append(sent.end)
             link.made += 1
-            self._behind += len(packet) if self._in_flight else 0
-            self._awaited = awaited
-            self._in_flight.append(_Sent(request, sequence, len(packet)))
-            link.expect(sequence)
-            packets.append(packet)
+            link.expect(sent.sequence)
+            if packets and request.opcode == Opcode.WAIT and link.holds_a_packet:
+                link.transport.write(b"".join(packets))
+                packets.clear()
+            packets.append(sent.packet)
         if packets:
             link.transport.write(b"".join(packets))
+
+    def _has_room(self, new: _Sent) -> bool:
+        """Returns whether the device has room for a packet, and the host's port for its answer."""
+        if not self._in_flight:
+            return True
+        if len(self._in_flight) >= MOST_AHEAD:
+            return False
+        if self._awaited + new.request.answer_bytes > _MOST_ANSWERED:
+            return False
+        if self._long and self._link.holds_a_packet and new.end - self._long[0] > MAX_PACKET:
+            return False
+        return new.end - self._in_flight[0].end <= self._link.transport.window
 
     def _take(self, packet: bytes) -> None:
         """Takes the answer to the oldest request in flight."""
@@ -101,14 +125,15 @@ class Pipeline:
             self._link.strays += 1
         if not self._in_flight or sequence != self._in_flight[0].sequence:
             raise self._lost("is not answered before a later one")
-        oldest = self._in_flight[0]
+        request, _, _, end = self._in_flight[0]
         if status != Status.OK:
-            raise DisturbedError(f"{oldest.request} is answered by {status.name}")
-        if len(data) != oldest.request.answer_bytes:
+            raise DisturbedError(f"{request} is answered by {status.name}")
+        if len(data) != request.answer_bytes:
             raise self._lost("is answered with the wrong number of bytes")
         self._in_flight.popleft()
-        self._behind -= self._in_flight[0].size if self._in_flight else 0
-        self._awaited -= oldest.request.answer_bytes
+        if self._long and self._long[0] == end:
+            self._long.popleft()
+        self._awaited -= request.answer_bytes
         self._answers.append(data)
 
     def _lost(self, how: str) -> DisturbedError:

@@ -41,6 +41,8 @@ class SerialTransport(Transport):
         The port cannot be opened.
     """
 
+    through_usb = True
+
     def __init__(self, port: str, *, baud: int = DEFAULT_BAUD, negotiable: bool = False):
         self._name = port
         self.negotiable = negotiable

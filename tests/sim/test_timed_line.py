@@ -12,15 +12,17 @@ from ornstein.hdl.regmap import Line, Space
 from ornstein.host.compile.compiler import compile_problem
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.devices.link import Link
-from ornstein.sim import timed_line, usb_host
-from ornstein.sim.timed_line import FTDI_SECONDS, TimedSerial, TimedUsb, serial_library
+from ornstein.sim import serial_simulator, timed_line, usb_host
+from ornstein.sim.replay import Recorder, Replay
+from ornstein.sim.timed_line import FTDI_SECONDS, HostRates, TimedSerial, TimedUsb
+from ornstein.sim.transport import Transport
 
 LINE = Line(48_000_000, (48, 16))
 
 
 @pytest.fixture
 def serial():
-    line = TimedSerial(serial_library(TINY, LINE), LINE)
+    line = TimedSerial(serial_simulator.library(TINY, LINE), LINE)
     yield line
     line.close()
 
@@ -39,9 +41,10 @@ def usb():
 def idle_host(monkeypatch):
     """A host that computes for as many seconds as the list holds, once for each call."""
     seconds = []
-    monkeypatch.setattr(
-        timed_line.HostClock, "computed", lambda self: seconds.pop() if seconds else 0.0
-    )
+    for until in ("until_write", "until_read"):
+        monkeypatch.setattr(
+            timed_line.HostClock, until, lambda self: seconds.pop() if seconds else 0.0
+        )
     return seconds
 
 
@@ -74,12 +77,58 @@ def test_what_the_host_computes_counts_and_the_simulation_does_not(name, request
 def test_a_host_clock_counts_the_processor_s_time():
     clock = timed_line.HostClock()
     time.sleep(0.05)
-    assert clock.computed() < 0.04
-    before = clock.computed()
+    assert clock.until_write() < 0.04
+    before = clock.until_read()
     sum(range(300_000))
-    assert clock.computed() > before
+    assert clock.until_read() > before
     clock.resume()
-    assert clock.computed() < 0.04
+    assert clock.until_write() < 0.04
+
+
+def test_a_host_clock_with_rates_counts_each_byte_once():
+    clock = timed_line.HostClock()
+    clock.rates = HostRates(to_write=2.0, to_read=3.0)
+    clock.resume(5)
+    assert (clock.until_write(), clock.until_write(), clock.until_read()) == (10, 0, 15)
+    clock.resume(1)
+    assert clock.until_read() == 5
+
+
+class Echo(Transport):
+    """Gives back what is written."""
+
+    window, through_usb = 64, False
+
+    def __init__(self):
+        self._data = b""
+
+    def now(self):
+        return 7.0
+
+    def write(self, data):
+        self._data += data
+
+    def read(self, timeout):
+        data, self._data = self._data, b""
+        return data
+
+    def close(self):
+        pass
+
+
+def test_a_replay_gives_what_was_recorded_and_counts_the_time_between():
+    recorder = Recorder(Echo())
+    for data in (b"abc", b"", b"de"):
+        recorder.write(data)
+        assert recorder.read(1.0) == data
+    assert recorder.now() == 7
+    replay = Replay(recorder)
+    replay.write(b"anything")
+    assert [replay.read(1.0) for _ in range(3)] == [b"abc", b"", b"de"]
+    sum(range(300_000))
+    rates = replay.rates()
+    assert rates.to_read > rates.to_write > 0
+    assert replay.window == 64 and replay.now() == 0
 
 
 @pytest.mark.parametrize("name", ["serial", "usb"])

@@ -22,7 +22,7 @@ from ornstein.host.experiments.bench.figures import (
     figure,
 )
 from ornstein.host.experiments.bench.programs import relaxation_issues
-from ornstein.host.experiments.link_speed import INPUTS, link_speed
+from ornstein.host.experiments.link_speed import link_speed
 from ornstein.host.experiments.paper.energy_account import ICEBREAKER_MHZ
 from ornstein.host.experiments.speed import BITS_PER_BYTE, demo_speed
 from ornstein.host.models import recipes
@@ -68,7 +68,7 @@ def limit_figures() -> Iterator[Figure]:
         )
 
 
-def board_figures(progress: Progress, inputs: int = INPUTS) -> Iterator[Figure]:
+def board_figures(progress: Progress, inputs: int | None = None) -> Iterator[Figure]:
     """Yields the inferences a second that each board reaches through its link, host included, over
     what the slower one of its line and its lanes allows.
     """
@@ -85,7 +85,9 @@ def board_figures(progress: Progress, inputs: int = INPUTS) -> Iterator[Figure]:
         lanes, line = (speed[f"{kind}inferences_per_s"] for kind in ("", "line_"))
         assert isinstance(lanes, float) and isinstance(line, float)  # the program fits each board
         outcome = (
-            f"{inputs} inputs of the aligned demo program; the limit is that of the "
+            f"{reached.inputs} inputs of the aligned demo program, the host computing "
+            f"{1e3 * reached.host_seconds:.2f} ms for each; a run of two takes "
+            f"{1e3 * reached.beginning_seconds:.1f} ms; the limit is that of the "
             f"{speed['limited_by']}, where the line carries {line:,.0f} and the lanes reach "
             f"{lanes:,.0f}"
         )

@@ -87,3 +87,13 @@ def test_a_run_sends_and_answers_the_bytes_that_were_counted(program, selection)
     # escapes, waits that are repeated, and the beginning of the run come on top
     for real, counted in zip(found, expected, strict=True):
         assert counted <= real / len(inputs) < 1.15 * counted
+
+
+def test_a_program_that_draws_nothing_is_sent_no_seeds(program):
+    stages = tuple(replace(stage, kT=0.0) for stage in toy().stages)
+    cold = compile_problem(toy(stages=stages), TINY, toy_inputs())
+    assert program.draws and not cold.draws
+    sent = [
+        bytes_per_input(one, one.encode(toy_inputs(40)), Selection())[0] for one in (cold, program)
+    ]
+    assert sent[0] < sent[1]

@@ -65,6 +65,18 @@ def test_no_more_answers_are_awaited_than_a_port_keeps():
     assert len(pipeline.answers(8)) == 8
 
 
+def test_a_device_that_holds_a_packet_is_sent_no_more_while_it_answers_at_length():
+    transport = FakeTransport(FakeDevice(ICEBREAKER))
+    link = Link(transport)
+    long, short = link.reads(Space.FACTOR, [0], 256), link.reads(Space.STATE, [0], 1)
+    for through_usb, expected in (False, 21), (True, 6):
+        transport.through_usb = through_usb
+        pipeline = Pipeline(link)
+        pipeline.send(long + 20 * short)
+        assert len(transport._requests) == expected
+        assert len(pipeline.answers(21)) == 21
+
+
 def test_no_number_is_used_again_while_its_request_can_be_answered(link):
     link.transport.window = 1 << 16
     pipeline = Pipeline(link)

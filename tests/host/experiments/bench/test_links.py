@@ -39,15 +39,16 @@ def test_a_board_is_compared_with_the_slower_one_of_line_and_lanes(monkeypatch):
 
     def measured(info, inputs):
         asked.append((info.name, inputs))
-        return LinkSpeed(500.0, LineRates(300_000.0, 300_000.0))
+        return LinkSpeed(500.0, LineRates(300_000.0, 300_000.0), 7, 1e-4, 2e-3)
 
     monkeypatch.setattr(links, "link_speed", measured)
     rows = {row.name: row for row in links.board_figures(ignore, 7)}
     assert asked == [(name, 7) for name in BOARDS] and len(rows) == len(BOARDS)
     slow = rows["inferences_icebreaker"]
-    assert slow.value == 500.0 and slow.reference == pytest.approx(912, abs=1)
-    assert "limit is that of the line, where the line carries 912" in slow.note
-    fast = LinkSpeed(500.0, LineRates(1e9, 1e9))
+    assert slow.value == 500.0 and slow.reference == pytest.approx(929, abs=1)
+    assert "7 inputs" in slow.note and "the host computing 0.10 ms" in slow.note
+    assert "limit is that of the line, where the line carries 929" in slow.note
+    fast = LinkSpeed(500.0, LineRates(1e9, 1e9), 7, 1e-4, 2e-3)
     monkeypatch.setattr(links, "link_speed", lambda info, inputs: fast)
     (row, *_) = links.board_figures(ignore, 7)
     assert row.reference == pytest.approx(48e6 / 4352, rel=1e-3)
