@@ -4,28 +4,11 @@
 import numpy as np
 import pytest
 
+from helpers.echo import Echo
 from ornstein.hdl.protocol import END
 from ornstein.sim.line_faults import FaultyLine, LineFault
-from ornstein.sim.transport import Transport
 
 DATA = bytes(range(100))
-
-
-class Echo(Transport):
-    """Gives back what was written; ``closed`` is whether it was closed."""
-
-    def __init__(self):
-        self.waiting, self.closed = b"", False
-
-    def write(self, data):
-        self.waiting += data
-
-    def read(self, timeout):
-        data, self.waiting = self.waiting, b""
-        return data
-
-    def close(self):
-        self.closed = True
 
 
 def carried(fault: LineFault, seed: int) -> bytes:

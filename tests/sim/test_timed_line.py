@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pytest
 
+from helpers.echo import Echo
 from helpers.programs import toy, toy_inputs
 from ornstein.hdl.config import TINY
 from ornstein.hdl.regmap import Line, Space
@@ -15,7 +16,6 @@ from ornstein.host.devices.link import Link
 from ornstein.sim import serial_simulator, timed_line, usb_host
 from ornstein.sim.replay import Recorder, Replay
 from ornstein.sim.timed_line import FTDI_SECONDS, HostRates, TimedSerial, TimedUsb
-from ornstein.sim.transport import Transport
 
 LINE = Line(48_000_000, (48, 16))
 
@@ -94,30 +94,10 @@ def test_a_host_clock_with_rates_counts_each_byte_once():
     assert clock.until_read() == 5
 
 
-class Echo(Transport):
-    """Gives back what is written."""
-
-    window, through_usb = 64, False
-
-    def __init__(self):
-        self._data = b""
-
-    def now(self):
-        return 7.0
-
-    def write(self, data):
-        self._data += data
-
-    def read(self, timeout):
-        data, self._data = self._data, b""
-        return data
-
-    def close(self):
-        pass
-
-
 def test_a_replay_gives_what_was_recorded_and_counts_the_time_between():
-    recorder = Recorder(Echo())
+    echo = Echo()
+    echo.window, echo.now = 64, lambda: 7.0
+    recorder = Recorder(echo)
     for data in (b"abc", b"", b"de"):
         recorder.write(data)
         assert recorder.read(1.0) == data
