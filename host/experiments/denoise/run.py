@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from ornstein.boards.baseline import baseline
 from ornstein.hdl.config import FabricConfig, preset
 from ornstein.host.devices.comparison import check_equals_model
 from ornstein.host.devices.device import open_device, prediction_only
@@ -29,7 +30,7 @@ CALIBRATION_IMAGES = 4
 """Training images whose pixels set the ranges of the program's formats."""
 SHOWN = 8
 """Images of the picture."""
-BOARD_MHZ = 90.0
+BOARD_MHZ = baseline()["boards"]["ulx3s"]["target_mhz"]
 """Clock of the ULX3S's fabric."""
 BOARD_WATTS = 2.5
 """Upper bound of the board's power: 500 mA at 5 V, what a USB 2.0 port gives (USB 2.0, 7.2.1)."""
