@@ -330,6 +330,7 @@ ULX3S = FabricConfig(
     sample_depth=0,
     quartic=False,
     scrub=True,
+    mix_window=True,
 )
 """128 lanes and 8,192 units: what an ECP5-85F has multipliers and block RAM for."""
 

