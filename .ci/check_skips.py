@@ -8,7 +8,6 @@ import sys
 import xml.etree.ElementTree as ElementTree
 
 ALLOWED = {
-    "test_icebreaker_from_scratch": "builds a bitstream for minutes, with ORNSTEIN_BUILD=1",
     "test_a_long_command_runs": "builds and verifies whole boards, with ORNSTEIN_BUILD=1",
 }
 """Tests that may be skipped with any of their parameters, and why."""

