@@ -16,8 +16,10 @@ REFERENCE = 12_000_000
 """Frequency of the oscillator in Hz."""
 CLOCKS = {"sync": 48_000_000}
 """Frequency in Hz of each clock domain, which the PLL makes: a multiple of the baud rate."""
-LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000, 12_000_000))
-"""Rates that both the FT2232H and the fabric's clock can make exactly."""
+LINE = Line.at(CLOCKS["sync"], (1_000_000, 3_000_000, 12_000_000), spare=512)
+"""Rates that both the FT2232H and the fabric's clock can make exactly. The spare bytes keep the
+line busy at 12 Mbaud while the host has not heard of an answer yet, for up to half a millisecond.
+"""
 
 
 class Platform(ICE40HX8KBEVNPlatform):

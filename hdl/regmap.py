@@ -36,10 +36,13 @@ class Line:
     clock : frequency of the UART's clock in Hz
     divisors : cycles per bit that can be chosen, at most four numbers from 1 to 255; the first one
         is set at power-up
+    spare : bytes of received requests that wait beside a whole one, so that the host can send this
+        much further ahead; a power of two in all
     """
 
     clock: int = 0
     divisors: tuple[int, ...] = ()
+    spare: int = 0
 
     def __post_init__(self):
         if len(self.divisors) > 4 or any(not 1 <= divisor <= 255 for divisor in self.divisors):
@@ -48,13 +51,13 @@ class Line:
             )
 
     @classmethod
-    def at(cls, clock: int, bauds: tuple[int, ...]) -> "Line":
+    def at(cls, clock: int, bauds: tuple[int, ...], spare: int = 0) -> "Line":
         """Returns the line of a UART at ``clock`` Hz with the rates nearest to ``bauds``, of which
         the first is set at power-up.
 
         Raises ValueError if a rate differs by more than 1 %, half of what the receiver tolerates.
         """
-        line = cls(clock, tuple(round(clock / baud) for baud in bauds))
+        line = cls(clock, tuple(round(clock / baud) for baud in bauds), spare)
         for wanted, made in zip(bauds, line.bauds, strict=True):
             if abs(made - wanted) > wanted / 100:
                 raise ValueError(
@@ -68,12 +71,13 @@ class Line:
         return tuple(round(self.clock / divisor) for divisor in self.divisors)
 
     def identity(self) -> dict[str, int]:
-        """Returns the line's identity registers: the clock, and a byte for each divisor, the first
-        one in the lowest byte.
+        """Returns the line's identity registers: the clock, a byte for each divisor, the first one
+        in the lowest byte, and the spare bytes.
         """
         return {
             "line_clock": self.clock,
             "line_divisors": int.from_bytes(bytes(self.divisors), "little"),
+            "line_spare": self.spare,
         }
 
     @classmethod
@@ -82,6 +86,7 @@ class Line:
         return cls(
             values["line_clock"],
             tuple(byte for byte in values["line_divisors"].to_bytes(4, "little") if byte),
+            values["line_spare"],
         )
 
 
@@ -260,10 +265,11 @@ EVENTS = data.StructLayout({event.name.lower(): 1 for event in Event})
 def identity(config: FabricConfig, line: Line = NO_LINE) -> dict[str, int]:
     """Returns the identity registers in the order of their addresses.
 
-    Those of ``LATE_OPTIONS`` come last: gateware that is older than these fields answers zero
-    there.
+    Those of ``LATE_OPTIONS`` and the spare bytes of the line come last: gateware that is older than
+    these fields answers zero there.
     """
     head = {"magic": MAGIC, "protocol": PROTOCOL_VERSION, "build_hash": config.build_hash}
-    fields = config.identity()
+    fields, of_line = config.identity(), line.identity()
     last = {name: fields.pop(name) for name in LATE_OPTIONS}
-    return head | fields | line.identity() | last
+    last["line_spare"] = of_line.pop("line_spare")
+    return head | fields | of_line | last

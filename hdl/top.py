@@ -114,7 +114,7 @@ class Top(wiring.Component):
 
 def on_serial_line(m: Module, config: FabricConfig, line: regmap.Line, rx: Value, tx: Signal):
     """Adds the machine and a UART, whose wires ``rx`` and ``tx`` are seen from the device."""
-    m.submodules.uart = uart = Uart(*line.divisors)
+    m.submodules.uart = uart = Uart(*line.divisors, spare=line.spare)
     m.submodules.top = top = Top(config, line)
     if Timing.of(config).hop:  # a byte from the queue's block RAM would come too late
         m.submodules.received = received = Register()

@@ -17,8 +17,8 @@ class Transport(ABC):
 
     Attributes
     ----------
-    window : bytes that may be in flight besides the request that the device works on, which is the
-        size of the device's input queue
+    window : bytes that may be in flight besides the request that the device works on, which every
+        device's queue holds
     negotiable : whether the line has a rate that the link may change
     through_usb : whether the bytes leave the host in packets of USB, each write in packets of its
         own

@@ -164,12 +164,13 @@ class Transmitter(wiring.Component):
 
 
 class Uart(wiring.Component):
-    """A serial line as a pair of byte streams. Received bytes wait in a queue that holds one whole
-    request, since the sender cannot be told to pause.
+    """A serial line as a pair of byte streams. Received bytes wait in a queue that holds at least
+    one whole request, since the sender cannot be told to pause.
 
     Parameters
     ----------
     divisors : clock cycles per bit that ``rate`` can choose, each at least 4
+    spare : bytes that the queue holds beside a whole request; a power of two in all
 
     Members
     -------
@@ -183,8 +184,8 @@ class Uart(wiring.Component):
     framing : Out(1), one cycle: a received byte was dropped because its stop bit was missing
     """
 
-    def __init__(self, *divisors: int):
-        self._divisors = _checked(divisors)
+    def __init__(self, *divisors: int, spare: int = 0):
+        self._divisors, self._spare = _checked(divisors), spare
         super().__init__(
             {
                 "rx": In(1, init=1),
@@ -202,7 +203,7 @@ class Uart(wiring.Component):
         m = Module()
         m.submodules.receiver = receiver = Receiver(*self._divisors)
         m.submodules.transmitter = transmitter = Transmitter(*self._divisors)
-        m.submodules.queue = queue = Queue(8, MAX_REQUEST)
+        m.submodules.queue = queue = Queue(8, MAX_REQUEST + self._spare)
         connect(m, receiver.o, queue.i)
         connect(m, queue.o, flipped(self.o))
         connect(m, flipped(self.i), transmitter.i)

@@ -183,7 +183,7 @@ class _Batch:
 class Link:
     """The host's end of :mod:`ornstein.hdl.protocol`, over a transport to a device.
 
-    Several requests are in flight at a time, as many bytes as the transport's window allows. A
+    Several requests are in flight at a time, as many bytes as the window allows. A
     request that is damaged or not answered is sent again under the same sequence number, up to
     ``retries`` times. Every request may be repeated without harm; the first answer counts. No call
     lasts longer than ``timeout * (retries + 1)`` seconds without a valid answer.
@@ -290,6 +290,13 @@ class Link:
         as long as a packet of answers.
         """
         return self.transport.through_usb and self.line is not None and not self.line.divisors
+
+    @property
+    def window(self) -> int:
+        """Bytes that may be in flight besides the request that the device works on: the size of
+        its queue, as far as its identity has told it.
+        """
+        return self.transport.window + (self.line.spare if self.line else 0)
 
     @property
     def baud(self) -> int | None:
@@ -482,7 +489,7 @@ class Link:
         unexplained = 0  # bytes received since the last valid answer
         deadline = self.transport.now() + self.timeout
         while batch.unfinished:
-            for sequence, packet in batch.packets(self.transport.window):
+            for sequence, packet in batch.packets(self.window):
                 self.expect(sequence)
                 self.transport.write(packet)
             data = self.transport.read(max(0.0, deadline - self.transport.now()))

@@ -113,7 +113,7 @@ class Pipeline:
             return False
         if self._long and self._link.holds_a_packet and new.end - self._long[0] > MAX_PACKET:
             return False
-        return new.end - self._in_flight[0].end <= self._link.transport.window
+        return new.end - self._in_flight[0].end <= self._link.window
 
     def _take(self, packet: bytes) -> None:
         """Takes the answer to the oldest request in flight."""

@@ -27,17 +27,18 @@ def test_identity_begins_with_what_a_host_checks_first(config):
     assert values["magic"].to_bytes(4, "little") == b"OSTN"
     assert values["protocol"] == regmap.PROTOCOL_VERSION
     assert values["build_hash"] == config.build_hash
-    assert [*list(values)[3:-5], *list(values)[-3:]] == list(config.identity())
+    assert [*list(values)[3:-6], *list(values)[-4:-1]] == list(config.identity())
     # what is new comes last, where older gateware answers zero
-    assert list(values)[-5:] == ["line_clock", "line_divisors", *LATE_OPTIONS]
+    assert list(values)[-6:] == ["line_clock", "line_divisors", *LATE_OPTIONS, "line_spare"]
     assert spaces(config)[Space.IDENTITY].size == len(values)
 
 
-def test_a_line_tells_its_rates():
-    line = Line.at(21_000_000, (1_000_000, 3_000_000))
+def test_a_line_tells_its_rates_and_its_queue():
+    line = Line.at(21_000_000, (1_000_000, 3_000_000), spare=512)
     assert line.divisors == (21, 7) and line.bauds == (1_000_000, 3_000_000)
     values = regmap.identity(TINY, line)
     assert values["line_divisors"].to_bytes(4, "little") == bytes([21, 7, 0, 0])
+    assert values["line_spare"] == 512
     assert Line.from_identity(values) == line
     assert Line.from_identity(regmap.identity(TINY)) == NO_LINE and NO_LINE.bauds == ()
 

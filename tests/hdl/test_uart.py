@@ -154,11 +154,14 @@ def test_loop_at_every_rate(rate):
     simulate(dut, bench, background=[sink(dut.o, received)])
 
 
-def test_queue_of_a_request():
-    """Without a reader a whole request waits in the queue; what comes after is lost and flagged."""
-    dut = Uart(4)
+@pytest.mark.parametrize("spare", [0, 512])
+def test_queue_of_a_request(spare):
+    """Without a reader a whole request, and the spare bytes, wait in the queue; what comes after is
+    lost and flagged.
+    """
+    dut = Uart(4, spare=spare)
     received, overflows = [], []
-    data = [n % 251 for n in range(MAX_REQUEST + 5)]
+    data = [n % 251 for n in range(MAX_REQUEST + spare + 5)]
 
     async def bench(ctx):
         await drive(ctx, dut.rx, [level for byte in data for level in bits(byte)], 4)
@@ -176,7 +179,7 @@ def test_queue_of_a_request():
             await ctx.tick()
 
     simulate(dut, bench, background=[monitor])
-    held = MAX_REQUEST + 2  # with the queue's and the receiver's registers
+    held = MAX_REQUEST + spare + 2  # with the queue's and the receiver's registers
     assert received == data[:held]
     assert sum(overflows) == len(data) - held
 

@@ -10,7 +10,7 @@ from helpers.link_bench import END, framed
 from ornstein.hdl import protocol
 from ornstein.hdl.config import ICEBREAKER, TINY
 from ornstein.hdl.protocol import MAX_READ_BYTES, Opcode, Status
-from ornstein.hdl.regmap import Event, Space
+from ornstein.hdl.regmap import Event, Space, identity
 from ornstein.host.devices.frames import MOST_AHEAD, Request
 from ornstein.host.devices.link import Link
 from ornstein.host.devices.pipeline import DisturbedError, Pipeline
@@ -47,11 +47,17 @@ def test_answers_come_in_the_order_of_the_requests(link):
     np.testing.assert_array_equal(link.read(Space.STATE, 0, 3), [0, 1, 2])
 
 
-def test_the_window_is_used_and_kept(link):
-    pipeline, window = Pipeline(link), link.transport.window
-    pipeline.send(reads(link) + reads(link) + reads(link))
+@pytest.mark.parametrize("spare", [0, 512])
+def test_the_window_is_used_and_kept(spare):
+    """It is larger by the spare bytes that the device's identity names."""
+    device = FakeDevice(ICEBREAKER)
+    device.bus.memory[Space.IDENTITY, list(identity(ICEBREAKER)).index("line_spare")] = spare
+    link = Link(FakeTransport(device), timeout=5.0)
+    link.write(Space.STATE, 0, range(WORDS))
+    pipeline, window = Pipeline(link), link.transport.window + spare
+    pipeline.send(5 * reads(link))
     assert window - 20 < link.transport.most_unanswered <= window
-    assert values(pipeline.answers(3 * WORDS)) == 3 * [*range(WORDS)]
+    assert values(pipeline.answers(5 * WORDS)) == 5 * [*range(WORDS)]
     assert link.transport.most_unanswered <= window
 
 
