@@ -96,6 +96,12 @@ DEFINITIONS = {
         "{chains} inputs at once",
         1.0,
     ),
+    "lane_utilisation_narrow_min": Definition(
+        "of lanes x cycles",
+        "skips of rank 4 on lanes that hold no more modes at once, the least over D = 64, 320: at "
+        "{place}, {chains} inputs at once; the goal is at least 0.90",
+        1.0,
+    ),
     CYCLES_PREFIX: Definition(
         "cycles",
         "the bound is 4 D k / lanes; lane utilisation {share:.3f}, {chains} inputs at once",

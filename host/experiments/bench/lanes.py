@@ -13,7 +13,13 @@ from ornstein.hdl.config import MIX_WINDOW, REFERENCE, FabricConfig
 from ornstein.hdl.schedule import step_cycles
 from ornstein.host.compile.program import Program
 from ornstein.host.devices.fabric import FabricDevice
-from ornstein.host.experiments.bench.figures import CYCLES_PREFIX, Figure, Progress, figure
+from ornstein.host.experiments.bench.figures import (
+    CYCLES_PREFIX,
+    UTILISATION_PREFIX,
+    Figure,
+    Progress,
+    figure,
+)
 from ornstein.host.experiments.bench.programs import (
     random_biases,
     skip_program,
@@ -25,8 +31,13 @@ MIXED_SUFFIX = "_mixed"
 """The names of cells whose modes mix through Gram terms end with this."""
 GRAM = 0.1
 """Coefficient of the Gram terms in cells that have them."""
-LANES = {8: (8, 1), 32: (16, 2), 128: (16, 8)}
-"""Rank lanes and unit lanes of the fabrics, by their number of lanes."""
+Shape = tuple[int, int]
+"""Rank lanes and unit lanes of a fabric."""
+SHAPES: tuple[Shape, ...] = (8, 1), (16, 2), (16, 8)
+"""Of the fabrics on which ranks of 16 and more are measured."""
+NARROW_SHAPES: tuple[Shape, ...] = (4, 2), (4, 8)
+"""As many lanes as the first two of `SHAPES`, for ranks below their rank lanes."""
+NARROW_RANK = 4
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,7 @@ class Cell:
     Attributes
     ----------
     sizes : units of each module of each pair
+    shape : of the fabric
     mixed : whether the energy has Gram terms
     chains : inputs that the fabric relaxes at once
     bound, cycles : cycles of one step of one input; the bound is 4 D k / lanes, with D summed over
@@ -45,7 +57,7 @@ class Cell:
 
     sizes: tuple[int, ...]
     rank: int
-    lanes: int
+    shape: Shape
     mixed: bool
     chains: int
     bound: float
@@ -56,19 +68,25 @@ class Cell:
     def label(self) -> str:
         """The shape in words."""
         modules = 2 * len(self.sizes)
-        shape = f"D = {self.sizes[0]}, {modules} modules, rank {self.rank}, {self.lanes} lanes"
-        return f"{shape}, mixed" if self.mixed else shape
+        label = f"D = {self.sizes[0]}, {modules} modules, rank {self.rank}"
+        label += f", {_lanes_name(self.shape)} lanes"
+        return f"{label}, mixed" if self.mixed else label
 
     @property
     def name(self) -> str:
         """The shape as part of a figure's name."""
-        return shape_name(self.lanes, self.sizes, self.rank, self.mixed)
+        return cell_name(self.shape, self.sizes, self.rank, self.mixed)
 
 
-def shape_name(lanes: int, sizes: tuple[int, ...], rank: int, mixed: bool) -> str:
-    """Returns a shape as part of a figure's name."""
-    shape = f"d{sizes[0]}_m{2 * len(sizes)}_k{rank}_p{lanes}"
-    return shape + MIXED_SUFFIX if mixed else shape
+def cell_name(shape: Shape, sizes: tuple[int, ...], rank: int, mixed: bool) -> str:
+    """Returns a shape of problem on a fabric as part of a figure's name."""
+    name = f"d{sizes[0]}_m{2 * len(sizes)}_k{rank}_p{_lanes_name(shape)}"
+    return name + MIXED_SUFFIX if mixed else name
+
+
+def _lanes_name(shape: Shape) -> str:
+    ranks, units = shape
+    return f"{ranks}x{units}" if shape in NARROW_SHAPES else str(ranks * units)
 
 
 def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool = False) -> Cell:
@@ -86,7 +104,7 @@ def measure(fabric: FabricConfig, sizes: tuple[int, ...], rank: int, mixed: bool
     return Cell(
         sizes,
         rank,
-        fabric.lanes,
+        (fabric.rank_lanes, fabric.unit_lanes),
         mixed,
         long.layout.chains,
         bound,
@@ -114,22 +132,23 @@ def batch_cycles(device: FabricDevice, program: Program, inputs: int) -> int:
     return cycles
 
 
-def shapes() -> Iterator[tuple[int, tuple[int, ...], int, bool]]:
+def shapes() -> Iterator[tuple[Shape, tuple[int, ...], int, bool]]:
     """Yields lanes, sizes, rank, and whether modes are mixed, of all cells."""
-    for lanes in LANES:
+    for lanes in SHAPES:
         yield from ((lanes, (size,), rank, False) for size in (64, 320, 1280) for rank in (16, 64))
         yield from ((lanes, (64,) * pairs, 16, False) for pairs in (2, 4))
         yield from ((lanes, (size,), rank, True) for size in (64, 320) for rank in (16, 64))
+    for lanes in NARROW_SHAPES:
+        yield from ((lanes, (size,), NARROW_RANK, False) for size in (64, 320))
 
 
 def lane_figures(progress: Progress) -> Iterator[Figure]:
     """Yields the figures of all cells on fabrics of 8, 32 and 128 lanes."""
     cells = []
     for lanes, sizes, rank, mixed in shapes():
-        progress(f"lane utilisation: {lanes} lanes")
+        progress(f"lane utilisation: {_lanes_name(lanes)} lanes")
         cells.append(measure(lanes_fabric(lanes), sizes, rank, mixed))
-    skips, mixed = ([cell for cell in cells if cell.mixed == value] for value in (False, True))
-    yield from cell_figures(skips, mixed)
+    yield from cell_figures(cells)
 
 
 def scheduled_cycles(
@@ -148,18 +167,18 @@ def scheduled_figures() -> Iterator[tuple[str, float]]:
     """Yields name and value of the cycles of a step of every cell, counted from its program."""
     for lanes, sizes, rank, mixed in shapes():
         cycles = scheduled_cycles(lanes_fabric(lanes), sizes, rank, mixed)
-        yield CYCLES_PREFIX + shape_name(lanes, sizes, rank, mixed), cycles
+        yield CYCLES_PREFIX + cell_name(lanes, sizes, rank, mixed), cycles
 
 
-def lanes_fabric(count: int) -> FabricConfig:
-    """Returns a fabric with a number of lanes out of `LANES` and memories for every cell."""
-    ranks, units = LANES[count]
+def lanes_fabric(shape: Shape) -> FabricConfig:
+    """Returns a fabric of that shape with memories for every cell."""
+    ranks, units = shape
     return replace(
         REFERENCE,
-        name=f"bench{count}",
+        name=f"bench{_lanes_name(shape)}",
         rank_lanes=ranks,
         unit_lanes=units,
-        factor_depth=(1 << 18) // count,
+        factor_depth=(1 << 18) // (ranks * units),
         state_depth=(1 << 13) // units,
         drive_depth=(1 << 14) // units,
         rank_depth=1 << 9,
@@ -173,13 +192,16 @@ def lanes_fabric(count: int) -> FabricConfig:
     )
 
 
-def cell_figures(skips: list[Cell], mixed: list[Cell]) -> Iterator[Figure]:
+def cell_figures(cells: list[Cell]) -> Iterator[Figure]:
     """Yields the figures of measured cells: first utilisation, then cycles, then their fit."""
+    narrow = [cell for cell in cells if cell.shape in NARROW_SHAPES]
+    mixed = [cell for cell in cells if cell.mixed]
+    skips = [cell for cell in cells if cell not in narrow + mixed]
     yield figure("lane_utilisation_d64_k16_p8", skips[0].share)
-    for name, cells in (("lane_utilisation_min", skips), ("lane_utilisation_mixed_min", mixed)):
-        worst = min(cells, key=lambda cell: cell.share)
-        yield figure(name, worst.share, place=worst.label, chains=worst.chains)
-    for cell in skips + mixed:
+    for name, group in (("min", skips), ("mixed_min", mixed), ("narrow_min", narrow)):
+        worst = min(group, key=lambda cell: cell.share)
+        yield figure(UTILISATION_PREFIX + name, worst.share, place=worst.label, chains=worst.chains)
+    for cell in skips + mixed + narrow:
         name = CYCLES_PREFIX + cell.name
         yield figure(name, cell.cycles, cell.bound, share=cell.share, chains=cell.chains)
     slope, constant, residual = fit(skips)

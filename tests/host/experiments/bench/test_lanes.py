@@ -10,9 +10,12 @@ from ornstein.hdl.config import REFERENCE
 from ornstein.host.devices.fabric import FabricDevice
 from ornstein.host.experiments.bench.figures import STORED, losses
 from ornstein.host.experiments.bench.lanes import (
-    LANES,
+    NARROW_RANK,
+    NARROW_SHAPES,
+    SHAPES,
     Cell,
     batch_cycles,
+    bound_cycles,
     cell_figures,
     fit,
     lanes_fabric,
@@ -23,7 +26,7 @@ from ornstein.host.experiments.bench.lanes import (
 from ornstein.host.experiments.bench.programs import skip_program, useful_multiplies
 from ornstein.sim.rtl import RtlTransport
 
-CELL = Cell((64,), 16, 8, False, chains=4, bound=512.0, cycles=513.0, share=0.99)
+CELL = Cell((64,), 16, (8, 1), False, chains=4, bound=512.0, cycles=513.0, share=0.99)
 
 
 def test_the_cycles_of_a_step_are_just_above_their_bound_and_grow_with_it():
@@ -72,6 +75,9 @@ def test_a_cell_is_named_after_its_shape():
     other = replace(CELL, sizes=(64, 64), mixed=True)
     assert other.name == "d64_m4_k16_p8_mixed"
     assert other.label == "D = 64, 4 modules, rank 16, 8 lanes, mixed"
+    narrow = replace(CELL, rank=4, shape=NARROW_SHAPES[0])
+    assert narrow.name == "d64_m2_k4_p4x2"
+    assert narrow.label == "D = 64, 2 modules, rank 4, 4x2 lanes"
 
 
 def test_figures_name_the_cells_with_the_least_utilisation():
@@ -82,15 +88,17 @@ def test_figures_name_the_cells_with_the_least_utilisation():
     ]
     mixed = [
         replace(CELL, mixed=True, share=0.88, cycles=600.0),
-        replace(CELL, lanes=32, mixed=True, chains=3, share=0.81, bound=128.0, cycles=160.0),
+        replace(CELL, shape=(16, 2), mixed=True, chains=3, share=0.81, bound=128.0, cycles=160.0),
     ]
-    rows = {row.name: row for row in cell_figures(skips, mixed)}
+    narrow = [replace(CELL, rank=4, shape=shape, share=0.97) for shape in NARROW_SHAPES]
+    rows = {row.name: row for row in cell_figures(skips + mixed + narrow)}
     assert rows["lane_utilisation_d64_k16_p8"].value == 0.99
     assert rows["lane_utilisation_min"].value == 0.91
     assert f"at {skips[1].label}, 7 inputs" in rows["lane_utilisation_min"].note
     assert rows["lane_utilisation_mixed_min"].value == 0.81
     assert f"at {mixed[1].label}, 3 inputs" in rows["lane_utilisation_mixed_min"].note
-    for cell in skips + mixed:
+    assert rows["lane_utilisation_narrow_min"].value == 0.97
+    for cell in skips + mixed + narrow:
         row = rows[f"cycles_per_step_{cell.name}"]
         assert (row.value, row.reference) == (cell.cycles, cell.bound)
         assert f"utilisation {cell.share:.3f}, {cell.chains} inputs" in row.note
@@ -98,7 +106,7 @@ def test_figures_name_the_cells_with_the_least_utilisation():
     fitted = rows["cycle_fit_residual"]
     assert fitted.value == residual > 0
     assert f"= {slope:.4f} x" in fitted.note and f"+ {constant:.2f}" in fitted.note
-    assert len(rows) == 3 + 5 + 1
+    assert len(rows) == 4 + 7 + 1
 
 
 def test_the_fit_finds_a_straight_line_and_what_is_off_it():
@@ -112,4 +120,18 @@ def test_the_fit_finds_a_straight_line_and_what_is_off_it():
 
 
 def test_fabrics_have_the_lanes_they_are_asked_for():
-    assert [lanes_fabric(count).lanes for count in LANES] == list(LANES)
+    for shape in SHAPES + NARROW_SHAPES:
+        fabric = lanes_fabric(shape)
+        assert (fabric.rank_lanes, fabric.unit_lanes) == shape
+
+
+@pytest.mark.parametrize("shape", NARROW_SHAPES)
+def test_a_rank_below_the_rank_lanes_leaves_lanes_idle(shape):
+    """Lanes that hold more modes at once than there are do nothing for a part of the time."""
+    wide = next(other for other in SHAPES if lanes_fabric(other).lanes == lanes_fabric(shape).lanes)
+    share, wide_share = (
+        bound_cycles(fabric, (64,), NARROW_RANK) / scheduled_cycles(fabric, (64,), NARROW_RANK)
+        for fabric in map(lanes_fabric, (shape, wide))
+    )
+    assert share > 0.99
+    assert wide_share == pytest.approx(NARROW_RANK / wide[0], rel=0.01)
