@@ -165,7 +165,7 @@ class Readout:
 
 def silu(value: np.ndarray) -> np.ndarray:
     """x / (1 + exp(-x)), in a form that does not overflow."""
-    return value * _sigmoid(value)
+    return value * sigmoid(value)
 
 
 def fit_closed_form(
@@ -369,7 +369,7 @@ def loss_and_gradients(
     """
     project, expand = weights
     before = x @ project
-    gate = _sigmoid(before) if activation else 1.0
+    gate = sigmoid(before) if activation else 1.0
     hidden = before * gate
     error = hidden @ expand - y
     if centred:
@@ -402,7 +402,8 @@ def _adam(
     return weights
 
 
-def _sigmoid(value: np.ndarray) -> np.ndarray:
+def sigmoid(value: np.ndarray) -> np.ndarray:
+    """1 / (1 + exp(-x)), in a form that does not overflow."""
     return 0.5 * (1 + np.tanh(value / 2))
 
 

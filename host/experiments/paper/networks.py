@@ -10,10 +10,11 @@ numbers are NumPy's, not PyTorch's, so a network here is another draw of the sam
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from ornstein.host.physics.interface import BIAS, INPUT, Interface, Layer, silu
+from ornstein.host.physics.interface import BIAS, INPUT, Interface, Layer, sigmoid
 
 BATCH = 256
 RATE, PENALTY = 3e-3, 1e-4
@@ -77,29 +78,37 @@ def train(
 
 def gradients(matrices, biases, linear: bool, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
     """Returns the gradients of the mean squared error by every matrix, then by every bias."""
-    out, before = _forward(matrices, biases, linear, x)
+    out, hidden = _forward(matrices, biases, linear, x)
     error = 2 * (out - y) / out.size
-    by_matrix, by_bias = [], []
-    for index in reversed(range(len(matrices))):
-        source = x if not index else before[index - 1] if linear else silu(before[index - 1])
-        by_matrix.insert(0, source.T @ error)
+    by_matrix, by_bias = [], [error.sum(axis=0)]
+    for layer, matrix in zip(reversed(hidden), reversed(matrices), strict=False):
+        by_matrix.insert(0, layer.output.T @ error)
+        error = error @ matrix.T
+        if layer.gate is not None:
+            error = error * layer.gate * (1 + layer.before * (1 - layer.gate))
         by_bias.insert(0, error.sum(axis=0))
-        if index:
-            error = error @ matrices[index].T
-            if not linear:
-                gate = 0.5 * (1 + np.tanh(before[index - 1] / 2))
-                error = error * gate * (1 + before[index - 1] * (1 - gate))
+    by_matrix.insert(0, x.T @ error)
     return by_matrix + by_bias
 
 
-def _forward(matrices, biases, linear: bool, x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Returns the output, and what every layer gave before its activation."""
-    before = []
-    for matrix, bias in zip(matrices, biases, strict=True):
-        x = x @ matrix + bias
-        before.append(x)
-        x = x if linear else silu(x)
-    return before[-1], before
+class _Hidden(NamedTuple):
+    """What a hidden layer gave before its activation, its output, and the ratio of the two, which
+    is None without an activation. All are (n, width)."""
+
+    before: np.ndarray
+    output: np.ndarray
+    gate: np.ndarray | None
+
+
+def _forward(matrices, biases, linear: bool, x: np.ndarray) -> tuple[np.ndarray, list[_Hidden]]:
+    """Returns the output, and every hidden layer."""
+    hidden = []
+    for matrix, bias in zip(matrices[:-1], biases[:-1], strict=True):
+        before = x @ matrix + bias
+        gate = None if linear else sigmoid(before)
+        x = before if gate is None else before * gate
+        hidden.append(_Hidden(before, x, gate))
+    return x @ matrices[-1] + biases[-1], hidden
 
 
 @dataclass(frozen=True, eq=False)
