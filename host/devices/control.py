@@ -52,8 +52,11 @@ class UpsetError(LostError):
     """
 
     def __init__(self, memories: tuple[str, ...]):
+        super().__init__(memories)  # pickle makes it again from these
         self.memories = memories
-        super().__init__(f"its scrubber found a wrong checksum of {' and of '.join(memories)}")
+
+    def __str__(self) -> str:
+        return f"its scrubber found a wrong checksum of {' and of '.join(self.memories)}"
 
 
 @dataclass(frozen=True)

@@ -68,8 +68,11 @@ class RefusedError(LinkError):
     """
 
     def __init__(self, request: object, status: Status):
-        super().__init__(f"{request} was refused as {status.name}: {_REASONS[status]}")
-        self.status = status
+        super().__init__(request, status)  # pickle makes it again from these
+        self.request, self.status = request, status
+
+    def __str__(self) -> str:
+        return f"{self.request} was refused as {self.status.name}: {_REASONS[self.status]}"
 
 
 class _Batch:

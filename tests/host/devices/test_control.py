@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The watch over a fabric's control registers: what it counts, and what it does not believe."""
 
+import pickle
 from dataclasses import replace
 
 import pytest
@@ -128,6 +129,7 @@ def test_a_wrong_checksum_names_its_memories():
     with pytest.raises(UpsetError, match="a wrong checksum of FACTOR and of DESCRIPTOR") as caught:
         watch_of_scrubbed().finish(scrubbed(1, 1, mismatch=mismatch))
     assert caught.value.memories == ("FACTOR", "DESCRIPTOR")
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
 def test_a_scrubber_that_was_switched_off_is_noticed():

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 import contextlib
+import pickle
 import time
 from dataclasses import replace
 
@@ -146,6 +147,7 @@ def test_refusals(status):
     ) as info:
         link.write(Space.FACTOR, 0, [0] * 512)
     assert info.value.status == status
+    assert str(pickle.loads(pickle.dumps(info.value))) == str(info.value)
     link.write(Space.FACTOR, 301, [7])
     assert link.read(Space.FACTOR, 301, 1) == 7
     with pytest.raises(RefusedError, match="read of 1 elements of FACTOR at 300"):
