@@ -410,6 +410,13 @@ URIS = {
 }
 
 
+def may_be_shared(uri: str) -> bool:
+    """Returns whether several may have this device open at a time. A serial port has one user, and
+    a file of waveforms holds those of one simulator.
+    """
+    return not uri.startswith("serial") and "?waves=" not in uri
+
+
 def open_device(uri: str) -> Device:
     """Opens the device of that URI (:data:`URIS`). FABRIC is the name of a preset, by default
     ``reference``.

@@ -15,6 +15,7 @@ import numpy as np
 
 from ornstein.hdl.config import FabricConfig
 from ornstein.host.compile.program import FieldRange
+from ornstein.host.devices.device import may_be_shared
 from ornstein.host.experiments.common import (
     DEVICE_KT,
     MODEL_KT,
@@ -320,8 +321,7 @@ def _run_rows(
         except UNABLE as error:
             return error
 
-    # A serial port has one user at a time; simulators have as many as there are processors.
-    with ThreadPoolExecutor(1 if device.startswith("serial") else 2) as pool:
+    with ThreadPoolExecutor(2 if may_be_shared(device) else 1) as pool:
         results = list(zip(plan, pool.map(run, plan), strict=True))
     runs = [(job, found) for job, found in results if isinstance(found, Run)]
     errors = [(job, found) for job, found in results if isinstance(found, Exception)]

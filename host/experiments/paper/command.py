@@ -23,6 +23,7 @@ from ornstein.host.cli.app import (
 )
 from ornstein.host.cli.skips import one_skip
 from ornstein.host.models.model_file import DEFAULT_MODEL
+from ornstein.sim.cores import cores
 from ornstein.sim.toolchain import ToolError, install_command
 
 if TYPE_CHECKING:
@@ -50,7 +51,6 @@ def paper(
 ) -> None:
     """Reproduce the paper's experiments in float64 and on the gateware, and what they lack."""
     from ornstein.host.experiments.common import documents, write_csv
-    from ornstein.host.experiments.paper.gateware import description, gateware_runner
     from ornstein.host.experiments.paper.report import write_paper
     from ornstein.host.experiments.paper.run import run_paper
     from ornstein.host.experiments.paper.subjects import TRAINED, Subject, load_untrained
@@ -61,22 +61,21 @@ def paper(
         if remake_untrained
         else load_untrained()
     )
-    with progress() as bar, gateware_runner(device, seed) as runner:
+    subjects = [Subject(TRAINED, one_skip(model, skip, activations)), untrained]
+    with progress() as bar:
         task = bar.add_task("starting", total=None)
-        experiments = run_paper(
-            [Subject(TRAINED, one_skip(model, skip, activations)), untrained],
-            runner,
-            seed,
-            lambda what: bar.update(task, description=what),
-        )
-    gateware = description(runner)
-    report = write_paper(experiments, gateware, output)
+
+        def say(what: str, done: int, total: int) -> None:
+            bar.update(task, description=what, completed=done, total=total)
+
+        experiments, source = run_paper(subjects, device, seed, say, processes=cores())
+    report = write_paper(experiments, str(source), output)
     for path in {output / "results.json", json_file} - {None}:
         write_json(path, documents(experiments))
     write_csv(output / "results.csv", experiments)
     for experiment in experiments:
         _print(experiment)
-    screen.print(f"Gateware: {gateware}.", highlight=False)
+    screen.print(f"Gateware: {source}.", highlight=False)
     remark(f"Report: {report}, results: {output / 'results.json'} and {output / 'results.csv'}")
 
 

@@ -1,6 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The gateware column of the paper's tables: a runner, and what relaxations on it answer."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
 import numpy as np
 
 from ornstein.hdl.config import WIDE
@@ -31,17 +35,45 @@ def gateware_runner(uri: str, seed: int) -> Runner:
     return Runner(uri, seed, gateware_inputs=GATEWARE_INPUTS, fallback=WIDE)
 
 
-def description(runner: Runner) -> str:
-    """Returns where the gateware column comes from, in words."""
-    if not runner.bit_exact:
-        return "the float64 dynamics, no gateware"
-    if runner.uri.startswith("model"):
-        return "the integer model, which equals the gateware in every bit"
-    devices = " and ".join(runner.confirmed) or runner.uri
-    return (
-        f"the integer model, with {runner.compared:,} inputs run on {devices} as well and equal in "
-        "every bit"
-    )
+@dataclass(frozen=True)
+class Source:
+    """Where the gateware column comes from; ``str`` says it in words.
+
+    Attributes
+    ----------
+    uri : of the device that the user named
+    bit_exact : whether that computes in integers
+    compared : inputs that gateware and integer model have both answered, equal in every bit
+    confirmed : URIs of that gateware, in the order of its first use
+    """
+
+    uri: str
+    bit_exact: bool
+    compared: int
+    confirmed: tuple[str, ...]
+
+    @classmethod
+    def of(cls, runner: Runner) -> Self:
+        """Returns what a runner has done so far."""
+        return cls(runner.uri, runner.bit_exact, runner.compared, tuple(runner.confirmed))
+
+    @classmethod
+    def join(cls, parts: Sequence[Self]) -> Self:
+        """Returns as one what several runners of the same device have done, one or more."""
+        confirmed = dict.fromkeys(uri for part in parts for uri in part.confirmed)
+        compared = sum(part.compared for part in parts)
+        return cls(parts[0].uri, parts[0].bit_exact, compared, tuple(confirmed))
+
+    def __str__(self) -> str:
+        if not self.bit_exact:
+            return "the float64 dynamics, no gateware"
+        if self.uri.startswith("model"):
+            return "the integer model, which equals the gateware in every bit"
+        devices = " and ".join(self.confirmed) or self.uri
+        return (
+            f"the integer model, with {self.compared:,} inputs run on {devices} as well and equal "
+            "in every bit"
+        )
 
 
 def relax(runner: Runner, energy: Energy, biases: np.ndarray) -> tuple[np.ndarray, Energy]:

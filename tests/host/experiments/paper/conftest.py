@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 
 from ornstein.host.experiments.paper import energy_account, quartic, sampling, skip, sweep
-from ornstein.host.experiments.paper.gateware import gateware_runner
 from ornstein.host.experiments.paper.reported import TRAINED
 from ornstein.host.experiments.paper.run import run_paper
 from ornstein.host.experiments.paper.subjects import Subject, load_untrained
@@ -49,7 +48,7 @@ def everything(small):
         patch.setattr(sweep, "SEEDS", 2)
         patch.setattr(sampling, "TEMPERATURES", (1e-4, 1e-3))
         patch.setattr(energy_account, "_SECONDS", 0.001)
-        with gateware_runner("model", 1) as runner:
-            experiments = run_paper([small], runner, 1, said.append)
-    assert said[0].startswith("A: ") and said[-1].startswith("I: ")
+        experiments, _ = run_paper([small], "model", 1, lambda *progress: said.append(progress))
+    assert said[0] == ("A: skip coupling, trained, D = 16", 0, 9)
+    assert said[-1][0].startswith("I: ") and said[-1][1:] == (8, 9)
     return experiments

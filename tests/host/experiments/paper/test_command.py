@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 
 from ornstein.host.cli.app import app
 from ornstein.host.experiments.common import documents
+from ornstein.host.experiments.paper.gateware import Source
 
 
 def test_the_command_writes_what_it_prints(everything, tmp_path, monkeypatch):
@@ -14,8 +15,10 @@ def test_the_command_writes_what_it_prints(everything, tmp_path, monkeypatch):
     from ornstein.host.experiments.paper import run
 
     # one figure is soon drawn
-    monkeypatch.setattr(run, "run_paper", lambda *arguments: everything[4:5])
+    source = Source("model", True, 0, ())
+    monkeypatch.setattr(run, "run_paper", lambda *_, **options: (everything[4:5], source))
     result = CliRunner().invoke(app, ["paper", "--device", "model", "--output", str(tmp_path)])
     assert result.exit_code == 0, result.output
     assert json.loads((tmp_path / "results.json").read_text()) == documents(everything[4:5])
+    assert f"Gateware: {source}." in result.output
     assert (tmp_path / "results.csv").exists() and (tmp_path / "report.html").exists()
