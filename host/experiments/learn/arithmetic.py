@@ -2,7 +2,8 @@
 """What the host computes for learning, and for what can be done instead, in multiply-adds.
 
 Only the leading terms are counted: products of matrices as written, n^3 / 3 for the solution of n
-linear equations, n^3 for an inverse and 5 n^3 for the eigenvectors of a symmetric matrix
+linear equations, n^3 for an inverse, 5 n^3 for the eigenvectors of a symmetric matrix and
+2 m^2 (n - m / 3) for m orthonormal columns of length n by Householder reflections
 [Golub and Van Loan, "Matrix Computations"].
 """
 
@@ -35,7 +36,7 @@ def learning_multiplies(
     units = energy.units
     blocks = _blocks(energy)
     gradient = 4 * batch * sum(_sizes(energy))  # two phases; a projection and a product each
-    moments, inverse, definite = batch * units**2, units**3, blocks + 5 * units**3
+    moments, inverse, definite = batch * units**2, units**3, _modes(energy)
     # the change of M, the answers to it, what these weigh in M, and the slopes of the factors
     product = 2 * blocks + 2 * target_units * units**2 + units**3
     # the damping takes one product more
@@ -75,6 +76,17 @@ def _regression_multiplies(inputs: int, size: int, targets: int) -> int:
 def _sizes(energy: Energy) -> list[int]:
     """Numbers of elements of all factors."""
     return [factor.size for coupling in energy.couplings for factor in coupling.factors]
+
+
+def _modes(energy: Energy) -> int:
+    """Multiply-adds of :attr:`ornstein.sim.energy.Energy.modes`."""
+    units = energy.units
+    columns = sum(len(coupling.modules) * coupling.rank for coupling in energy.couplings)
+    if columns >= units:
+        return _blocks(energy) + 5 * units**3
+    orthonormal = 2 * columns**2 * (3 * units - columns) // 3
+    inner = 2 * columns**3  # the couplings in the space of the orthonormal columns
+    return orthonormal + inner + 5 * columns**3 + units * columns**2
 
 
 def _blocks(energy: Energy) -> int:
