@@ -13,6 +13,7 @@ state itself, so that products of means are the correlations that the rule asks 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from scipy import ndimage
@@ -39,8 +40,6 @@ LIMIT = 1.5
 holds the state; far beyond, states depend on where they began."""
 GAIN, CONSTANT, LEVEL = 8.0, 4.0, 0.5
 """Bias of a unit of brightness, constant bias, and the state that stands for a class."""
-SOFTMAX = 0.25 * LEVEL
-"""State by which a class has to exceed another to be e times as probable."""
 TURN, SCALE, SHIFT = 0.075, 0.04, 0.2
 """Standard deviations of what training does to an image of 8 pixels' width: radians of a rotation,
 relative size, and pixels of a translation; the last in proportion to the width."""
@@ -62,6 +61,8 @@ class Training:
     steps, batch : gradient steps, and images of each
     rate : of Adam at first; it falls to zero along a cosine
     moved : whether each image is turned, scaled and shifted a little at random, each time
+    softmax : state by which a class has to exceed another to be e times as probable, as a share of
+        `LEVEL`
     beta : strength of the nudges
     every : steps between two validations
     seed : of the first factors, the batches and the runs
@@ -71,6 +72,7 @@ class Training:
     batch: int = 64
     rate: float = 0.008
     moved: bool = True
+    softmax: float = 0.25
     beta: float = 1.0
     every: int = 100
     seed: int = 1
@@ -168,7 +170,7 @@ class Classifier:
             beta=training.beta,
             warm=False,
             seed=training.seed,
-            slope=cross_entropy,
+            slope=partial(cross_entropy, softmax_state=training.softmax * LEVEL),
         )
         nudger.load(self.couplings.with_factors(self.factors))
         wanted = np.eye(len(nudger.weights))[labels]
@@ -233,9 +235,12 @@ def accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(answers.argmax(axis=1) == labels))
 
 
-def cross_entropy(free: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Returns the slope of the cross-entropy between targets and the softmax of the class units."""
-    share = softmax(free / SOFTMAX, axis=1)
+def cross_entropy(free: np.ndarray, wanted: np.ndarray, softmax_state: float) -> np.ndarray:
+    """Returns the slope of the cross-entropy between targets and the softmax of the class units.
+
+    ``softmax_state`` is the state by which a class has to exceed another to be e times as probable.
+    """
+    share = softmax(free / softmax_state, axis=1)
     return wanted + LEVEL / wanted.shape[1] - LEVEL * share
 
 

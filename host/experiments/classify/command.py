@@ -29,6 +29,13 @@ def classify(
     steps: Annotated[int, typer.Option(min=1, help="Steps, each of three phases.")] = 1000,
     batch: Annotated[int, typer.Option(min=1, help="Images of a step.")] = 64,
     rate: Annotated[float, typer.Option(min=1e-6, help="Learning rate of the first step.")] = 0.008,
+    softmax: Annotated[
+        float,
+        typer.Option(
+            min=1e-3,
+            help="Lead of a class that makes it e times as probable, in units of its target.",
+        ),
+    ] = 0.25,
     training_images: Annotated[
         int | None,
         typer.Option(min=20, help="Images to train on, drawn by the seed.", show_default="all"),
@@ -47,7 +54,9 @@ def classify(
     from ornstein.host.experiments.classify.report import table, write_classify_page
     from ornstein.host.experiments.classify.run import run_classify
 
-    training = Training(steps=steps, batch=batch, rate=rate, moved=moved, seed=seed)
+    training = Training(
+        steps=steps, batch=batch, rate=rate, softmax=softmax, moved=moved, seed=seed
+    )
     with stages() as say:
         result = run_classify(
             training,
