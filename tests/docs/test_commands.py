@@ -35,6 +35,8 @@ SMALLER = {
     "activations": "--held-out 8",
     "classify --images mnist --device model:wide --hidden 128 --training-images 20000 "
     "--steps 3000": "--steps 1 --hidden 8 --no-moved",
+    "classify --images mnist --device model:wide --hidden 128 --steps 4000 --rate 0.002 "
+    "--softmax 0.08 --no-moved": "--steps 1 --hidden 8",
     "cosim noise --module my_tests": "--simulator icarus",
     "denoise --benchmark --output build/denoise": "--images 1 --rank 4 --no-gateware",
     "denoise --benchmark --images 4 --rank 32 --no-gateware --kt 0.01 --samples 16": (
