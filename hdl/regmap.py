@@ -36,8 +36,8 @@ class Line:
     clock : frequency of the UART's clock in Hz
     divisors : cycles per bit that can be chosen, at most four numbers from 1 to 255; the first one
         is set at power-up
-    spare : bytes of received requests that wait beside a whole one, so that the host can send this
-        much further ahead; a power of two in all
+    spare : bytes of requests that the device's queue holds beside a whole one, so that the host can
+        send this much further ahead
     """
 
     clock: int = 0

@@ -170,7 +170,8 @@ class Uart(wiring.Component):
     Parameters
     ----------
     divisors : clock cycles per bit that ``rate`` can choose, each at least 4
-    spare : bytes that the queue holds beside a whole request; a power of two in all
+    spare : bytes that the queue holds beside a whole request; ``MAX_REQUEST + spare`` must be a
+        power of two
 
     Members
     -------

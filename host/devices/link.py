@@ -186,10 +186,10 @@ class _Batch:
 class Link:
     """The host's end of :mod:`ornstein.hdl.protocol`, over a transport to a device.
 
-    Several requests are in flight at a time, as many bytes as the window allows. A
-    request that is damaged or not answered is sent again under the same sequence number, up to
-    ``retries`` times. Every request may be repeated without harm; the first answer counts. No call
-    lasts longer than ``timeout * (retries + 1)`` seconds without a valid answer.
+    Several requests are in flight at a time, as many bytes as the window allows. A request that is
+    damaged or not answered is sent again under the same sequence number, up to ``retries`` times.
+    Every request may be repeated without harm; the first answer counts. No call lasts longer than
+    ``timeout * (retries + 1)`` seconds without a valid answer.
 
     Parameters
     ----------

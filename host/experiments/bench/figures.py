@@ -98,8 +98,8 @@ DEFINITIONS = {
     ),
     "lane_utilisation_narrow_min": Definition(
         "of lanes x cycles",
-        "skips of rank 4 on lanes that hold no more modes at once, the least over D = 64, 320: at "
-        "{place}, {chains} inputs at once; the goal is at least 0.90",
+        "skips of rank 4 on fabrics of four rank lanes, the least over D = 64, 320: at {place}, "
+        "{chains} inputs at once; the goal is at least 0.90",
         1.0,
     ),
     CYCLES_PREFIX: Definition(

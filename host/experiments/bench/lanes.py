@@ -196,7 +196,7 @@ def cell_figures(cells: list[Cell]) -> Iterator[Figure]:
     """Yields the figures of measured cells: first utilisation, then cycles, then their fit."""
     narrow = [cell for cell in cells if cell.shape in NARROW_SHAPES]
     mixed = [cell for cell in cells if cell.mixed]
-    skips = [cell for cell in cells if cell not in narrow + mixed]
+    skips = [cell for cell in cells if cell.shape in SHAPES and not cell.mixed]
     yield figure("lane_utilisation_d64_k16_p8", skips[0].share)
     for name, group in (("min", skips), ("mixed_min", mixed), ("narrow_min", narrow)):
         worst = min(group, key=lambda cell: cell.share)

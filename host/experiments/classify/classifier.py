@@ -61,8 +61,7 @@ class Training:
     steps, batch : gradient steps, and images of each
     rate : of Adam at first; it falls to zero along a cosine
     moved : whether each image is turned, scaled and shifted a little at random, each time
-    softmax : state by which a class has to exceed another to be e times as probable, as a share of
-        `LEVEL`
+    softmax : temperature of the softmax of the class units, as a share of `LEVEL`
     beta : strength of the nudges
     every : steps between two validations
     seed : of the first factors, the batches and the runs
@@ -170,7 +169,7 @@ class Classifier:
             beta=training.beta,
             warm=False,
             seed=training.seed,
-            slope=partial(cross_entropy, softmax_state=training.softmax * LEVEL),
+            slope=partial(cross_entropy, temperature=training.softmax * LEVEL),
         )
         nudger.load(self.couplings.with_factors(self.factors))
         wanted = np.eye(len(nudger.weights))[labels]
@@ -235,12 +234,12 @@ def accuracy(answers: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(answers.argmax(axis=1) == labels))
 
 
-def cross_entropy(free: np.ndarray, wanted: np.ndarray, softmax_state: float) -> np.ndarray:
+def cross_entropy(free: np.ndarray, wanted: np.ndarray, temperature: float) -> np.ndarray:
     """Returns the slope of the cross-entropy between targets and the softmax of the class units.
 
-    ``softmax_state`` is the state by which a class has to exceed another to be e times as probable.
+    ``temperature`` is the state by which a class has to exceed another to be e times as probable.
     """
-    share = softmax(free / softmax_state, axis=1)
+    share = softmax(free / temperature, axis=1)
     return wanted + LEVEL / wanted.shape[1] - LEVEL * share
 
 

@@ -33,7 +33,7 @@ def classify(
         float,
         typer.Option(
             min=1e-3,
-            help="Lead of a class that makes it e times as probable, in units of its target.",
+            help="Temperature of the softmax, in units of a class's target.",
         ),
     ] = 0.25,
     training_images: Annotated[

@@ -115,15 +115,19 @@ def test_nudges_of_quartic_units_give_the_gradient_of_the_dynamics():
             assert found[side][place] == pytest.approx(expected, rel=0.02, abs=2e-5)
 
 
-@pytest.mark.parametrize("lead", [0.04, 0.125])
-def test_nudges_give_the_gradient_of_the_cross_entropy(lead):
+@pytest.mark.parametrize("temperature", [0.04, 0.125])
+def test_nudges_give_the_gradient_of_the_cross_entropy(temperature):
     wanted = LEVEL * (np.eye(3)[[0, 2]] - 1 / 3)
     states = RNG.normal(scale=0.2, size=(2, 3))
 
     def loss(values):
-        return -np.log(softmax(values / lead, axis=1))[[0, 1], [0, 2]].sum() * lead * LEVEL
+        return (
+            -np.log(softmax(values / temperature, axis=1))[[0, 1], [0, 2]].sum()
+            * temperature
+            * LEVEL
+        )
 
-    found = cross_entropy(states, wanted, lead)
+    found = cross_entropy(states, wanted, temperature)
     for place in np.ndindex(2, 3):
         step = np.zeros((2, 3))
         step[place] = 1e-6
